@@ -1,0 +1,43 @@
+"""Installs uad_jax; the tested versions stand in requirements.txt."""
+
+from setuptools import find_packages, setup
+
+TEST = ['pytest>=8', 'pytest-benchmark>=5', 'pytest-timeout>=2.3', 'ruff>=0.14']
+
+setup(
+  name='uad_jax',
+  version='0.1.0',
+  description='Unsupervised anomaly detection for brain MRI in JAX',
+  license='Apache-2.0',
+  python_requires='>=3.11',
+  packages=find_packages(include=['uad_jax', 'uad_jax.*']),
+  package_data={'uad_jax': ['report/*.html', 'datasets/**/*.txt']},
+  install_requires=[
+    'jax>=0.10',
+    'flax>=0.12',
+    'optax>=0.2.5',
+    'orbax-checkpoint>=0.11,<1.0',
+    'tensorflow-datasets>=4.9.9',
+    'array-record>=0.8',
+    'grain>=0.2.15',
+    'clu>=0.0.12',
+    'ml-collections>=1.1',
+    'absl-py>=2.1',
+    'numpy>=2.0',
+    'scipy>=1.14',
+    'nibabel>=5.3',
+    'nilearn>=0.12',
+    'scikit-image>=0.24',
+    'scikit-learn>=1.5',
+    'matplotlib>=3.9',
+    'jinja2>=3.1',
+  ],
+  extras_require={
+    'cuda': ['jax[cuda13]>=0.10'],
+    'tpu': ['jax[tpu]>=0.10'],
+    'tensorboard': ['tensorflow-cpu>=2.20', 'tensorboard>=2.20'],
+    'n4': ['SimpleITK>=2.4'],
+    'torch': ['torch>=2.6'],
+    'test': TEST,
+  },
+)

@@ -1,0 +1,38 @@
+import hashlib
+import os
+import pathlib
+
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+os.environ['XLA_FLAGS'] = (
+  os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=4'
+)
+os.environ.setdefault('MPLBACKEND', 'Agg')
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SHARED_DATA = ROOT.parent / 'shared' / 'data'
+
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+jax.config.update('jax_disable_most_optimizations', True)
+jax.config.update('jax_compilation_cache_dir', str(ROOT / '.cache' / 'jax'))
+jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+
+
+def seed_of(name: str) -> int:
+  return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
+
+
+@pytest.fixture
+def key(request):
+  """A key of its own for each test, the same in each run."""
+  return jax.random.key(seed_of(request.node.nodeid))
+
+
+@pytest.fixture
+def real_data():
+  """The folder of real scans that lies beside the project in development."""
+  if not SHARED_DATA.is_dir():
+    pytest.skip('the real scans (../shared/data) are not on this machine')
+  return SHARED_DATA

@@ -1,0 +1,53 @@
+"""What one record of any dataset holds: a slice or a volume with all that is known of it.
+
+Arrays keep the axes of the RAS volume (x to the right, y to the front, z up); a slice
+is `volume[:, :, k]`. Pictures turn it for display.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+CLASSES = ('background', 'csf', 'grey', 'white', 'ventricle')
+"""Names of the values of 'labels'; a dataset without tissue labels marks what it knows."""
+
+VENTRICLE = CLASSES.index('ventricle')
+
+
+def features(
+  shape: Sequence[int], channels: int = 1, velocity: int = 0
+) -> tfds.features.FeaturesDict:
+  """The features of a record with spatial `shape`.
+
+  Args:
+    shape: (H, W) for a slice, (X, Y, Z) for a volume.
+    channels: Number of contrasts in 'image' and 'twin'.
+    velocity: Components of the known velocity field, 0 where none is known.
+  """
+  shape = tuple(shape)
+
+  def array(channels, dtype):
+    return tfds.features.Tensor(
+      shape=(*shape, channels), dtype=dtype, encoding=tfds.features.Encoding.ZLIB
+    )
+
+  spec = {
+    'image': array(channels, np.float32),  # brain about [0, 1], 0 outside
+    'mask': array(1, np.uint8),  # brain
+    'lesion': array(1, np.uint8),  # zero for the healthy
+    'twin': array(channels, np.float32),  # the image without its lesion
+    'labels': array(1, np.uint8),  # index into CLASSES
+    'subject': tfds.features.Text(),
+    'session': tfds.features.Text(),
+    'slice': np.int32,  # index along z in the preprocessed volume; -1 for a volume
+    'position': np.float32,  # slice height in [0, 1]; 0.5 for a volume
+    'affine': tfds.features.Tensor(shape=(4, 4), dtype=np.float64),  # voxel to mm, RAS
+    'domain': tfds.features.Text(),
+    'pathology': tfds.features.Text(),  # 'none' for the healthy
+    'age': np.float32,  # years, or the simulator's age-like variable; nan if unknown
+    'details': tfds.features.Text(),  # JSON: simulation parameters or preprocessing chain
+  }
+  if velocity:
+    spec['velocity'] = array(velocity, np.float32)  # voxels of this grid
+  return tfds.features.FeaturesDict(spec)

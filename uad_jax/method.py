@@ -1,0 +1,187 @@
+"""The four kinds of value that everything is made of: methods, objectives, scorers, adaptations.
+
+A method is a value made by a factory out of pure functions, as an optax transformation
+is. Its training procedure is data (`objectives`), so that there is one loop for all.
+
+Shape legend, everywhere: B batch, *S spatial (H W or X Y Z), C channels, Z latent.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import optax
+from flax import struct
+
+Array = jax.Array
+Key = jax.Array
+Step = jax.Array
+Tree = Any
+
+Batch = Mapping[str, Array]
+"""'image' [B, *S, C] float32; 'mask' [B, *S, 1] brain, 0 or 1; 'position' [B] slice height
+in [0, 1]; 'weight' [B], 0 marks padding; when testing also 'lesion' [B, *S, 1]. A scorer
+may add keys that a method documents (`strength`, `gate`) to ask for another inference."""
+
+Params = dict[str, Tree]
+"""What is trained, by network: 'encoder', 'decoder', 'critic'."""
+
+Stats = dict[str, Tree]
+"""What moves without a gradient: batch statistics, codebooks, fits, averages."""
+
+Outputs = dict[str, Array]
+"""'reconstruction', 'prior', 'log_variance', 'latent', 'velocity', 'gate', each [B, ...]."""
+
+Metrics = dict[str, Array]
+Infer = Callable[[Batch, Key], Outputs]
+Scorer = Callable[[Infer, Batch, Key], Array]
+
+
+class Objective(NamedTuple):
+  """One optimiser's move.
+
+  Attributes:
+    loss: (params, stats, batch, key, step) -> (scalar, (stats, metrics)); `step` counts
+      from the start of the objective's stage.
+    trains: The networks that descend the loss; empty for a fit, which only writes stats.
+    stage: Stage 1 begins when stage 0 ends.
+    every: The objective is due at each `every`-th step of its stage.
+    split: Where its batches come from: 'train', 'val' for a calibration, 'few_shot'.
+  """
+
+  loss: Callable[
+    [Params, Stats, Batch, Key, Step], tuple[Array, tuple[Stats, Metrics]]
+  ]
+  trains: tuple[str, ...] = ()
+  stage: int = 0
+  every: int = 1
+  split: str = 'train'
+
+
+class Method(NamedTuple):
+  """A model with its training procedure.
+
+  Attributes:
+    init: (key, batch) -> (params, stats).
+    objectives: The training procedure, in order.
+    infer: (params, stats, batch, key) -> outputs: all that a scorer may ask for; jit
+      prunes the rest. It never reads 'lesion'.
+  """
+
+  init: Callable[[Key, Batch], tuple[Params, Stats]]
+  objectives: Mapping[str, Objective]
+  infer: Callable[[Params, Stats, Batch, Key], Outputs]
+
+
+Adaptation = Callable[[Method], Method]
+
+
+@struct.dataclass
+class State:
+  """All that training moves. No key is in it: randomness is `fold_in(key, step)`."""
+
+  step: Array
+  params: Params
+  stats: Stats
+  opt: dict[str, Tree]
+
+
+def bind(method: Method, params: Params, stats: Stats) -> Infer:
+  """The method's inference with its parameters filled in, as scorers take it."""
+  return lambda batch, key: method.infer(params, stats, batch, key)
+
+
+def need(outputs: Outputs, scorer: str, *keys: str) -> tuple[Array, ...]:
+  """The named outputs, or one sentence on what the scorer needs and what there is."""
+  missing = [key for key in keys if key not in outputs]
+  if missing:
+    raise ValueError(
+      f"scorer '{scorer}' needs {', '.join(missing)}; this method gives "
+      f'{", ".join(sorted(outputs))}'
+    )
+  return tuple(outputs[key] for key in keys)
+
+
+def stage_starts(stage_ends: tuple[int, ...]) -> tuple[int, ...]:
+  """The step at which each stage begins."""
+  return (0, *stage_ends[:-1])
+
+
+def due(
+  objectives: Mapping[str, Objective], stage_ends: tuple[int, ...], step: int
+) -> tuple[str, ...]:
+  """The names of the objectives that move at `step`, in their order; decided on the host."""
+  stage = next((i for i, end in enumerate(stage_ends) if step < end), len(stage_ends))
+  if stage == len(stage_ends):
+    return ()
+  within = step - stage_starts(stage_ends)[stage]
+  return tuple(
+    name
+    for name, objective in objectives.items()
+    if objective.stage == stage and within % objective.every == 0
+  )
+
+
+def init_state(
+  method: Method, tx: Mapping[str, optax.GradientTransformation], key: Key, batch: Batch
+) -> State:
+  """The state at step 0."""
+  params, stats = method.init(key, batch)
+  opt = {
+    name: tx[name].init({net: params[net] for net in objective.trains})
+    for name, objective in method.objectives.items()
+    if objective.trains
+  }
+  return State(jax.numpy.zeros((), 'int32'), params, stats, opt)
+
+
+def make_update(
+  method: Method,
+  tx: Mapping[str, optax.GradientTransformation],
+  stage_ends: tuple[int, ...],
+) -> Callable[[tuple[str, ...]], Callable]:
+  """(names) -> jitted (state, batches by split, key) -> (state, metrics).
+
+  One compiled, donating update for each set of objectives that is due together. The
+  objectives move in order, each seeing what those before it changed, and gradients are
+  taken with respect to an objective's own networks only.
+  """
+  starts = stage_starts(stage_ends)
+  order = list(method.objectives)
+  compiled = {}
+
+  def update(names, state: State, batches: Mapping[str, Batch], key: Key):
+    params, stats, opt = dict(state.params), state.stats, dict(state.opt)
+    key = jax.random.fold_in(key, state.step)
+    metrics = {}
+    for name in names:
+      objective = method.objectives[name]
+      own = {net: params[net] for net in objective.trains}
+      arguments = (
+        stats,
+        batches[objective.split],
+        jax.random.fold_in(key, order.index(name)),
+        state.step - starts[objective.stage],
+      )
+
+      def loss(own, params=params, objective=objective, arguments=arguments):
+        return objective.loss({**params, **own}, *arguments)
+
+      if own:
+        (value, (stats, extra)), grads = jax.value_and_grad(loss, has_aux=True)(own)
+        updates, opt[name] = tx[name].update(grads, opt[name], own)
+        params |= optax.apply_updates(own, updates)
+      else:
+        value, (stats, extra) = loss(own)
+      metrics |= {f'{name}/{k}': v for k, v in {'loss': value, **extra}.items()}
+    return State(state.step + 1, params, stats, opt), metrics
+
+  def updater(names: tuple[str, ...]):
+    if names not in compiled:
+      compiled[names] = jax.jit(
+        lambda state, batches, key: update(names, state, batches, key),
+        donate_argnums=0,
+      )
+    return compiled[names]
+
+  return updater

@@ -1,0 +1,67 @@
+"""Devices and hosts: one mesh with the axis 'data', parameters copied, batches split.
+
+The same code serves one CPU and a pod: `jax.jit` sees the global batch, so no mean over
+devices is ever written.
+"""
+
+import os
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+
+def initialize() -> None:
+  """Joins the other hosts when the launcher says that there are some.
+
+  `UAD_COORDINATOR` (host:port), `UAD_HOSTS` and `UAD_HOST` describe the job, as
+  launch/multihost_local.sh and launch/slurm.sh set them; on a TPU pod the runtime knows.
+  """
+  if 'UAD_COORDINATOR' in os.environ:
+    if os.environ.get('JAX_PLATFORMS', '') == 'cpu':
+      jax.config.update('jax_cpu_collectives_implementation', 'gloo')
+    jax.distributed.initialize(
+      os.environ['UAD_COORDINATOR'],
+      int(os.environ['UAD_HOSTS']),
+      int(os.environ['UAD_HOST']),
+    )
+  elif os.environ.get('UAD_POD'):
+    jax.distributed.initialize()
+
+
+def mesh() -> Mesh:
+  """All devices of all hosts along 'data'."""
+  return jax.make_mesh(
+    (jax.device_count(),), ('data',), axis_types=(AxisType.Auto,)
+  )
+
+
+def check_batch_size(batch_size: int, devices: Mesh) -> None:
+  """Raises unless the global batch divides evenly over the devices."""
+  if batch_size % devices.size:
+    raise ValueError(
+      f'batch_size {batch_size} does not divide over {devices.size} devices; '
+      f'choose a multiple of {devices.size}'
+    )
+
+
+def replicate(tree, devices: Mesh):
+  """Copies every array of the tree to every device."""
+  sharding = NamedSharding(devices, PartitionSpec())
+
+  def place(x):
+    return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
+
+  if jax.process_count() == 1:
+    return jax.device_put(tree, sharding)
+  return jax.tree.map(lambda x: place(np.asarray(x)), tree)
+
+
+def shard(batch: Mapping[str, np.ndarray], devices: Mesh) -> dict[str, jax.Array]:
+  """This host's part of a batch, placed as its part of the global batch."""
+  sharding = NamedSharding(devices, PartitionSpec('data'))
+  return {
+    name: jax.make_array_from_process_local_data(sharding, array)
+    for name, array in batch.items()
+  }

@@ -1,0 +1,148 @@
+"""The gate g(x) in [0, 1]: where the image surprises, the field must not explain it.
+
+Evidence that a voxel is not normal variability (a standardised residual, an epistemic
+spread, or a learned probability) becomes a smooth, hinged gate, and the gate becomes the
+maps of a gated registration: a stiffness lambda(x) which rises, a pull mu(x) to rest that
+is exactly 0 where the gate is closed, and a data weight omega(x) which falls.
+
+The sign matters: stiffness follows surprise relative to the healthy variance. Stiffness
+that follows the variance itself freezes ventricles and frees lesions.
+
+All maps are [B, *S, 1]. In training wrap the gate in `stop_gradient`, or the network
+lowers its penalty by lowering its uncertainty.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+
+def gaussian_smooth(x: jax.Array, sigma: float) -> jax.Array:
+  """Separable Gaussian smoothing of [B, *S, C], sigma in voxels, borders repeated.
+
+  The kernel ends at the whole voxel nearest to four sigma, as scipy.ndimage's does.
+  """
+  if sigma == 0:
+    return x
+  radius = int(4 * sigma + 0.5)
+  kernel = [math.exp(-0.5 * (i / sigma) ** 2) for i in range(-radius, radius + 1)]
+  total = sum(kernel)
+  for axis in range(1, x.ndim - 1):
+    padding = [(radius, radius) if i == axis else (0, 0) for i in range(x.ndim)]
+    padded = jnp.pad(x, padding, 'edge')
+    x = sum(
+      jax.lax.slice_in_dim(padded, i, i + x.shape[axis], axis=axis) * (value / total)
+      for i, value in enumerate(kernel)
+    )
+  return x
+
+
+def dilate(x: jax.Array, radius: int) -> jax.Array:
+  """The maximum over the box of `radius` voxels around each voxel of [B, *S, C]."""
+  for axis in range(1, x.ndim - 1) if radius else ():
+    dimensions = [2 * radius + 1 if i == axis else 1 for i in range(x.ndim)]
+    x = jax.lax.reduce_window(
+      x, -jnp.inf, jax.lax.max, dimensions, [1] * x.ndim, 'SAME'
+    )
+  return x
+
+
+def standardised_residual(
+  image: jax.Array,
+  prior: jax.Array,
+  log_variance: jax.Array,
+  sigma: float = 1.0,
+  tau: float = 0.02,
+) -> jax.Array:
+  """z = (G_sigma * |x - x_a|) / sqrt(s_ale^2 + tau^2), the mean over channels.
+
+  Args:
+    image: [B, *S, C].
+    prior: [B, *S, C], already aligned by a stiff field: gross misalignment is no surprise.
+    log_variance: [B, *S, C], log s_ale^2 of the healthy residual *after* that alignment.
+      The epistemic variance does not belong here, it would hide surprises.
+    sigma: Smoothing in voxels.
+    tau: Floor of the standard deviation, in image units.
+  """
+  residual = gaussian_smooth(jnp.abs(image - prior), sigma)
+  return (residual / jnp.sqrt(jnp.exp(log_variance) + tau**2)).mean(-1, keepdims=True)
+
+
+def epistemic_ratio(spread: jax.Array, healthy_quantile: jax.Array) -> jax.Array:
+  """k = s_epi / Q_95(s_epi over healthy voxels), the mean over channels of [B, *S, C]."""
+  return spread.mean(-1, keepdims=True) / healthy_quantile
+
+
+def evidence(
+  z: jax.Array | None = None,
+  k: jax.Array | None = None,
+  learned: jax.Array | None = None,
+  z0: float | jax.Array = 4.0,
+  k0: float | jax.Array = 1.5,
+  z_slope: float = 1.5,
+  k_slope: float = 4.0,
+) -> jax.Array:
+  """h = max(sigm(a (z - z0)), sigm(b (k - k0)), learned) of those that are given.
+
+  Args:
+    z: Standardised residual.
+    k: Epistemic ratio.
+    learned: A probability from a trained gate network.
+    z0: Where z counts as one half; calibrate it and k0 on healthy validation scans such
+      that at most 1 % of the brain has an open gate.
+    k0: The same for k.
+    z_slope: a.
+    k_slope: b.
+  """
+  parts = [
+    None if z is None else jax.nn.sigmoid(z_slope * (z - z0)),
+    None if k is None else jax.nn.sigmoid(k_slope * (k - k0)),
+    learned,
+  ]
+  parts = [part for part in parts if part is not None]
+  if not parts:
+    raise ValueError('evidence: give at least one of z, k and learned')
+  h = parts[0]
+  for part in parts[1:]:
+    h = jnp.maximum(h, part)
+  return h
+
+
+def gate(
+  h: jax.Array, sigma: float = 1.5, floor: float = 0.35, hinge: bool = True
+) -> jax.Array:
+  """g = clip((G_sigma * h - floor) / (1 - floor), 0, 1), exactly 0 below the floor.
+
+  Args:
+    h: Evidence in [0, 1].
+    sigma: Smoothing in voxels.
+    floor: In [0, 1); what evidence has to exceed.
+    hinge: False leaves G_sigma * h as it is, an ablation: the soft floor then restrains
+      the field everywhere.
+  """
+  h = gaussian_smooth(h, sigma)
+  return jnp.clip((h - floor) / (1 - floor), 0, 1) if hinge else h
+
+
+def stiffness(
+  g: jax.Array, base: float | jax.Array, ratio: float | jax.Array = 10.0
+) -> jax.Array:
+  """lambda = base ratio^g: geometric from `base` (closed) to `base * ratio` (open)."""
+  return base * ratio**g
+
+
+def magnitude(g: jax.Array, peak: float | jax.Array) -> jax.Array:
+  """mu = peak g, hinged by the gate: exactly 0 where it is closed."""
+  return peak * g
+
+
+def data_weight(
+  g: jax.Array, rho: float | jax.Array = 1.0, radius: int = 0
+) -> jax.Array:
+  """omega = 1 - rho dilate(g).
+
+  With a local correlation the radius must be that of its window, or the similarity sees
+  the lesion from outside of the gate.
+  """
+  return 1 - rho * dilate(g, radius)
