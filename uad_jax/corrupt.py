@@ -12,16 +12,10 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.registration.flow import integrate
-from uad_jax.registration.warp import warp
+from uad_jax.registration.warp import grid, warp
 
 Array = jax.Array
 Key = jax.Array
-
-
-def grid(shape: Sequence[int]) -> Array:
-  """Voxel coordinates [*S, d]."""
-  axes = [jnp.arange(n, dtype=jnp.float32) for n in shape]
-  return jnp.stack(jnp.meshgrid(*axes, indexing='ij'), -1)
 
 
 def smooth_noise(key: Key, shape: Sequence[int], cells: int) -> Array:
@@ -37,18 +31,23 @@ def place(key: Key, mask: Array) -> Array:
   return jnp.stack(jnp.unravel_index(index, mask.shape)).astype(jnp.float32)
 
 
-def blob(
-  key: Key, mask: Array, radius: tuple[float, float] = (0.02, 0.14)
-) -> Array:
+def blob(key: Key, mask: Array, radius: tuple[float, float] = (0.02, 0.14)) -> Array:
   """A soft-edged irregular ellipsoid with its centre in the mask, in [0, 1]; [*S].
 
   The level set 1 - |A (p - c)| of a random ellipsoid is roughened by smooth noise at two
   scales; `radius` is drawn log-uniformly, as a fraction of the longest axis.
   """
   shape = mask.shape
-  key_place, key_radius, key_axes, key_turn, key_rough, key_coarse, key_fine, key_edge = (
-    jax.random.split(key, 8)
-  )
+  (
+    key_place,
+    key_radius,
+    key_axes,
+    key_turn,
+    key_rough,
+    key_coarse,
+    key_fine,
+    key_edge,
+  ) = jax.random.split(key, 8)
   low, high = (jnp.log(r * max(shape)) for r in radius)
   size = jnp.exp(jax.random.uniform(key_radius, (), minval=low, maxval=high))
   d = len(shape)
@@ -101,7 +100,9 @@ def shift(key: Key, image: Array, foreign: Array, mask: Array, shape: Array) -> 
   return blend(image, jnp.maximum(image + _signed(key, 0.1, 0.5), 0.0), shape)
 
 
-def constant(key: Key, image: Array, foreign: Array, mask: Array, shape: Array) -> Array:
+def constant(
+  key: Key, image: Array, foreign: Array, mask: Array, shape: Array
+) -> Array:
   """One intensity from [0, 1.2], with a little of the old texture left."""
   key_level, key_rest = jax.random.split(key)
   level = jax.random.uniform(key_level, (), minval=0.0, maxval=1.2)
@@ -177,9 +178,7 @@ def _from_centre(shape: Array) -> tuple[Array, Array]:
 
 PAINTERS = {
   painter.__name__: painter
-  for painter in (
-    factor, shift, constant, patch, texture, smear, swirl, mass_effect
-  )
+  for painter in (factor, shift, constant, patch, texture, smear, swirl, mass_effect)
 }
 
 TRAINING = ('factor', 'shift', 'constant', 'patch', 'texture', 'smear')
@@ -200,9 +199,7 @@ def paint_shape(
   """
   unknown = [name for name in painters if name not in PAINTERS]
   if unknown:
-    raise ValueError(
-      f"unknown painter '{unknown[0]}'; there are {', '.join(PAINTERS)}"
-    )
+    raise ValueError(f"unknown painter '{unknown[0]}'; there are {', '.join(PAINTERS)}")
   key_choice, key_paint = jax.random.split(key)
   size = len(image)
   choice = jax.random.randint(key_choice, (size,), 0, len(painters))
@@ -244,6 +241,8 @@ def coarse_noise(
 ) -> Array:
   """Kascenas et al. 2022: normal noise drawn on a coarse grid, up-sampled and added."""
   spatial = image.shape[1:-1]
-  coarse = jax.random.normal(key, (len(image), *[cells] * len(spatial), image.shape[-1]))
+  coarse = jax.random.normal(
+    key, (len(image), *[cells] * len(spatial), image.shape[-1])
+  )
   noise = jax.image.resize(coarse, image.shape, 'linear')
   return image + deviation * noise * mask

@@ -79,9 +79,7 @@ def ssim(a: Array, b: Array, window: int = 7, data_range: float = 1.0) -> Array:
 
   def box(x):
     x = jnp.pad(x, pad, mode='edge')
-    total = jax.lax.reduce_window(
-      x, 0.0, jax.lax.add, shape, (1,) * x.ndim, 'VALID'
-    )
+    total = jax.lax.reduce_window(x, 0.0, jax.lax.add, shape, (1,) * x.ndim, 'VALID')
     return total / window**spatial
 
   mean_a, mean_b = box(a), box(b)

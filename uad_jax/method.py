@@ -49,9 +49,7 @@ class Objective(NamedTuple):
     split: Where its batches come from: 'train', 'val' for a calibration, 'few_shot'.
   """
 
-  loss: Callable[
-    [Params, Stats, Batch, Key, Step], tuple[Array, tuple[Stats, Metrics]]
-  ]
+  loss: Callable[[Params, Stats, Batch, Key, Step], tuple[Array, tuple[Stats, Metrics]]]
   trains: tuple[str, ...] = ()
   stage: int = 0
   every: int = 1

@@ -16,7 +16,7 @@ def initialize() -> None:
   """Joins the other hosts when the launcher says that there are some.
 
   `UAD_COORDINATOR` (host:port), `UAD_HOSTS` and `UAD_HOST` describe the job, as
-  launch/multihost_local.sh and launch/slurm.sh set them; on a TPU pod the runtime knows.
+  launch/multihost_local.sh and launch/slurm.sh set them; `UAD_POD` asks the TPU runtime.
   """
   if 'UAD_COORDINATOR' in os.environ:
     if os.environ.get('JAX_PLATFORMS', '') == 'cpu':
@@ -32,9 +32,7 @@ def initialize() -> None:
 
 def mesh() -> Mesh:
   """All devices of all hosts along 'data'."""
-  return jax.make_mesh(
-    (jax.device_count(),), ('data',), axis_types=(AxisType.Auto,)
-  )
+  return jax.make_mesh((jax.device_count(),), ('data',), axis_types=(AxisType.Auto,))
 
 
 def check_batch_size(batch_size: int, devices: Mesh) -> None:

@@ -55,8 +55,10 @@ def check_losses(pending: list[tuple[int, dict]], checkpoints) -> None:
     for name, value in metrics.items():
       if name.endswith('/loss') and not np.isfinite(value):
         last = checkpoints.latest_step()
-        where = 'there is no checkpoint yet' if last is None else (
-          f'the last good checkpoint is step {last} in {checkpoints.directory}'
+        where = (
+          'there is no checkpoint yet'
+          if last is None
+          else (f'the last good checkpoint is step {last} in {checkpoints.directory}')
         )
         raise Diverged(
           f"step {step}: objective '{name.removesuffix('/loss')}' gave the loss "
@@ -136,7 +138,8 @@ def train(
       if names:
         splits = {method.objectives[name].split for name in names}
         batches = {
-          split: parallel.shard(next(streams[split]), devices) for split in sorted(splits)
+          split: parallel.shard(next(streams[split]), devices)
+          for split in sorted(splits)
         }
         state, metrics = updates(names)(state, batches, key)
         pending.append((step, metrics))

@@ -1,0 +1,1 @@
+"""Adaptations: files with `make(**options) -> Adaptation`, a wrapper of methods."""

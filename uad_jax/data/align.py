@@ -105,7 +105,9 @@ def register(
     to_head = np.linalg.inv(affine) @ moving_affine
     moving = sample(head, to_head, shape, antialias=True)
     before, after = from_centre @ fixed_affine, np.linalg.inv(moving_affine) @ to_centre
-    parameters, correlation = _descend(parameters, degrees, fixed, moving, before, after)
+    parameters, correlation = _descend(
+      parameters, degrees, fixed, moving, before, after
+    )
   return to_centre @ matrix(parameters) @ from_centre, correlation
 
 

@@ -10,9 +10,9 @@ LARGEST_BRAIN = 2.3e6
 """mm^3; a foreground above it is a head rather than a stripped brain."""
 
 
-def from_labels(labels: np.ndarray, spacing: np.ndarray, close: float = 4.0):
-  """The brain as `label > 0`, closed by `close` mm and filled."""
-  return _fill(_close(labels > 0, spacing, close))
+def from_labels(labels: np.ndarray | None, spacing: np.ndarray, close: float = 4.0):
+  """The brain as `label > 0`, closed by `close` mm and filled; None without labels."""
+  return None if labels is None else _fill(_close(labels > 0, spacing, close))
 
 
 def stripped(image: np.ndarray, spacing: np.ndarray, close: float = 4.0):

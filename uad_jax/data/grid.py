@@ -81,3 +81,8 @@ def bounding_box(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   """First and last-plus-one voxel of the true part along each axis."""
   where = [np.flatnonzero(mask.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
   return np.array([w[0] for w in where]), np.array([w[-1] + 1 for w in where])
+
+
+def spacing(affine: np.ndarray) -> np.ndarray:
+  """Voxel sizes in mm."""
+  return np.linalg.norm(affine[:3, :3], axis=0)

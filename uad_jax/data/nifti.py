@@ -35,7 +35,9 @@ def read(source: str | os.PathLike | nib.spatialimages.SpatialImage) -> Volume:
       f'{name} has {len(shape)} dimensions {shape}; allowed is one 3-D volume per file'
     )
   if min(shape) < 2:
-    raise BadScan(f'{name} has shape {shape}; allowed is 2 voxels or more along each axis')
+    raise BadScan(
+      f'{name} has shape {shape}; allowed is 2 voxels or more along each axis'
+    )
   affine = np.asarray(image.affine, np.float64)
   if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
     raise BadScan(
@@ -60,7 +62,7 @@ def read_image(source) -> Volume:
 def read_labels(source, scan: Volume) -> np.ndarray:
   """Integer labels [X, Y, Z] on the grid of their scan."""
   volume = read(source)
-  _check_grid(volume, scan)
+  check_grid(volume, scan)
   if not np.isfinite(volume.data).all():
     raise BadScan(f'{volume.name} holds NaN or Inf; allowed are whole numbers')
   return np.rint(volume.data).astype(np.int32)
@@ -69,7 +71,7 @@ def read_labels(source, scan: Volume) -> np.ndarray:
 def read_mask(source, scan: Volume, may_be_empty: bool = False) -> np.ndarray:
   """A mask [X, Y, Z], true above half of the file's maximum, on the grid of its scan."""
   volume = read(source)
-  _check_grid(volume, scan)
+  check_grid(volume, scan)
   top = volume.data.max()
   if not np.isfinite(volume.data).all():
     raise BadScan(f'{volume.name} holds NaN or Inf; allowed are finite numbers')
@@ -96,9 +98,13 @@ def _open(source) -> tuple[nib.spatialimages.SpatialImage, str]:
     return source, source.get_filename() or 'the image given'
   name = os.fspath(source)
   if not os.path.isfile(name):
-    raise BadScan(f'{name} is not a file; allowed is a NIfTI file ({", ".join(SUFFIXES)})')
+    raise BadScan(
+      f'{name} is not a file; allowed is a NIfTI file ({", ".join(SUFFIXES)})'
+    )
   if not name.endswith(SUFFIXES):
-    raise BadScan(f'{name} is not NIfTI; allowed are files ending in {" or ".join(SUFFIXES)}')
+    raise BadScan(
+      f'{name} is not NIfTI; allowed are files ending in {" or ".join(SUFFIXES)}'
+    )
   if os.path.getsize(name) == 0:
     raise BadScan(f'{name} is an empty file; allowed is a complete NIfTI file')
   try:
@@ -117,7 +123,7 @@ def _open(source) -> tuple[nib.spatialimages.SpatialImage, str]:
     ) from error
 
 
-def _check_grid(volume: Volume, scan: Volume) -> None:
+def check_grid(volume: Volume, scan: Volume) -> None:
   if volume.data.shape != scan.data.shape:
     raise BadScan(
       f'{volume.name} has shape {volume.data.shape} and its scan {scan.name} has '

@@ -1,4 +1,4 @@
-"""Fields: the exponential map of a stationary velocity, its algebra, its measurements."""
+"""Fields: the exponential map of a stationary velocity, its algebra, its measures."""
 
 import jax
 import jax.numpy as jnp
@@ -46,13 +46,13 @@ def invert(displacement: jax.Array, iterations: int = 20) -> jax.Array:
 
 
 def gradient(field: jax.Array) -> jax.Array:
-  """Derivatives d field_i / d p_j, [B, *S, C, d]; central inside, one-sided at borders."""
+  """The derivatives d field_i / d p_j, [B, *S, C, d]; one-sided at borders."""
   axes = range(1, field.ndim - 1)
   return jnp.stack([jnp.gradient(field, axis=axis) for axis in axes], -1)
 
 
 def jacobian_determinant(displacement: jax.Array) -> jax.Array:
-  """det(I + grad u), [B, *S]: above 1 the map takes from a larger region than it fills."""
+  """The determinant of I + grad u, [B, *S]; 0 or less where the map folds."""
   d = displacement.shape[-1]
   grad = gradient(displacement)
   jacobian = grad + jnp.eye(d, dtype=grad.dtype).reshape((1,) * (d + 1) + (d, d))

@@ -1,9 +1,9 @@
 """The gate g(x) in [0, 1]: where the image surprises, the field must not explain it.
 
 Evidence that a voxel is not normal variability (a standardised residual, an epistemic
-spread, or a learned probability) becomes a smooth, hinged gate, and the gate becomes the
-maps of a gated registration: a stiffness lambda(x) which rises, a pull mu(x) to rest that
-is exactly 0 where the gate is closed, and a data weight omega(x) which falls.
+spread, or a learned probability) becomes a smooth, hinged gate, and the gate becomes
+the maps of a gated registration: a stiffness lambda(x) which rises, a pull to rest
+mu(x), exactly 0 where the gate is closed, and a data weight omega(x) which falls.
 
 The sign matters: stiffness follows surprise relative to the healthy variance. Stiffness
 that follows the variance itself freezes ventricles and frees lesions.
@@ -55,13 +55,14 @@ def standardised_residual(
   sigma: float = 1.0,
   tau: float = 0.02,
 ) -> jax.Array:
-  """z = (G_sigma * |x - x_a|) / sqrt(s_ale^2 + tau^2), the mean over channels.
+  """The surprise z = (G_sigma * |x - x_a|) / sqrt(s_ale^2 + tau^2), channels averaged.
 
   Args:
     image: [B, *S, C].
-    prior: [B, *S, C], already aligned by a stiff field: gross misalignment is no surprise.
-    log_variance: [B, *S, C], log s_ale^2 of the healthy residual *after* that alignment.
-      The epistemic variance does not belong here, it would hide surprises.
+    prior: [B, *S, C], already aligned by a stiff field: gross misalignment is no
+      surprise.
+    log_variance: [B, *S, C], log s_ale^2 of the healthy residual *after* that
+      alignment. The epistemic variance does not belong here, it would hide surprises.
     sigma: Smoothing in voxels.
     tau: Floor of the standard deviation, in image units.
   """
@@ -70,7 +71,7 @@ def standardised_residual(
 
 
 def epistemic_ratio(spread: jax.Array, healthy_quantile: jax.Array) -> jax.Array:
-  """k = s_epi / Q_95(s_epi over healthy voxels), the mean over channels of [B, *S, C]."""
+  """The ratio k = s_epi / Q_95(s_epi over healthy voxels), channels averaged."""
   return spread.mean(-1, keepdims=True) / healthy_quantile
 
 
@@ -83,14 +84,14 @@ def evidence(
   z_slope: float = 1.5,
   k_slope: float = 4.0,
 ) -> jax.Array:
-  """h = max(sigm(a (z - z0)), sigm(b (k - k0)), learned) of those that are given.
+  """The evidence h = max(sigm(a (z - z0)), sigm(b (k - k0)), learned) of those given.
 
   Args:
     z: Standardised residual.
     k: Epistemic ratio.
     learned: A probability from a trained gate network.
-    z0: Where z counts as one half; calibrate it and k0 on healthy validation scans such
-      that at most 1 % of the brain has an open gate.
+    z0: Where z counts as one half; calibrate it and k0 on healthy validation scans
+      such that at most 1 % of the brain has an open gate.
     k0: The same for k.
     z_slope: a.
     k_slope: b.
@@ -112,14 +113,14 @@ def evidence(
 def gate(
   h: jax.Array, sigma: float = 1.5, floor: float = 0.35, hinge: bool = True
 ) -> jax.Array:
-  """g = clip((G_sigma * h - floor) / (1 - floor), 0, 1), exactly 0 below the floor.
+  """The gate g = clip((G_sigma * h - floor) / (1 - floor), 0, 1), 0 below the floor.
 
   Args:
     h: Evidence in [0, 1].
     sigma: Smoothing in voxels.
     floor: In [0, 1); what evidence has to exceed.
-    hinge: False leaves G_sigma * h as it is, an ablation: the soft floor then restrains
-      the field everywhere.
+    hinge: False leaves G_sigma * h as it is, an ablation: the soft floor then
+      restrains the field everywhere.
   """
   h = gaussian_smooth(h, sigma)
   return jnp.clip((h - floor) / (1 - floor), 0, 1) if hinge else h
@@ -128,21 +129,21 @@ def gate(
 def stiffness(
   g: jax.Array, base: float | jax.Array, ratio: float | jax.Array = 10.0
 ) -> jax.Array:
-  """lambda = base ratio^g: geometric from `base` (closed) to `base * ratio` (open)."""
+  """The map lambda = base ratio^g: from `base` (closed) to `base * ratio` (open)."""
   return base * ratio**g
 
 
 def magnitude(g: jax.Array, peak: float | jax.Array) -> jax.Array:
-  """mu = peak g, hinged by the gate: exactly 0 where it is closed."""
+  """The map mu = peak g, hinged by the gate: exactly 0 where it is closed."""
   return peak * g
 
 
 def data_weight(
   g: jax.Array, rho: float | jax.Array = 1.0, radius: int = 0
 ) -> jax.Array:
-  """omega = 1 - rho dilate(g).
+  """The map omega = 1 - rho dilate(g).
 
-  With a local correlation the radius must be that of its window, or the similarity sees
-  the lesion from outside of the gate.
+  With a local correlation the radius must be that of its window, or the similarity
+  sees the lesion from outside of the gate.
   """
   return 1 - rho * dilate(g, radius)

@@ -1,15 +1,14 @@
 """Smoothness energies of a field with a stiffness for each voxel; all return [B].
 
 Weights multiply the squared differences and are averaged onto the edge (or cell) that
-a difference spans, so that reversing an axis reverses the result and a constant weight c
-gives c times the plain energy. (VoxelMorph's weights multiply before squaring and come
+a difference spans, so that a mirrored field has the same energy and a constant weight c
+gives c times the plain one. (VoxelMorph's weights multiply before squaring and come
 from one end of the edge.)
 """
 
 import itertools
 
 import jax
-import jax.numpy as jnp
 
 KINDS = ('forward', 'central')
 
@@ -39,7 +38,8 @@ def bending_energy(velocity: jax.Array, weight: jax.Array | None = None) -> jax.
   """The mean of w |second derivatives of v|^2 (Rueckert et al. 1999), [B].
 
   Summed over the pairs of axes (a mixed pair counts twice), averaged over voxels and
-  components. Mixed differences live on the cell of four voxels and take their mean weight.
+  components. A mixed difference lives on a cell of four voxels and takes their mean
+  weight.
   """
   axes = range(1, velocity.ndim - 1)
   total = 0.0
@@ -57,8 +57,8 @@ def magnitude_energy(velocity: jax.Array, weight: jax.Array | None = None) -> ja
   """The mean of w |v_i|^2 over voxels and components, [B].
 
   The weight mu(x) has to be exactly 0 outside the gate (`gate.magnitude`): a small mu
-  everywhere stops the registration of healthy anatomy. Note that `gradient_energy` is
-  also averaged over the d axes: mu / lambda as in a sum over edges is mu / (d lambda) here.
+  everywhere stops the registration of healthy anatomy. `gradient_energy` is averaged
+  over the d axes too: the ratio mu / lambda of sums over edges is mu / (d lambda) here.
   """
   return _mean(velocity**2, weight)
 

@@ -19,13 +19,13 @@ def ncc(
 ) -> jax.Array:
   """Local squared correlation over a box window (Avants et al. 2008), [B, *S, 1].
 
-  cc = cov^2 / ((var_a + epsilon) (var_b + epsilon)), where mean, variance and covariance
-  in the window are weighted: sum(w a) / sum(w), and so on. Voxels of weight 0, and those
-  beyond the border, take no part; a window without any weight gives 0. (VoxelMorph
-  instead counts zeros beyond the border, and adds one epsilon to the product.)
+  cc = cov^2 / ((var_a + epsilon) (var_b + epsilon)), where mean, variance and
+  covariance in the window are weighted: sum(w a) / sum(w), and so on. Voxels of weight
+  0, and those beyond the border, take no part; a window without any weight gives 0.
+  (VoxelMorph counts zeros beyond the border, and adds one epsilon to the product.)
 
   Args:
-    a: [B, *S, C], about the range [0, 1], to which epsilon belongs; channels are averaged.
+    a: [B, *S, C], in about [0, 1], to which epsilon belongs; channels are averaged.
     b: As a.
     weight: [B, *S, 1], not negative.
     window: Odd edge length of the box in voxels.
@@ -36,7 +36,7 @@ def ncc(
     raise ValueError(f'ncc: the window must be odd, not {window}')
   if weight is None:
     weight = jnp.ones_like(a[..., :1])
-  # The correlation does not depend on an offset, but the rounding of E[a^2] - E[a]^2 does.
+  # An offset does not change the correlation, but the rounding of E[a^2] - E[a]^2.
   a, b = _centre(a, weight), _centre(b, weight)
   c = a.shape[-1]
   moments = jnp.concatenate([jnp.ones_like(weight), a, b, a * a, b * b, a * b], -1)
@@ -63,7 +63,7 @@ def ncc_loss(
 
 
 def box_sum(x: jax.Array, window: int) -> jax.Array:
-  """Sums over the box of `window` voxels around each voxel; nothing beyond the border."""
+  """Sums over the box of `window` voxels around each voxel, zero beyond the border."""
   radius = window // 2
   for axis in range(1, x.ndim - 1):
     dimensions = [window if i == axis else 1 for i in range(x.ndim)]

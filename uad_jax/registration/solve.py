@@ -1,4 +1,4 @@
-"""Gated fields at test time: what the field of the healthy surroundings says in a lesion."""
+"""Gated fields at test time: a lesion's field from its healthy surroundings."""
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +14,12 @@ def gated_field(
   iterations: int = 200,
   tolerance: float = 1e-5,
 ) -> jax.Array:
-  """The field that keeps `velocity` where it is trusted and fills in smoothly elsewhere.
+  """The field that keeps `velocity` where trusted and fills in smoothly elsewhere.
 
-  argmin_v sum_i c_i |v_i - v0_i|^2 + sum_ij lambda_ij |v_i - v_j|^2 + sum_i mu_i |v_i|^2,
-  lambda_ij = (lambda_i + lambda_j) / 2, that is (diag(c + mu) + L_lambda) v = c v0: a
-  screened Poisson equation, symmetric positive definite where c + mu > 0 somewhere.
+  The minimum over v of
+    sum_i c_i |v_i - v0_i|^2 + sum_ij lambda_ij |v_i - v_j|^2 + sum_i mu_i |v_i|^2,
+  with lambda_ij = (lambda_i + lambda_j) / 2, solves the screened Poisson equation
+  (diag(c + mu) + L_lambda) v = c v0, positive definite when c + mu > 0 somewhere.
   Where c = mu = 0 the result is the harmonic in-fill of the surroundings: a lesion is
   carried along. Solved for each image by conjugate gradients with a Jacobi
   preconditioner; derivatives are implicit (one more solve), whatever `iterations` is.

@@ -37,7 +37,7 @@ def warp(
     )
   if order not in ORDERS or padding not in PADDINGS:
     raise ValueError(
-      f'warp: order {order!r} must be one of {ORDERS}, padding {padding!r} of {PADDINGS}'
+      f'warp: order {order!r} must be of {ORDERS}, padding {padding!r} of {PADDINGS}'
     )
   points = grid(spatial)[None] + displacement
   upper = (

@@ -1,0 +1,60 @@
+"""What every config starts from: the data sets by short name, and the defaults."""
+
+from ml_collections import ConfigDict
+
+IXI = 'data/ixi_lesions'
+"""Where README's `prepare lesions` writes the IXI scans with lesions of real shape."""
+
+
+def sim_brain(name: str) -> ConfigDict:
+  """The simulated cohort; the map is chosen on painted validation scans."""
+  return ConfigDict(
+    dict(
+      name='sim_brain',
+      config=name,
+      dir='data',
+      train='train',
+      val='val',
+      test='test',
+      selection='painted',
+    )
+  )
+
+
+DATA = {
+  'demo': lambda: sim_brain('demo'),
+  'slices': lambda: sim_brain('slices'),
+  'volumes': lambda: sim_brain('volumes'),
+}
+
+
+def get_config(arg: str = 'demo') -> ConfigDict:
+  """The defaults on one of the data sets named in `DATA`."""
+  arg = arg or 'demo'
+  if arg not in DATA:
+    raise ValueError(f"unknown argument '{arg}'; there are {', '.join(DATA)}")
+  return ConfigDict(
+    dict(
+      seed=0,
+      data=DATA[arg](),
+      batch_size=32,
+      steps=(),  # by stage
+      method=ConfigDict(),
+      adapt=ConfigDict(),  # by name of the file in uad_jax/adapt, in order
+      optimiser=dict(
+        name='adamw',
+        learning_rate=2e-3,
+        schedule='cosine',
+        warm_up=0.1,
+        weight_decay=1e-4,
+        clip=1.0,
+      ),
+      optimisers=ConfigDict(),  # by objective, over `optimiser`
+      scores=ConfigDict(),  # by row of the table
+      variants=ConfigDict(),  # by name, other inferences of the same training
+      postprocess='median',
+      resamples=2000,
+      log_every=50,
+      save_every=500,
+    )
+  )

@@ -1,0 +1,54 @@
+"""Uncertainty-guided deformable auto-encoder, the project's method.
+
+  python -m uad_jax.main --config=configs/dae_unc.py --workdir=runs/dae_unc
+
+Arguments: `demo` (default), `slices`, `volumes`, `ixi`, `ixi128`.
+"""
+
+from configs import base
+
+UNIFORM = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+
+
+def get_config(arg: str = 'demo'):
+  config = base.get_config(arg)
+  config.method = dict(
+    name='dae_unc',
+    widths=(32, 64, 128, 128),
+    latent=16,
+    heads=3,
+    position=True,
+    deformer_widths=(16, 32, 32),
+    gate_widths=(24, 48, 96),
+    painters=('factor', 'shift', 'constant', 'patch', 'texture', 'smear'),
+    evidence=('learned', 'standardised', 'epistemic'),
+    healthy_share=0.01,
+    two_pass=True,
+    hinge=True,
+    strength=1.0,
+    strength_range=(0.03, 30.0),
+    stiff_strength=30.0,
+    stiffness_ratio=10.0,
+    magnitude=1.0,
+    data_weight=1.0,
+    window=9,
+    dilation=1,
+    twin=1.0,
+    solve=False,
+    beta=0.5,
+  )
+  config.steps = (500, 300, 20)
+  config.adapt.ema = dict(decay=0.99)
+  config.scores = dict(
+    posterior=dict(scorer='output', of='posterior'),
+    fused=dict(scorer='output', of='fused'),
+    standardised=dict(scorer='standardised', of='reconstruction'),
+    standardised_prior=dict(scorer='standardised', of='prior'),
+    residual=dict(scorer='residual', of='reconstruction'),
+    residual_prior=dict(scorer='residual', of='prior'),
+    ssim=dict(scorer='ssim', of='reconstruction'),
+    log_jacobian=dict(scorer='log_jacobian'),
+  )
+  for strength in UNIFORM:
+    config.variants[f'uniform_{strength:g}'] = dict(open=0.0, strength=strength)
+  return config

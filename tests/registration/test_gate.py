@@ -1,0 +1,126 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.ndimage
+import scipy.special
+from jax.test_util import check_grads
+
+from uad_jax.registration import gate
+
+SHAPES = [(16, 18), (9, 8, 10)]
+
+
+def noise(shape, seed=0):
+  return np.random.default_rng(seed).uniform(size=(2, *shape, 1)).astype('float32')
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+def test_smoothing_is_scipys(shape):
+  x = noise(shape)
+  sigma = (0, *(1.5 for _ in shape), 0)
+  # Oracle: scipy.ndimage.gaussian_filter, which ends its kernel at 4 sigma too.
+  want = scipy.ndimage.gaussian_filter(x, sigma, mode='nearest')
+  np.testing.assert_allclose(gate.gaussian_smooth(x, 1.5), want, atol=1e-5)
+  np.testing.assert_array_equal(gate.gaussian_smooth(x, 0), x)
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+@pytest.mark.parametrize('radius', [0, 1, 2])
+def test_dilation_is_scipys(shape, radius):
+  x = noise(shape)
+  size = (1, *(2 * radius + 1 for _ in shape), 1)
+  # Oracle: scipy.ndimage.grey_dilation.
+  want = scipy.ndimage.grey_dilation(x, size, mode='nearest')
+  np.testing.assert_array_equal(gate.dilate(x, radius), want)
+
+
+def test_standardised_residual():
+  x = np.full((1, 8, 8, 2), 0.5, 'float32')
+  log_variance = np.log(np.full_like(x, 0.03**2))
+  z = gate.standardised_residual(x, x - 0.1, log_variance, tau=0.04)
+  np.testing.assert_allclose(z, np.full((1, 8, 8, 1), 0.1 / 0.05), rtol=1e-4)
+
+
+def test_more_healthy_variance_is_less_surprise():
+  x, prior = noise((8, 8)), noise((8, 8), 1)
+  quiet = gate.standardised_residual(x, prior, np.full_like(x, -6.0))
+  loud = gate.standardised_residual(x, prior, np.full_like(x, -2.0))
+  assert (loud < quiet).all()
+
+
+def test_epistemic_ratio():
+  spread = np.stack([noise((4, 4))[..., 0]] * 3, -1)
+  np.testing.assert_allclose(
+    gate.epistemic_ratio(spread, 0.5), spread[..., :1] / 0.5, rtol=1e-6
+  )
+
+
+def test_evidence_is_the_strongest_of_its_parts():
+  z, k = 8 * noise((6, 6)), 3 * noise((6, 6), 1)
+  learned = noise((6, 6), 2)
+  sigmoid = scipy.special.expit
+  parts = [sigmoid(1.5 * (z - 4.0)), sigmoid(4.0 * (k - 1.5)), learned]
+  np.testing.assert_allclose(
+    gate.evidence(z, k, learned), np.maximum.reduce(parts), rtol=1e-4
+  )
+  np.testing.assert_allclose(gate.evidence(z), parts[0], rtol=1e-4)
+  np.testing.assert_allclose(gate.evidence(k=k), parts[1], rtol=1e-4)
+  np.testing.assert_array_equal(gate.evidence(learned=learned), learned)
+  np.testing.assert_allclose(
+    gate.evidence(z, z0=8.0), sigmoid(1.5 * (z - 8)), rtol=1e-4
+  )
+  with pytest.raises(ValueError, match='at least one of z, k and learned'):
+    gate.evidence()
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+def test_gate_is_exactly_closed_without_evidence(shape):
+  h = np.full((1, *shape, 1), 0.3, 'float32')
+  np.testing.assert_array_equal(gate.gate(h), 0)
+  np.testing.assert_allclose(gate.gate(h, hinge=False), 0.3, rtol=1e-5)
+  np.testing.assert_allclose(gate.gate(np.ones_like(h)), 1, rtol=1e-5)
+  half = np.full_like(h, 0.35 + 0.65 / 2)
+  np.testing.assert_allclose(gate.gate(half), 0.5, rtol=1e-5)
+
+
+def test_single_voxels_do_not_open_the_gate():
+  h = np.zeros((1, 15, 15, 1), 'float32')
+  h[0, 7, 7] = 1
+  np.testing.assert_array_equal(gate.gate(h), 0)
+  h[0, 4:11, 4:11] = 1
+  assert gate.gate(h)[0, 7, 7, 0] > 0.9
+
+
+def test_maps_at_a_closed_and_an_open_gate():
+  g = jnp.array([0.0, 0.5, 1.0]).reshape(1, 3, 1, 1)
+  np.testing.assert_allclose(
+    gate.stiffness(g, 0.1, 100.0).ravel(), [0.1, 1.0, 10.0], rtol=1e-5
+  )
+  np.testing.assert_allclose(gate.magnitude(g, 0.2).ravel(), [0, 0.1, 0.2], rtol=1e-6)
+  np.testing.assert_allclose(gate.data_weight(g).ravel(), [1, 0.5, 0], rtol=1e-6)
+  np.testing.assert_allclose(
+    gate.data_weight(g, 0.5).ravel(), [1, 0.75, 0.5], rtol=1e-6
+  )
+  np.testing.assert_allclose(gate.data_weight(g, radius=1).ravel(), [0.5, 0, 0])
+
+
+def test_gradients():
+  x, prior, v = (noise((5, 6), i) for i in range(3))
+  check_grads(
+    lambda p, v: gate.standardised_residual(x + 2, p, v),
+    (prior, v),
+    1,
+    ('rev',),
+    atol=1e-2,
+  )
+  h = 0.4 + 0.2 * noise((5, 6))
+  check_grads(gate.gate, (h,), 1, ('rev',), atol=1e-2, rtol=1e-2)
+  check_grads(lambda z: gate.evidence(3 + z), (x,), 1, ('rev',), atol=1e-2, rtol=1e-2)
+  check_grads(lambda g: gate.stiffness(g, 0.1), (h,), 1, ('rev',), atol=1e-2, rtol=1e-2)
+
+
+def test_gradients_are_finite_at_equal_images():
+  x = jnp.ones((1, 5, 5, 1))
+  grad = jax.grad(lambda p: gate.standardised_residual(x, p, 0 * x).sum())(x)
+  assert jnp.isfinite(grad).all()

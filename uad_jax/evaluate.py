@@ -1,0 +1,183 @@
+"""THE evaluation: all scorers' maps, thresholds from healthy scans, all the numbers."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from uad_jax import histogram, lesionwise, registration_metrics
+from uad_jax.cases import Case, choose, take_case
+from uad_jax.data.record import CLASSES, VENTRICLE
+from uad_jax.measure import MAP, lesion_of, measure, pooled_histograms, scored
+from uad_jax.method import Key, Method, Params, Scorer, Stats, bind
+from uad_jax.metrics import FPR_PERCENT
+from uad_jax.postprocess import preset
+from uad_jax.progress import progress as shown
+from uad_jax.registration import flow
+from uad_jax.sample import Sample
+from uad_jax.scans import collect
+from uad_jax.summary import make_sample, subject_rows, summarise
+
+SEEN = ('image', 'mask', 'position', 'weight')
+"""What a method sees of a batch: never the lesion."""
+
+KEPT = ('prior', 'reconstruction', 'gate', 'displacement')
+"""Outputs that are measured and shown beside the maps."""
+
+
+class Results(NamedTuple):
+  """What an evaluation found.
+
+  Attributes:
+    summary: The content of results.json, see `summary.summarise`.
+    subjects: The rows of subjects.csv: one per scan and scorer.
+    samples: By scorer, what intervals and paired differences are made from.
+    cases: Scans to look at: worst, median, best by the default map, and a healthy one.
+  """
+
+  summary: dict
+  subjects: list[dict]
+  samples: dict[str, Sample]
+  cases: list[Case]
+
+
+def make_infer(
+  method: Method, scorers: Mapping[str, Scorer], outputs: bool
+) -> Callable[[Params, Stats, Mapping, Key], dict]:
+  """The jitted (params, stats, batch, key) -> arrays: 'map/NAME' of each scorer.
+
+  All scorers share one compiled program, in which XLA merges equal inferences.
+
+  Args:
+    method: The method.
+    scorers: By name.
+    outputs: Whether to give the outputs in KEPT too, with strain and folding.
+  """
+
+  @jax.jit
+  def infer(params, stats, batch, key):
+    infer = bind(method, params, stats)
+    arrays = {
+      f'{MAP}{name}': scorer(infer, batch, key) for name, scorer in scorers.items()
+    }
+    if outputs:
+      given = infer(batch, key)
+      arrays |= {name: given[name] for name in KEPT if name in given}
+      if 'displacement' in given:
+        arrays['strain'] = flow.strain(given['displacement'])
+        arrays['folded'] = flow.jacobian_determinant(given['displacement']) <= 0
+    return arrays
+
+  return infer
+
+
+def inferred(
+  batches: Iterable[Mapping], infer: Callable, params: Params, stats: Stats, key: Key
+) -> Iterator[dict]:
+  """The batches with the inference's arrays added, and the twin's displacement."""
+  for index, batch in enumerate(batches):
+    seen = {name: np.asarray(batch[name], np.float32) for name in SEEN}
+    batch_key = jax.random.fold_in(key, index)
+    arrays = jax.device_get(infer(params, stats, seen, batch_key))
+    if 'displacement' in arrays and 'twin' in batch:
+      arrays['twin_displacement'] = arrays['displacement']
+      if np.any(batch['lesion']):  # a twin of the healthy is the image itself
+        twin = seen | {'image': np.asarray(batch['twin'], np.float32)}
+        # The same key, so that the fields differ by the lesion and not by chance.
+        again = infer(params, stats, twin, batch_key)
+        arrays['twin_displacement'] = jax.device_get(again['displacement'])
+    yield {**batch, **arrays}
+
+
+def evaluate(
+  method: Method,
+  params: Params,
+  stats: Stats,
+  scorers: Mapping[str, Scorer],
+  val: Iterable[Mapping[str, np.ndarray]],
+  test: Iterable[Mapping[str, np.ndarray]],
+  key: Key,
+  *,
+  postprocess: str = 'none',
+  selection: Iterable[Mapping[str, np.ndarray]] | None = None,
+  resamples: int = 2000,
+  seed: int = 0,
+  progress: bool = True,
+) -> Results:
+  """Evaluates every scorer of a trained method, inside the brain mask.
+
+  Args:
+    method: The method.
+    params: Its parameters.
+    stats: Its statistics.
+    scorers: By name; the first is the default map unless `selection` is given.
+    val: Batches of healthy validation scans, which set the thresholds. All batches are
+      of one size, padding has weight 0, and a scan's records come together, in order.
+    test: Batches of test scans, with 'lesion', and 'twin' and 'labels' where known.
+    key: Batch i is inferred with fold_in(key, i), in each split.
+    postprocess: One of `postprocess.PRESETS`.
+    selection: Batches of validation scans with lesions; the scorer with the best pooled
+      AUPRC on them becomes the default map.
+    resamples: Bootstrap resamples of the subjects.
+    seed: Of the resampling.
+    progress: Whether to show progress on stderr.
+  """
+  if not scorers:
+    raise ValueError('evaluate needs at least one scorer')
+  chain = preset(postprocess)
+  maps, everything = (make_infer(method, scorers, full) for full in (False, True))
+
+  def scans(batches, infer, label):
+    batches = shown(batches, label) if progress else batches
+    return collect(inferred(batches, infer, params, stats, key))
+
+  healthy = pooled_histograms(scans(val, maps, 'thresholds'), scorers, chain)
+  thresholds = {
+    scorer: {p: histogram.threshold_at(pooled, p / 100) for p in FPR_PERCENT}
+    for scorer, pooled in healthy.items()
+  }
+  chosen = {}
+  if selection is not None:
+    pooled = pooled_histograms(scans(selection, maps, 'selection'), scorers, chain)
+    chosen = {
+      scorer: float(histogram.average_precision(found.healthy, found.lesion))
+      for scorer, found in pooled.items()
+    }
+  default = max(chosen, key=chosen.get) if chosen else next(iter(scorers))
+
+  people, measured, cases = [], {scorer: [] for scorer in scorers}, []
+  for scan in scans(test, everything, 'test'):
+    lesions = lesionwise.Lesions(lesion_of(scan), scan.voxel_ml)
+    registration = registration_metrics.measure(
+      scan.arrays, scan.planar, VENTRICLE, CLASSES.index('white')
+    )
+    for scorer, found in measured.items():
+      numbers = measure(scan, scorer, chain, thresholds[scorer], lesions)
+      found.append(numbers._replace(values=numbers.values | registration))
+    shown_map = scored(scan, default, chain)[0]
+    cases.append(take_case(scan, shown_map, thresholds[default][FPR_PERCENT[1]]))
+    people.append(scan._replace(arrays={}))
+  if not people:
+    raise ValueError('the test split is empty')
+
+  samples, pools = {}, {}
+  for scorer, found in measured.items():
+    samples[scorer], pools[scorer] = make_sample(people, found)
+  summary = summarise(
+    people,
+    samples,
+    pools,
+    thresholds,
+    chosen,
+    default,
+    postprocess=postprocess,
+    resamples=resamples,
+    seed=seed,
+  )
+  values = samples[default].values
+  unknown = np.full(len(people), np.nan)
+  cases = choose(
+    cases, values['auprc'], values.get('dice_at_5', unknown), values['score_mean']
+  )
+  return Results(summary, subject_rows(people, samples), samples, cases)

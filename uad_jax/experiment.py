@@ -1,0 +1,229 @@
+"""A config becomes data, method, scorers and optimisers; below here nobody sees one."""
+
+import functools
+import hashlib
+import importlib
+import inspect
+import json
+import pathlib
+import pkgutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from uad_jax import checkpoint, corrupt, optimise, parallel, train
+from uad_jax.data import pipeline
+from uad_jax.method import Method, Scorer, State, init_state
+
+PAINTED = 'painted'
+"""Name of the selection split that is made by painting lesions into the validation."""
+
+
+class Experiment(NamedTuple):
+  """Everything a config stands for, ready to be trained, evaluated or applied."""
+
+  config: ConfigDict
+  records: Callable[[str], pipeline.Records]
+  method: Method
+  variants: dict[str, Method]
+  scorers: dict[str, Scorer]
+  tx: dict[str, Any]
+  stage_ends: tuple[int, ...]
+
+
+def named(package: str, name: str) -> Callable:
+  """The `make` of a file of a package, or one sentence with the files there are."""
+  parent = importlib.import_module(f'uad_jax.{package}')
+  names = [module.name for module in pkgutil.iter_modules(parent.__path__)]
+  if name not in names:
+    raise ValueError(f"no '{name}' in {package}; there are {', '.join(sorted(names))}")
+  return importlib.import_module(f'uad_jax.{package}.{name}').make
+
+
+def call(what: str, make: Callable, options: Mapping[str, Any], **given):
+  """make(**given, **options), with one sentence for an option that it does not take."""
+  parameters = inspect.signature(make).parameters
+  free = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+  for option in options:
+    if not free and option not in parameters:
+      allowed = ', '.join(name for name in parameters if name not in given)
+      raise ValueError(f"{what} takes no '{option}'; it takes {allowed}")
+  return make(**given, **options)
+
+
+def plain(config: Any) -> Any:
+  """A config as dicts, lists, numbers and text."""
+  return json.loads(json.dumps(ConfigDict.to_dict(config), default=str))
+
+
+def digest(config: ConfigDict) -> str:
+  """A short hash of a config, by which results are kept."""
+  text = json.dumps(plain(config), sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def without(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
+  """The options as a dict, without those named."""
+  return {name: value for name, value in options.items() if name not in names}
+
+
+def open_data(data: ConfigDict):
+  """The dataset's builder, prepared: built now if it is not there."""
+  module = f'uad_jax.datasets.{data.name}.{data.name}_dataset_builder'
+  try:
+    make = importlib.import_module(module).open_builder
+  except ModuleNotFoundError as error:
+    if error.name and not module.startswith(error.name):
+      raise
+    parent = importlib.import_module('uad_jax.datasets')
+    names = [m.name for m in pkgutil.iter_modules(parent.__path__)]
+    raise ValueError(
+      f"unknown dataset '{data.name}'; there are {', '.join(sorted(names))}"
+    ) from None
+  options = without(data, 'name', 'dir', 'train', 'val', 'test', 'selection')
+  builder = call(
+    f"dataset '{data.name}'", make, options, data_dir=pathlib.Path(data.dir).resolve()
+  )
+  builder.download_and_prepare(file_format='array_record')
+  return builder
+
+
+def reader(builder) -> Callable[[str], pipeline.Records]:
+  """(split) -> its records, decoded once however often they are asked for."""
+
+  @functools.cache
+  def records(split: str) -> pipeline.Records:
+    if split not in builder.info.splits:
+      raise ValueError(
+        f"dataset '{builder.name}' has no split '{split}'; there are "
+        f'{", ".join(builder.info.splits)}'
+      )
+    return pipeline.Records(builder.as_data_source(split=split))
+
+  return records
+
+
+def build(config: ConfigDict) -> Experiment:
+  """The experiment that a config describes; builds its data set if need be."""
+  builder = open_data(config.data)
+  spec = builder.info.features['image'].shape
+  method = call(
+    f"method '{config.method.name}'",
+    named('methods', config.method.name),
+    without(config.method, 'name'),
+    shape=tuple(spec[:-1]),
+    channels=spec[-1],
+  )
+  for name, options in config.adapt.items():
+    method = call(f"adaptation '{name}'", named('adapt', name), options)(method)
+  scorers = {
+    row: call(
+      f"scorer '{options.scorer}'",
+      named('scores', options.scorer),
+      without(options, 'scorer'),
+    )
+    for row, options in config.scores.items()
+  }
+  ask = named('adapt', 'ask')
+  variants = {name: ask(**entries)(method) for name, entries in config.variants.items()}
+  stage_ends = tuple(int(end) for end in np.cumsum(config.steps))
+  tx = {}
+  for name, objective in method.objectives.items():
+    if objective.stage >= len(stage_ends):
+      raise ValueError(
+        f"config.steps has {len(stage_ends)} stages, but objective '{name}' belongs to "
+        f'stage {objective.stage}'
+      )
+    if objective.trains:
+      moves = -(-config.steps[objective.stage] // objective.every)
+      options = {**config.optimiser, **config.optimisers.get(name, {})}
+      tx[name] = call('optimiser', optimise.make, options, steps=moves)
+  return Experiment(config, reader(builder), method, variants, scorers, tx, stage_ends)
+
+
+def fresh_state(experiment: Experiment) -> State:
+  """The state at step 0, copied to every device."""
+  config = experiment.config
+  found = experiment.records(config.data.train)
+  examples = [pipeline.training_example(found[i % len(found)]) for i in range(2)]
+  batch = {name: np.stack([e[name] for e in examples]) for name in examples[0]}
+
+  @jax.jit
+  def init(key, batch):
+    return init_state(experiment.method, experiment.tx, key, batch)
+
+  return parallel.replicate(init(jax.random.key(config.seed), batch), parallel.mesh())
+
+
+def restore(experiment: Experiment, workdir: pathlib.Path):
+  """The newest readable checkpoint as (step, state, streams), or None."""
+  manager = checkpoint.manager(workdir / 'checkpoints')
+  return checkpoint.restore(manager, fresh_state(experiment))
+
+
+def trained(experiment: Experiment, workdir: pathlib.Path, log) -> State:
+  """Trains to the end, from the newest checkpoint if there is one."""
+  config, devices = experiment.config, parallel.mesh()
+  parallel.check_batch_size(config.batch_size, devices)
+  manager = checkpoint.manager(workdir / 'checkpoints')
+  state = fresh_state(experiment)
+  found = checkpoint.restore(manager, state)
+  last = experiment.stage_ends[-1] if experiment.stage_ends else 0
+  if found and found[0] >= last:
+    print(f'already trained: {workdir}/checkpoints/{found[0]}', file=sys.stderr)
+    return found[1]
+  streams = {}
+  for split in sorted({o.split for o in experiment.method.objectives.values()}):
+    streams[split] = pipeline.training_stream(
+      experiment.records(config.data[split]),
+      config.batch_size,
+      config.seed,
+      jax.process_index(),
+      jax.process_count(),
+    )
+  if found:
+    step, state, positions = found
+    print(f'resuming at step {step} of {last}', file=sys.stderr)
+    for split, stream in streams.items():
+      stream.set_state(positions[split])
+  return train.train(
+    experiment.method,
+    experiment.tx,
+    experiment.stage_ends,
+    state,
+    streams,
+    jax.random.key(config.seed + 1),
+    manager,
+    log=log,
+    log_every=config.log_every,
+    save_every=config.save_every,
+  )
+
+
+def batches(experiment: Experiment, split: str) -> Iterator[dict[str, np.ndarray]]:
+  """The padded batches of a split for evaluation, in order."""
+  found = experiment.records(split)
+  return pipeline.ordered_batches(found, experiment.config.batch_size)
+
+
+def painted(experiment: Experiment, split: str) -> Iterator[dict[str, np.ndarray]]:
+  """Healthy batches with synthetic lesions of every painter, the same each time.
+
+  Half of the shapes' soft values and more count as lesion. It serves to choose a map.
+  """
+  key = jax.random.key(0)
+  paint = jax.jit(functools.partial(corrupt.paint, painters=tuple(corrupt.PAINTERS)))
+  for index, batch in enumerate(batches(experiment, split)):
+    image, shape = paint(jax.random.fold_in(key, index), batch['image'], batch['mask'])
+    lesion = (np.asarray(shape) > 0.5).astype(np.float32) * batch['mask']
+    pathology = np.full(len(lesion), PAINTED)
+    yield {
+      **batch,
+      'image': np.asarray(image),
+      'lesion': lesion,
+      'pathology': pathology,
+    }

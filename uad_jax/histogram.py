@@ -1,0 +1,141 @@
+"""Streaming, range-free histograms of anomaly scores, and the curves drawn from them.
+
+A float32 is mapped to an integer of the same order through its bit pattern: the sign,
+the exponent and the first 11 bits of the mantissa give 2^20 bins, each narrower than
+0.05 % of its value, whatever the scale of the scores. Memory depends on the number of
+occupied bins and not on the number of voxels.
+
+The curves take counts `healthy` and `lesion`, [..., K] over ascending scores; a voxel
+is called anomalous when its score is at least the lower edge of a bin.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+BITS = 20
+_SHIFT = 32 - BITS
+_SIGN = np.uint32(0x80000000)
+_CHUNK = 1 << 22
+
+
+class Histogram(NamedTuple):
+  """Occupied bins only. `codes` [K] ascending; `healthy`, `lesion` [K] voxel counts."""
+
+  codes: np.ndarray
+  healthy: np.ndarray
+  lesion: np.ndarray
+
+
+def encode(scores: np.ndarray) -> np.ndarray:
+  """The bin of each score, in [0, 2^20); larger scores never have smaller bins."""
+  # Adding zero turns -0 into +0, which compares equal but has other bits.
+  bits = (np.asarray(scores, np.float32) + np.float32(0)).view(np.uint32)
+  ordered = np.where(bits & _SIGN, ~bits, bits | _SIGN)
+  return ordered >> np.uint32(_SHIFT)
+
+
+def lower_edge(codes: np.ndarray) -> np.ndarray:
+  """The smallest score of each bin: a score reaches it where its bin is c or above."""
+  ordered = np.asarray(codes).astype(np.uint32) << np.uint32(_SHIFT)
+  negative = (ordered & _SIGN) == 0
+  # Also the smallest of a negative bin: ~ reverses the order of negative bit patterns.
+  return (
+    np.where(negative, ~ordered, ordered & ~_SIGN).astype(np.uint32).view(np.float32)
+  )
+
+
+def histogram(scores: np.ndarray, lesion: np.ndarray) -> Histogram:
+  """Counts the scores of healthy and lesion voxels.
+
+  Args:
+    scores: Any shape, finite.
+    lesion: The same shape, 0 or 1.
+
+  Raises:
+    ValueError: A score is not finite.
+  """
+  scores, lesion = np.ravel(scores), np.ravel(lesion)
+  size = 1 << BITS
+  counts = np.zeros(2 * size, np.int64)
+  for start in range(0, scores.size, _CHUNK):
+    chunk = scores[start : start + _CHUNK]
+    if not np.isfinite(chunk).all():
+      raise ValueError(
+        f'{np.sum(~np.isfinite(chunk))} of {chunk.size} anomaly scores are not finite'
+      )
+    marked = lesion[start : start + _CHUNK] > 0
+    counts += np.bincount(encode(chunk) + marked * np.uint32(size), minlength=2 * size)
+  healthy, sick = counts[:size], counts[size:]
+  codes = np.flatnonzero(healthy + sick)
+  return Histogram(codes, healthy[codes], sick[codes])
+
+
+def pool(histograms: Iterable[Histogram]) -> Histogram:
+  """The histogram of all voxels together."""
+  counts = np.zeros((2, 1 << BITS), np.int64)
+  for part in histograms:
+    counts[0, part.codes] += part.healthy
+    counts[1, part.codes] += part.lesion
+  codes = np.flatnonzero(counts.sum(0))
+  return Histogram(codes, *counts[:, codes])
+
+
+def threshold_at(pooled: Histogram, fpr: float) -> float:
+  """The lowest threshold that no more than `fpr` of the healthy voxels reach."""
+  above = np.cumsum(pooled.healthy[::-1])[::-1]
+  if above.size == 0 or above[0] == 0:
+    raise ValueError('a threshold needs healthy voxels; the histogram holds none')
+  allowed = above <= fpr * above[0]
+  # Above the last occupied bin when even its voxels are too many (ties at the top).
+  code = pooled.codes[np.argmax(allowed)] if allowed.any() else pooled.codes[-1] + 1
+  return float(lower_edge(code))
+
+
+def cumulative(counts: np.ndarray) -> np.ndarray:
+  """How many reach each bin, from the highest bin down, [..., K]."""
+  return np.cumsum(counts[..., ::-1], -1)
+
+
+def average_precision(healthy: np.ndarray, lesion: np.ndarray) -> np.ndarray:
+  """Area under precision and recall, sum_k (R_k - R_{k-1}) P_k; nan without lesions.
+
+  The step sum over distinct thresholds, as scikit-learn's average_precision_score:
+  ties share one threshold, and a constant score gives the prevalence.
+  """
+  hits, false = cumulative(lesion), cumulative(healthy)
+  total = hits[..., -1]
+  with np.errstate(invalid='ignore', divide='ignore'):
+    precision = np.nan_to_num(hits / (hits + false))
+    return np.sum(lesion[..., ::-1] * precision, -1) / total
+
+
+def auroc(healthy: np.ndarray, lesion: np.ndarray) -> np.ndarray:
+  """The chance that a lesion outscores a healthy voxel, ties counted half; else nan."""
+  below = np.cumsum(healthy, -1) - healthy / 2
+  with np.errstate(invalid='ignore', divide='ignore'):
+    pairs = healthy.sum(-1) * lesion.sum(-1, dtype=np.float64)
+    return np.sum(lesion * below, -1) / pairs
+
+
+def dice_curve(healthy: np.ndarray, lesion: np.ndarray) -> np.ndarray:
+  """2 TP / (2 TP + FP + FN) at each bin's lower edge, from the top down, [..., K]."""
+  hits, false = cumulative(lesion), cumulative(healthy)
+  total = hits[..., -1:]
+  with np.errstate(invalid='ignore', divide='ignore'):
+    return np.where(total > 0, 2 * hits / (hits + false + total), np.nan)
+
+
+def oracle_dice(healthy: np.ndarray, lesion: np.ndarray) -> np.ndarray:
+  """The best Dice over all thresholds: chosen with the truth, so an upper bound."""
+  return dice_curve(healthy, lesion).max(-1)
+
+
+def precision_recall(
+  healthy: np.ndarray, lesion: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """Precision and recall [K], from the highest threshold down."""
+  hits, false = cumulative(lesion), cumulative(healthy)
+  with np.errstate(invalid='ignore', divide='ignore'):
+    return np.nan_to_num(hits / (hits + false), nan=1.0), hits / hits[..., -1:]

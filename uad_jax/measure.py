@@ -1,0 +1,104 @@
+"""The numbers of one scan and one anomaly map."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from uad_jax import histogram, lesionwise
+from uad_jax.histogram import Histogram
+from uad_jax.metrics import QUANTILE
+from uad_jax.postprocess import Postprocess
+from uad_jax.scans import Scan
+
+MAP = 'map/'
+"""The prefix of a scorer's map among a scan's arrays."""
+
+
+class Measured(NamedTuple):
+  """One test scan and scorer."""
+
+  histogram: Histogram
+  counts: dict[str, float]
+  values: dict[str, float]
+
+
+def scored(
+  scan: Scan, scorer: str, chain: Postprocess
+) -> tuple[np.ndarray, np.ndarray]:
+  """The post-processed map and the brain mask, [X, Y, Z].
+
+  Raises:
+    ValueError: The map is not finite inside the brain.
+  """
+  scores = np.asarray(scan.arrays[MAP + scorer][..., 0], np.float32)
+  brain = scan.arrays['mask'][..., 0] > 0
+  if not np.isfinite(scores[brain]).all():
+    raise ValueError(
+      f"scorer '{scorer}' gave scan '{scan.name}' a map that is not finite in "
+      f'{np.sum(~np.isfinite(scores[brain]))} of {brain.sum()} brain voxels'
+    )
+  return chain.soft(scores, brain), brain
+
+
+def pooled_histograms(
+  scans: Iterable[Scan], scorers: Iterable[str], chain: Postprocess
+) -> dict[str, Histogram]:
+  """By scorer, the histogram of the brain voxels of all scans."""
+  parts = {scorer: [] for scorer in scorers}
+  for scan in scans:
+    for scorer, histograms in parts.items():
+      scores, brain = scored(scan, scorer, chain)
+      histograms.append(histogram.histogram(scores[brain], lesion_of(scan)[brain]))
+  return {scorer: histogram.pool(histograms) for scorer, histograms in parts.items()}
+
+
+def lesion_of(scan: Scan) -> np.ndarray:
+  """The lesion inside the brain mask, bool [X, Y, Z]; nothing where none is known."""
+  brain = scan.arrays['mask'][..., 0] > 0
+  if 'lesion' not in scan.arrays:
+    return np.zeros_like(brain)
+  return (scan.arrays['lesion'][..., 0] > 0) & brain
+
+
+def measure(
+  scan: Scan,
+  scorer: str,
+  chain: Postprocess,
+  thresholds: Mapping[int, float],
+  lesions: lesionwise.Lesions,
+) -> Measured:
+  """The scan's histogram, counts at each threshold, and values of its own."""
+  scores, brain = scored(scan, scorer, chain)
+  inside, truth = scores[brain], lesions.mask[brain]
+  found = histogram.histogram(inside, truth)
+  everything = lesions.by_size(np.ones(lesions.number, bool))
+  counts = {
+    'positives': truth.sum(),
+    'negatives': np.sum(~truth),
+    'lesions': lesions.number,
+  } | {
+    f'lesions {s}': n for s, n in zip(lesionwise.SIZE_NAMES, everything, strict=True)
+  }
+  values = {
+    'score_mean': inside.mean(dtype=np.float64),
+    'score_q99': np.quantile(inside, QUANTILE),
+    'auprc': histogram.average_precision(found.healthy, found.lesion),
+    'auroc': histogram.auroc(found.healthy, found.lesion),
+    'oracle_dice': histogram.oracle_dice(found.healthy, found.lesion),
+  }
+  for percent, threshold in thresholds.items():
+    marked = chain.hard((scores >= threshold) & brain)
+    hits, false = np.sum(marked & lesions.mask), np.sum(marked & ~lesions.mask)
+    matched = lesions.match(marked)
+    sizes = zip(lesionwise.SIZE_NAMES, lesions.by_size(matched['found']), strict=True)
+    counts |= {
+      f'tp_at_{percent}': hits,
+      f'fp_at_{percent}': false,
+      f'found_at_{percent}': matched['found'].sum(),
+      f'predictions_at_{percent}': matched['predictions'],
+      f'correct_at_{percent}': matched['correct'],
+    } | {f'found_at_{percent} {size}': n for size, n in sizes}
+    if truth.any():
+      values[f'dice_at_{percent}'] = 2 * hits / (hits + false + truth.sum())
+  return Measured(found, counts, values)

@@ -1,0 +1,103 @@
+"""Every number of the tables by name, each as a function of a `bootstrap.Sample`.
+
+Suffixes: `_at_5` means at the threshold that 5 % of the brain voxels of healthy
+validation scans reach. `oracle_` means that the threshold was chosen with the truth.
+POOLED metrics put all voxels (or lesions) of all test scans together; SUBJECT metrics
+are averaged over scans with lesions; REGISTRATION metrics describe the deformation and
+the gate (symbols in `registration_metrics`).
+"""
+
+import numpy as np
+
+from uad_jax import histogram
+from uad_jax.bootstrap import Metric, curve, mean, ratio, separation
+from uad_jax.lesionwise import SIZE_NAMES
+
+FPR_PERCENT = (1, 5, 10)
+QUANTILE = 0.99  # of the map inside the brain: a subject's score beside the mean
+
+
+def dice(a: np.ndarray, b: np.ndarray) -> float:
+  """2 |A and B| / (|A| + |B|) of binary arrays; nan when both are empty."""
+  total = np.sum(a > 0) + np.sum(b > 0)
+  return float(2 * np.sum((a > 0) & (b > 0)) / total) if total else np.nan
+
+
+def _at(percent: int) -> dict[str, Metric]:
+  at = f'at_{percent}'
+  hits, false = f'tp_{at}', f'fp_{at}'
+  found, correct, detections = f'found_{at}', f'correct_{at}', f'predictions_{at}'
+  recall = ratio({found: 1}, {'lesions': 1})
+  precision = ratio({correct: 1}, {detections: 1})
+
+  def f1(sample, drawn):
+    r, p = recall(sample, drawn), precision(sample, drawn)
+    with np.errstate(invalid='ignore', divide='ignore'):
+      # No detection at all has no precision, yet a recall and so an F1 of zero.
+      return np.where(r + np.nan_to_num(p) == 0, 0.0, 2 * r * p / (r + p))
+
+  return {
+    f'dice_{at}': ratio({hits: 2}, {hits: 1, false: 1, 'positives': 1}),
+    f'recall_{at}': ratio({hits: 1}, {'positives': 1}),
+    f'fpr_{at}': ratio({false: 1}, {'negatives': 1}),
+    f'healthy_fpr_{at}': ratio({false: 1}, {'negatives': 1}, where='healthy'),
+    f'lesion_recall_{at}': recall,
+    f'lesion_precision_{at}': precision,
+    f'lesion_f1_{at}': f1,
+  }
+
+
+POOLED: dict[str, Metric] = {
+  'prevalence': ratio({'positives': 1}, {'positives': 1, 'negatives': 1}),
+  'auprc': curve(histogram.average_precision),
+  'auroc': curve(histogram.auroc),
+  'oracle_dice': curve(histogram.oracle_dice),
+  'image_auroc_mean': separation('score_mean'),
+  'image_auroc_q99': separation('score_q99'),
+}
+for _percent in FPR_PERCENT:
+  POOLED |= _at(_percent)
+
+CURVES = {
+  'auprc': histogram.average_precision,
+  'auroc': histogram.auroc,
+  'oracle_dice': histogram.oracle_dice,
+}
+"""The metrics whose estimate comes from the full histogram, the interval from bins."""
+
+SUBJECT: dict[str, Metric] = {
+  name: mean(name, where='diseased')
+  for name in (*CURVES, *(f'dice_at_{percent}' for percent in FPR_PERCENT))
+}
+
+REGISTRATION: dict[str, Metric] = {
+  'ventricle_dice': mean('ventricle_dice'),
+  'ventricle_dice_before': mean('ventricle_dice_before'),
+  'ventricle_dice_ceiling': mean('ventricle_dice_ceiling'),
+  'folding_fraction': mean('folding_fraction'),
+  'strain_healthy': mean('strain_healthy'),
+  'strain_lesion': mean('strain_lesion', where='diseased'),
+  'dlr': mean('dlr', where='diseased'),
+  'rkr': mean('rkr', where='diseased'),
+  'hrr': mean('hrr'),
+  'cfe': mean('cfe', where='diseased'),
+  'gate_healthy_open': mean('gate_healthy_open'),
+  'gate_lesion_recall': mean('gate_lesion_recall', where='diseased'),
+}
+
+BY_SIZE: dict[str, dict[str, Metric]] = {
+  size: {
+    f'lesion_recall_at_{percent}': ratio(
+      {f'found_at_{percent} {size}': 1}, {f'lesions {size}': 1}
+    )
+    for percent in FPR_PERCENT
+  }
+  for size in SIZE_NAMES
+}
+
+METRICS: dict[str, Metric] = {
+  **POOLED,
+  **{f'subject_{name}': metric for name, metric in SUBJECT.items()},
+  **REGISTRATION,
+}
+"""All that `bootstrap.paired` can compare by name."""

@@ -1,0 +1,48 @@
+"""Optimisers by name, with the schedule and clipping that a config asks for."""
+
+import optax
+
+OPTIMISERS = {
+  'adam': lambda rate, decay: optax.adam(rate),
+  'adam_half': lambda rate, decay: optax.adam(rate, b1=0.5),
+  'adamw': lambda rate, decay: optax.adamw(rate, weight_decay=decay),
+  'sgd': lambda rate, decay: optax.sgd(rate, momentum=0.9),
+}
+SCHEDULES = {
+  'constant': lambda rate, steps, warm: optax.constant_schedule(rate),
+  'cosine': lambda rate, steps, warm: optax.warmup_cosine_decay_schedule(
+    0.04 * rate, rate, max(1, int(warm * steps)), max(2, steps), 1e-3 * rate
+  ),
+}
+
+
+def choose(table: dict, name: str, what: str):
+  """The entry of a table, or one sentence with what there is."""
+  if name not in table:
+    raise ValueError(f"unknown {what} '{name}'; there are {', '.join(table)}")
+  return table[name]
+
+
+def make(
+  steps: int,
+  name: str = 'adamw',
+  learning_rate: float = 1e-3,
+  schedule: str = 'cosine',
+  warm_up: float = 0.1,
+  weight_decay: float = 1e-4,
+  clip: float = 1.0,
+) -> optax.GradientTransformation:
+  """The transformation for one objective.
+
+  Args:
+    steps: How often the objective will move: the length of its schedule.
+    name: From `OPTIMISERS`.
+    learning_rate: The peak.
+    schedule: 'constant', or 'cosine' after a linear warm-up.
+    warm_up: Share of the steps that warm up.
+    weight_decay: Of AdamW.
+    clip: Largest global norm of the gradient; 0 switches clipping off.
+  """
+  rate = choose(SCHEDULES, schedule, 'schedule')(learning_rate, steps, warm_up)
+  optimiser = choose(OPTIMISERS, name, 'optimiser')(rate, weight_decay)
+  return optax.chain(optax.clip_by_global_norm(clip), optimiser) if clip else optimiser

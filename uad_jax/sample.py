@@ -1,0 +1,143 @@
+"""What a run knows of each test scan, small enough to keep: evaluation.npz.
+
+From it `bootstrap` makes intervals, and the paired difference of two runs that were
+evaluated on the same scans, long after the maps are gone.
+"""
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from uad_jax.histogram import Histogram
+
+BINS = 2048
+
+
+class Sample(NamedTuple):
+  """The test subjects of one scorer; n scans, K common bins of ascending score.
+
+  Attributes:
+    subjects: [n] names; scans of one subject are resampled together.
+    pathology: [n] names, 'none' for the healthy.
+    diseased: [n] bool, whether the scan holds a lesion voxel.
+    edges: [K] lower edges of the bins.
+    healthy: [n, K] voxel counts.
+    lesion: [n, K] voxel counts.
+    counts: By name, [n]: what is summed over subjects before a ratio is formed.
+    values: By name, [n]: what is averaged over subjects; nan where it is undefined.
+  """
+
+  subjects: np.ndarray
+  pathology: np.ndarray
+  diseased: np.ndarray
+  edges: np.ndarray
+  healthy: np.ndarray
+  lesion: np.ndarray
+  counts: Mapping[str, np.ndarray]
+  values: Mapping[str, np.ndarray]
+
+
+def common_bins(pooled: Histogram, bins: int = BINS) -> np.ndarray:
+  """Codes at which bins begin: quantiles of the healthy and of the lesion scores.
+
+  A bin holds at most about 1 / `bins` of the lesion and of the healthy voxels (or a
+  single tied score), which bounds the error of the curves by about as much.
+  """
+  starts = [pooled.codes[:1]]
+  for counts in (pooled.healthy, pooled.lesion):
+    if counts.sum():
+      share = np.cumsum(counts) / counts.sum()
+      starts.append(pooled.codes[np.searchsorted(share, np.arange(1, bins) / bins)])
+  return np.unique(np.concatenate(starts))
+
+
+def compress(histograms: Sequence[Histogram], starts: np.ndarray) -> np.ndarray:
+  """Counts on the common bins, [2, n, K]: healthy, lesion."""
+  counts = np.zeros((2, len(histograms), len(starts)), np.int64)
+  for row, part in enumerate(histograms):
+    bins = np.searchsorted(starts, part.codes, 'right') - 1
+    np.add.at(counts[0, row], bins, part.healthy)
+    np.add.at(counts[1, row], bins, part.lesion)
+  return counts
+
+
+def restrict(sample: Sample, rows: np.ndarray) -> Sample:
+  """The sample of some of its scans."""
+  return Sample(
+    sample.subjects[rows],
+    sample.pathology[rows],
+    sample.diseased[rows],
+    sample.edges,
+    sample.healthy[rows],
+    sample.lesion[rows],
+    {name: counts[rows] for name, counts in sample.counts.items()},
+    {name: values[rows] for name, values in sample.values.items()},
+  )
+
+
+def align(a: Sample, b: Sample) -> tuple[Sample, Sample]:
+  """Both samples in the order of their subjects' names.
+
+  Raises:
+    ValueError: They are not of the same subjects with the same lesions.
+  """
+  a, b = (restrict(s, np.argsort(s.subjects, kind='stable')) for s in (a, b))
+  if not np.array_equal(a.subjects, b.subjects):
+    only = sorted(set(a.subjects.tolist()) ^ set(b.subjects.tolist()))
+    raise ValueError(
+      'a paired difference needs the same test subjects; '
+      f'{len(only)} are in one run only or a different number of times: {only[:5]}'
+    )
+  if not np.array_equal(a.lesion.sum(1), b.lesion.sum(1)):
+    raise ValueError(
+      'a paired difference needs the same test data; the lesion voxels of '
+      f'{a.subjects[np.argmax(a.lesion.sum(1) != b.lesion.sum(1))]} differ in number'
+    )
+  return a, b
+
+
+def pack(samples: Mapping[str, Sample]) -> dict[str, np.ndarray]:
+  """The samples by scorer as flat arrays, the content of evaluation.npz.
+
+  'scorers' [m]; then for each scorer s: 's/subjects', 's/pathology', 's/diseased' [n],
+  's/edges' [K], 's/healthy', 's/lesion' [n, K], and 's/counts/NAME', 's/values/NAME'
+  [n], as in `Sample`.
+  """
+  arrays = {'scorers': np.array(list(samples))}
+  for scorer, sample in samples.items():
+    for field, content in sample._asdict().items():
+      if field in ('counts', 'values'):
+        arrays |= {f'{scorer}/{field}/{name}': x for name, x in content.items()}
+      else:
+        arrays[f'{scorer}/{field}'] = content
+  return arrays
+
+
+def load(path: str | Path) -> dict[str, Sample]:
+  """The samples by scorer of an evaluation.npz.
+
+  Raises:
+    ValueError: The file is not one, or is damaged.
+  """
+  try:
+    with np.load(path) as file:
+      arrays = dict(file)
+    return {str(scorer): _unpack(arrays, f'{scorer}/') for scorer in arrays['scorers']}
+  except (zipfile.BadZipFile, EOFError, ValueError, KeyError) as error:
+    raise ValueError(f'{path} is not a readable evaluation.npz: {error}') from error
+
+
+def _unpack(arrays: Mapping[str, np.ndarray], prefix: str) -> Sample:
+  def named(field):
+    start = f'{prefix}{field}/'
+    return {k.removeprefix(start): x for k, x in arrays.items() if k.startswith(start)}
+
+  plain = [f for f in Sample._fields if f not in ('counts', 'values')]
+  return Sample(
+    **{field: arrays[prefix + field] for field in plain},
+    counts=named('counts'),
+    values=named('values'),
+  )
