@@ -5,14 +5,22 @@
 Arguments: `demo` (default), `slices`, `volumes`, `ixi`, `ixi128`.
 """
 
-from configs import base
+from uad_jax import defaults
 
-UNIFORM = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+UNIFORM = {
+  'uniform_0p1': 0.1,
+  'uniform_0p3': 0.3,
+  'uniform_1': 1.0,
+  'uniform_3': 3.0,
+  'uniform_10': 10.0,
+  'uniform_30': 30.0,
+}
+"""Strengths of the uniform fields: the sweep that the gated field has to beat."""
 
 
 def get_config(arg: str = 'demo'):
-  config = base.get_config(arg)
-  config.method = dict(
+  config = defaults.get_config(arg)
+  config.method.update(
     name='dae_unc',
     widths=(32, 64, 128, 128),
     latent=16,
@@ -39,7 +47,7 @@ def get_config(arg: str = 'demo'):
   )
   config.steps = (500, 300, 20)
   config.adapt.ema = dict(decay=0.99)
-  config.scores = dict(
+  config.scores.update(
     posterior=dict(scorer='output', of='posterior'),
     fused=dict(scorer='output', of='fused'),
     standardised=dict(scorer='standardised', of='reconstruction'),
@@ -49,6 +57,6 @@ def get_config(arg: str = 'demo'):
     ssim=dict(scorer='ssim', of='reconstruction'),
     log_jacobian=dict(scorer='log_jacobian'),
   )
-  for strength in UNIFORM:
-    config.variants[f'uniform_{strength:g}'] = dict(open=0.0, strength=strength)
+  for name, strength in UNIFORM.items():
+    config.variants[name] = dict(open=0.0, strength=strength)
   return config

@@ -20,9 +20,8 @@ class Case(NamedTuple):
     slice: Index along the stack.
     auprc: Of the scan with the default map, nan for the healthy.
     dice: At the 5 % threshold, nan for the healthy.
-    threshold: The 5 % threshold.
-    panels: By name [X, Y, C]: 'map' and, where there are, image, prior, reconstruction,
-      gate, displacement (in the plane), lesion and mask.
+    panels: By name [X, Y, C]: 'map', 'detection', 'image', 'mask' and, where there are,
+      'prior', 'reconstruction', 'gate', 'displacement' (in the plane), 'lesion'.
   """
 
   scan: Scan
@@ -30,22 +29,21 @@ class Case(NamedTuple):
   slice: int
   auprc: float
   dice: float
-  threshold: float
   panels: dict[str, np.ndarray]
 
 
-def take_case(scan: Scan, scores: np.ndarray, threshold: float) -> Case:
-  """The slice with most lesion, or else with most voxels above the threshold.
+def take_case(scan: Scan, scores: np.ndarray, detection: np.ndarray) -> Case:
+  """The slice with most lesion, or else with most detected voxels.
 
   Args:
     scan: With its arrays [X, Y, Z, C].
     scores: The post-processed map [X, Y, Z].
-    threshold: Of the map.
+    detection: What is marked at the threshold, bool [X, Y, Z].
   """
   arrays = scan.arrays
   brain = arrays['mask'][..., 0] > 0
   lesion = arrays['lesion'][..., 0] > 0 if 'lesion' in arrays else np.zeros_like(brain)
-  shown = lesion & brain if (lesion & brain).any() else (scores >= threshold) & brain
+  shown = lesion & brain if (lesion & brain).any() else detection
   area = (shown if shown.any() else brain).sum((0, 1))
   k = int(np.argmax(area))
   # Half precision: a slice of every scan is held until the choice can be made.
@@ -57,7 +55,8 @@ def take_case(scan: Scan, scores: np.ndarray, threshold: float) -> Case:
   if 'displacement' in panels:
     panels['displacement'] = panels['displacement'][..., :2]
   panels['map'] = np.asarray(scores[:, :, k, None], np.float32)
-  return Case(scan._replace(arrays={}), '', k, np.nan, np.nan, threshold, panels)
+  panels['detection'] = detection[:, :, k, None]
+  return Case(scan._replace(arrays={}), '', k, np.nan, np.nan, panels)
 
 
 def choose(

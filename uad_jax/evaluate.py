@@ -1,45 +1,30 @@
 """THE evaluation: all scorers' maps, thresholds from healthy scans, all the numbers."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from uad_jax import histogram, lesionwise, registration_metrics
-from uad_jax.cases import Case, choose, take_case
+from uad_jax.cases import choose, take_case
 from uad_jax.data.record import CLASSES, VENTRICLE
-from uad_jax.measure import MAP, lesion_of, measure, pooled_histograms, scored
+from uad_jax.measure import MAP, detected, lesion_of, measure, pooled_histograms, scored
 from uad_jax.method import Key, Method, Params, Scorer, Stats, bind
 from uad_jax.metrics import FPR_PERCENT
 from uad_jax.postprocess import preset
 from uad_jax.progress import progress as shown
 from uad_jax.registration import flow
-from uad_jax.sample import Sample
 from uad_jax.scans import collect
-from uad_jax.summary import make_sample, subject_rows, summarise
+from uad_jax.summary import Results, make_sample, subject_rows, summarise
 
 SEEN = ('image', 'mask', 'position', 'weight')
 """What a method sees of a batch: never the lesion."""
 
+CASE_PERCENT = 5
+"""The threshold at which the report outlines detections."""
+
 KEPT = ('prior', 'reconstruction', 'gate', 'displacement')
 """Outputs that are measured and shown beside the maps."""
-
-
-class Results(NamedTuple):
-  """What an evaluation found.
-
-  Attributes:
-    summary: The content of results.json, see `summary.summarise`.
-    subjects: The rows of subjects.csv: one per scan and scorer.
-    samples: By scorer, what intervals and paired differences are made from.
-    cases: Scans to look at: worst, median, best by the default map, and a healthy one.
-  """
-
-  summary: dict
-  subjects: list[dict]
-  samples: dict[str, Sample]
-  cases: list[Case]
 
 
 def make_infer(
@@ -153,10 +138,12 @@ def evaluate(
       scan.arrays, scan.planar, VENTRICLE, CLASSES.index('white')
     )
     for scorer, found in measured.items():
-      numbers = measure(scan, scorer, chain, thresholds[scorer], lesions)
+      scores, brain = scored(scan, scorer, chain)
+      numbers = measure(scores, brain, chain, thresholds[scorer], lesions)
       found.append(numbers._replace(values=numbers.values | registration))
-    shown_map = scored(scan, default, chain)[0]
-    cases.append(take_case(scan, shown_map, thresholds[default][FPR_PERCENT[1]]))
+      if scorer == default:
+        marked = detected(scores, brain, thresholds[scorer][CASE_PERCENT], chain)
+        cases.append(take_case(scan, scores, marked))
     people.append(scan._replace(arrays={}))
   if not people:
     raise ValueError('the test split is empty')

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from uad_jax import checkpoint, corrupt, optimise, parallel, train
@@ -171,6 +172,8 @@ def trained(experiment: Experiment, workdir: pathlib.Path, log) -> State:
   parallel.check_batch_size(config.batch_size, devices)
   manager = checkpoint.manager(workdir / 'checkpoints')
   state = fresh_state(experiment)
+  overview = parameter_overview.get_parameter_overview(state.params)
+  (workdir / 'parameters.txt').write_text(f'{overview}\n')
   found = checkpoint.restore(manager, state)
   last = experiment.stage_ends[-1] if experiment.stage_ends else 0
   if found and found[0] >= last:

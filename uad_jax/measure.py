@@ -61,15 +61,29 @@ def lesion_of(scan: Scan) -> np.ndarray:
   return (scan.arrays['lesion'][..., 0] > 0) & brain
 
 
+def detected(
+  scores: np.ndarray, brain: np.ndarray, threshold: float, chain: Postprocess
+) -> np.ndarray:
+  """What the threshold marks, after the chain's clean-up, bool [X, Y, Z]."""
+  return chain.hard((scores >= threshold) & brain)
+
+
 def measure(
-  scan: Scan,
-  scorer: str,
+  scores: np.ndarray,
+  brain: np.ndarray,
   chain: Postprocess,
   thresholds: Mapping[int, float],
   lesions: lesionwise.Lesions,
 ) -> Measured:
-  """The scan's histogram, counts at each threshold, and values of its own."""
-  scores, brain = scored(scan, scorer, chain)
+  """A scan's histogram, counts at each threshold, and values of its own.
+
+  Args:
+    scores: The post-processed map, [X, Y, Z].
+    brain: The brain mask, [X, Y, Z].
+    chain: Gives the clean-up of detections.
+    thresholds: By percentage of healthy validation voxels.
+    lesions: The scan's lesions.
+  """
   inside, truth = scores[brain], lesions.mask[brain]
   found = histogram.histogram(inside, truth)
   everything = lesions.by_size(np.ones(lesions.number, bool))
@@ -88,7 +102,7 @@ def measure(
     'oracle_dice': histogram.oracle_dice(found.healthy, found.lesion),
   }
   for percent, threshold in thresholds.items():
-    marked = chain.hard((scores >= threshold) & brain)
+    marked = detected(scores, brain, threshold, chain)
     hits, false = np.sum(marked & lesions.mask), np.sum(marked & ~lesions.mask)
     matched = lesions.match(marked)
     sizes = zip(lesionwise.SIZE_NAMES, lesions.by_size(matched['found']), strict=True)

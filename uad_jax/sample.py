@@ -13,7 +13,7 @@ import numpy as np
 
 from uad_jax.histogram import Histogram
 
-BINS = 2048
+BINS = 1024
 
 
 class Sample(NamedTuple):
@@ -123,7 +123,8 @@ def load(path: str | Path) -> dict[str, Sample]:
     ValueError: The file is not one, or is damaged.
   """
   try:
-    with np.load(path) as file:
+    # np.load given a path would leave a damaged file open.
+    with open(path, 'rb') as raw, np.load(raw) as file:
       arrays = dict(file)
     return {str(scorer): _unpack(arrays, f'{scorer}/') for scorer in arrays['scorers']}
   except (zipfile.BadZipFile, EOFError, ValueError, KeyError) as error:

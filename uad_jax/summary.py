@@ -17,11 +17,13 @@ estimate is {'value': v, 'interval': [low, high]}, null where it is undefined:
 """
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from uad_jax import bootstrap, histogram
 from uad_jax.bootstrap import Interval
+from uad_jax.cases import Case
 from uad_jax.histogram import Histogram
 from uad_jax.lesionwise import OVERLAP, SIZE_NAMES
 from uad_jax.metrics import (
@@ -45,6 +47,22 @@ IN_PATHOLOGY = (
   'lesion_f1_at_5',
 )
 COMPARED = ('auprc', 'oracle_dice', 'dice_at_5')
+
+
+class Results(NamedTuple):
+  """What an evaluation found.
+
+  Attributes:
+    summary: The content of results.json, see the head of this file.
+    subjects: The rows of subjects.csv: one per scan and scorer.
+    samples: By scorer, what intervals and paired differences are made from.
+    cases: Scans to look at: worst, median, best by the default map, and a healthy one.
+  """
+
+  summary: dict
+  subjects: list[dict]
+  samples: dict[str, Sample]
+  cases: list[Case]
 
 
 def make_sample(scans: Sequence[Scan], measured: Sequence) -> tuple[Sample, Histogram]:

@@ -108,7 +108,7 @@ def train(
   """
   devices = parallel.mesh()
   updates = make_update(method, tx, stage_ends)
-  step, last = int(state.step), stage_ends[-1]
+  step, last = int(state.step), stage_ends[-1] if stage_ends else 0
   first, started, pending = step, time.monotonic(), []
 
   def flush():
@@ -132,6 +132,8 @@ def train(
     positions = {name: stream.get_state() for name, stream in streams.items()}
     checkpoint.save(checkpoints, step, state, positions)
 
+  if step >= last:
+    save()
   with stop_signals() as stopped:
     while step < last:
       names = due(method.objectives, stage_ends, step)

@@ -1,4 +1,4 @@
-"""Affine alignment of a skull-stripped head to the MNI152 T1 template inside nilearn."""
+"""Affine alignment of a skull-stripped head to the MNI152 T1 template of nilearn."""
 
 import functools
 import importlib.util
@@ -18,7 +18,7 @@ DEGREES = (6, 9, 12)
 
 @functools.cache
 def template() -> tuple[np.ndarray, np.ndarray]:
-  """MNI152 (ICBM 2009a symmetric, 1 mm, skull-stripped) as float32 in [0, 1], affine."""
+  """MNI152 (ICBM 2009a symmetric, 1 mm, stripped) as float32 in [0, 1]; affine."""
   # Found, not imported: nilearn.datasets takes seconds and only the file is wanted.
   home = pathlib.Path(importlib.util.find_spec('nilearn').submodule_search_locations[0])
   image = nib.load(next((home / 'datasets/data').glob('mni_icbm152_t1_tal*.nii.gz')))
@@ -112,7 +112,7 @@ def register(
 
 
 def _initial(mask, affine):
-  """Parameters that match centre and extent; the matrices that move the centres to 0."""
+  """Parameters that match centre and extent; matrices that move the centres to 0."""
   volume, template_affine = _template_at(4)
   fixed = nib.affines.apply_affine(template_affine, np.argwhere(volume > 0.2))
   moving = nib.affines.apply_affine(affine, np.argwhere(mask))
@@ -125,7 +125,7 @@ def _initial(mask, affine):
 
 
 def _descend(parameters, degrees, fixed, moving, before, after, steps=30, stop=1e-4):
-  """Levenberg-Marquardt; `before` takes a voxel of `fixed` to mm, `after` mm to moving."""
+  """Levenberg-Marquardt; `before` takes a fixed voxel to mm, `after` mm to moving."""
 
   def warped(parameters):
     return sample(moving, after @ matrix(parameters) @ before, fixed.shape)

@@ -29,7 +29,7 @@ def stripped(image: np.ndarray, spacing: np.ndarray, close: float = 4.0):
 
 
 def by_otsu(image: np.ndarray, spacing: np.ndarray, erode: float = 5.0):
-  """A rough brain: Otsu's threshold, eroded by `erode` mm, largest part, dilated, filled.
+  """A rough brain: Otsu's threshold, eroded by `erode` mm, largest part, dilated.
 
   Otsu, "A threshold selection method from gray-level histograms", 1979. The erosion
   parts the brain from the scalp; fat and neck may remain, therefore the warning.

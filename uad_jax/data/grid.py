@@ -59,7 +59,7 @@ def sample_mask(mask: np.ndarray, matrix: np.ndarray, shape) -> np.ndarray:
 def respaced(
   shape: tuple[int, int, int], affine: np.ndarray, spacing: tuple[float, float, float]
 ) -> tuple[tuple[int, int, int], np.ndarray]:
-  """The grid with the same centre, axes and field of view, and another spacing in mm."""
+  """The grid with the same centre, axes and field of view at another spacing in mm."""
   shape = np.asarray(shape)
   old = np.linalg.norm(affine[:3, :3], axis=0)
   new = np.maximum(np.rint(shape * old / spacing).astype(int), 1)

@@ -1,4 +1,4 @@
-"""Maps of intensity: each looks at the brain of one scan and returns a function of values.
+"""Maps of intensity: each sees the brain of one scan and returns a function of values.
 
 The map is found on the image and applied to its lesion-free twin too, so that the two
 stay equal outside the lesion. Brain ends in about [0, 1] in each.
@@ -21,7 +21,7 @@ def percentile(brain: np.ndarray, low: float = 0.5, high: float = 99.5) -> Map:
 
 
 def zscore(brain: np.ndarray, centre: float = 0.5, width: float = 1 / 6) -> Map:
-  """centre + width z, with z = (x - mean) / deviation; 0 and 1 give the plain z-score.
+  """Centre + width z, z = (x - mean) / deviation; 0 and 1 give the plain z-score.
 
   The default puts three deviations to either side into [0, 1].
   """
@@ -92,31 +92,24 @@ def quantiles(brain: np.ndarray, knots: int = 101) -> tuple[float, ...]:
 
 
 def tissue_peaks(brain: np.ndarray) -> tuple[float, float]:
-  """Grey- and white-matter peaks of a T1 brain.
+  """Grey- and white-matter peaks of a T1 brain whose bias field was corrected.
 
-  Expectation maximisation of three normal densities (fluid, grey, white) on the
-  histogram; the peak is the highest point of the smoothed histogram within a deviation
-  of the density's mean, because partial volume pulls the means towards each other.
+  White is the brightest mode of the histogram that reaches 40 % of the highest one. Its
+  normal density, with the deviation of the values above the mode (which hold no partial
+  volume), is taken away; grey is the highest point of what is left below it.
   """
-  low, high = np.percentile(brain, (0.5, 99.5))
-  counts, edges = np.histogram(brain, 256, (low, high))
+  low, high = 0.0, float(np.percentile(brain, 99.9))
+  counts, edges = np.histogram(brain, 256, (min(low, brain.min()), high))
   values = (edges[1:] + edges[:-1]) / 2
-  mean = np.quantile(brain, (0.08, 0.4, 0.8))
-  deviation = np.full(3, (high - low) / 8)
-  weight = np.array([0.15, 0.45, 0.4])
-  for _ in range(60):
-    z = (values[:, None] - mean) / deviation
-    joint = weight * np.exp(-0.5 * z**2) / deviation
-    share = counts[:, None] * joint / np.maximum(joint.sum(1, keepdims=True), 1e-30)
-    total = np.maximum(share.sum(0), 1e-9)
-    weight, mean = total / total.sum(), (share * values[:, None]).sum(0) / total
-    spread = (share * (values[:, None] - mean) ** 2).sum(0) / total
-    deviation = np.sqrt(np.maximum(spread, ((high - low) / 64) ** 2))
-  smooth = ndimage.gaussian_filter1d(counts.astype(float), 4)
-  order = np.argsort(mean)
-
-  def mode(k):
-    near = np.abs(values - mean[k]) <= deviation[k]
-    return values[near][smooth[near].argmax()]
-
-  return float(mode(order[1])), float(mode(order[2]))
+  smooth = ndimage.gaussian_filter1d(counts.astype(float), 3, mode='constant')
+  modes = 1 + np.flatnonzero(
+    (smooth[1:-1] > smooth[:-2]) & (smooth[1:-1] >= smooth[2:])
+  )
+  at = modes[smooth[modes] > 0.4 * smooth.max()][-1]
+  white = values[at]
+  above = brain[(brain > white) & (brain <= high)]
+  deviation = np.sqrt(np.mean((above - white) ** 2))
+  density = smooth[at] * np.exp(-0.5 * ((values - white) / deviation) ** 2)
+  left = ndimage.gaussian_filter1d(np.maximum(counts - density, 0), 8, mode='constant')
+  grey = values[np.argmax(np.where(values < white - deviation, left, -1))]
+  return float(grey), float(white)

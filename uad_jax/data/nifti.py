@@ -1,4 +1,4 @@
-"""Reads NIfTI files, and says in one sentence what is wrong with those it cannot use."""
+"""Reads NIfTI files, and says in one sentence what is wrong with the unusable."""
 
 import os
 import zlib
@@ -23,7 +23,7 @@ class Volume(NamedTuple):
 
 
 def read(source: str | os.PathLike | nib.spatialimages.SpatialImage) -> Volume:
-  """Reads a three-dimensional NIfTI file, or takes a nibabel image; values are scaled."""
+  """Reads a three-dimensional NIfTI file or takes a nibabel image; values are scaled."""
   image, name = _open(source)
   if image.get_data_dtype().fields is not None:
     raise BadScan(f'{name} holds RGB colours; allowed is one number per voxel')
@@ -69,7 +69,7 @@ def read_labels(source, scan: Volume) -> np.ndarray:
 
 
 def read_mask(source, scan: Volume, may_be_empty: bool = False) -> np.ndarray:
-  """A mask [X, Y, Z], true above half of the file's maximum, on the grid of its scan."""
+  """A mask [X, Y, Z] on the grid of its scan, true above half of the file's maximum."""
   volume = read(source)
   check_grid(volume, scan)
   top = volume.data.max()
@@ -124,6 +124,7 @@ def _open(source) -> tuple[nib.spatialimages.SpatialImage, str]:
 
 
 def check_grid(volume: Volume, scan: Volume) -> None:
+  """Refuses a volume that does not lie on the grid of its scan."""
   if volume.data.shape != scan.data.shape:
     raise BadScan(
       f'{volume.name} has shape {volume.data.shape} and its scan {scan.name} has '
@@ -135,6 +136,6 @@ def check_grid(volume: Volume, scan: Volume) -> None:
   apart = np.abs(apart - nib.affines.apply_affine(scan.affine, corners)).max()
   if apart > 0.5 * nib.affines.voxel_sizes(scan.affine).min():
     raise BadScan(
-      f'{volume.name} lies up to {apart:.1f} mm away from its scan {scan.name}; allowed '
-      'is the grid of the scan'
+      f'{volume.name} lies up to {apart:.1f} mm from its scan {scan.name}; '
+      'allowed is the grid of the scan'
     )

@@ -61,7 +61,6 @@ def job(
   align: bool = True,
   intensity: str = 'peaks',
   fraction: float = 0.25,
-  n4: bool = False,
 ) -> Steps:
   """The usual job: slices (two sizes in `shape`) or volumes (three) at `spacing` mm.
 
@@ -70,8 +69,8 @@ def job(
   return (
     ('check', {}),
     ('reorient', {}),
-    *((('n4', {}),) if n4 else ()),
     ('brain_mask', {}),
+    ('bias', {}),
     *((('align', {}),) if align else ()),
     ('crop', {}),
     ('resample', {'spacing': float(spacing)}),
@@ -97,7 +96,7 @@ def prepare_scan(
   """Reads a scan and takes it through the steps.
 
   Args:
-    path: NIfTI file or nibabel image; so are mask, labels, lesion and twin, on its grid.
+    path: NIfTI file or nibabel image; so are mask, labels, lesion, twin, on its grid.
     steps: (name, parameters) in order; the names are those of `scan_steps`.
     mask: Brain.
     labels: Anatomy; its numbers become classes by `label_map`.

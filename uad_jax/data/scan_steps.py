@@ -1,4 +1,4 @@
-"""The steps of preprocessing: each takes a `Scan` and its parameters and gives a `Scan`."""
+"""The steps of preprocessing: each takes a `Scan` and gives a `Scan`."""
 
 import inspect
 import warnings
@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 
 from uad_jax.data import align as alignment
+from uad_jax.data import bias as biases
 from uad_jax.data import brainmask, grid, nifti
 from uad_jax.data import intensity as intensities
 from uad_jax.data.nifti import BadScan
@@ -103,6 +104,22 @@ def brain_mask(
   raise BadScan(f"{scan.name} has no brain by '{how}'; allowed are {', '.join(ways)}")
 
 
+def bias(scan: Scan, smooth: float = 30.0) -> Scan:
+  """Divides by the smooth intensity field of a T1 brain; see `bias.estimate`.
+
+  The field is found in the image and taken out of its twin as well.
+  """
+  if scan.mask is None:
+    raise ValueError("step 'bias' needs the brain; put 'brain_mask' before it")
+  field = biases.estimate(scan.image, scan.mask, scan.affine, smooth)
+  low, high = np.percentile(field[scan.mask], (1, 99))
+  return scan._replace(
+    image=scan.image / field,
+    twin=None if scan.twin is None else scan.twin / field,
+    found={'field': [round(float(low), 3), round(float(high), 3)]},
+  )
+
+
 def align(scan: Scan, degrees: int = 12, least: float = 0.7) -> Scan:
   """Finds the affine to the MNI152 T1 template; nothing is interpolated yet.
 
@@ -137,7 +154,7 @@ def crop(scan: Scan, margin: float = 8.0) -> Scan:
 def resample(
   scan: Scan, spacing: float | Sequence[float], order: int = 1, antialias: bool = True
 ) -> Scan:
-  """Interpolates onto a grid of `spacing` mm: the template's when aligned, else the own.
+  """Interpolates onto a grid of `spacing` mm: the template's if aligned, else its own.
 
   On the template's grid a voxel is the same place in each scan.
   """
@@ -203,8 +220,8 @@ def pad_or_crop(scan: Scan, shape: Sequence[int]) -> Scan:
     lost = 1 - inside / scan.mask.sum()
     if lost > 0.01:
       warnings.warn(
-        f'{scan.name} loses {lost:.0%} of its brain when cut to {shape.tolist()}; allow '
-        'a larger shape or spacing',
+        f'{scan.name} loses {lost:.0%} of its brain when cut to {shape.tolist()}; '
+        'allow a larger shape or spacing',
         stacklevel=2,
       )
   return _box(scan, first, first + shape)
@@ -224,6 +241,7 @@ _STEP_FUNCTIONS = (
   reorient,
   n4,
   brain_mask,
+  bias,
   align,
   crop,
   resample,
@@ -265,5 +283,6 @@ def check_steps(steps: Steps) -> None:
     unknown = [key for key in parameters if key not in allowed]
     if unknown:
       raise ValueError(
-        f"step '{name}' does not take {', '.join(unknown)}; allowed: {', '.join(allowed)}"
+        f"step '{name}' does not take {', '.join(unknown)}; "
+        f'allowed are {", ".join(allowed)}'
       )

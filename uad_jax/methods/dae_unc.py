@@ -22,7 +22,7 @@ from uad_jax.method import Array, Batch, Key, Method, Objective
 from uad_jax.nets.coder import Decoder, Encoder, Head
 from uad_jax.nets.position import position_features
 from uad_jax.nets.unet import UNet
-from uad_jax.quantile import Range, empty, observe, quantile, surprise
+from uad_jax.quantile import Range, empty, observe, quantile
 from uad_jax.registration import flow, gate, regularise, similarity
 from uad_jax.registration.solve import gated_field
 from uad_jax.registration.warp import warp

@@ -1,0 +1,115 @@
+"""The published deformable auto-encoder in tuned PyTorch, to be timed beside ours.
+
+Channels-last convolutions, half-pixel bilinear upsampling, pooled (stacked) box filters,
+grid_sample with border padding. The parameters of ours are copied in, so that a test can
+say that both compute the same numbers. Arrays are [B, C, H, W] in channels_last memory.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def block(convolution):
+  return nn.ModuleDict(
+    {
+      'conv': convolution,
+      'norm': nn.BatchNorm2d(convolution.out_channels, momentum=0.1),
+    }
+  )
+
+
+class TorchDae(nn.Module):
+  def __init__(self, size=128, widths=(16, 32, 64, 128, 256, 256, 256), taps=3):
+    super().__init__()
+    down = list(zip((1, *widths[:-1]), widths, strict=True))
+    up = list(zip((widths[-1], *reversed(widths[1:])), reversed(widths), strict=True))
+    self.encoder = nn.ModuleList(
+      block(nn.Conv2d(i, o, 3, stride=2, padding=1)) for i, o in down
+    )
+    self.decoder = nn.ModuleList(block(nn.Conv2d(i, o, 3, padding=1)) for i, o in up)
+    self.head = nn.Conv2d(widths[0], 1, 1)
+    # Encoder level l and decoder level -1-(l+1) lie on the same grid.
+    inputs = [widths[t] + widths[t + 1] for t in range(taps)]
+    self.deformer = nn.ModuleList(
+      block(
+        nn.ConvTranspose2d(
+          inputs[t] + (0 if t == taps - 1 else 32), 32, 3, 2, 1, output_padding=1
+        )
+      )
+      for t in reversed(range(taps))
+    )
+    self.flow = nn.Conv2d(32, 2, 3, padding=1)
+    self.taps = taps
+    axis = torch.arange(size, dtype=torch.float32)
+    grid = torch.stack(torch.meshgrid(axis, axis, indexing='ij'), -1)
+    self.register_buffer('grid', grid)
+
+  def forward(self, x):
+    down, up = [], []
+    for layer in self.encoder:
+      raw = layer['conv'](x)
+      down.append(raw)
+      x = F.silu(layer['norm'](raw))
+    for layer in self.decoder:
+      x = F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)
+      raw = layer['conv'](x)
+      up.append(raw)
+      x = F.silu(layer['norm'](raw))
+    prior = torch.sigmoid(self.head(x))
+    x = None
+    for i, layer in enumerate(self.deformer):
+      t = self.taps - 1 - i
+      parts = [down[t], up[len(up) - 2 - t]] + ([] if x is None else [x])
+      x = F.silu(layer['norm'](layer['conv'](torch.cat(parts, 1))))
+    return prior, self.flow(x)
+
+  def warp(self, image, displacement):
+    size = torch.tensor(image.shape[2:], dtype=torch.float32)
+    points = self.grid + displacement.permute(0, 2, 3, 1)
+    points = (2 * points / (size - 1) - 1).flip(-1)
+    return F.grid_sample(image, points, padding_mode='border', align_corners=True)
+
+  def integrate(self, velocity, steps=7):
+    u = velocity / 2**steps
+    for _ in range(steps):
+      u = u + self.warp(u, u)
+    return u
+
+
+def box_sum(x, window):
+  area = window**2
+  return area * F.avg_pool2d(x, window, 1, window // 2, count_include_pad=True)
+
+
+def ncc_loss(a, b, epsilon=1e-5):
+  sums = box_sum(torch.cat([torch.ones_like(a), a, b, a * a, b * b, a * b], 1), 9)
+  n, a, b, aa, bb, ab = sums.chunk(6, 1)
+  a, b = a / n, b / n
+  aa, bb, ab = (aa / n - a * a).clamp(0), (bb / n - b * b).clamp(0), ab / n - a * b
+  return 1 - (ab * ab / ((aa + epsilon) * (bb + epsilon))).mean()
+
+
+def ssim_loss(a, b):
+  sums = F.pad(torch.cat([a, b, a * a, b * b, a * b], 1), (3, 3, 3, 3), 'replicate')
+  ma, mb, aa, bb, ab = F.avg_pool2d(sums, 7, 1).chunk(5, 1)
+  unbiased, c1, c2 = 49 / 48, 0.01**2, 0.03**2
+  aa, bb, ab = (unbiased * v for v in (aa - ma * ma, bb - mb * mb, ab - ma * mb))
+  top = (2 * ma * mb + c1) * (2 * ab + c2)
+  return 1 - (top / ((ma * ma + mb * mb + c1) * (aa + bb + c2))).mean()
+
+
+def roughness(v):
+  dy = (v[:, :, 2:] - v[:, :, :-2]) / 2
+  dx = (v[:, :, :, 2:] - v[:, :, :, :-2]) / 2
+  return ((dy**2).mean() + (dx**2).mean()) / 2
+
+
+def loss(net, x, beta, ssim=1.0, delta=1.0):
+  prior, velocity = net(x)
+  forth, back = net.integrate(velocity), net.integrate(-velocity)
+  morph = 0.5 * (
+    ncc_loss(x, net.warp(prior, forth)) + ncc_loss(prior, net.warp(x, back))
+  )
+  morph = morph + beta * roughness(velocity)
+  return F.mse_loss(prior, x) + ssim * ssim_loss(prior, x) + delta * morph

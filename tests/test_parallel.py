@@ -1,0 +1,41 @@
+import jax
+import numpy as np
+import optax
+import pytest
+
+from uad_jax import parallel
+from uad_jax.method import init_state, make_update
+from uad_jax.methods import vae
+
+
+def test_batch_size_must_divide():
+  with pytest.raises(ValueError, match='batch_size 6 does not divide over 4 devices'):
+    parallel.check_batch_size(6, parallel.mesh())
+
+
+def test_four_devices_give_the_update_of_one(key):
+  assert jax.device_count() == 4
+  method = vae.make((16, 16), widths=(8, 8), latent=2)
+  rng = np.random.default_rng(0)
+  batch = {
+    'image': rng.random((8, 16, 16, 1), np.float32),
+    'mask': np.ones((8, 16, 16, 1), np.float32),
+    'position': np.linspace(0, 1, 8, dtype=np.float32),
+    'weight': np.ones(8, np.float32),
+  }
+  tx = {'vae': optax.adam(1e-2)}
+  alone = init_state(method, tx, key, batch)
+  devices = parallel.mesh()
+  # Made anew, not copied: the update donates its state.
+  spread = parallel.replicate(init_state(method, tx, key, batch), devices)
+  for _ in range(3):
+    alone, _ = make_update(method, tx, (9,))(('vae',))(alone, {'train': batch}, key)
+    placed = {'train': parallel.shard(batch, devices)}
+    spread, _ = make_update(method, tx, (9,))(('vae',))(spread, placed, key)
+  leaf = jax.tree.leaves(spread.params)[0]
+  assert len(leaf.sharding.device_set) == 4
+
+  def near(a, b):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+  jax.tree.map(near, jax.device_get(alone.params), jax.device_get(spread.params))

@@ -1,0 +1,132 @@
+import json
+import os
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from tests.data.test_pipeline import make_records
+from uad_jax import checkpoint, parallel, train
+from uad_jax.data import pipeline
+from uad_jax.method import Method, Objective, init_state
+
+ENDS = (8, 12)
+
+
+def linear(poison=None):
+  """Fits the mean image; gives NaN at step `poison`."""
+
+  def loss(params, stats, batch, key, step):
+    noise = 0.1 * jax.random.normal(key, (1,))
+    apart = (params['w'] + noise)[None] - batch['image'].mean((1, 2))
+    value = (apart**2).mean()
+    if poison is not None:
+      value = jnp.where(step == poison, jnp.nan, value)
+    return value, (stats | {'seen': stats['seen'] + 1}, {})
+
+  def init(key, batch):
+    return {'w': jnp.zeros((1,))}, {'seen': jnp.zeros(())}
+
+  objectives = {'fit': Objective(loss, ('w',)), 'late': Objective(loss, ('w',), 1)}
+  return Method(init, objectives, None)
+
+
+def start(folder, method, log=None, **options):
+  """Trains in the folder, from its newest checkpoint; the final state and the log."""
+  tx = {'fit': optax.adam(0.1), 'late': optax.adam(0.01)}
+  stream = pipeline.training_stream(make_records(), 4, seed=0)
+  example = {'image': jnp.zeros((4, 4, 4, 1))}
+  state = init_state(method, tx, jax.random.key(0), example)
+  state = parallel.replicate(state, parallel.mesh())
+  manager = checkpoint.manager(folder)
+  found = checkpoint.restore(manager, state)
+  if found:
+    _, state, positions = found
+    stream.set_state(positions['train'])
+  lines = []
+  final = train.train(
+    method,
+    tx,
+    ENDS,
+    state,
+    {'train': stream},
+    jax.random.key(1),
+    manager,
+    log=log or (lambda step, metrics: lines.append((step, metrics))),
+    log_every=2,
+    **options,
+  )
+  return final, lines
+
+
+def test_a_resumed_run_equals_the_uninterrupted_one_bitwise(tmp_path):
+  whole, _ = start(tmp_path / 'whole', linear(), save_every=100)
+
+  class Killed(Exception):
+    pass
+
+  def kill(step, metrics):
+    if step >= 6:
+      raise Killed
+
+  with pytest.raises(Killed):
+    start(tmp_path / 'cut', linear(), log=kill, save_every=5)
+  resumed, lines = start(tmp_path / 'cut', linear(), save_every=5)
+  assert lines[0][0] == 6  # it went on from step 5
+  jax.tree.map(np.testing.assert_array_equal, whole, resumed)
+
+
+def test_sigterm_saves_and_leaves(tmp_path):
+  def stop(step, metrics):
+    if step == 4:
+      os.kill(os.getpid(), signal.SIGTERM)
+
+  before = signal.getsignal(signal.SIGTERM)
+  with pytest.raises(train.Interrupted, match='stopped at step 5 of 12'):
+    start(tmp_path, linear(), log=stop, save_every=100)
+  assert list(checkpoint.manager(tmp_path).all_steps()) == [5]
+  assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_nan_names_step_objective_and_last_good_checkpoint(tmp_path):
+  with pytest.raises(train.Diverged) as error:
+    start(tmp_path, linear(poison=5), save_every=4)
+  text = str(error.value)
+  assert "step 5: objective 'fit' gave the loss nan" in text
+  assert 'the last good checkpoint is step 4' in text
+  assert list(checkpoint.manager(tmp_path).all_steps()) == [4]
+
+
+def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(
+  tmp_path, capfd
+):
+  whole, _ = start(tmp_path, linear(), save_every=4)
+  assert sorted(checkpoint.manager(tmp_path).all_steps()) == [4, 8, 12]
+  for path in (tmp_path / '12' / 'state').rglob('*'):
+    if path.is_file():
+      path.write_bytes(b'')
+  again, lines = start(tmp_path, linear(), save_every=4)
+  assert 'checkpoint 12' in capfd.readouterr().err
+  assert lines[0][0] > 8
+  jax.tree.map(np.testing.assert_array_equal, whole, again)
+
+
+def test_progress_tells_losses_rate_and_time_left():
+  metrics = {'fit/loss': 0.5, 'steps_per_second': 2.0, 'seconds_left': 65.0}
+  line = train.log_line(10, 140, metrics)
+  assert line == 'step 10/140  fit 0.5  2.00 steps/s  1:05 left'
+
+
+def test_metrics_log_drops_what_a_resumed_run_does_again(tmp_path):
+  from uad_jax.writers import metrics_log
+
+  path = tmp_path / 'metrics.jsonl'
+  path.write_text('{"step": 2, "a": 1}\n{"step": 4, "a": 2}\n{"step": 6, "a"')
+  with metrics_log(tmp_path) as write:
+    write(4, {'a': 5.0})
+    write(6, {'a': 6.0})
+  found = [json.loads(line) for line in path.read_text().splitlines()]
+  assert [(line['step'], line['a']) for line in found] == [(2, 1), (4, 5), (6, 6)]

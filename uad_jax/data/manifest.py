@@ -1,0 +1,72 @@
+"""What a dataset was made of: a SHA-256 for each volume, so that unlike is not compared."""
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from uad_jax.data.preprocess import VERSION, Prepared
+
+NAME = 'manifest.json'
+
+
+def fingerprint(prepared: Prepared) -> str:
+  """SHA-256 over all arrays of a prepared scan, with their types and shapes."""
+  sha = hashlib.sha256()
+  arrays = ('image', 'mask', 'labels', 'lesion', 'twin', 'affine', 'to_scan')
+  for name in arrays:
+    array = getattr(prepared, name)
+    if array is None:
+      sha.update(f'{name} none;'.encode())
+      continue
+    sha.update(f'{name} {array.dtype} {array.shape};'.encode())
+    sha.update(np.ascontiguousarray(array).tobytes())
+  sha.update(json.dumps(list(prepared.slices)).encode())
+  return sha.hexdigest()
+
+
+def make(
+  config: Mapping[str, Any],
+  volumes: Sequence[Mapping[str, str]],
+  skipped: Sequence[str] = (),
+) -> dict[str, Any]:
+  """The manifest of a dataset.
+
+  Args:
+    config: What the dataset was asked for.
+    volumes: For each volume subject, session, split and sha256.
+    skipped: Sentences about the scans that were left out.
+  """
+  volumes = sorted(
+    (dict(v) for v in volumes), key=lambda v: (v['split'], v['subject'], v['session'])
+  )
+  told = json.dumps([VERSION, volumes], sort_keys=True)
+  return {
+    'preprocessing': VERSION,
+    'config': dict(config),
+    'digest': hashlib.sha256(told.encode()).hexdigest(),
+    'volumes': volumes,
+    'skipped': list(skipped),
+  }
+
+
+def write(manifest: Mapping[str, Any], directory: str) -> None:
+  """Writes it beside the dataset."""
+  text = json.dumps(manifest, indent=1)
+  (pathlib.Path(directory) / NAME).write_text(text + '\n')
+
+
+def read(directory: str) -> dict[str, Any]:
+  """Reads the manifest of a dataset's folder."""
+  path = pathlib.Path(directory) / NAME
+  if not path.is_file():
+    raise FileNotFoundError(f'{directory} has no {NAME}; allowed is a finished dataset')
+  return json.loads(path.read_text())
+
+
+def same(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+  """Whether two datasets hold the same volumes; only then may one table hold both."""
+  return a['digest'] == b['digest']

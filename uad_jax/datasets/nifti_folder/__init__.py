@@ -1,0 +1,1 @@
+"""A folder of NIfTI files as a dataset."""

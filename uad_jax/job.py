@@ -1,0 +1,162 @@
+"""The main job on disk: a run folder is made, filled, resumed, evaluated and reported.
+
+A run folder holds config.json, metrics.jsonl, checkpoints/, and what `report` writes:
+results.json, subjects.csv, evaluation.npz, report.html; other inferences of the same
+training lie in variants/NAME with the same four files.
+"""
+
+import json
+import os
+import pathlib
+import sys
+
+import jax
+from ml_collections import ConfigDict
+
+from uad_jax import experiment as experiments
+from uad_jax import train
+from uad_jax.evaluate import Results, evaluate
+from uad_jax.experiment import Experiment
+from uad_jax.method import Method, State
+from uad_jax.report import page, tables
+from uad_jax.writers import metrics_log
+
+PARTS = ('data', 'train', 'report')
+
+AFTER_TRAINING = ('scores', 'variants', 'postprocess', 'resamples')
+"""Keys of the config that may change in a trained run: they only ask for other rows."""
+
+
+def first_difference(old: dict, new: dict, prefix: str = '') -> str | None:
+  """The first key in which two configs differ, with both values."""
+  for key in sorted({*old, *new}):
+    a, b = old.get(key, 'nothing'), new.get(key, 'nothing')
+    if isinstance(a, dict) and isinstance(b, dict):
+      found = first_difference(a, b, f'{prefix}{key}.')
+      if found:
+        return found
+    elif a != b:
+      return f'{prefix}{key} was {a}, now {b}'
+  return None
+
+
+def claim(workdir: pathlib.Path, config: dict) -> None:
+  """Makes the run folder, or checks that it belongs to this config."""
+  path = workdir / 'config.json'
+  if path.exists():
+    try:
+      old = json.loads(path.read_text())
+    except json.JSONDecodeError:
+      raise ValueError(f'{path} is damaged; choose another workdir') from None
+    kept = [
+      {key: value for key, value in each.items() if key not in AFTER_TRAINING}
+      for each in (old, config)
+    ]
+    difference = first_difference(*kept)
+    if difference:
+      raise ValueError(
+        f'{workdir} is a run of another config (config.{difference}); '
+        'choose another --workdir'
+      )
+  elif workdir.exists() and any(workdir.iterdir()):
+    raise ValueError(f'{workdir} is not empty and no run; choose another --workdir')
+  workdir.mkdir(parents=True, exist_ok=True)
+  page.write_text(path, json.dumps(config, indent=2))
+
+
+def score(
+  experiment: Experiment, method: Method, state: State, selection: bool
+) -> Results:
+  """The evaluation of one inference of the trained method."""
+  config = experiment.config
+  chosen = None
+  if selection and config.data.selection == experiments.PAINTED:
+    chosen = experiments.painted(experiment, config.data.val)
+  elif selection and config.data.selection:
+    chosen = experiments.batches(experiment, config.data.selection)
+  return evaluate(
+    method,
+    state.params,
+    state.stats,
+    experiment.scorers,
+    experiments.batches(experiment, config.data.val),
+    experiments.batches(experiment, config.data.test),
+    jax.random.key(config.seed + 2),
+    postprocess=config.postprocess,
+    selection=chosen,
+    resamples=config.resamples,
+  )
+
+
+def evaluated(folder: pathlib.Path, config: dict) -> dict | None:
+  """The results of this very config, if they are there."""
+  path = folder / 'results.json'
+  if not path.exists():
+    return None
+  found = json.loads(path.read_text())
+  return found if found['run']['config'] == config else None
+
+
+def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
+  """Does what is still to do of the job and returns its table, as text.
+
+  Args:
+    config: The experiment.
+    workdir: The run folder.
+    until: Last part to do: 'data', 'train' or 'report'.
+  """
+  folder = pathlib.Path(workdir)
+  settings = experiments.plain(config)
+  experiment = experiments.build(config)
+  if until == 'data':
+    return f'{config.data.name} is prepared in {config.data.dir}'
+  claim(folder, settings)
+  done = evaluated(folder, settings)
+  if done and until == PARTS[-1]:
+    print(f'nothing left to do in {folder}', file=sys.stderr)
+    return table(folder, config)
+  state = trained(experiment, folder)
+  if until == 'train':
+    return f'trained: {folder / "checkpoints"}'
+  report(experiment, experiment.method, state, folder, config.method.name, settings)
+  for name, method in experiment.variants.items():
+    title = f'{config.method.name}, {name}'
+    report(experiment, method, state, folder / 'variants' / name, title, settings)
+  return table(folder, config)
+
+
+def trained(experiment: Experiment, folder: pathlib.Path) -> State:
+  """The trained state; shows and logs progress on the way."""
+  last = experiment.stage_ends[-1] if experiment.stage_ends else 0
+  with metrics_log(folder) as write:
+
+    def log(step, metrics):
+      if jax.process_index() == 0:
+        train.print_progress(step, last, metrics)
+        write(step, metrics)
+
+    return experiments.trained(experiment, folder, log)
+
+
+def report(experiment, method, state, folder, title, settings) -> None:
+  """Evaluates one inference and writes its files; variants need no choice of a map."""
+  folder.mkdir(parents=True, exist_ok=True)
+  results = score(experiment, method, state, selection=method is experiment.method)
+  page.write(
+    results,
+    folder,
+    title=title,
+    config=settings,
+    seed=experiment.config.seed,
+    manifest=experiments.manifest(experiment),
+  )
+
+
+def table(folder: pathlib.Path, config: ConfigDict) -> str:
+  """The rows of the run and of its variants, and where the page is."""
+  rows = []
+  for name in ('', *config.variants):
+    place = folder / 'variants' / name if name else folder
+    summary = json.loads((place / 'results.json').read_text())
+    rows += tables.rows(summary, f'{name}: ' if name else '')
+  return f'{tables.text(rows)}\n\n{folder / "report.html"}'

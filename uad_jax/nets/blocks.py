@@ -1,0 +1,115 @@
+"""The blocks of convolutional auto-encoders: a convolution, normalised and activated.
+
+Every block returns (activated, raw): the raw convolution, before normalisation and
+activation, is what a deformer reads.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from uad_jax.nets.convolution import conv, conv_transpose, upsample_conv
+
+Array = jax.Array
+
+RESAMPLE = {
+  'same': conv,
+  'down': lambda x, kernel: conv(x, kernel, stride=2),
+  'up': upsample_conv,
+  'transpose': conv_transpose,
+}
+
+
+class Conv(nn.Module):
+  """A convolution with bias; both start uniform in +-1/sqrt(fan in), PyTorch's default.
+
+  Attributes:
+    features: Output channels.
+    resample: 'same'; 'down' halves the shape by a stride; 'up' doubles it bilinearly
+      before the convolution; 'transpose' doubles it by a transposed convolution.
+    size: Edge length of the kernel.
+    kernel_init: Another start of the kernel; the bias then starts at zero.
+  """
+
+  features: int
+  resample: str = 'same'
+  size: int = 3
+  kernel_init: Callable | None = None
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    dims = x.ndim - 2
+    shape = ((self.size,) * dims) + (x.shape[-1], self.features)
+    # The fan in of a transposed convolution is counted over its outputs, as PyTorch does.
+    channels = self.features if self.resample == 'transpose' else x.shape[-1]
+    bound = (self.size**dims * channels) ** -0.5
+
+    def uniform(key, shape):
+      return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
+
+    bias_init = nn.initializers.zeros if self.kernel_init else uniform
+    kernel = self.param('kernel', self.kernel_init or uniform, shape)
+    bias = self.param('bias', bias_init, (self.features,))
+    return RESAMPLE[self.resample](x, kernel) + bias.reshape((1,) * (dims + 1) + (-1,))
+
+
+class BatchNorm(nn.Module):
+  """Batch normalisation (Ioffe and Szegedy 2015) that leaves padded examples out.
+
+  Running averages live in the collection 'batch_stats' ('mean', 'var', flax's names)
+  with a momentum of 0.9; a step with fewer than two voxels leaves them as they are.
+  """
+
+  momentum: float = 0.9
+  epsilon: float = 1e-5
+
+  @nn.compact
+  def __call__(self, x: Array, weight: Array, train: bool) -> Array:
+    features = x.shape[-1]
+    scale = self.param('scale', nn.initializers.ones, (features,))
+    bias = self.param('bias', nn.initializers.zeros, (features,))
+    mean_average = self.variable('batch_stats', 'mean', jnp.zeros, (features,))
+    var_average = self.variable('batch_stats', 'var', jnp.ones, (features,))
+    if train:
+      mean, var, count = moments(x, weight)
+      if not self.is_initializing():
+        # The running variance is the unbiased one, which evaluation should expect.
+        unbiased = var * count / jnp.maximum(count - 1, 1)
+        for average, value in ((mean_average, mean), (var_average, unbiased)):
+          moved = self.momentum * average.value + (1 - self.momentum) * value
+          average.value = jnp.where(count > 1, moved, average.value)
+    else:
+      mean, var = mean_average.value, var_average.value
+    gain = scale * jax.lax.rsqrt(var + self.epsilon)
+    shape = (1,) * (x.ndim - 1) + (-1,)
+    return x * gain.reshape(shape) + (bias - mean * gain).reshape(shape)
+
+
+def moments(x: Array, weight: Array) -> tuple[Array, Array, Array]:
+  """Mean and variance of each channel over the examples of weight 1, and their count.
+
+  Args:
+    x: [B, *S, C].
+    weight: [B], 0 marks padding.
+  """
+  axes = tuple(range(x.ndim - 1))
+  weight = weight.reshape((-1,) + (1,) * (x.ndim - 1))
+  count = weight.sum() * (x.size // (x.shape[0] * x.shape[-1]))
+  mean = (weight * x).sum(axes) / jnp.maximum(count, 1)
+  centred = x - jax.lax.expand_dims(mean, axes)
+  var = (weight * centred**2).sum(axes) / jnp.maximum(count, 1)
+  return mean, var, count
+
+
+class Block(nn.Module):
+  """Convolution, batch normalisation, swish; returns (activated, raw convolution)."""
+
+  features: int
+  resample: str = 'same'
+
+  @nn.compact
+  def __call__(self, x: Array, weight: Array, train: bool) -> tuple[Array, Array]:
+    raw = Conv(self.features, self.resample, name='conv')(x)
+    return nn.silu(BatchNorm(name='norm')(raw, weight, train)), raw

@@ -1,0 +1,120 @@
+"""The results as tables: for the terminal, for Markdown and for the page."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+MISSING = '–'
+
+
+class Column(NamedTuple):
+  """A column of the results table: where its estimate stands in a summary."""
+
+  title: str
+  section: str  # 'pooled' of the scorer, or 'registration'
+  metric: str
+  better: str  # 'high', 'low', or '' where neither is
+
+
+COLUMNS = (
+  Column('AUPRC', 'pooled', 'auprc', 'high'),
+  Column('oracle Dice', 'pooled', 'oracle_dice', 'high'),
+  Column('Dice @5% FPR', 'pooled', 'dice_at_5', 'high'),
+  Column('healthy FPR', 'pooled', 'healthy_fpr_at_5', ''),
+  Column('image AUROC', 'pooled', 'image_auroc_q99', 'high'),
+  Column('ventricle Dice', 'registration', 'ventricle_dice', 'high'),
+  Column('DLR', 'registration', 'dlr', 'low'),
+  Column('CFE', 'registration', 'cfe', 'low'),
+)
+
+Estimate = Mapping
+"""{'value': v, 'interval': [low, high]} with None where undefined."""
+
+
+class Row(NamedTuple):
+  """A row of the results table; `estimates` by the column's title."""
+
+  name: str
+  estimates: dict[str, Estimate]
+  default: bool = False
+
+
+def rows(summary: Mapping, prefix: str = '') -> list[Row]:
+  """A row for each scorer of a summary; `prefix` tells runs in one table apart."""
+  found = []
+  for name, scorer in summary['scorers'].items():
+    sections = {'pooled': scorer['pooled'], 'registration': summary['registration']}
+    estimates = {
+      column.title: sections[column.section][column.metric]
+      for column in COLUMNS
+      if column.metric in sections[column.section]
+    }
+    found.append(Row(prefix + name, estimates, name == summary['default']))
+  return found
+
+
+def number(value: float | None) -> str:
+  """Three decimals, or significant digits where these would be all zero."""
+  if value is None:
+    return MISSING
+  return f'{value:.3f}' if value == 0 or abs(value) >= 5e-3 else f'{value:.2g}'
+
+
+def bounds(estimate: Estimate) -> str:
+  """'[low, high]', or nothing where there is no interval."""
+  low, high = estimate['interval']
+  return '' if low is None else f'[{number(low)}, {number(high)}]'
+
+
+def cell(estimate: Estimate | None, interval: bool) -> str:
+  """'0.313 [0.250, 0.380]' or '0.313'."""
+  if estimate is None or estimate['value'] is None:
+    return MISSING
+  parts = [number(estimate['value']), bounds(estimate) if interval else '']
+  return ' '.join(part for part in parts if part)
+
+
+def shown_columns(table: Sequence[Row]) -> list[Column]:
+  """The columns that at least one row has a value for."""
+
+  def known(row, title):
+    return row.estimates.get(title, {'value': None})['value'] is not None
+
+  return [c for c in COLUMNS if any(known(row, c.title) for row in table)]
+
+
+def cells(table: Sequence[Row], intervals: Collection[str]) -> list[list[str]]:
+  """Head and rows as strings; `intervals` names the columns that show theirs."""
+  columns = shown_columns(table)
+  body = [
+    [f'{row.name} *' if row.default else row.name]
+    + [cell(row.estimates.get(c.title), c.title in intervals) for c in columns]
+    for row in table
+  ]
+  return [['map', *(column.title for column in columns)], *body]
+
+
+def text(table: Sequence[Row], intervals: Collection[str] = ('AUPRC',)) -> str:
+  """The table in aligned columns for the terminal; * marks the default map."""
+  lines = cells(table, intervals)
+  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+  padded = [
+    '  '.join(
+      [line[0].ljust(widths[0])]
+      + [x.rjust(width) for x, width in zip(line[1:], widths[1:], strict=True)]
+    )
+    for line in lines
+  ]
+  rule = '  '.join('─' * width for width in widths)
+  return '\n'.join([padded[0], rule, *padded[1:]])
+
+
+def markdown(
+  table: Sequence[Row], intervals: Collection[str] = tuple(c.title for c in COLUMNS)
+) -> str:
+  """The table in Markdown, by default with every interval; * marks the default map."""
+  head, *body = [
+    [x.replace('|', '\\|').replace('*', '\\*') for x in line]
+    for line in cells(table, intervals)
+  ]
+  rule = ['---', *('---:' for _ in head[1:])]
+  return '\n'.join(f'| {" | ".join(line)} |' for line in (head, rule, *body))
