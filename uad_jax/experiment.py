@@ -28,6 +28,7 @@ class Experiment(NamedTuple):
   """Everything a config stands for, ready to be trained, evaluated or applied."""
 
   config: ConfigDict
+  builder: Any
   records: Callable[[str], pipeline.Records]
   method: Method
   variants: dict[str, Method]
@@ -85,11 +86,11 @@ def open_data(data: ConfigDict):
     raise ValueError(
       f"unknown dataset '{data.name}'; there are {', '.join(sorted(names))}"
     ) from None
-  options = without(data, 'name', 'dir', 'train', 'val', 'test', 'selection')
+  options = without(plain(data), 'name', 'dir', 'train', 'val', 'test', 'selection')
   builder = call(
     f"dataset '{data.name}'", make, options, data_dir=pathlib.Path(data.dir).resolve()
   )
-  builder.download_and_prepare(file_format='array_record')
+  builder.download_and_prepare()
   return builder
 
 
@@ -108,20 +109,23 @@ def reader(builder) -> Callable[[str], pipeline.Records]:
   return records
 
 
-def build(config: ConfigDict) -> Experiment:
-  """The experiment that a config describes; builds its data set if need be."""
-  builder = open_data(config.data)
-  spec = builder.info.features['image'].shape
+def make_method(config: ConfigDict, shape: tuple[int, ...], channels: int) -> Method:
+  """The adapted method that a config describes, for images of this shape."""
   method = call(
     f"method '{config.method.name}'",
     named('methods', config.method.name),
     without(config.method, 'name'),
-    shape=tuple(spec[:-1]),
-    channels=spec[-1],
+    shape=tuple(shape),
+    channels=channels,
   )
   for name, options in config.adapt.items():
     method = call(f"adaptation '{name}'", named('adapt', name), options)(method)
-  scorers = {
+  return method
+
+
+def make_scorers(config: ConfigDict) -> dict[str, Scorer]:
+  """The scorers of a config, by the row that they fill."""
+  return {
     row: call(
       f"scorer '{options.scorer}'",
       named('scores', options.scorer),
@@ -129,21 +133,52 @@ def build(config: ConfigDict) -> Experiment:
     )
     for row, options in config.scores.items()
   }
-  ask = named('adapt', 'ask')
-  variants = {name: ask(**entries)(method) for name, entries in config.variants.items()}
-  stage_ends = tuple(int(end) for end in np.cumsum(config.steps))
+
+
+def make_optimisers(config: ConfigDict, method: Method) -> dict[str, Any]:
+  """An optimiser for each objective that trains something."""
   tx = {}
   for name, objective in method.objectives.items():
-    if objective.stage >= len(stage_ends):
+    if objective.stage >= len(config.steps):
       raise ValueError(
-        f"config.steps has {len(stage_ends)} stages, but objective '{name}' belongs to "
-        f'stage {objective.stage}'
+        f"config.steps has {len(config.steps)} stages, but objective '{name}' belongs "
+        f'to stage {objective.stage}'
       )
     if objective.trains:
       moves = -(-config.steps[objective.stage] // objective.every)
       options = {**config.optimiser, **config.optimisers.get(name, {})}
       tx[name] = call('optimiser', optimise.make, options, steps=moves)
-  return Experiment(config, reader(builder), method, variants, scorers, tx, stage_ends)
+  return tx
+
+
+def build(config: ConfigDict) -> Experiment:
+  """The experiment that a config describes; builds its data set if need be."""
+  builder = open_data(config.data)
+  *shape, channels = builder.info.features['image'].shape
+  method = make_method(config, tuple(shape), channels)
+  ask = named('adapt', 'ask')
+  return Experiment(
+    config=config,
+    builder=builder,
+    records=reader(builder),
+    method=method,
+    variants={name: ask(**asked)(method) for name, asked in config.variants.items()},
+    scorers=make_scorers(config),
+    tx=make_optimisers(config, method),
+    stage_ends=tuple(int(end) for end in np.cumsum(config.steps)),
+  )
+
+
+def model_card(experiment: Experiment) -> dict[str, Any]:
+  """What predict needs of the data: shape, channels, preprocessing, fingerprint."""
+  *shape, channels = experiment.builder.info.features['image'].shape
+  return {
+    'shape': shape,
+    'channels': channels,
+    'steps': experiment.builder.scan_steps(),
+    'data': experiment.builder.info.full_name,
+    'manifest': experiment.builder.digest(),
+  }
 
 
 def fresh_state(experiment: Experiment) -> State:

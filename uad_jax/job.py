@@ -111,6 +111,8 @@ def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
   if until == 'data':
     return f'{config.data.name} is prepared in {config.data.dir}'
   claim(folder, settings)
+  card = json.dumps(experiments.model_card(experiment), indent=1)
+  page.write_text(folder / 'model.json', card)
   done = evaluated(folder, settings)
   if done and until == PARTS[-1]:
     print(f'nothing left to do in {folder}', file=sys.stderr)
@@ -148,7 +150,7 @@ def report(experiment, method, state, folder, title, settings) -> None:
     title=title,
     config=settings,
     seed=experiment.config.seed,
-    manifest=experiments.manifest(experiment),
+    manifest=experiment.builder.digest(),
   )
 
 

@@ -51,3 +51,8 @@ def features(
   if velocity:
     spec['velocity'] = array(velocity, np.float32)  # voxels of this grid
   return tfds.features.FeaturesDict(spec)
+
+
+def slice_height(index: int, depth: int) -> float:
+  """The 'position' of slice `index` of a preprocessed volume with `depth` slices."""
+  return index / max(depth - 1, 1)

@@ -88,7 +88,7 @@ def upright(panel: np.ndarray) -> np.ndarray:
   """[X, Y(, C)] to [rows, columns] with y up, for imshow(origin='lower')."""
   panel = np.asarray(panel)
   plane = panel[..., 0] if panel.ndim == 3 else panel
-  return plane if plane.dtype == bool else plane.T.astype(np.float32)
+  return plane.T if plane.dtype == bool else plane.T.astype(np.float32)
 
 
 def window(case: Case) -> dict:
