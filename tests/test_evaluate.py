@@ -115,6 +115,14 @@ def test_cases_show_a_lesion_and_a_healthy_scan(results):
   assert order[0] == min(order)
 
 
+def test_the_healthy_case_is_the_one_of_highest_score(key):
+  calm = split(4, ('none', 'none', 'none'))
+  for r in calm[SLICES : 2 * SLICES]:
+    r['image'] = r['image'] + 0.2 * r['mask']
+  cases = run(key, test=calm, scorers={'signed': SCORERS['signed']}).cases
+  assert [case.scan.name for case in cases] == ['sub-41']
+
+
 def test_by_pathology_looks_at_its_scans_alone(results):
   found = results.summary['scorers']['signed']['by_pathology']
   assert {name: part['scans'] for name, part in found.items()} == {'ms': 2, 'tumour': 1}

@@ -81,7 +81,7 @@ def flat(
   subject: str = r'([^/._]+)[^/]*$',
   label_map: Mapping[str, Sequence[int]] = DLMUSE,
 ) -> Layout:
-  """Files by patterns; the subject is the file's name up to its first dot or underscore."""
+  """Files by patterns; the subject is the name up to its first dot or underscore."""
   return Layout(image, mask, labels, lesion, twin, subject, '', '', label_map)
 
 
@@ -119,9 +119,7 @@ def read_table(path: pathlib.Path) -> dict[tuple[str, str], dict[str, str]]:
   with path.open(newline='') as file:
     rows = list(csv.DictReader(file, delimiter='\t'))
   if rows and 'participant_id' not in rows[0]:
-    raise BadScan(
-      f"{path} lacks the column 'participant_id'; allowed: tab-separated, BIDS"
-    )
+    raise BadScan(f"{path} lacks the column 'participant_id'; allowed is a BIDS table")
   check_splits(
     ((row['participant_id'], row['split']) for row in rows if row.get('split')),
     str(path),
@@ -155,8 +153,8 @@ def assign(entries: Sequence[Entry], fractions: Mapping[str, float]) -> list[Ent
   if named and len(named) < len(entries):
     without = next(entry for entry in entries if not entry.split)
     raise BadScan(
-      f'{without.image} has no split in the table and others have; allowed is a split for '
-      'each scan or for none'
+      f'{without.image} has no split in the table and others have; allowed is a '
+      'split for each scan or for none'
     )
   if not named:
     entries = [e._replace(split=hashed_split(e.subject, fractions)) for e in entries]

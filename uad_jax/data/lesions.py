@@ -1,8 +1,8 @@
 """Lesions of real shape in healthy scans: masks drawn by hand, intensities changed.
 
 The shape comes from a mask file on an MNI-like grid; it is brought to the subject by the
-subject's affine to the template, mirrored, moved and scaled at random. The scan without
-the lesion is the twin, so that truth is exact.
+subject's affine to the template, mirrored, moved and scaled at random. The scan
+without the lesion is the twin, so that truth is exact.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""What a dataset was made of: a SHA-256 for each volume, so that unlike is not compared."""
+"""What a dataset is made of: a SHA-256 for each volume, so that like meets like."""
 
 import hashlib
 import json

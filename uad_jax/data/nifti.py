@@ -23,7 +23,7 @@ class Volume(NamedTuple):
 
 
 def read(source: str | os.PathLike | nib.spatialimages.SpatialImage) -> Volume:
-  """Reads a three-dimensional NIfTI file or takes a nibabel image; values are scaled."""
+  """Reads a 3-D NIfTI file or takes a nibabel image; values are scaled."""
   image, name = _open(source)
   if image.get_data_dtype().fields is not None:
     raise BadScan(f'{name} holds RGB colours; allowed is one number per voxel')

@@ -1,173 +1,124 @@
-"""The self-contained HTML page of an evaluation."""
+"""Writes an evaluation: results.json, subjects.csv, evaluation.npz, report.html."""
 
-import base64
+import csv
+import datetime
+import importlib.metadata
+import io
+import json
 import math
-from collections.abc import Mapping
+import os
+import platform
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
-import jinja2
+import jax
 import numpy as np
 
-from uad_jax.cases import Case
-from uad_jax.report import figures, pictures, tables
+from uad_jax import sample
+from uad_jax.report.render import render
 from uad_jax.summary import Results
 
-CARDS = (
-  ('pooled', 'auprc', 'AUPRC'),
-  ('pooled', 'oracle_dice', 'Oracle Dice'),
-  ('pooled', 'dice_at_5', 'Dice at 5 % FPR'),
-  ('pooled', 'lesion_recall_at_5', 'Lesions found at 5 % FPR'),
-  ('pooled', 'healthy_fpr_at_5', 'FPR on healthy scans'),
-  ('pooled', 'image_auroc_q99', 'Image AUROC'),
-  ('registration', 'ventricle_dice', 'Ventricle Dice'),
-  ('registration', 'cfe', 'Counterfactual field error'),
-)
-
-AT_THRESHOLD = (
-  ('dice', 'Dice'),
-  ('recall', 'Voxel recall'),
-  ('fpr', 'FPR, all scans'),
-  ('healthy_fpr', 'FPR, healthy scans'),
-  ('lesion_recall', 'Lesion recall'),
-  ('lesion_precision', 'Lesion precision'),
-  ('lesion_f1', 'Lesion F1'),
-)
-
-REGISTRATION = (
-  ('ventricle_dice', 'Ventricle Dice', 'after the deformation'),
-  ('ventricle_dice_before', 'Ventricle Dice of the prior', 'before the deformation'),
-  (
-    'ventricle_dice_ceiling',
-    'Ventricle Dice of the scan',
-    'what the surrogate can reach',
-  ),
-  (
-    'folding_fraction',
-    'Folded voxels',
-    'share of the brain where det J is not positive',
-  ),
-  ('strain_healthy', 'Strain, healthy brain', 'mean Frobenius norm of grad u'),
-  ('strain_lesion', 'Strain, lesions', 'mean Frobenius norm of grad u'),
-  ('dlr', 'Strain ratio DLR', 'lesion to healthy brain; below 1 spares lesions'),
-  ('rkr', 'Lesion residual kept RKR', '1 keeps all of it'),
-  ('hrr', 'Healthy residual removed HRR', '1 removes all of it'),
-  (
-    'cfe',
-    'Counterfactual field error CFE',
-    'voxels; 0 is the lesion-free twin’s field',
-  ),
-  ('gate_healthy_open', 'Gate open, healthy brain', 'share of voxels'),
-  ('gate_lesion_recall', 'Gate open, lesions', 'share of voxels'),
-)
+PACKAGES = ('uad_jax', 'jax', 'jaxlib', 'flax', 'optax', 'numpy', 'scipy')
 
 
-def data_uri(png: bytes) -> str:
-  """The PNG as text inside the page."""
-  return f'data:image/png;base64,{base64.b64encode(png).decode()}'
+def versions() -> dict[str, str]:
+  """The versions of what the numbers depend on, and the device."""
+  found = {'python': platform.python_version()}
+  for package in PACKAGES:
+    try:
+      found[package] = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+      found[package] = 'not installed'
+  device = jax.devices()[0]
+  return found | {'device': f'{len(jax.devices())} x {device.device_kind}'}
 
 
-def caption(case: Case) -> dict[str, str]:
-  """What is written above a case's pictures."""
-  area = float(np.sum(case.panels['lesion'] > 0)) if 'lesion' in case.panels else 0
-  facts = [case.scan.pathology] if case.scan.pathology != 'none' else []
-  facts += [f'domain {case.scan.domain}'] if case.scan.domain else []
-  facts += [f'slice {case.slice + 1} of its stack']
-  if not math.isnan(case.auprc):
-    facts += [f'{area:.0f} lesion voxels in it', f'AUPRC {case.auprc:.3f}']
-    facts += [f'Dice at 5 % FPR {case.dice:.3f}']
-  return {'kind': case.kind, 'name': case.scan.name, 'facts': ' · '.join(facts)}
+def command_line() -> str:
+  """The command that runs now; a module's path is put back into its `-m` form."""
+  main = getattr(sys.modules['__main__'], '__spec__', None)
+  program = ['python', '-m', main.name] if main else ['python', *sys.argv[:1]]
+  return shlex.join([*program, *sys.argv[1:]])
 
 
-def plots(results: Results, metrics_file: Path | None) -> list[dict[str, str]]:
-  """The figures with their captions."""
-  summary, default = results.summary, results.summary['default']
-  best = summary['scorers'][default]
-  sample = results.samples[default]
-  found = []
-
-  def add(png, text):
-    found.append({'image': data_uri(png), 'text': text})
-
-  if summary['data']['diseased']:
-    auprc = {k: v['pooled']['auprc']['value'] for k, v in summary['scorers'].items()}
-    add(
-      figures.precision_recall(results.samples, default, auprc),
-      'Precision and recall of all test voxels. The dashed line is chance, the share '
-      'of lesion voxels in the brain.',
-    )
-  add(
-    figures.scores(sample, best['thresholds']),
-    f'Scores of {default}. Dotted: thresholds that 10, 5 and 1 % of the brain voxels '
-    'of healthy validation scans reach.',
-  )
-  if summary['data']['diseased']:
-    add(
-      figures.by_volume(results.subjects, default),
-      'Each scan with lesions: AUPRC over the volume of its lesions.',
-    )
-  if metrics_file and metrics_file.is_file():
-    curve = figures.training(figures.training_records(metrics_file))
-    if curve:
-      add(curve, 'Training: every objective’s loss.')
-  if len(best['by_pathology']) > 1:
-    pathologies = {name: part['auprc'] for name, part in best['by_pathology'].items()}
-    add(
-      figures.groups(pathologies, f'AUPRC of {default}'),
-      'By pathology, on the scans that have it. Prevalence differs between them and '
-      'moves AUPRC, so compare maps within a row and not rows.',
-    )
-  return found
+def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+  """Writes beside the path and renames, so that no half-written file is ever there."""
+  handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+  try:
+    with os.fdopen(handle, 'wb') as file:
+      write(file)
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, path)
+  except BaseException:
+    os.unlink(temporary)
+    raise
 
 
-def render(
-  results: Results, run: Mapping, title: str, metrics_file: Path | None
-) -> str:
-  """The page as one self-contained HTML text."""
-  environment = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-  )
-  # A true minus sign is as wide as the digits.
-  environment.filters |= {
-    'number': lambda value: tables.number(value).replace('-', '\u2212'),
-    'bounds': lambda estimate: tables.bounds(estimate).replace('-', '\u2212'),
+def write_text(path: Path, content: str) -> None:
+  """Writes the text atomically."""
+  write_atomically(path, lambda file: file.write(content.encode()))
+
+
+def subjects_csv(subjects: Sequence[Mapping]) -> str:
+  """A row for each scan and scorer; unknown values are empty."""
+  names = list(dict.fromkeys(name for row in subjects for name in row))
+  stream = io.StringIO()
+  writer = csv.DictWriter(stream, names, lineterminator='\n')
+  writer.writeheader()
+  for row in subjects:
+    known = {
+      k: v for k, v in row.items() if not (isinstance(v, float) and math.isnan(v))
+    }
+    writer.writerow(known)
+  return stream.getvalue()
+
+
+def write(
+  results: Results,
+  workdir: str | Path,
+  *,
+  title: str,
+  config: Mapping,
+  seed: int,
+  manifest: str | None = None,
+  command: str | None = None,
+) -> Path:
+  """Writes the four files into the run folder and returns the path of report.html.
+
+  Args:
+    results: Of `evaluate`.
+    workdir: The run folder; its metrics.jsonl, where there is one, gives the training
+      curve.
+    title: What was evaluated, the page's head.
+    config: The run's configuration, nested, with values that JSON takes.
+    seed: Of the training.
+    manifest: Digest of the data that was evaluated on; runs with unequal ones must not
+      stand in one table.
+    command: The exact command; by default that of this process.
+  """
+  workdir = Path(workdir)
+  workdir.mkdir(parents=True, exist_ok=True)
+  now = datetime.datetime.now(datetime.UTC)
+  run = {
+    'title': title,
+    'command': command or command_line(),
+    'config': config,
+    'seed': seed,
+    'manifest': manifest,
+    'versions': versions(),
+    'written': now.isoformat(timespec='seconds'),
   }
-  summary = results.summary
-  best = summary['scorers'][summary['default']]
-  table = tables.rows(summary)
-  limits = figures.display_range(results.samples[summary['default']])
-  shown = pictures.columns(results.cases)
-  sections = {'pooled': best['pooled'], 'registration': summary['registration']}
-  return environment.get_template('report.html').render(
-    title=title,
-    summary=summary,
-    best=best,
-    run=run,
-    cards=[
-      (label, sections[section][metric])
-      for section, metric, label in CARDS
-      if sections[section].get(metric, {'value': None})['value'] is not None
-    ],
-    table=table,
-    columns=tables.shown_columns(table),
-    differences={
-      name: scorer['minus_default']
-      for name, scorer in summary['scorers'].items()
-      if 'minus_default' in scorer
-    },
-    cases=[
-      caption(c) | {'image': data_uri(pictures.strip(c, shown, limits))}
-      for c in results.cases
-    ],
-    case_columns=[pictures.COLUMNS[name][0] for name in shown],
-    plots=plots(results, metrics_file),
-    at_threshold=AT_THRESHOLD,
-    registration=[
-      (label, note, summary['registration'][name])
-      for name, label, note in REGISTRATION
-      if name in summary['registration']
-    ],
+  # Rendered first: where that fails, nothing of an older evaluation is replaced.
+  page = render(results, run, title, workdir / 'metrics.jsonl')
+  content = json.dumps({**results.summary, 'run': run}, indent=1, allow_nan=False)
+  arrays = sample.pack(results.samples)
+  write_text(workdir / 'results.json', content + '\n')
+  write_text(workdir / 'subjects.csv', subjects_csv(results.subjects))
+  write_atomically(
+    workdir / 'evaluation.npz', lambda file: np.savez_compressed(file, **arrays)
   )
+  write_text(workdir / 'report.html', page)
+  return workdir / 'report.html'

@@ -1,0 +1,55 @@
+"""Imports run one way; a method file never imports another; one loop over steps."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent / 'uad_jax'
+FILES = sorted(ROOT.rglob('*.py'))
+
+FORBIDDEN = {
+  # folder or file: what it must not import
+  'data': ('jax', 'flax', 'optax'),
+  'datasets': ('jax', 'flax', 'optax'),
+  'methods': (
+    'uad_jax.methods.',
+    'uad_jax.scores',
+    'uad_jax.experiment',
+    'ml_collections',
+  ),
+  'scores': ('uad_jax.methods', 'uad_jax.scores.', 'ml_collections'),
+  'adapt': ('uad_jax.methods', 'uad_jax.scores', 'ml_collections'),
+  'nets': ('uad_jax.methods', 'uad_jax.data', 'ml_collections'),
+  'registration': ('uad_jax.methods', 'uad_jax.nets', 'uad_jax.data', 'ml_collections'),
+  'train.py': ('ml_collections', 'uad_jax.experiment', 'uad_jax.methods'),
+  'evaluate.py': ('ml_collections', 'uad_jax.experiment', 'uad_jax.methods'),
+  'report': ('ml_collections', 'uad_jax.experiment', 'uad_jax.methods'),
+}
+
+
+def imported(path):
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Import):
+      yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+      yield from (f'{node.module}.{alias.name}' for alias in node.names)
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_run_one_way(path):
+  place = path.relative_to(ROOT).parts[0]
+  for name in imported(path):
+    for root in FORBIDDEN.get(place, ()):
+      inside = (
+        name.startswith(root)
+        if root.endswith('.')
+        else (name == root or name.startswith(f'{root}.'))
+      )
+      assert not inside, f'{path.relative_to(ROOT)} imports {name}'
+
+
+def test_tensorflow_is_imported_by_nobody():
+  for path in FILES:
+    names = [n.split('.')[0] for n in imported(path)]
+    assert 'tensorflow' not in names, path
