@@ -9,10 +9,10 @@ from sklearn import metrics as sk
 
 from tests.cohort import METHOD, SCORERS, SEEN, SLICES, TEST, batches, infer, run, split
 from uad_jax import evaluate as evaluation
-from uad_jax.bootstrap import paired
-from uad_jax.lesionwise import Lesions
-from uad_jax.measure import measure
-from uad_jax.metrics import POOLED
+from uad_jax.evaluation.bootstrap import paired
+from uad_jax.evaluation.lesionwise import Lesions
+from uad_jax.evaluation.measure import measure
+from uad_jax.evaluation.metrics import POOLED
 from uad_jax.postprocess import Postprocess, preset
 
 

@@ -5,17 +5,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import jax
 import numpy as np
 
-from uad_jax import histogram, lesionwise, registration_metrics
-from uad_jax.cases import choose, take_case
 from uad_jax.data.record import CLASSES, VENTRICLE
-from uad_jax.measure import MAP, detected, lesion_of, measure, pooled_histograms, scored
+from uad_jax.evaluation import histogram, lesionwise
+from uad_jax.evaluation import registration as registration_metrics
+from uad_jax.evaluation.cases import choose, take_case
+from uad_jax.evaluation.measure import (
+  MAP,
+  detected,
+  lesion_of,
+  measure,
+  pooled_histograms,
+  scored,
+)
+from uad_jax.evaluation.metrics import FPR_PERCENT
+from uad_jax.evaluation.scans import collect
+from uad_jax.evaluation.summary import Results, make_sample, subject_rows, summarise
 from uad_jax.method import Key, Method, Params, Scorer, Stats, bind
-from uad_jax.metrics import FPR_PERCENT
 from uad_jax.postprocess import preset
 from uad_jax.progress import progress as shown
 from uad_jax.registration import flow
-from uad_jax.scans import collect
-from uad_jax.summary import Results, make_sample, subject_rows, summarise
 
 SEEN = ('image', 'mask', 'position', 'weight')
 """What a method sees of a batch: never the lesion."""

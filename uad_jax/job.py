@@ -6,7 +6,6 @@ training lie in variants/NAME with the same four files.
 """
 
 import json
-import os
 import pathlib
 import sys
 

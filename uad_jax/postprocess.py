@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from uad_jax.lesionwise import components
+from uad_jax.evaluation.lesionwise import components
 
 
 class Postprocess(NamedTuple):

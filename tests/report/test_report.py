@@ -10,8 +10,8 @@ import pytest
 from tests.cohort import METHOD, SCORERS, batches, run, split
 from uad_jax import report
 from uad_jax.evaluate import evaluate
+from uad_jax.evaluation.sample import load
 from uad_jax.report import figures, page, pictures, tables
-from uad_jax.sample import load
 
 
 @pytest.fixture(scope='module')

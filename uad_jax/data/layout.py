@@ -72,6 +72,16 @@ def bids(
   return Layout(image, mask, labels, lesion, twin, label_map=label_map)
 
 
+def lesion_cohort(image: str = 'sub-*/**/anat/*_T1w.nii*') -> Layout:
+  """A folder that `uad_jax.prepare lesions` wrote."""
+  return bids(
+    image,
+    labels='derivatives/labels/sub-*/**/*_dseg.nii*',
+    lesion='derivatives/lesions/sub-*/**/*_mask.nii*',
+    twin='derivatives/twin/sub-*/**/*_desc-healthy_*.nii*',
+  )
+
+
 def flat(
   image: str = '*.nii*',
   mask: str = '',

@@ -15,8 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from uad_jax import histogram
-from uad_jax.sample import Sample
+from uad_jax.evaluation import histogram
+from uad_jax.evaluation.sample import Sample
 
 INK, QUIET, RULE = '#18212b', '#6b7785', '#dfe4ea'
 ACCENT, LESION, HEALTHY = '#0b7285', '#e8590c', '#5c7cfa'

@@ -18,9 +18,9 @@ from typing import IO
 import jax
 import numpy as np
 
-from uad_jax import sample
+from uad_jax.evaluation import sample
+from uad_jax.evaluation.summary import Results
 from uad_jax.report.render import render
-from uad_jax.summary import Results
 
 PACKAGES = ('uad_jax', 'jax', 'jaxlib', 'flax', 'optax', 'numpy', 'scipy')
 

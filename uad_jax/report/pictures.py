@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from uad_jax.cases import Case
+from uad_jax.evaluation.cases import Case
 from uad_jax.report.figures import LESION, png
 
 GRID, DETECTION = '#66d9e8', '#22e0ff'

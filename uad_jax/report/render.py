@@ -8,9 +8,9 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from uad_jax.cases import Case
+from uad_jax.evaluation.cases import Case
+from uad_jax.evaluation.summary import Results
 from uad_jax.report import figures, pictures, tables
-from uad_jax.summary import Results
 
 CARDS = (
   ('pooled', 'auprc', 'AUPRC'),

@@ -21,7 +21,7 @@ from uad_jax.data import manifest, preprocess, record, scan_steps
 from uad_jax.data.nifti import BadScan
 
 FRACTIONS = {'train': 0.7, 'val': 0.1, 'test': 0.2}
-LAYOUTS = {'bids': layouts.bids, 'flat': layouts.flat}
+LAYOUTS = {f.__name__: f for f in (layouts.bids, layouts.flat, layouts.lesion_cohort)}
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -95,8 +95,8 @@ def open_builder(
   Args:
     source: The folder.
     data_dir: Where prepared datasets lie.
-    layout: 'bids' or 'flat'.
-    patterns: Arguments of `layout.bids` or `layout.flat`.
+    layout: 'bids', 'flat' or 'lesion_cohort': a function of `data.layout`.
+    patterns: Arguments of that function.
     job: Arguments of `preprocess.job`.
     **options: Fields of `NiftiFolderConfig`: fractions, domain, keep_going, workers.
   """

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from uad_jax import histogram, lesionwise
-from uad_jax.histogram import Histogram
-from uad_jax.metrics import QUANTILE
+from uad_jax.evaluation import histogram, lesionwise
+from uad_jax.evaluation.histogram import Histogram
+from uad_jax.evaluation.metrics import QUANTILE
+from uad_jax.evaluation.scans import Scan
 from uad_jax.postprocess import Postprocess
-from uad_jax.scans import Scan
 
 MAP = 'map/'
 """The prefix of a scorer's map among a scan's arrays."""

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from uad_jax import lesionwise
+from uad_jax.evaluation import lesionwise
 
 
 def scene():

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from uad_jax.histogram import Histogram
+from uad_jax.evaluation.histogram import Histogram
 
 BINS = 1024
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from uad_jax import bootstrap, histogram, sample
-from uad_jax.metrics import METRICS, POOLED, SUBJECT
+from uad_jax.evaluation import bootstrap, histogram, sample
+from uad_jax.evaluation.metrics import METRICS, POOLED, SUBJECT
 
 SUBJECTS, VOXELS = 12, 600
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.cohort import SLICES, batches, split
-from uad_jax.scans import collect
+from uad_jax.evaluation.scans import collect
 
 
 def test_records_out_of_order_are_an_error():

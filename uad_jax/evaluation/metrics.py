@@ -9,9 +9,9 @@ the gate (symbols in `registration_metrics`).
 
 import numpy as np
 
-from uad_jax import histogram
-from uad_jax.bootstrap import Metric, curve, mean, ratio, separation
-from uad_jax.lesionwise import SIZE_NAMES
+from uad_jax.evaluation import histogram
+from uad_jax.evaluation.bootstrap import Metric, curve, mean, ratio, separation
+from uad_jax.evaluation.lesionwise import SIZE_NAMES
 
 FPR_PERCENT = (1, 5, 10)
 QUANTILE = 0.99  # of the map inside the brain: a subject's score beside the mean

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from uad_jax import registration_metrics as rm
-from uad_jax.metrics import dice
+from uad_jax.evaluation import registration as rm
+from uad_jax.evaluation.metrics import dice
 
 VENTRICLE, WHITE = 4, 3
 

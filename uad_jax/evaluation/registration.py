@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy import ndimage
 
-from uad_jax.metrics import dice
+from uad_jax.evaluation.metrics import dice
 
 REACH = 3  # voxels: the lesion's surroundings, and how far a ventricle is looked for
 OPEN = 0.5  # a gate above it counts as open

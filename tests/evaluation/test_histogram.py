@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from uad_jax import histogram
+from uad_jax.evaluation import histogram
 
 
 def rng(seed=0):

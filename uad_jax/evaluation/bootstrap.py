@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from uad_jax import histogram
-from uad_jax.sample import Sample, align
+from uad_jax.evaluation import histogram
+from uad_jax.evaluation.sample import Sample, align
 
 _CHUNK = 250
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from uad_jax.scans import Scan
+from uad_jax.evaluation.scans import Scan
 
 PER_KIND = 2
 _PANELS = ('image', 'prior', 'reconstruction', 'gate', 'displacement', 'lesion', 'mask')

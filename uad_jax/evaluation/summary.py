@@ -21,12 +21,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from uad_jax import bootstrap, histogram
-from uad_jax.bootstrap import Interval
-from uad_jax.cases import Case
-from uad_jax.histogram import Histogram
-from uad_jax.lesionwise import OVERLAP, SIZE_NAMES
-from uad_jax.metrics import (
+from uad_jax.evaluation import bootstrap, histogram
+from uad_jax.evaluation.bootstrap import Interval
+from uad_jax.evaluation.cases import Case
+from uad_jax.evaluation.histogram import Histogram
+from uad_jax.evaluation.lesionwise import OVERLAP, SIZE_NAMES
+from uad_jax.evaluation.metrics import (
   BY_SIZE,
   CURVES,
   FPR_PERCENT,
@@ -35,8 +35,8 @@ from uad_jax.metrics import (
   REGISTRATION,
   SUBJECT,
 )
-from uad_jax.sample import Sample, common_bins, compress, restrict
-from uad_jax.scans import Scan
+from uad_jax.evaluation.sample import Sample, common_bins, compress, restrict
+from uad_jax.evaluation.scans import Scan
 
 SCHEMA = '1.0'
 IN_PATHOLOGY = (
