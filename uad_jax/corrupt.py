@@ -1,9 +1,9 @@
-"""Synthetic anomalies: random shapes, and ways to paint them into healthy images.
+"""Synthetic anomalies: ways to paint random shapes into healthy images.
 
 Pure functions of a key, channels last, 2-D and 3-D by the shape. A painter takes (key,
-image, mask, shape) for one example and returns the image changed inside the soft `shape`;
-`paint` draws shapes and painters for a batch. Held-out painters and the masks of real
-lesions serve to test what was trained on the others.
+image, foreign, mask, shape) of one example and returns the image changed inside the soft
+`shape` [*S]; `paint` draws shapes and painters for a batch. Held-out painters and the
+masks of real lesions serve to test what was trained on the others.
 """
 
 from collections.abc import Sequence
@@ -13,62 +13,10 @@ import jax.numpy as jnp
 
 from uad_jax.registration.flow import integrate
 from uad_jax.registration.warp import grid, warp
+from uad_jax.shapes import blobs, smooth_noise
 
 Array = jax.Array
 Key = jax.Array
-
-
-def smooth_noise(key: Key, shape: Sequence[int], cells: int) -> Array:
-  """Unit normal noise on a coarse grid with `cells` knots an axis, made smooth; [*S]."""
-  coarse = jax.random.normal(key, (cells,) * len(shape))
-  return jax.image.resize(coarse, tuple(shape), 'cubic')
-
-
-def place(key: Key, mask: Array) -> Array:
-  """A voxel drawn uniformly from `mask` [*S]; its coordinates [d]."""
-  flat = mask.reshape(-1)
-  index = jax.random.categorical(key, jnp.where(flat > 0.5, 0.0, -jnp.inf))
-  return jnp.stack(jnp.unravel_index(index, mask.shape)).astype(jnp.float32)
-
-
-def blob(key: Key, mask: Array, radius: tuple[float, float] = (0.02, 0.14)) -> Array:
-  """A soft-edged irregular ellipsoid with its centre in the mask, in [0, 1]; [*S].
-
-  The level set 1 - |A (p - c)| of a random ellipsoid is roughened by smooth noise at two
-  scales; `radius` is drawn log-uniformly, as a fraction of the longest axis.
-  """
-  shape = mask.shape
-  (
-    key_place,
-    key_radius,
-    key_axes,
-    key_turn,
-    key_rough,
-    key_coarse,
-    key_fine,
-    key_edge,
-  ) = jax.random.split(key, 8)
-  low, high = (jnp.log(r * max(shape)) for r in radius)
-  size = jnp.exp(jax.random.uniform(key_radius, (), minval=low, maxval=high))
-  d = len(shape)
-  axes = size * jnp.exp(jax.random.uniform(key_axes, (d,), minval=-0.5, maxval=0.5))
-  turn, _ = jnp.linalg.qr(jax.random.normal(key_turn, (d, d)))
-  offset = (grid(shape) - place(key_place, mask).reshape((1,) * d + (d,))) @ turn
-  distance = jnp.sqrt(((offset / axes.reshape((1,) * d + (d,))) ** 2).sum(-1) + 1e-6)
-  rough = jax.random.uniform(key_rough, (), minval=0.0, maxval=0.45)
-  noise = smooth_noise(key_coarse, shape, 8) + 0.6 * smooth_noise(key_fine, shape, 16)
-  level = (1.0 - distance + rough * noise) * size  # about voxels inside the edge
-  edge = jax.random.uniform(key_edge, (), minval=0.35, maxval=1.2)
-  return jax.nn.sigmoid(level / edge) * (distance < 2.5) * mask
-
-
-def blobs(key: Key, mask: Array, most: int = 4) -> Array:
-  """The union of one to `most` blobs; [*S]."""
-  key_count, key_blobs = jax.random.split(key)
-  count = jax.random.randint(key_count, (), 1, most + 1)
-  each = jax.vmap(blob, (0, None))(jax.random.split(key_blobs, most), mask)
-  there = (jnp.arange(most) < count).reshape((most,) + (1,) * mask.ndim)
-  return (each * there).max(0)
 
 
 def blend(image: Array, filled: Array, shape: Array) -> Array:
@@ -112,7 +60,7 @@ def constant(
 
 
 def patch(key: Key, image: Array, foreign: Array, mask: Array, shape: Array) -> Array:
-  """Another scan's content from elsewhere in the brain (foreign patch interpolation)."""
+  """Another scan's content from elsewhere in the brain (foreign patch)."""
   key_blend, *keys = jax.random.split(key, mask.ndim + 1)
   rolled = foreign
   for axis, key_axis in enumerate(keys):
@@ -123,7 +71,7 @@ def patch(key: Key, image: Array, foreign: Array, mask: Array, shape: Array) -> 
 
 
 def texture(key: Key, image: Array, foreign: Array, mask: Array, shape: Array) -> Array:
-  """The same mean, another texture: correlated noise in place of the tissue's detail."""
+  """The same mean, another texture: correlated noise in place of the detail."""
   key_fine, key_coarse, key_size, key_rest = jax.random.split(key, 4)
   noise = jax.random.normal(key_fine, mask.shape) + smooth_noise(
     key_coarse, mask.shape, max(mask.shape) // 3
@@ -143,7 +91,7 @@ def smear(key: Key, image: Array, foreign: Array, mask: Array, shape: Array) -> 
 
 
 def swirl(key: Key, image: Array, foreign: Array, mask: Array, shape: Array) -> Array:
-  """The content turned about the shape's centre, by up to 2.5 rad, in the first plane."""
+  """The content turned about the shape's centre by up to 2.5 rad, in one plane."""
   offset, _ = _from_centre(shape)
   angle = _signed(key, 0.8, 2.5) * shape
   a, b = offset[..., 0], offset[..., 1]
@@ -182,7 +130,7 @@ PAINTERS = {
 }
 
 TRAINING = ('factor', 'shift', 'constant', 'patch', 'texture', 'smear')
-"""The default painters of training; 'swirl' and 'mass_effect' are held out for tests."""
+"""The painters of training; 'swirl' and 'mass_effect' are held out for tests."""
 
 
 def paint_shape(

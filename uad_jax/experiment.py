@@ -169,6 +169,15 @@ def build(config: ConfigDict) -> Experiment:
   )
 
 
+def check_splits(experiment: Experiment) -> None:
+  """Raises, before anything is trained, unless the splits that the config names exist."""
+  data = experiment.config.data
+  names = {data[o.split] for o in experiment.method.objectives.values()}
+  names |= {data.train, data.val, data.test, data.selection} - {PAINTED, ''}
+  for name in sorted(names):
+    experiment.records(name)
+
+
 def model_card(experiment: Experiment) -> dict[str, Any]:
   """What predict needs of the data: shape, channels, preprocessing, fingerprint."""
   *shape, channels = experiment.builder.info.features['image'].shape

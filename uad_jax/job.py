@@ -107,6 +107,7 @@ def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
   folder = pathlib.Path(workdir)
   settings = experiments.plain(config)
   experiment = experiments.build(config)
+  experiments.check_splits(experiment)
   if until == 'data':
     return f'{config.data.name} is prepared in {config.data.dir}'
   claim(folder, settings)

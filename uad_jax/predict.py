@@ -222,7 +222,9 @@ def predict(
   )
 
 
-def write(prediction: Prediction, scan: pathlib.Path, run: Run, folder, percent) -> None:
+def write(
+  prediction: Prediction, scan: pathlib.Path, run: Run, folder, percent
+) -> None:
   """Writes all files of one scan; the sidecar last, so that it marks a whole result."""
   folder.mkdir(parents=True, exist_ok=True)
   name = scan.name.removesuffix('.gz').removesuffix('.nii')
@@ -313,7 +315,9 @@ def define_flags() -> None:
   flags.DEFINE_string('labels', '', "Anatomy labels on the scan's grid.")
   flags.DEFINE_string('scorer', '', 'Another map of the run than its default.')
   flags.DEFINE_string('percent', PERCENT, 'Threshold: 1, 5 or 10 % of healthy voxels.')
-  flags.DEFINE_bool('keep_going', False, 'Leave bad scans out and list them at the end.')
+  flags.DEFINE_bool(
+    'keep_going', False, 'Leave bad scans out and list them at the end.'
+  )
   flags.mark_flags_as_required(['checkpoint', 'input', 'output'])
 
 

@@ -27,8 +27,8 @@ def lesions(options: argparse.Namespace) -> None:
   )
   for split, told in report.items():
     print(
-      f'{split}: {told["subjects"]} subjects with lesions in {told["prevalence"]:.2%} of '
-      'the brain'
+      f'{split}: {told["subjects"]} subjects with lesions in '
+      f'{told["prevalence"]:.2%} of the brain'
     )
   print(options.output)
 

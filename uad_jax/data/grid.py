@@ -34,6 +34,8 @@ def sample(
     return np.stack(parts, -1)
   if antialias:
     volume = ndimage.gaussian_filter(volume, blur(matrix), mode='nearest')
+  # A border voxel must not fall outside by a rounding error.
+  matrix = np.round(matrix, 10)
   return ndimage.affine_transform(
     volume,
     matrix[:3, :3],

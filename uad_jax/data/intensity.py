@@ -4,6 +4,7 @@ The map is found on the image and applied to its lesion-free twin too, so that t
 stay equal outside the lesion. Brain ends in about [0, 1] in each.
 """
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -45,12 +46,19 @@ def white_stripe(
   return lambda x: centre + width * (x - mu) / sigma
 
 
-def peaks(brain: np.ndarray, grey: float = 0.5, white: float = 0.75) -> Map:
+def peaks(brain: np.ndarray, grey: float = 0.65, white: float = 0.8) -> Map:
   """Straight line that takes the grey-matter peak to `grey`, the white one to `white`.
 
-  For T1, where white is brighter than grey.
+  For T1, where white is brighter than grey. Grey is about 0.8 of white there, so the
+  default keeps zero near zero and fluid above it.
   """
   g, w = tissue_peaks(brain)
+  if g < 0.5 * w:
+    warnings.warn(
+      f'grey and white matter cannot be told apart (peaks at {g:.3g} and {w:.3g}); '
+      "another intensity than 'peaks' may serve this scan better",
+      stacklevel=2,
+    )
   return lambda x: grey + (white - grey) * (x - g) / (w - g)
 
 
@@ -102,10 +110,9 @@ def tissue_peaks(brain: np.ndarray) -> tuple[float, float]:
   counts, edges = np.histogram(brain, 256, (min(low, brain.min()), high))
   values = (edges[1:] + edges[:-1]) / 2
   smooth = ndimage.gaussian_filter1d(counts.astype(float), 3, mode='constant')
-  modes = 1 + np.flatnonzero(
-    (smooth[1:-1] > smooth[:-2]) & (smooth[1:-1] >= smooth[2:])
-  )
-  at = modes[smooth[modes] > 0.4 * smooth.max()][-1]
+  left, right = np.roll(smooth, 1), np.roll(smooth, -1)
+  modes = (smooth > left) & (smooth >= right) & (smooth > 0.4 * smooth.max())
+  at = np.flatnonzero(modes)[-1]
   white = values[at]
   above = brain[(brain > white) & (brain <= high)]
   deviation = np.sqrt(np.mean((above - white) ** 2))

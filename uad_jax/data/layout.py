@@ -107,8 +107,8 @@ def find(source: str, layout: Layout) -> list[Entry]:
   images = _files(root, layout.image, layout)
   if not images:
     raise BadScan(
-      f"{source} has no image that matches '{layout.image}'; allowed is a folder with one "
-      'or more'
+      f"{source} has no image that matches '{layout.image}'; allowed is a "
+      'folder with one or more'
     )
   companions = {
     kind: _files(root, getattr(layout, kind), layout)

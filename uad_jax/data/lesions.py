@@ -1,7 +1,7 @@
 """Lesions of real shape in healthy scans: masks drawn by hand, intensities changed.
 
-The shape comes from a mask file on an MNI-like grid; it is brought to the subject by the
-subject's affine to the template, mirrored, moved and scaled at random. The scan
+The shape comes from a mask file on an MNI-like grid; it is brought to the subject by
+the subject's affine to the template, mirrored, moved and scaled at random. The scan
 without the lesion is the twin, so that truth is exact.
 """
 
@@ -101,8 +101,8 @@ def draw_masks(
 ) -> tuple[np.ndarray, list[dict[str, Any]]]:
   """Lesions that fill about `fraction` of the brain, in one to four parts.
 
-  A part is taken when 85 % of it or more lies in tissue (so little of it in ventricles),
-  it leaves the parts before it alone and does not overshoot by more than half.
+  A part is taken when 85 % of it or more lies in tissue (so little of it in the
+  ventricles or in parts before it) and it does not overshoot by more than half.
   """
   voxel = abs(np.linalg.det(head.affine[:3, :3])) / 1000
   wanted = fraction * head.brain.sum() * voxel
@@ -123,8 +123,8 @@ def draw_masks(
     told.append(how | {'ml': round(float(size), 3)})
   if not told:
     raise ValueError(
-      f'none of {len(shapes)} lesion masks fits the brain in {tries} tries; allowed are '
-      'masks in MNI space (mm)'
+      f'none of {len(shapes)} lesion masks fits the brain in {tries} tries; '
+      'allowed are masks in MNI space (mm)'
     )
   return lesion, told
 
@@ -154,6 +154,6 @@ def paint(
   grain = ndimage.gaussian_filter(grain, 3 / grid.FWHM / step)
   other = mean * (1 + TEXTURE * grain / grain.std())
   change = weight * (other - image)
-  # The weight below is the soft mask again, so that no edge is seen.
+  # The mean is restored with the soft weight too, so that no edge is seen.
   change -= weight * change[lesion].sum() / weight[lesion].sum()
   return image + change, {'texture': TEXTURE}

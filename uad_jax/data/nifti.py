@@ -34,7 +34,7 @@ def read(source: str | os.PathLike | nib.spatialimages.SpatialImage) -> Volume:
     raise BadScan(
       f'{name} has {len(shape)} dimensions {shape}; allowed is one 3-D volume per file'
     )
-  if min(shape) < 2:
+  if min(shape[:3]) < 2:
     raise BadScan(
       f'{name} has shape {shape}; allowed is 2 voxels or more along each axis'
     )
@@ -65,6 +65,10 @@ def read_labels(source, scan: Volume) -> np.ndarray:
   check_grid(volume, scan)
   if not np.isfinite(volume.data).all():
     raise BadScan(f'{volume.name} holds NaN or Inf; allowed are whole numbers')
+  if not (volume.data > 0).any():
+    raise BadScan(
+      f'{volume.name} labels nothing; allowed is a file with labels above 0'
+    )
   return np.rint(volume.data).astype(np.int32)
 
 

@@ -75,6 +75,8 @@ class Deformer(nn.Module):
     x = ()
     for i in reversed(range(self.taps)):
       parts = jnp.concatenate((encoded[i], decoded[i + 1], *x), -1)
-      x = (Block(self.features, 'transpose', name=f'level{i}')(parts, weight, train)[0],)
+      x = (
+        Block(self.features, 'transpose', name=f'level{i}')(parts, weight, train)[0],
+      )
     head = Conv(dims, kernel_init=nn.initializers.normal(1e-5), name='velocity')
     return head(x[0])

@@ -1,7 +1,10 @@
 """How well two images agree: squared error and local correlation, both weighted."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def mse(a: jax.Array, b: jax.Array, weight: jax.Array | None = None) -> jax.Array:
@@ -34,21 +37,27 @@ def ncc(
   """
   if window % 2 == 0:
     raise ValueError(f'ncc: the window must be odd, not {window}')
+  # Planes [B, C, *S]: the box runs over the last axes, which the processor vectorises.
+  a, b = jnp.moveaxis(a, -1, 1), jnp.moveaxis(b, -1, 1)
+  c = a.shape[1]
   if weight is None:
-    weight = jnp.ones_like(a[..., :1])
+    # Known from the shape; as an array of ones it would be folded while compiling.
+    n = _window_sizes(a.shape[2:], window)
+  else:
+    weight = jnp.moveaxis(weight, -1, 1)
+    n = jnp.maximum(_box_planes(weight, window), 1e-6)
   # An offset does not change the correlation, but the rounding of E[a^2] - E[a]^2.
   a, b = _centre(a, weight), _centre(b, weight)
-  c = a.shape[-1]
-  moments = jnp.concatenate([jnp.ones_like(weight), a, b, a * a, b * b, a * b], -1)
-  n, *sums = jnp.split(
-    box_sum(weight * moments, window), [1, 1 + c, 1 + 2 * c, 1 + 3 * c, 1 + 4 * c], -1
-  )
-  mean_a, mean_b, aa, bb, ab = (s / jnp.maximum(n, 1e-6) for s in sums)
+  moments = jnp.concatenate([a, b, a * a, b * b, a * b], 1)
+  if weight is not None:
+    moments = weight * moments
+  means = _box_planes(moments, window) / n
+  mean_a, mean_b, aa, bb, ab = (means[:, i * c : (i + 1) * c] for i in range(5))
   var_a = jnp.maximum(aa - mean_a**2, 0) + epsilon
   var_b = jnp.maximum(bb - mean_b**2, 0) + epsilon
   covariance = ab - mean_a * mean_b
   square = covariance * (jnp.abs(covariance) if signed else covariance)
-  return (square / (var_a * var_b)).mean(-1, keepdims=True)
+  return (square / (var_a * var_b)).mean(1)[..., None]
 
 
 def ncc_loss(
@@ -63,13 +72,53 @@ def ncc_loss(
 
 
 def box_sum(x: jax.Array, window: int) -> jax.Array:
-  """Sums over the box of `window` voxels around each voxel, zero beyond the border."""
+  """Sums over the box of `window` (odd) voxels around each voxel of [B, *S, C].
+
+  There is nothing beyond the border.
+  """
+  return jnp.moveaxis(_box_planes(jnp.moveaxis(x, -1, 1), window), 1, -1)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _box_planes(x: jax.Array, window: int) -> jax.Array:
+  """`box_sum` of planes [B, C, *S], axis by axis, in log2(window) additions."""
   radius = window // 2
-  for axis in range(1, x.ndim - 1):
-    dimensions = [window if i == axis else 1 for i in range(x.ndim)]
+  for axis in range(2, x.ndim):
+    size = x.shape[axis]
     padding = [(radius, radius) if i == axis else (0, 0) for i in range(x.ndim)]
-    x = jax.lax.reduce_window(x, 0.0, jax.lax.add, dimensions, [1] * x.ndim, padding)
+    block, length = jnp.pad(x, padding), 1  # block[i] sums `length` voxels from i on
+    total, offset = 0.0, 0
+    while True:
+      if window & length:
+        part = jax.lax.slice_in_dim(block, offset, offset + size, axis=axis)
+        total, offset = total + part, offset + length
+      if 2 * length > window:
+        break
+      count = block.shape[axis]
+      low = jax.lax.slice_in_dim(block, 0, count - length, axis=axis)
+      high = jax.lax.slice_in_dim(block, length, count, axis=axis)
+      block, length = low + high, 2 * length
+    x = total
   return x
+
+
+# The box is symmetric, so it is its own transpose.
+_box_planes.defvjp(
+  lambda x, window: (_box_planes(x, window), None),
+  lambda window, _, g: (_box_planes(g, window),),
+)
+
+
+def _window_sizes(spatial: tuple[int, ...], window: int) -> np.ndarray:
+  """The number of voxels of the box inside the grid, [1, 1, *S]."""
+  sizes = np.ones((1, 1, *(1 for _ in spatial)), 'float32')
+  for axis, n in enumerate(spatial):
+    i = np.arange(n)
+    inside = np.minimum(i + window // 2, n - 1) - np.maximum(i - window // 2, 0) + 1
+    sizes = sizes * inside.reshape(
+      [-1 if j == axis else 1 for j in range(len(spatial))]
+    )
+  return sizes.astype('float32')
 
 
 def _mean(values: jax.Array, weight: jax.Array | None) -> jax.Array:
@@ -81,8 +130,12 @@ def _mean(values: jax.Array, weight: jax.Array | None) -> jax.Array:
   return (weight * values).sum(axes) / jnp.maximum(weight.sum(axes), 1e-6)
 
 
-def _centre(x: jax.Array, weight: jax.Array) -> jax.Array:
-  axes = tuple(range(1, x.ndim - 1))
-  total = (weight * x).sum(axes, keepdims=True)
-  mean = total / jnp.maximum(weight.sum(axes, keepdims=True), 1e-6)
-  return x - jax.lax.stop_gradient(mean)
+def _centre(planes: jax.Array, weight: jax.Array | None) -> jax.Array:
+  """The image less its weighted mean, taken as a constant."""
+  axes = tuple(range(2, planes.ndim))
+  if weight is None:
+    mean = planes.mean(axes, keepdims=True)
+  else:
+    total = (weight * planes).sum(axes, keepdims=True)
+    mean = total / jnp.maximum(weight.sum(axes, keepdims=True), 1e-6)
+  return planes - jax.lax.stop_gradient(mean)

@@ -129,6 +129,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       disable_shuffling=True,
     )
 
+  def scan_steps(self) -> scan_steps.Steps:
+    """The preprocessing that a scan to be predicted has to go through."""
+    return self.builder_config.steps
+
+  def digest(self) -> str:
+    """Fingerprint of all volumes of the prepared dataset."""
+    return manifest.read(self.data_dir)['digest']
+
   def _download_and_prepare(self, dl_manager, download_config):
     # TFDS writes into a folder that it renames at the end and removes after an error,
     # so that the manifest is there if and only if the dataset is.

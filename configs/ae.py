@@ -1,0 +1,25 @@
+"""Auto-encoder with a spatial bottleneck.
+
+  python -m uad_jax.main --config=configs/ae.py --workdir=runs/ae
+"""
+
+from uad_jax import defaults
+
+
+def get_config(arg: str = 'demo'):
+  config = defaults.get_config(arg)
+  config.method.update(
+    name='ae',
+    widths=(16, 32, 64, 128),
+    latent=16,
+    bottleneck='spatial',
+    position=True,
+  )
+  config.steps = (600,)
+  config.adapt.ema = dict(decay=0.99)
+  config.scores.update(
+    residual=dict(scorer='residual'),
+    standardised=dict(scorer='standardised'),
+    ssim=dict(scorer='ssim'),
+  )
+  return config

@@ -1,0 +1,26 @@
+"""Variational auto-encoder with a spatial latent.
+
+  python -m uad_jax.main --config=configs/vae.py --workdir=runs/vae
+"""
+
+from uad_jax import defaults
+
+
+def get_config(arg: str = 'demo'):
+  config = defaults.get_config(arg)
+  config.method.update(
+    name='vae',
+    widths=(16, 32, 64, 128),
+    latent=16,
+    beta=1e-3,
+    warm_up=200,
+    position=True,
+  )
+  config.steps = (600,)
+  config.adapt.ema = dict(decay=0.99)
+  config.scores.update(
+    residual=dict(scorer='residual'),
+    standardised=dict(scorer='standardised'),
+    ssim=dict(scorer='ssim'),
+  )
+  return config

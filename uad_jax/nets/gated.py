@@ -1,0 +1,114 @@
+"""The networks of the uncertainty-guided deformable auto-encoder."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from uad_jax.nets.coder import Decoder, Encoder, Head
+from uad_jax.nets.position import position_features
+from uad_jax.nets.unet import UNet
+
+Array = jax.Array
+
+RESIDUALS = ('prior', 'stiff', 'reconstruction')
+"""What the healthy variance is predicted for: no, a stiff, and a free deformation."""
+
+LOG_VARIANCE = (-9.0, 2.0)
+
+
+class Expected(NamedTuple):
+  """What the latent says of a scan, before any deformation."""
+
+  latent: Array
+  heads: Array  # [M, B, *S, C]
+  log_variance: dict[str, Array]  # by residual, [B, *S, C]
+
+  @property
+  def image(self) -> Array:
+    """The prior image, the mean of the heads; [B, *S, C]."""
+    return self.heads.mean(0)
+
+  @property
+  def spread(self) -> Array:
+    """The epistemic variance, over the heads; [B, *S, C]."""
+    return self.heads.var(0)
+
+
+class Prior(nn.Module):
+  """Encoder, decoder with ensembled heads, and the healthy variance.
+
+  The variance is read from the decoder's features, so from the latent alone, behind a
+  stop-gradient: a lesion can raise its own variance only as far as the bottleneck lets
+  it through. Parameters: 'encoder', 'decoder', 'heads', 'variance'.
+  """
+
+  shape: Sequence[int]
+  channels: int
+  widths: Sequence[int]
+  latent: int
+  heads: int
+  position: bool
+
+  @nn.compact
+  def __call__(self, image: Array, mask: Array, position: Array) -> Expected:
+    """image [B, *S, C], mask [B, *S, 1], position [B]."""
+    where = position_features(position) if self.position else None
+    z = Encoder(self.widths, self.latent, name='encoder')(image)
+    features = Decoder(self.shape, self.widths[::-1], name='decoder')(z, where)
+    heads = Head(self.heads * self.channels, scale=0.1, name='heads')(features)
+    heads = jnp.stack(jnp.split(heads, self.heads, -1)) * mask[None]
+    variance = Head(len(RESIDUALS) * self.channels, bias=-4.0, name='variance')(
+      jax.lax.stop_gradient(features)
+    )
+    variance = jnp.split(jnp.clip(variance, *LOG_VARIANCE), len(RESIDUALS), -1)
+    return Expected(z, heads, dict(zip(RESIDUALS, variance, strict=True)))
+
+
+class Deformer(nn.Module):
+  """A velocity field, conditioned on the gate and on the stiffness.
+
+  The gate and log lambda(x) are put in at every level, log lambda0 by FiLM (Perez et
+  al. 2018). The last convolution starts near zero, so the field does.
+
+  Attributes:
+    widths: Channels of its U-Net, finest first.
+    ratio: Stiffness inside the gate over that outside.
+    coarse: The field's grid is the image's divided by this.
+  """
+
+  widths: Sequence[int]
+  ratio: float
+  coarse: int
+
+  @nn.compact
+  def __call__(self, image: Array, prior: Array, gate: Array, strength: Array) -> Array:
+    """Images [B, *S, C], gate [B, *S, 1], strength [B] to [B, *S / coarse, d] voxels."""
+    grid = image.shape[1:-1]
+    small = tuple(-(-n // self.coarse) for n in grid)
+    level = jnp.log(strength)[:, None]
+    everywhere = level.reshape((-1,) + (1,) * (len(grid) + 1))
+    stiffness = everywhere + gate * jnp.log(self.ratio)
+    # Which way to move: along the prior's gradient where the scan differs.
+    stack = jnp.concatenate([image, prior, image - prior, gate, stiffness], -1)
+    if self.coarse > 1:
+      stack = jax.image.resize(stack, (len(image), *small, stack.shape[-1]), 'linear')
+    net = UNet(self.widths, len(grid), head_scale=1e-6, name='field')
+    return net(stack, stack[..., -2:], level)
+
+
+class Evidence(nn.Module):
+  """The learned gate's logit: from the scan, what was expected, and both deviations."""
+
+  widths: Sequence[int]
+
+  @nn.compact
+  def __call__(
+    self, image: Array, expected: Array, z: Array, spread: Array, log_variance: Array
+  ) -> Array:
+    """Images and log-variance [B, *S, C], z and log spread [B, *S, 1] to [B, *S, 1]."""
+    # Scaled so that all inputs are of the order of one.
+    features = [image, expected, image - expected, 0.2 * z, 0.2 * spread, log_variance]
+    return UNet(self.widths, 1, name='net')(jnp.concatenate(features, -1))
