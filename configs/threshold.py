@@ -1,4 +1,4 @@
-"""Intensity thresholds, plain and histogram-equalised, of both signs; nothing is trained.
+"""Intensity thresholds, plain and equalised, of both signs; nothing is trained.
 
   python -m uad_jax.main --config=configs/threshold.py --workdir=runs/threshold
 """

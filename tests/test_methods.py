@@ -50,7 +50,7 @@ def make_batch(shape, size=4, seed=0):
 
 @functools.cache
 def trained(name):
-  """The method after ten passes over one batch, with the states and losses on the way."""
+  """The method after ten steps a stage on one batch, and the history of that."""
   shape, options, _ = ROWS[name]
   method = named('methods', name)(shape, channels=1, **options)
   batch = make_batch(shape)

@@ -1,9 +1,9 @@
 """Synthetic anomalies: ways to paint random shapes into healthy images.
 
 Pure functions of a key, channels last, 2-D and 3-D by the shape. A painter takes (key,
-image, foreign, mask, shape) of one example and returns the image changed inside the soft
-`shape` [*S]; `paint` draws shapes and painters for a batch. Held-out painters and the
-masks of real lesions serve to test what was trained on the others.
+image, foreign, mask, shape) of one example and returns the image changed inside the
+soft `shape` [*S]; `paint` draws shapes and painters for a batch. Held-out painters and
+the masks of real lesions serve to test what was trained on the others.
 """
 
 from collections.abc import Sequence

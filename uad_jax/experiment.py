@@ -170,7 +170,7 @@ def build(config: ConfigDict) -> Experiment:
 
 
 def check_splits(experiment: Experiment) -> None:
-  """Raises, before anything is trained, unless the splits that the config names exist."""
+  """Raises, before any training, unless the splits that the config names exist."""
   data = experiment.config.data
   names = {data[o.split] for o in experiment.method.objectives.values()}
   names |= {data.train, data.val, data.test, data.selection} - {PAINTED, ''}

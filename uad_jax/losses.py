@@ -1,4 +1,4 @@
-"""Losses, unreduced: each gives a value per voxel or per example; the caller averages."""
+"""Losses, unreduced: a value for each voxel or example; the caller averages."""
 
 import jax
 import jax.numpy as jnp
@@ -53,7 +53,7 @@ def binary_cross_entropy(logit: Array, target: Array) -> Array:
 
 
 def focal(logit: Array, target: Array, gamma: float = 2.0) -> Array:
-  """Focal loss of Lin et al. 2017: (1 - p_target)^gamma * cross-entropy, elementwise."""
+  """(1 - p_target)^gamma * cross-entropy (focal loss, Lin et al. 2017), elementwise."""
   probability = jax.nn.sigmoid(logit)
   miss = probability * (1 - target) + (1 - probability) * target
   return miss**gamma * binary_cross_entropy(logit, target)
@@ -69,8 +69,8 @@ def soft_dice(logit: Array, target: Array) -> Array:
 def ssim(a: Array, b: Array, window: int = 7, data_range: float = 1.0) -> Array:
   """Structural similarity (Wang et al. 2004) with a uniform window; [B, *S, C].
 
-  ((2 m_a m_b + c1)(2 s_ab + c2)) / ((m_a^2 + m_b^2 + c1)(s_a^2 + s_b^2 + c2)) with sample
-  (co)variances, c1 = (0.01 L)^2, c2 = (0.03 L)^2; borders see the edge repeated.
+  ((2 m_a m_b + c1)(2 s_ab + c2)) / ((m_a^2 + m_b^2 + c1)(s_a^2 + s_b^2 + c2)) with
+  sample (co)variances, c1 = (0.01 L)^2, c2 = (0.03 L)^2; borders see the edge repeated.
   """
   spatial = a.ndim - 2
   half = window // 2

@@ -1,4 +1,4 @@
-"""The four kinds of value that everything is made of: methods, objectives, scorers, adaptations.
+"""The kinds of value that everything is made of: method, objective, scorer, adaptation.
 
 A method is a value made by a factory out of pure functions, as an optax transformation
 is. Its training procedure is data (`objectives`), so that there is one loop for all.
@@ -19,9 +19,10 @@ Step = jax.Array
 Tree = Any
 
 Batch = Mapping[str, Array]
-"""'image' [B, *S, C] float32; 'mask' [B, *S, 1] brain, 0 or 1; 'position' [B] slice height
-in [0, 1]; 'weight' [B], 0 marks padding; when testing also 'lesion' [B, *S, 1]. A scorer
-may add keys that a method documents (`strength`, `gate`) to ask for another inference."""
+"""'image' [B, *S, C] float32; 'mask' [B, *S, 1] brain, 0 or 1; 'position' [B] slice
+height in [0, 1]; 'weight' [B], 0 marks padding; when testing also 'lesion' [B, *S, 1].
+A scorer may add keys that a method documents ('strength', 'open') to ask for another
+inference."""
 
 Params = dict[str, Tree]
 """What is trained, by network: 'encoder', 'decoder', 'critic'."""
@@ -30,7 +31,7 @@ Stats = dict[str, Tree]
 """What moves without a gradient: batch statistics, codebooks, fits, averages."""
 
 Outputs = dict[str, Array]
-"""'reconstruction', 'prior', 'log_variance', 'latent', 'velocity', 'gate', each [B, ...]."""
+"""'reconstruction', 'prior', 'latent', 'velocity', 'gate', ...: each [B, ...]."""
 
 Metrics = dict[str, Array]
 Infer = Callable[[Batch, Key], Outputs]
@@ -43,7 +44,7 @@ class Objective(NamedTuple):
   Attributes:
     loss: (params, stats, batch, key, step) -> (scalar, (stats, metrics)); `step` counts
       from the start of the objective's stage.
-    trains: The networks that descend the loss; empty for a fit, which only writes stats.
+    trains: The networks that descend the loss; none for a fit, which writes stats.
     stage: Stage 1 begins when stage 0 ends.
     every: The objective is due at each `every`-th step of its stage.
     split: Where its batches come from: 'train', 'val' for a calibration, 'few_shot'.
@@ -108,7 +109,7 @@ def stage_starts(stage_ends: tuple[int, ...]) -> tuple[int, ...]:
 def due(
   objectives: Mapping[str, Objective], stage_ends: tuple[int, ...], step: int
 ) -> tuple[str, ...]:
-  """The names of the objectives that move at `step`, in their order; decided on the host."""
+  """The objectives that move at `step`, in their order; decided on the host."""
   stage = next((i for i, end in enumerate(stage_ends) if step < end), len(stage_ends))
   if stage == len(stage_ends):
     return ()

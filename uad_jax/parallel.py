@@ -16,7 +16,7 @@ def initialize() -> None:
   """Joins the other hosts when the launcher says that there are some.
 
   `UAD_COORDINATOR` (host:port), `UAD_HOSTS` and `UAD_HOST` describe the job, as
-  launch/multihost_local.sh and launch/slurm.sh set them; `UAD_POD` asks the TPU runtime.
+  launch/multihost_local.sh and launch/slurm.sh set them; `UAD_POD` asks a TPU pod.
   """
   if 'UAD_COORDINATOR' in os.environ:
     if os.environ.get('JAX_PLATFORMS', '') == 'cpu':

@@ -3,9 +3,9 @@
   python -m uad_jax.predict --checkpoint=runs/dae_unc --input=scan.nii.gz --output=maps
 
 The input may be a file, a folder of files or a BIDS folder. For each scan NAME:
-NAME_anomaly.nii.gz (soft), NAME_lesion.nii.gz (above the threshold that the run carries),
-NAME_reconstruction.nii.gz, NAME_gate.nii.gz where the method has one, NAME_overlay.png
-and NAME.json. Not for clinical use.
+NAME_anomaly.nii.gz (soft), NAME_lesion.nii.gz (above the threshold that the run
+carries), NAME_reconstruction.nii.gz, NAME_gate.nii.gz where the method has one,
+NAME_overlay.png and NAME.json. Not for clinical use.
 """
 
 import functools
@@ -157,7 +157,7 @@ def batches(prepared: preprocess.Prepared, planar: bool):
 
 
 def maps_of(prepared: preprocess.Prepared, run: Run) -> dict[str, np.ndarray]:
-  """The run's maps on the prepared grid, [X, Y, Z]; 0 in slices that were not chosen."""
+  """The run's maps on the prepared grid, [X, Y, Z]; 0 in slices not chosen."""
   planar = len(run.shape) == 2
   maps = {}
   for number, (indices, batch) in enumerate(batches(prepared, planar)):
@@ -197,8 +197,8 @@ def predict(
   run = run if isinstance(run, Run) else load(run)
   if percent not in run.thresholds:
     raise ValueError(
-      f"run {run.folder} has no threshold at '{percent}' % of healthy voxels; there are "
-      f'{", ".join(run.thresholds)}'
+      f"run {run.folder} has no threshold at '{percent}' % of healthy voxels; "
+      f'there are {", ".join(run.thresholds)}'
     )
   prepared = preprocess.prepare_scan(image, run.steps, mask=mask, labels=labels)
   maps = maps_of(prepared, run)
@@ -280,7 +280,7 @@ def find_scans(given: str, pattern: str) -> list[pathlib.Path]:
 
 
 def main(_: list[str]) -> None:
-  """Predicts every scan of the input; bad ones stop the job, or are listed at the end."""
+  """Predicts every scan; a bad one stops the job, or is listed at the end."""
   scans = find_scans(FLAGS.input, FLAGS.pattern)
   if (FLAGS.mask or FLAGS.labels) and len(scans) > 1:
     raise ValueError(f'--mask and --labels go with one scan; --input has {len(scans)}')

@@ -7,7 +7,7 @@ from jax.test_util import check_grads
 
 from uad_jax.registration.warp import warp
 
-SHAPES = [(9, 7), (6, 7, 5)]
+SHAPES = [(9, 7), (6, 7, 5), (4, 1)]
 # scipy's names; its 'constant' would not interpolate over the border.
 SCIPY_MODE = {'border': 'nearest', 'zeros': 'grid-constant'}
 

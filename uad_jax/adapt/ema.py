@@ -7,11 +7,11 @@ from uad_jax.method import Adaptation, Method, Objective
 
 
 def make(decay: float = 0.999) -> Adaptation:
-  """Polyak averaging with a warm start: the decay at step t is min(decay, (1+t)/(10+t)).
+  """Polyak averaging with a warm start: at step t by min(decay, (1 + t) / (10 + t)).
 
   A fit at the end of every step, in each stage, writes stats['ema'] from the parameters
-  which the objectives before it have moved. The method's own fits (calibrations) see the
-  averaged parameters, as inference does.
+  which the objectives before it have moved. The method's own fits (calibrations) see
+  the averaged parameters, as inference does.
   """
 
   def adapt(method: Method) -> Method:

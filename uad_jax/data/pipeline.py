@@ -1,7 +1,7 @@
 """From records to batches: cached, shuffled, resumable, split over hosts, padded.
 
 Training reads an endless shuffled grain stream whose state can be saved and restored
-exactly. Evaluation reads each record once, in order, the last batch padded with weight 0.
+exactly. Evaluation reads each record once, in order; padding has weight 0.
 """
 
 from collections.abc import Iterator, Sequence
@@ -101,7 +101,7 @@ def ordered_batches(
 ) -> Iterator[dict[str, np.ndarray]]:
   """Each record of this host's subjects once, in order; all batches of one size.
 
-  Subjects, not records, are dealt to the hosts, so that a subject's slices stay together.
+  Subjects, not records, are dealt to the hosts: a subject's slices stay together.
   """
   subjects = {}
   kept = []

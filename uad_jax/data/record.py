@@ -1,4 +1,4 @@
-"""What one record of any dataset holds: a slice or a volume with all that is known of it.
+"""What one record of any dataset holds: a slice or a volume and all that is known.
 
 Arrays keep the axes of the RAS volume (x to the right, y to the front, z up); a slice
 is `volume[:, :, k]`. Pictures turn it for display.
@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 CLASSES = ('background', 'csf', 'grey', 'white', 'ventricle')
-"""Names of the values of 'labels'; a dataset without tissue labels marks what it knows."""
+"""Names of the values of 'labels'; a dataset marks those that it knows."""
 
 VENTRICLE = CLASSES.index('ventricle')
 
@@ -46,7 +46,7 @@ def features(
     'domain': tfds.features.Text(),
     'pathology': tfds.features.Text(),  # 'none' for the healthy
     'age': np.float32,  # years, or the simulator's age-like variable; nan if unknown
-    'details': tfds.features.Text(),  # JSON: simulation parameters or preprocessing chain
+    'details': tfds.features.Text(),  # JSON: simulation or preprocessing
   }
   if velocity:
     spec['velocity'] = array(velocity, np.float32)  # voxels of this grid

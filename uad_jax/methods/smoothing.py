@@ -9,8 +9,8 @@ from uad_jax.registration.gate import gaussian_smooth
 def make(shape: tuple[int, ...], channels: int = 1, sigma: float = 3.0) -> Method:
   """A method without training.
 
-  'reconstruction' = (G * (x m)) / (G * m), a Gaussian mean over the brain voxels only, so
-  that the brain's edge does not look like a lesion.
+  'reconstruction' = (G * (x m)) / (G * m), a Gaussian mean over the brain voxels only,
+  so that the brain's edge does not look like a lesion.
 
   Args:
     shape: Spatial shape of the images.

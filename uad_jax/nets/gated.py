@@ -85,7 +85,7 @@ class Deformer(nn.Module):
 
   @nn.compact
   def __call__(self, image: Array, prior: Array, gate: Array, strength: Array) -> Array:
-    """Images [B, *S, C], gate [B, *S, 1], strength [B] to [B, *S / coarse, d] voxels."""
+    """Images [B, *S, C], gate [B, *S, 1], strength [B] to [B, *S / coarse, d]."""
     grid = image.shape[1:-1]
     small = tuple(-(-n // self.coarse) for n in grid)
     level = jnp.log(strength)[:, None]
