@@ -1,8 +1,8 @@
 """Deformable auto-encoder (Bercea et al. 2023, MorphAEus), as published.
 
-A convolutional auto-encoder with a 1 x 1 bottleneck gives a coarse pseudo-healthy prior;
-a small deformer, which reads the raw features of both networks, gives a stationary
-velocity field that warps the prior onto the scan. All three are trained together.
+A convolutional auto-encoder with a 1 x 1 bottleneck gives a coarse pseudo-healthy
+prior; a small deformer, which reads the raw features of both networks, gives a
+stationary velocity field that warps the prior onto the scan. All are trained together.
 """
 
 from collections.abc import Sequence
@@ -36,15 +36,15 @@ def make(
 
   L = MSE(x_ph, x) + structure (1 - SSIM(x_ph, x)) + morph L_morph after the warm-up,
   L_morph = 1/2 [D(x, x_ph o phi) + D(x_ph, x o phi^-1)] + beta mean |grad v|^2,
-  phi = exp(v), D = 1 - local squared correlation, beta = stiffness clip(t / ramp, 1e-3, 1)
-  at the fraction t of the steps; central differences. No gradient is stopped: L_morph
-  also trains the auto-encoder.
+  phi = exp(v), D = 1 - local squared correlation, central differences, and beta =
+  stiffness clip(t / ramp, 1e-3, 1) at the fraction t of the steps. No gradient is
+  stopped: L_morph also trains the auto-encoder.
 
-  The losses are those of the variant for brain MRI (Bercea et al. 2025), without its VGG
-  term, whose weights would have to be downloaded; there structure is 1, the field joins
-  after a third of the training and stiffens over two thirds. Other departures: doubling
-  by half-pixel bilinear interpolation, warps continued by the border, one epsilon for
-  each variance of the correlation.
+  The losses are those of the variant for brain MRI (Bercea et al. 2025), without its
+  VGG term, whose weights would have to be downloaded; there structure is 1, the field
+  joins after a third of the training and stiffens over two thirds. Other departures:
+  doubling by half-pixel bilinear interpolation, warps continued by the border, one
+  epsilon for each variance of the correlation.
 
   Args:
     shape: Spatial shape, divisible by 2 to the number of widths.

@@ -4,6 +4,7 @@ Every block returns (activated, raw): the raw convolution, before normalisation 
 activation, is what a deformer reads.
 """
 
+import math
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -42,7 +43,7 @@ class Conv(nn.Module):
   def __call__(self, x: Array) -> Array:
     dims = x.ndim - 2
     shape = ((self.size,) * dims) + (x.shape[-1], self.features)
-    # The fan in of a transposed convolution is counted over its outputs, as PyTorch does.
+    # PyTorch counts the fan in of a transposed convolution over its outputs.
     channels = self.features if self.resample == 'transpose' else x.shape[-1]
     bound = (self.size**dims * channels) ** -0.5
 
@@ -94,13 +95,16 @@ def moments(x: Array, weight: Array) -> tuple[Array, Array, Array]:
     x: [B, *S, C].
     weight: [B], 0 marks padding.
   """
-  axes = tuple(range(x.ndim - 1))
-  weight = weight.reshape((-1,) + (1,) * (x.ndim - 1))
-  count = weight.sum() * (x.size // (x.shape[0] * x.shape[-1]))
-  mean = (weight * x).sum(axes) / jnp.maximum(count, 1)
-  centred = x - jax.lax.expand_dims(mean, axes)
-  var = (weight * centred**2).sum(axes) / jnp.maximum(count, 1)
-  return mean, var, count
+  count = weight.sum() * math.prod(x.shape[1:-1])
+  mean = weight @ _sums(x) / jnp.maximum(count, 1)
+  square = weight @ _sums(x * x) / jnp.maximum(count, 1)
+  return mean, jnp.maximum(square - mean * mean, 0), count
+
+
+def _sums(x: Array) -> Array:
+  """The sums over each example, [B, C]; first along whole lines, which vectorises."""
+  lines = x.reshape(len(x), -1, x.shape[-2] * x.shape[-1]).sum(1)
+  return lines.reshape(len(x), *x.shape[-2:]).sum(1)
 
 
 class Block(nn.Module):

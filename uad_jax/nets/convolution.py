@@ -1,12 +1,16 @@
 """Convolutions of 2-D and 3-D images, [B, *S, C], kernels [*K, Cin, Cout].
 
 The two that double the resolution are computed at the low one: each of the 2^d voxels
-that a coarse voxel becomes is a small convolution of the coarse image, so one convolution
-with 2^d times the output channels and a rearrangement do all of them. The kernels are
-composed on the fly from the ordinary one, and the result is the same.
+that a coarse voxel becomes is a small convolution of the coarse image, so that one
+convolution with 2^d times the output channels and a rearrangement do all of them. The
+kernels are composed on the fly from the ordinary one, and the result is the same.
+
+Some derivatives are written out, as two matrix products with the cotangent gathered by
+tap: XLA's own convolutions for them were several times slower on a CPU.
 """
 
 import itertools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +19,8 @@ import numpy as np
 Array = jax.Array
 
 # Weight of tap k on the coarse neighbour n for the even and the odd fine voxel:
-# [phase, neighbour, tap]. Bilinear doubling puts fine voxel 2i at i - 1/4, 2i + 1 at i + 1/4.
+# [phase, neighbour, tap]. Bilinear doubling puts fine voxel 2i at i - 1/4 and 2i + 1 at
+# i + 1/4.
 UPSAMPLE_CONV = np.array(
   [
     [[0.75, 0.25, 0], [0.25, 0.75, 0.75], [0, 0, 0.25]],
@@ -24,6 +29,12 @@ UPSAMPLE_CONV = np.array(
   'float32',
 )
 TRANSPOSE = np.array([[[0, 1, 0], [0, 0, 0]], [[0, 0, 1], [1, 0, 0]]], 'float32')
+
+# Up to so many output channels the cotangent is cheaper to shift than the input.
+NARROW = 4
+# Up to so many voxels the kernels are larger than the images: they are not composed,
+# and the patches of the image are cheap.
+SMALL_GRID = 64
 
 
 def conv(
@@ -34,10 +45,19 @@ def conv(
   With a stride of 2 and an odd kernel the output voxel i is centred at input voxel 2 i
   (PyTorch's padding; XLA's 'SAME' would centre it at 2 i + 1).
   """
+  if padding is not None:
+    return _conv(x, kernel, stride, padding)
+  voxels = math.prod(x.shape[1:-1]) // stride ** (x.ndim - 2)
+  if x.shape[-1] <= NARROW or voxels <= SMALL_GRID:
+    return _patch_conv(x, kernel, stride)
+  if stride == 1 and kernel.shape[0] == 3 and kernel.shape[-1] <= NARROW:
+    return _narrow_conv(x, kernel)
+  return _conv(x, kernel, stride, ((kernel.shape[0] - 1) // 2,) * 2)
+
+
+def _conv(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> Array:
   dims = x.ndim - 2
   space = 'XYZ'[:dims]
-  if padding is None:
-    padding = ((kernel.shape[0] - 1) // 2,) * 2
   return jax.lax.conv_general_dilated(
     x,
     kernel,
@@ -54,6 +74,8 @@ def upsample_conv(x: Array, kernel: Array) -> Array:
   align_corners=True: it is local, so that the same weights apply everywhere.
   """
   dims = x.ndim - 2
+  if math.prod(x.shape[1:-1]) <= SMALL_GRID:
+    return conv(_double(x), kernel)
   padded = jnp.pad(x, [(0, 0), *[(1, 1)] * dims, (0, 0)], 'edge')
   y = _polyphase(padded, kernel, UPSAMPLE_CONV)
   # So far the doubled image continued by its border; take the outer shell out again.
@@ -70,15 +92,19 @@ def _shell(x: Array, axis: int, end: int) -> Array:
 
   It repeats the face. Its rim belongs to one face only: to that of the later axis.
   """
-  face = jnp.take(x, end, axis + 1)
-  shape = (x.shape[0], *(2 * n for n in face.shape[1:-1]), x.shape[-1])
-  face = jax.image.resize(face, shape, 'linear')
+  face = _double(jnp.take(x, end, axis + 1))
   for other in range(face.ndim - 2):
     padding = [(1, 1) if i == other + 1 else (0, 0) for i in range(face.ndim)]
     face = jnp.pad(face, padding, 'constant' if other < axis else 'edge')
   return face
 
 
+def _double(x: Array) -> Array:
+  shape = (x.shape[0], *(2 * n for n in x.shape[1:-1]), x.shape[-1])
+  return jax.image.resize(x, shape, 'linear')
+
+
+@jax.custom_vjp
 def conv_transpose(x: Array, kernel: Array) -> Array:
   """The transposed 3^d convolution of stride 2 that doubles the shape.
 
@@ -89,13 +115,90 @@ def conv_transpose(x: Array, kernel: Array) -> Array:
   return _polyphase(padded, kernel, TRANSPOSE)
 
 
+def _conv_transpose_vjp(saved, g):
+  x, kernel = saved
+  dims = x.ndim - 2
+  g = jnp.pad(g, [(0, 0), *[(1, 0)] * dims, (0, 0)])
+  taps = [
+    g[
+      (
+        slice(None),
+        *(slice(k, k + 2 * n - 1, 2) for k, n in zip(tap, x.shape[1:-1], strict=True)),
+      )
+    ]
+    for tap in itertools.product(range(3), repeat=dims)
+  ]
+  return _vjp_by_taps(x, kernel, taps)
+
+
+conv_transpose.defvjp(lambda x, k: (conv_transpose(x, k), (x, k)), _conv_transpose_vjp)
+
+
+def _patch_conv(x: Array, kernel: Array, stride: int) -> Array:
+  """One matrix product with all patches, which are few or have few channels."""
+  dims, size = x.ndim - 2, kernel.shape[0]
+  half = (size - 1) // 2
+  shape = [(n - 1) // stride + 1 for n in x.shape[1:-1]]
+  x = jnp.pad(x, [(0, 0), *[(half, half)] * dims, (0, 0)])
+  patches = [
+    x[(slice(None), *(_every(k, n, stride) for k, n in zip(tap, shape, strict=True)))]
+    for tap in itertools.product(range(size), repeat=dims)
+  ]
+  return jnp.concatenate(patches, -1) @ kernel.reshape(-1, kernel.shape[-1])
+
+
+def _every(start: int, count: int, step: int) -> slice:
+  return slice(start, start + (count - 1) * step + 1, step)
+
+
+@jax.custom_vjp
+def _narrow_conv(x: Array, kernel: Array) -> Array:
+  return _conv(x, kernel, 1, (1, 1))
+
+
+def _narrow_conv_vjp(saved, g):
+  x, kernel = saved
+  dims = x.ndim - 2
+  g = jnp.pad(g, [(0, 0), *[(1, 1)] * dims, (0, 0)])
+  taps = [
+    g[
+      (
+        slice(None),
+        *(slice(2 - k, 2 - k + n) for k, n in zip(tap, x.shape[1:-1], strict=True)),
+      )
+    ]
+    for tap in itertools.product(range(3), repeat=dims)
+  ]
+  return _vjp_by_taps(x, kernel, taps)
+
+
+_narrow_conv.defvjp(lambda x, k: (_narrow_conv(x, k), (x, k)), _narrow_conv_vjp)
+
+
+def _vjp_by_taps(x: Array, kernel: Array, taps: list[Array]) -> tuple[Array, Array]:
+  """The cotangents of input and kernel from the output's that each voxel meets, by tap.
+
+  Args:
+    x: [B, *S, Cin].
+    kernel: [*K, Cin, Cout].
+    taps: For each tap of the kernel, in order, the cotangent [B, *S, Cout] of the
+      output to which the input voxel contributes by that tap.
+  """
+  features_in, features_out = kernel.shape[-2:]
+  met = jnp.concatenate(taps, -1).reshape(-1, len(taps) * features_out)
+  flat = kernel.reshape(-1, features_in, features_out)
+  x_bar = met @ flat.transpose(0, 2, 1).reshape(-1, features_in)
+  kernel_bar = (x.reshape(-1, features_in).T @ met).reshape(features_in, len(taps), -1)
+  return x_bar.reshape(x.shape), kernel_bar.transpose(1, 0, 2).reshape(kernel.shape)
+
+
 def _polyphase(padded: Array, kernel: Array, matrix: np.ndarray) -> Array:
   """All phases by one convolution of the padded coarse image, then interleaved."""
   dims = padded.ndim - 2
   composed = kernel
   for _ in range(dims):
-    # [tap, ..., in, out, phases so far] -> [..., in, out, phases so far, phase] with the
-    # neighbour axis moved behind the taps that are still to come.
+    # [tap, ..., in, out, phases so far] -> [..., in, out, phases so far, phase], with
+    # the neighbour axis moved behind the taps that are still to come.
     composed = jnp.tensordot(composed, matrix, ((0,), (2,)))
     composed = jnp.moveaxis(composed, -1, dims - 1)
   # Now [*neighbours, in, out, *phases].

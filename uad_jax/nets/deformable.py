@@ -53,7 +53,7 @@ class Decoder(nn.Module):
 
 
 class Deformer(nn.Module):
-  """A velocity field from the raw convolutions of encoder and decoder, [B, *S, d] voxels.
+  """A velocity field [B, *S, d] from the raw convolutions of encoder and decoder.
 
   From the coarsest of `taps` grids to the finest, the two networks' features and what
   came before are concatenated and doubled by a transposed convolution. The last 3^d

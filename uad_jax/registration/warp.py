@@ -86,8 +86,8 @@ def _linear(image: jax.Array, points: jax.Array) -> jax.Array:
 def _linear_transpose(saved, g):
   """The derivatives of `_linear`, on planes [B, N]: one for each axis and channel.
 
-  Two or three channels in the fastest axis would defeat vectorisation, and differentiating
-  `_linear` itself saves every corner: this is 2 to 5 times as fast.
+  Two or three channels in the fastest axis would defeat vectorisation, and to derive
+  `_linear` automatically saves every corner: this is 2 to 5 times as fast.
   """
   image, points = saved
   batch, channels = image.shape[0], image.shape[-1]
@@ -131,7 +131,7 @@ def _lower(image: jax.Array, points: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _lines(image: jax.Array):
-  """The corners of a cell but for the last axis, each with its offset in the flat image.
+  """The corners of a cell but for the last axis, with their offsets in the flat image.
 
   The two corners along the last axis are neighbours in memory and are fetched together,
   which halves the number of gathers and of scatters.
