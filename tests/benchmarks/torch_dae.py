@@ -78,8 +78,10 @@ class TorchDae(nn.Module):
 
 
 def box_sum(x, window):
-  area = window**2
-  return area * F.avg_pool2d(x, window, 1, window // 2, count_include_pad=True)
+  x = x.contiguous(memory_format=torch.contiguous_format)
+  half = window // 2
+  x = F.avg_pool2d(x, (window, 1), 1, (half, 0), divisor_override=1)
+  return F.avg_pool2d(x, (1, window), 1, (0, half), divisor_override=1)
 
 
 def ncc_loss(a, b, epsilon=1e-5):
@@ -92,7 +94,9 @@ def ncc_loss(a, b, epsilon=1e-5):
 
 def ssim_loss(a, b):
   sums = F.pad(torch.cat([a, b, a * a, b * b, a * b], 1), (3, 3, 3, 3), 'replicate')
-  ma, mb, aa, bb, ab = F.avg_pool2d(sums, 7, 1).chunk(5, 1)
+  sums = sums.contiguous(memory_format=torch.contiguous_format)
+  sums = F.avg_pool2d(F.avg_pool2d(sums, (7, 1), 1), (1, 7), 1)
+  ma, mb, aa, bb, ab = sums.chunk(5, 1)
   unbiased, c1, c2 = 49 / 48, 0.01**2, 0.03**2
   aa, bb, ab = (unbiased * v for v in (aa - ma * ma, bb - mb * mb, ab - ma * mb))
   top = (2 * ma * mb + c1) * (2 * ab + c2)

@@ -13,19 +13,23 @@ from uad_jax.data.preprocess import VERSION, Prepared
 NAME = 'manifest.json'
 
 
-def fingerprint(prepared: Prepared) -> str:
-  """SHA-256 over all arrays of a prepared scan, with their types and shapes."""
+def digest_of(arrays: Mapping[str, np.ndarray | None]) -> str:
+  """SHA-256 over arrays by name, with their types and shapes."""
   sha = hashlib.sha256()
-  arrays = ('image', 'mask', 'labels', 'lesion', 'twin', 'affine', 'to_scan')
-  for name in arrays:
-    array = getattr(prepared, name)
+  for name, array in arrays.items():
     if array is None:
       sha.update(f'{name} none;'.encode())
       continue
     sha.update(f'{name} {array.dtype} {array.shape};'.encode())
     sha.update(np.ascontiguousarray(array).tobytes())
-  sha.update(json.dumps(list(prepared.slices)).encode())
   return sha.hexdigest()
+
+
+def fingerprint(prepared: Prepared) -> str:
+  """SHA-256 over all arrays of a prepared scan, and its chosen slices."""
+  names = ('image', 'mask', 'labels', 'lesion', 'twin', 'affine', 'to_scan')
+  arrays = {name: getattr(prepared, name) for name in names}
+  return digest_of(arrays | {'slices': np.asarray(prepared.slices, np.int64)})
 
 
 def make(

@@ -133,7 +133,7 @@ def make(
     )
   distance = distances[similarity]
   prior = Prior(shape, channels, widths, latent, heads, position)
-  deformer = Deformer(deformer_widths, stiffness_ratio, coarse)
+  deformer = Deformer(deformer_widths, coarse)
   judge_net = Evidence(gate_widths)
 
   def expect(params, image: Array, mask: Array, where: Array) -> Expected:

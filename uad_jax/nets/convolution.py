@@ -28,6 +28,12 @@ UPSAMPLE_CONV = np.array(
   ],
   'float32',
 )
+# What is to be added at the first and the last voxel of an axis, where the image is not
+# continued by zeros but repeated, and the doubled one then ends: [phase, tap], by end.
+UPSAMPLE_BORDER = {
+  0: np.array([[-0.25, 0.25, 0], [0.25, 0, 0]], 'float32'),
+  -1: np.array([[0, 0, 0.25], [0, 0.25, -0.25]], 'float32'),
+}
 TRANSPOSE = np.array([[[0, 1, 0], [0, 0, 0]], [[0, 0, 1], [1, 0, 0]]], 'float32')
 
 # Up to so many output channels the cotangent is cheaper to shift than the input.
@@ -73,35 +79,34 @@ def upsample_conv(x: Array, kernel: Array) -> Array:
   The doubling is that of `jax.image.resize` (half-pixel centres), not PyTorch's
   align_corners=True: it is local, so that the same weights apply everywhere.
   """
-  dims = x.ndim - 2
   if math.prod(x.shape[1:-1]) <= SMALL_GRID:
-    return conv(_double(x), kernel)
-  padded = jnp.pad(x, [(0, 0), *[(1, 1)] * dims, (0, 0)], 'edge')
-  y = _polyphase(padded, kernel, UPSAMPLE_CONV)
-  # So far the doubled image continued by its border; take the outer shell out again.
-  for axis, (end, tap) in itertools.product(range(dims), ((0, 0), (-1, 2))):
-    shell = _shell(x, axis, end)
-    part = conv(shell, jnp.take(kernel, tap, axis), padding=(0, 0))
-    border = (slice(None),) * (axis + 1) + (end,)
-    y = y.at[border].add(-part)
-  return y
+    shape = (x.shape[0], *(2 * n for n in x.shape[1:-1]), x.shape[-1])
+    return conv(jax.image.resize(x, shape, 'linear'), kernel)
+  return _interleave(_upsample_phases(x, kernel, (True,) * (x.ndim - 2)))
 
 
-def _shell(x: Array, axis: int, end: int) -> Array:
-  """The outer layer of the doubled image beyond one face, as a (d - 1)-D image.
+def _upsample_phases(x: Array, kernel: Array, edges: tuple[bool, ...]) -> Array:
+  """The phases of `upsample_conv`, [B, *S, *(2,) d, C].
 
-  It repeats the face. Its rim belongs to one face only: to that of the later axis.
+  They are those of the image continued by zeros at the coarse grid, corrected on the
+  faces of the axes with `edges`, where `resize` repeats the border and stops. The
+  correction of a face is the same operation with one axis less.
   """
-  face = _double(jnp.take(x, end, axis + 1))
-  for other in range(face.ndim - 2):
-    padding = [(1, 1) if i == other + 1 else (0, 0) for i in range(face.ndim)]
-    face = jnp.pad(face, padding, 'constant' if other < axis else 'edge')
-  return face
-
-
-def _double(x: Array) -> Array:
-  shape = (x.shape[0], *(2 * n for n in x.shape[1:-1]), x.shape[-1])
-  return jax.image.resize(x, shape, 'linear')
+  dims = x.ndim - 2
+  if not dims:
+    return x @ kernel
+  y = _phases(x, kernel, UPSAMPLE_CONV, (1, 1))
+  for axis, end in itertools.product(range(dims), (0, -1)):
+    if edges[axis]:
+      # [other taps, in, out, phase] -> [other taps, in, out * phase]
+      folded = jnp.tensordot(kernel, UPSAMPLE_BORDER[end], ((axis,), (1,)))
+      folded = folded.reshape(*folded.shape[:-2], -1)
+      # A voxel on two faces is corrected once: with the later axis only.
+      others = (False,) * axis + edges[axis + 1 :]
+      part = _upsample_phases(jnp.take(x, end, axis + 1), folded, others)
+      part = jnp.moveaxis(part.reshape(*part.shape[:-1], -1, 2), -1, dims + axis)
+      y = y.at[(slice(None),) * (axis + 1) + (end,)].add(part)
+  return y
 
 
 @jax.custom_vjp
@@ -111,8 +116,7 @@ def conv_transpose(x: Array, kernel: Array) -> Array:
   y[2 i + k - 1] += x[i] w[k] along each axis (PyTorch: padding 1, output padding 1; its
   kernel has the in and out axes first).
   """
-  padded = jnp.pad(x, [(0, 0), *[(0, 1)] * (x.ndim - 2), (0, 0)])
-  return _polyphase(padded, kernel, TRANSPOSE)
+  return _interleave(_phases(x, kernel, TRANSPOSE, (0, 1)))
 
 
 def _conv_transpose_vjp(saved, g):
@@ -192,9 +196,11 @@ def _vjp_by_taps(x: Array, kernel: Array, taps: list[Array]) -> tuple[Array, Arr
   return x_bar.reshape(x.shape), kernel_bar.transpose(1, 0, 2).reshape(kernel.shape)
 
 
-def _polyphase(padded: Array, kernel: Array, matrix: np.ndarray) -> Array:
-  """All phases by one convolution of the padded coarse image, then interleaved."""
-  dims = padded.ndim - 2
+def _phases(
+  x: Array, kernel: Array, matrix: np.ndarray, padding: tuple[int, int]
+) -> Array:
+  """All phases by one convolution of the coarse image, [B, *S, *(2,) d, C]."""
+  dims = x.ndim - 2
   composed = kernel
   for _ in range(dims):
     # [tap, ..., in, out, phases so far] -> [..., in, out, phases so far, phase], with
@@ -204,15 +210,13 @@ def _polyphase(padded: Array, kernel: Array, matrix: np.ndarray) -> Array:
   # Now [*neighbours, in, out, *phases].
   composed = jnp.moveaxis(composed, dims + 1, -1)
   features = composed.shape[-1]
-  composed = composed.reshape(*composed.shape[: dims + 1], -1)
-  y = conv(padded, composed, padding=(0, 0))
-  return interleave(y.reshape(*y.shape[:-1], *(2,) * dims, features))
+  y = _conv(x, composed.reshape(*composed.shape[: dims + 1], -1), 1, padding)
+  return y.reshape(*y.shape[:-1], *(2,) * dims, features)
 
 
-def interleave(y: Array) -> Array:
+def _interleave(y: Array) -> Array:
   """Depth to space: [B, *S, *(2,) d, C] -> [B, *(2 S), C]."""
   dims = (y.ndim - 2) // 2
   order = itertools.chain.from_iterable((1 + i, 1 + dims + i) for i in range(dims))
-  y_shape = y.shape
-  y = y.transpose(0, *order, 2 * dims + 1)
-  return y.reshape(y_shape[0], *(2 * n for n in y_shape[1 : dims + 1]), y_shape[-1])
+  shape = (y.shape[0], *(2 * n for n in y.shape[1 : dims + 1]), y.shape[-1])
+  return y.transpose(0, *order, 2 * dims + 1).reshape(shape)

@@ -70,17 +70,16 @@ class Prior(nn.Module):
 class Deformer(nn.Module):
   """A velocity field, conditioned on the gate and on the stiffness.
 
-  The gate and log lambda(x) are put in at every level, log lambda0 by FiLM (Perez et
-  al. 2018). The last convolution starts near zero, so the field does.
+  The gate is put in at every level, log lambda0 by FiLM (Perez et al. 2018); together
+  they are lambda(x). (As a channel a constant log lambda0 drowns the image in the group
+  normalisation: nothing is learned.) The field starts near zero.
 
   Attributes:
     widths: Channels of its U-Net, finest first.
-    ratio: Stiffness inside the gate over that outside.
     coarse: The field's grid is the image's divided by this.
   """
 
   widths: Sequence[int]
-  ratio: float
   coarse: int
 
   @nn.compact
@@ -88,15 +87,12 @@ class Deformer(nn.Module):
     """Images [B, *S, C], gate [B, *S, 1], strength [B] to [B, *S / coarse, d]."""
     grid = image.shape[1:-1]
     small = tuple(-(-n // self.coarse) for n in grid)
-    level = jnp.log(strength)[:, None]
-    everywhere = level.reshape((-1,) + (1,) * (len(grid) + 1))
-    stiffness = everywhere + gate * jnp.log(self.ratio)
     # Which way to move: along the prior's gradient where the scan differs.
-    stack = jnp.concatenate([image, prior, image - prior, gate, stiffness], -1)
+    stack = jnp.concatenate([image, prior, image - prior, gate], -1)
     if self.coarse > 1:
       stack = jax.image.resize(stack, (len(image), *small, stack.shape[-1]), 'linear')
     net = UNet(self.widths, len(grid), head_scale=1e-6, name='field')
-    return net(stack, stack[..., -2:], level)
+    return net(stack, stack[..., -1:], jnp.log(strength)[:, None])
 
 
 class Evidence(nn.Module):

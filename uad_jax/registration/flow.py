@@ -1,5 +1,7 @@
 """Fields: the exponential map of a stationary velocity, its algebra, its measures."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -13,6 +15,8 @@ def integrate(velocity: jax.Array, steps: int = 7) -> jax.Array:
   by its border values.
   """
 
+  # The derivative needs only the displacement of each step, not what warp computed.
+  @functools.partial(jax.checkpoint, prevent_cse=False)
   def square(displacement, _):
     return compose(displacement, displacement), None
 

@@ -45,9 +45,7 @@ def warp(
     # A frame of zeros; beyond it the border of the framed image is zero as well.
     image = jnp.pad(image, [(0, 0), *[(1, 1)] * len(spatial), (0, 0)])
     points = points + 1
-  points = jnp.stack(
-    [jnp.clip(points[..., i], 0, n - 1) for i, n in enumerate(image.shape[1:-1])], -1
-  )
+  points = _clip(points, [n - 1 for n in image.shape[1:-1]])
   if order == 'nearest':
     return _nearest(image, points)
   # A cell needs two voxels along each axis.
@@ -122,12 +120,9 @@ _linear.defvjp(lambda x, p: (_linear(x, p), (x, p)), _linear_transpose)
 
 def _lower(image: jax.Array, points: jax.Array) -> tuple[jax.Array, jax.Array]:
   """The lowest corner of each point's cell, and its place [B, N] in the flat image."""
-  spatial = image.shape[1:-1]
-  planes = [
-    jnp.clip(jnp.floor(points[..., axis]), 0, n - 2) for axis, n in enumerate(spatial)
-  ]
-  lower = jnp.stack(planes, -1)
-  return lower, _flatten(lower.astype(jnp.int32), spatial).reshape(len(image), -1)
+  lower = _clip(jnp.floor(points), [n - 2 for n in image.shape[1:-1]])
+  start = _flatten(lower.astype(jnp.int32), image.shape[1:-1])
+  return lower, start.reshape(len(image), -1)
 
 
 def _lines(image: jax.Array):
@@ -151,6 +146,11 @@ def _fetch(image: jax.Array, start: jax.Array) -> jax.Array:
 
   pairs = jax.vmap(jax.vmap(pair, (None, 0)))
   return pairs(image.reshape(len(image), -1), start)
+
+
+def _clip(points: jax.Array, upper: list[int]) -> jax.Array:
+  """Each coordinate between 0 and its upper limit."""
+  return jnp.stack([jnp.clip(points[..., i], 0, n) for i, n in enumerate(upper)], -1)
 
 
 def _flatten(index: jax.Array, spatial: tuple[int, ...]) -> jax.Array:

@@ -5,10 +5,8 @@ import dataclasses
 import functools
 import hashlib
 import json
-import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from tqdm import tqdm
 from uad_jax.data import layout as layouts
 from uad_jax.data import manifest, preprocess, record, scan_steps
 from uad_jax.data.nifti import BadScan
+from uad_jax.data.workers import mapped
 
 FRACTIONS = {'train': 0.7, 'val': 0.1, 'test': 0.2}
 LAYOUTS = {f.__name__: f for f in (layouts.bids, layouts.flat, layouts.lesion_cohort)}
@@ -168,7 +167,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     )
     volumes = len(settings.shape()) == 3
     results = tqdm(
-      _mapped(work, entries, settings.workers),
+      mapped(work, entries, settings.workers),
       desc=entries[0].split,
       total=len(entries),
       unit='scan',
@@ -200,27 +199,6 @@ def _prepare(entry: layouts.Entry, steps, label_map) -> preprocess.Prepared | Ba
     )
   except BadScan as problem:
     return problem
-
-
-def _mapped(work: Callable, items: Sequence, workers: int) -> Iterator:
-  """`work` of each item, in order, by `workers` processes, a few items ahead."""
-  if workers < 2 or len(items) < 2:
-    yield from map(work, items)
-    return
-  # Spawned: the calling process may hold threads of jax, which do not survive a fork.
-  context = multiprocessing.get_context('spawn')
-  with ProcessPoolExecutor(min(workers, len(items)), context) as pool:
-    waiting = collections.deque()
-    try:
-      for item in items:
-        waiting.append(pool.submit(work, item))
-        if len(waiting) > 2 * workers:
-          yield waiting.popleft().result()
-      while waiting:
-        yield waiting.popleft().result()
-    finally:
-      for future in waiting:
-        future.cancel()
 
 
 def _record(entry: layouts.Entry, prepared: preprocess.Prepared, domain: str) -> dict:
@@ -255,6 +233,6 @@ def _record(entry: layouts.Entry, prepared: preprocess.Prepared, domain: str) ->
 def _slice(whole: dict, index: int) -> dict:
   """Slice `index` of a volume's record; heights run from 0 to 1 over the volume."""
   arrays = ('image', 'mask', 'lesion', 'twin', 'labels')
-  height = index / max(whole['image'].shape[2] - 1, 1)
+  height = record.slice_height(index, whole['image'].shape[2])
   cut = {name: np.ascontiguousarray(whole[name][:, :, index]) for name in arrays}
   return whole | cut | {'slice': index, 'position': height}

@@ -1,0 +1,27 @@
+"""Work spread over processes, in order, a few items ahead."""
+
+import collections
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+
+
+def mapped(work: Callable, items: Sequence, workers: int) -> Iterator:
+  """`work` of each item, in order, by `workers` processes, a few items ahead."""
+  if workers < 2 or len(items) < 2:
+    yield from map(work, items)
+    return
+  # Spawned: the calling process may hold threads of jax, which do not survive a fork.
+  context = multiprocessing.get_context('spawn')
+  with ProcessPoolExecutor(min(workers, len(items)), context) as pool:
+    waiting = collections.deque()
+    try:
+      for item in items:
+        waiting.append(pool.submit(work, item))
+        if len(waiting) > 2 * workers:
+          yield waiting.popleft().result()
+      while waiting:
+        yield waiting.popleft().result()
+    finally:
+      for future in waiting:
+        future.cancel()

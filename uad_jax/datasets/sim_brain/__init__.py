@@ -1,0 +1,1 @@
+"""A simulated cohort, made from templates that are installed with the package."""
