@@ -22,12 +22,13 @@ def get_config(arg: str = 'demo'):
   config = defaults.get_config(arg)
   config.method.update(
     name='dae_unc',
-    widths=(32, 64, 128, 128),
+    widths=(16, 32, 64, 128),
     latent=16,
     heads=3,
     position=True,
-    deformer_widths=(16, 32, 32),
-    gate_widths=(24, 48, 96),
+    deformer_widths=(8, 16, 32, 32),
+    coarse=1,
+    gate_widths=(16, 32, 64),
     painters=('factor', 'shift', 'constant', 'patch', 'texture', 'smear'),
     evidence=('learned', 'standardised', 'epistemic'),
     healthy_share=0.01,
@@ -41,11 +42,14 @@ def get_config(arg: str = 'demo'):
     data_weight=1.0,
     window=9,
     dilation=1,
+    similarity='mse',
+    mse_weight=50.0,
     twin=1.0,
     solve=False,
     beta=0.5,
   )
-  config.steps = (500, 300, 20)
+  config.batch_size = 16
+  config.steps = (500, 400, 20)
   config.adapt.ema = dict(decay=0.99)
   config.scores.update(
     posterior=dict(scorer='output', of='posterior'),

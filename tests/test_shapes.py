@@ -21,7 +21,8 @@ def test_blob_lies_in_the_mask_and_has_its_size(shape, key):
 
 def test_place_is_uniform_over_the_mask(key):
   mask = jnp.zeros((4, 5)).at[1, 2].set(1).at[3, 4].set(1).at[0, 0].set(1)
-  found = jax.vmap(lambda key: shapes.place(key, mask))(jax.random.split(key, 3000))
+  drawn = jax.random.uniform(key, (3000,))
+  found = jax.vmap(lambda q: shapes.place(q, mask))(drawn)
   places, counts = np.unique(np.asarray(found), axis=0, return_counts=True)
   assert places.tolist() == [[0, 0], [1, 2], [3, 4]]
   # Three standard deviations of a binomial count.

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 import jax
-from absl import app, flags
+from absl import app, flags, logging
 
 from uad_jax import parallel
 from uad_jax.train import Diverged, Interrupted
@@ -21,6 +21,7 @@ def prepare() -> None:
 
   `UAD_CACHE` names the folder of compiled programs; it is `~/.cache/uad_jax` otherwise.
   """
+  logging.set_verbosity(logging.WARNING)  # orbax tells every save otherwise
   cache = pathlib.Path(os.environ.get('UAD_CACHE', CACHE)).expanduser()
   jax.config.update('jax_compilation_cache_dir', str(cache))
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from uad_jax.registration.flow import integrate
 from uad_jax.registration.warp import grid, warp
-from uad_jax.shapes import blobs, smooth_noise
+from uad_jax.shapes import blobs, smooth
 
 Array = jax.Array
 Key = jax.Array
@@ -33,9 +33,8 @@ def local_mean(image: Array, shape: Array) -> Array:
 
 
 def _signed(key: Key, low: float, high: float) -> Array:
-  key_size, key_sign = jax.random.split(key)
-  size = jax.random.uniform(key_size, (), minval=low, maxval=high)
-  return jnp.where(jax.random.bernoulli(key_sign), size, -size)
+  drawn = jax.random.uniform(key, minval=-1.0, maxval=1.0)
+  return jnp.sign(drawn) * (low + jnp.abs(drawn) * (high - low))
 
 
 def factor(key: Key, image: Array, foreign: Array, mask: Array, shape: Array) -> Array:
@@ -52,33 +51,32 @@ def constant(
   key: Key, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
   """One intensity from [0, 1.2], with a little of the old texture left."""
-  key_level, key_rest = jax.random.split(key)
-  level = jax.random.uniform(key_level, (), minval=0.0, maxval=1.2)
-  rest = jax.random.uniform(key_rest, (), minval=0.0, maxval=0.5)
-  filled = level + rest * (image - local_mean(image, shape))
+  drawn = jax.random.uniform(key, (2,))
+  texture = image - local_mean(image, shape)
+  filled = 1.2 * drawn[0] + 0.5 * drawn[1] * texture
   return blend(image, jnp.maximum(filled, 0.0), shape)
 
 
 def patch(key: Key, image: Array, foreign: Array, mask: Array, shape: Array) -> Array:
   """Another scan's content from elsewhere in the brain (foreign patch)."""
-  key_blend, *keys = jax.random.split(key, mask.ndim + 1)
+  drawn = jax.random.uniform(key, (1 + mask.ndim,), minval=-1.0, maxval=1.0)
   rolled = foreign
-  for axis, key_axis in enumerate(keys):
-    reach = mask.shape[axis] // 4
-    rolled = jnp.roll(rolled, jax.random.randint(key_axis, (), -reach, reach + 1), axis)
-  share = jax.random.uniform(key_blend, (), minval=0.4, maxval=1.0)
+  for axis, n in enumerate(mask.shape):
+    steps = jnp.round(drawn[1 + axis] * (n // 4)).astype(jnp.int32)
+    rolled = jnp.roll(rolled, steps, axis)
+  share = 0.7 + 0.3 * drawn[0]
   return blend(image, rolled, share * shape)
 
 
 def texture(key: Key, image: Array, foreign: Array, mask: Array, shape: Array) -> Array:
   """The same mean, another texture: correlated noise in place of the detail."""
-  key_fine, key_coarse, key_size, key_rest = jax.random.split(key, 4)
-  noise = jax.random.normal(key_fine, mask.shape) + smooth_noise(
-    key_coarse, mask.shape, max(mask.shape) // 3
-  )
+  key_fine, key_coarse, key_numbers = jax.random.split(key, 3)
+  drawn = jax.random.uniform(key_numbers, (2,))
+  cells = (max(mask.shape) // 3,) * mask.ndim
+  noise = jax.random.normal(key_fine, mask.shape)
+  noise = noise + smooth(jax.random.normal(key_coarse, cells), mask.shape)
   noise = noise - (noise * shape).sum() / jnp.maximum(shape.sum(), 1e-6)
-  size = jax.random.uniform(key_size, (), minval=0.02, maxval=0.15)
-  rest = jax.random.uniform(key_rest, (), minval=0.0, maxval=0.6)
+  size, rest = 0.02 + 0.13 * drawn[0], 0.6 * drawn[1]
   mean = local_mean(image, shape)
   filled = mean + rest * (image - mean) + size * noise[..., None]
   return blend(image, jnp.maximum(filled, 0.0), shape)

@@ -6,6 +6,7 @@ is. Its training procedure is data (`objectives`), so that there is one loop for
 Shape legend, everywhere: B batch, *S spatial (H W or X Y Z), C channels, Z latent.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -139,48 +140,47 @@ def make_update(
   tx: Mapping[str, optax.GradientTransformation],
   stage_ends: tuple[int, ...],
 ) -> Callable[[tuple[str, ...]], Callable]:
-  """(names) -> jitted (state, batches by split, key) -> (state, metrics).
+  """(names) -> (state, batches by split, key) -> (state, metrics).
 
-  One compiled, donating update for each set of objectives that is due together. The
-  objectives move in order, each seeing what those before it changed, and gradients are
-  taken with respect to an objective's own networks only.
+  One compiled, donating update for each objective, whatever it is due together with.
+  The objectives move in order, each seeing what those before it changed, and gradients
+  are taken with respect to an objective's own networks only.
   """
   starts = stage_starts(stage_ends)
   order = list(method.objectives)
-  compiled = {}
 
-  def update(names, state: State, batches: Mapping[str, Batch], key: Key):
-    params, stats, opt = dict(state.params), state.stats, dict(state.opt)
-    key = jax.random.fold_in(key, state.step)
-    metrics = {}
-    for name in names:
-      objective = method.objectives[name]
-      own = {net: params[net] for net in objective.trains}
-      arguments = (
-        stats,
-        batches[objective.split],
-        jax.random.fold_in(key, order.index(name)),
-        state.step - starts[objective.stage],
-      )
+  def move(name: str, state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
+    objective = method.objectives[name]
+    own = {net: state.params[net] for net in objective.trains}
+    key = jax.random.fold_in(jax.random.fold_in(key, state.step), order.index(name))
+    step = state.step - starts[objective.stage]
 
-      def loss(own, params=params, objective=objective, arguments=arguments):
-        return objective.loss({**params, **own}, *arguments)
+    def loss(own):
+      params = {**state.params, **own}
+      return objective.loss(params, state.stats, batch, key, step)
 
-      if own:
-        (value, (stats, extra)), grads = jax.value_and_grad(loss, has_aux=True)(own)
-        updates, opt[name] = tx[name].update(grads, opt[name], own)
-        params |= optax.apply_updates(own, updates)
-      else:
-        value, (stats, extra) = loss(own)
-      metrics |= {f'{name}/{k}': v for k, v in {'loss': value, **extra}.items()}
-    return State(state.step + 1, params, stats, opt), metrics
+    if not own:
+      _, (stats, extra) = loss(own)
+      return state.replace(stats=stats), {f'{name}/{k}': v for k, v in extra.items()}
+    (value, (stats, extra)), grads = jax.value_and_grad(loss, has_aux=True)(own)
+    updates, moved = tx[name].update(grads, state.opt[name], own)
+    params = {**state.params, **optax.apply_updates(own, updates)}
+    state = State(state.step, params, stats, {**state.opt, name: moved})
+    return state, {f'{name}/{k}': v for k, v in {'loss': value, **extra}.items()}
+
+  compiled = {
+    name: jax.jit(functools.partial(move, name), donate_argnums=0) for name in order
+  }
 
   def updater(names: tuple[str, ...]):
-    if names not in compiled:
-      compiled[names] = jax.jit(
-        lambda state, batches, key: update(names, state, batches, key),
-        donate_argnums=0,
-      )
-    return compiled[names]
+    def update(state: State, batches: Mapping[str, Batch], key: Key):
+      metrics = {}
+      for name in names:
+        batch = batches[method.objectives[name].split]
+        state, found = compiled[name](state, batch, key)
+        metrics |= found
+      return state.replace(step=state.step + 1), metrics
+
+    return update
 
   return updater

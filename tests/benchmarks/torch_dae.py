@@ -1,9 +1,11 @@
 """The published deformable auto-encoder in tuned PyTorch, to be timed beside ours.
 
-Channels-last convolutions, half-pixel bilinear upsampling, pooled (stacked) box filters,
-grid_sample with border padding. The parameters of ours are copied in, so that a test can
-say that both compute the same numbers. Arrays are [B, C, H, W] in channels_last memory.
+Channels-last convolutions, half-pixel bilinear upsampling, box filters of all moments
+at once by separable pooling, grid_sample with border padding. `test_parity.py` copies
+our parameters in and compares. Arrays are [B, C, H, W] in channels_last memory.
 """
+
+import functools
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +22,7 @@ def block(convolution):
 
 
 class TorchDae(nn.Module):
-  def __init__(self, size=128, widths=(16, 32, 64, 128, 256, 256, 256), taps=3):
+  def __init__(self, widths=(16, 32, 64, 128, 256, 256, 256), taps=3):
     super().__init__()
     down = list(zip((1, *widths[:-1]), widths, strict=True))
     up = list(zip((widths[-1], *reversed(widths[1:])), reversed(widths), strict=True))
@@ -41,9 +43,6 @@ class TorchDae(nn.Module):
     )
     self.flow = nn.Conv2d(32, 2, 3, padding=1)
     self.taps = taps
-    axis = torch.arange(size, dtype=torch.float32)
-    grid = torch.stack(torch.meshgrid(axis, axis, indexing='ij'), -1)
-    self.register_buffer('grid', grid)
 
   def forward(self, x):
     down, up = [], []
@@ -64,17 +63,26 @@ class TorchDae(nn.Module):
       x = F.silu(layer['norm'](layer['conv'](torch.cat(parts, 1))))
     return prior, self.flow(x)
 
-  def warp(self, image, displacement):
-    size = torch.tensor(image.shape[2:], dtype=torch.float32)
-    points = self.grid + displacement.permute(0, 2, 3, 1)
-    points = (2 * points / (size - 1) - 1).flip(-1)
-    return F.grid_sample(image, points, padding_mode='border', align_corners=True)
 
-  def integrate(self, velocity, steps=7):
-    u = velocity / 2**steps
-    for _ in range(steps):
-      u = u + self.warp(u, u)
-    return u
+@functools.cache
+def grid(spatial):
+  axes = [torch.arange(n, dtype=torch.float32) for n in spatial]
+  return torch.stack(torch.meshgrid(*axes, indexing='ij'), -1)
+
+
+def warp(image, displacement):
+  spatial = tuple(image.shape[2:])
+  last = torch.tensor(spatial, dtype=torch.float32) - 1
+  points = grid(spatial) + displacement.movedim(1, -1)
+  points = (2 * points / last - 1).flip(-1)
+  return F.grid_sample(image, points, padding_mode='border', align_corners=True)
+
+
+def integrate(velocity, steps=7):
+  u = velocity / 2**steps
+  for _ in range(steps):
+    u = u + warp(u, u)
+  return u
 
 
 def box_sum(x, window):
@@ -111,9 +119,7 @@ def roughness(v):
 
 def loss(net, x, beta, ssim=1.0, delta=1.0):
   prior, velocity = net(x)
-  forth, back = net.integrate(velocity), net.integrate(-velocity)
-  morph = 0.5 * (
-    ncc_loss(x, net.warp(prior, forth)) + ncc_loss(prior, net.warp(x, back))
-  )
+  forth, back = integrate(velocity), integrate(-velocity)
+  morph = 0.5 * (ncc_loss(x, warp(prior, forth)) + ncc_loss(prior, warp(x, back)))
   morph = morph + beta * roughness(velocity)
   return F.mse_loss(prior, x) + ssim * ssim_loss(prior, x) + delta * morph

@@ -67,7 +67,7 @@ def make(
   data_weight: float = 1.0,
   window: int = 9,
   dilation: int = 1,
-  similarity: str = 'ncc',
+  similarity: str = 'mse',
   mse_weight: float = 50.0,
   twin: float = 1.0,
   solve: bool = False,

@@ -1,0 +1,176 @@
+"""What is timed: each case is a pair of functions that run once, ours and PyTorch's.
+
+Both compute the same thing from the same arrays (`test_parity.py` holds the network to
+that); PyTorch's is None where it is not installed.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from uad_jax import parallel
+from uad_jax.method import init_state, make_update
+from uad_jax.methods import dae
+from uad_jax.registration import flow, similarity
+from uad_jax.registration.warp import warp
+
+try:
+  import torch
+
+  from tests.benchmarks import torch_dae
+except ImportError:
+  torch = None
+
+
+class Case(NamedTuple):
+  """A pair to be timed, after both have run twice."""
+
+  ours: Callable[[], None]
+  theirs: Callable[[], None] | None
+
+
+def noise(*shape, seed=0) -> np.ndarray:
+  return np.random.default_rng(seed).normal(size=shape).astype('float32')
+
+
+def run(function, *arguments) -> Callable[[], None]:
+  """The jitted function of arrays split over the devices by their batch."""
+  mesh = parallel.mesh()
+  if len(arguments[0]) % mesh.size == 0:
+    arguments = parallel.shard(dict(enumerate(arguments)), mesh).values()
+  else:
+    arguments = [jnp.asarray(x) for x in arguments]
+  compiled = jax.jit(function)
+  return lambda: jax.block_until_ready(compiled(*arguments))
+
+
+def planes(x: np.ndarray):
+  """[B, *S, C] as a channels-last tensor [B, C, *S]."""
+  x = torch.from_numpy(np.moveaxis(x, -1, 1).copy())
+  last = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
+  return x.contiguous(memory_format=last)
+
+
+def training_step(batch: int = 16, size: int = 128) -> Case:
+  """One update of `dae` by Adam, with all of its losses."""
+  image = np.random.default_rng(0).uniform(size=(batch, size, size, 1))
+  image = image.astype('float32')
+  method = dae.make((size, size), warm_up=0.0, ramp=0.0)
+  tx = {'autoencoder': optax.adam(5e-4)}
+  mesh = parallel.mesh()
+  data = parallel.shard({'image': image, 'weight': np.ones(batch, 'float32')}, mesh)
+  key = jax.random.key(0)
+  start = jax.jit(lambda k, x: init_state(method, tx, k, x))
+  state = parallel.replicate(start(key, jax.device_get(data)), mesh)
+  update = make_update(method, tx, (1 << 30,))(('autoencoder',))
+
+  def ours():
+    nonlocal state
+    state, _ = update(state, {'train': data}, key)
+    jax.block_until_ready(state)
+
+  if torch is None:
+    return Case(ours, None)
+  net = torch_dae.TorchDae().to(memory_format=torch.channels_last)
+  optimiser = torch.optim.Adam(net.parameters(), 5e-4)
+  x = planes(image)
+
+  def theirs():
+    optimiser.zero_grad()
+    torch_dae.loss(net, x, beta=1.0).backward()
+    optimiser.step()
+
+  return Case(ours, theirs)
+
+
+def inference(batch: int = 16, size: int = 128) -> Case:
+  """The reconstruction by `dae` from its running statistics."""
+  image = np.random.default_rng(0).uniform(size=(batch, size, size, 1))
+  image = image.astype('float32')
+  method = dae.make((size, size))
+  example = {'image': image, 'weight': np.ones(batch, 'float32')}
+  params, stats = jax.jit(method.init)(jax.random.key(0), example)
+
+  def infer(x, weight):
+    batch = {'image': x, 'weight': weight}
+    return method.infer(params, stats, batch, None)['reconstruction']
+
+  ours = run(infer, image, example['weight'])
+  if torch is None:
+    return Case(ours, None)
+  net = torch_dae.TorchDae().to(memory_format=torch.channels_last).eval()
+  x = planes(image)
+
+  def theirs():
+    with torch.no_grad():
+      prior, velocity = net(x)
+      torch_dae.warp(prior, torch_dae.integrate(velocity))
+
+  return Case(ours, theirs)
+
+
+def forward_and_back(ours: Callable, theirs: Callable | None, *arrays) -> Case:
+  """The derivative of sum(f(arrays)^2) in all arrays."""
+
+  def square(*x):
+    return (ours(*x) ** 2).sum()
+
+  mine = run(jax.value_and_grad(square, tuple(range(len(arrays)))), *arrays)
+  if torch is None:
+    return Case(mine, None)
+  tensors = [planes(x).requires_grad_() for x in arrays]
+
+  def other():
+    torch.autograd.grad((theirs(*tensors) ** 2).sum(), tensors)
+
+  return Case(mine, other)
+
+
+def forward(ours: Callable, theirs: Callable | None, *arrays) -> Case:
+  mine = run(ours, *arrays)
+  if torch is None:
+    return Case(mine, None)
+  tensors = [planes(x) for x in arrays]
+
+  def other():
+    with torch.no_grad():
+      theirs(*tensors)
+
+  return Case(mine, other)
+
+
+def operations() -> dict[str, Callable[[], Case]]:
+  theirs = torch_dae if torch else None
+  flat, solid = (16, 128, 128), (2, 64, 64, 64)
+
+  def pair(name):
+    return getattr(theirs, name) if theirs else None
+
+  def correlation(a, b):
+    return similarity.ncc_loss(a, b).mean()
+
+  def case(kind, ours, other, *shapes):
+    arrays = [noise(*shape, seed=i) for i, shape in enumerate(shapes)]
+    return lambda: kind(ours, pair(other), *arrays)
+
+  table = {}
+  for kind in (forward, forward_and_back):
+    label = kind.__name__.replace('_', ' ')
+    table |= {
+      f'warp 2-D, {label}': case(kind, warp, 'warp', (*flat, 1), (*flat, 2)),
+      f'warp 3-D, {label}': case(kind, warp, 'warp', (*solid, 1), (*solid, 3)),
+      f'integrate 2-D, {label}': case(kind, flow.integrate, 'integrate', (*flat, 2)),
+      f'ncc 2-D, {label}': case(kind, correlation, 'ncc_loss', (*flat, 1), (*flat, 1)),
+    }
+  return table
+
+
+CASES = {
+  'dae training step, 16 x 128 x 128': training_step,
+  'dae inference, 16 x 128 x 128': inference,
+  **operations(),
+}

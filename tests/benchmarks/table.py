@@ -1,0 +1,126 @@
+"""Times every case against PyTorch, in one process and in turns, and prints a table.
+
+  python -m tests.benchmarks.table [--json=FILE] [--rounds=N] [--only=WORDS]
+
+The machine is seldom quiet: each round runs ours and theirs one after the other, the
+table gives the best time of each and the median of the rounds' ratios. `--json` stores
+them; `--render=FILE` prints a stored table again.
+"""
+
+import argparse
+import ctypes
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+
+
+def arguments() -> argparse.Namespace:
+  parser = argparse.ArgumentParser(prog='python -m tests.benchmarks.table')
+  parser.add_argument('--json', help='also store the numbers in this file')
+  parser.add_argument('--render', help='print the table stored in this file instead')
+  parser.add_argument('--rounds', type=int, default=7)
+  parser.add_argument('--only', default='', help='cases whose name contains this')
+  parser.add_argument(
+    '--devices', type=int, default=os.cpu_count(), help='CPU devices, one a core'
+  )
+  parser.add_argument('--threads', type=int, default=os.cpu_count(), help="PyTorch's")
+  return parser.parse_args()
+
+
+def prepare(devices: int) -> None:
+  """What a process on a CPU should do before it loads JAX."""
+  os.environ['XLA_FLAGS'] = (
+    os.environ.get('XLA_FLAGS', '')
+    + f' --xla_force_host_platform_device_count={devices}'
+  )
+  if sys.platform == 'linux':
+    keep_memory()
+
+
+def keep_memory() -> None:
+  """Tells glibc to keep freed memory, or every large array is paged in anew.
+
+  It serves both sides: PyTorch allocates from the same heap.
+  """
+  mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
+  if mallopt is not None:
+    trim_threshold, mmap_max = -1, -4
+    mallopt(mmap_max, 0)
+    mallopt(trim_threshold, 2**31 - 1)
+
+
+def milliseconds(function) -> float:
+  start = time.perf_counter()
+  function()
+  return 1e3 * (time.perf_counter() - start)
+
+
+def measure(case, rounds: int) -> dict:
+  sides = [side for side in (case.ours, case.theirs) if side]
+  for side in sides:
+    side(), side()
+  times = [[milliseconds(side) for side in sides] for _ in range(rounds)]
+  best = [min(column) for column in zip(*times, strict=True)]
+  result = {'ours_ms': best[0]}
+  if case.theirs:
+    ratio = statistics.median(ours / theirs for ours, theirs in times)
+    result |= {'torch_ms': best[1], 'ratio_of_best': best[0] / best[1]}
+    result |= {'median_ratio': ratio}
+  return result
+
+
+def render(stored: dict) -> str:
+  about = stored['about']
+  lines = [
+    f'{about["machine"]}, {about["cores"]} cores, jax {about["jax"]} on '
+    f'{about["devices"]} devices, torch {about["torch"]} on {about["threads"]} threads',
+    '',
+    '| case | jax, ms | torch, ms | ratio of best | median ratio |',
+    '|---|---|---|---|---|',
+  ]
+  for name, row in stored['cases'].items():
+    cells = [f'{row["ours_ms"]:.1f}']
+    cells += [f'{row["torch_ms"]:.1f}' if 'torch_ms' in row else '-']
+    for key in ('ratio_of_best', 'median_ratio'):
+      cells += [f'{row[key]:.2f}' if key in row else '-']
+    lines += [f'| {name} | {" | ".join(cells)} |']
+  return '\n'.join(lines)
+
+
+def main() -> None:
+  options = arguments()
+  if options.render:
+    with open(options.render) as file:
+      print(render(json.load(file)))
+    return
+  prepare(options.devices)
+  import jax
+
+  from tests.benchmarks import cases
+
+  if cases.torch:
+    cases.torch.set_num_threads(options.threads)
+  about = {
+    'machine': platform.machine(),
+    'cores': os.cpu_count(),
+    'jax': jax.__version__,
+    'devices': jax.device_count(),
+    'torch': cases.torch.__version__ if cases.torch else 'not installed',
+    'threads': options.threads,
+  }
+  stored = {'about': about, 'cases': {}}
+  for name, make in cases.CASES.items():
+    if options.only in name:
+      stored['cases'][name] = measure(make(), options.rounds)
+      print(name, stored['cases'][name], file=sys.stderr)
+  print(render(stored))
+  if options.json:
+    with open(options.json, 'w') as file:
+      json.dump(stored, file, indent=2)
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,26 @@
+"""Timings: `pytest -m benchmark`. For ratios: `python -m tests.benchmarks.table`."""
+
+import jax
+import pytest
+
+from tests.benchmarks import cases
+
+pytestmark = pytest.mark.benchmark
+
+
+@pytest.fixture
+def optimised():
+  """The suite compiles without optimisation; a timing must not."""
+  jax.config.update('jax_disable_most_optimizations', False)
+  yield
+  jax.config.update('jax_disable_most_optimizations', True)
+
+
+@pytest.mark.parametrize('side', ['ours', 'theirs'])
+@pytest.mark.parametrize('name', cases.CASES)
+def test_speed(benchmark, optimised, name, side):
+  if side == 'theirs' and cases.torch is None:
+    pytest.skip('PyTorch is not installed: pip install torch to time it beside JAX')
+  function = getattr(cases.CASES[name](), side)
+  benchmark.group = name
+  benchmark.pedantic(function, rounds=5, warmup_rounds=2)
