@@ -2,6 +2,9 @@
 
 from ml_collections import ConfigDict
 
+PAINTED = 'painted'
+"""Name of the selection split made by painting lesions into the validation scans."""
+
 IXI = 'data/ixi_lesions'
 """Where README's `prepare lesions` writes the IXI scans with lesions of real shape."""
 
@@ -16,7 +19,44 @@ def sim_brain(name: str) -> ConfigDict:
       train='train',
       val='val',
       test='test',
-      selection='painted',
+      selection=PAINTED,
+    )
+  )
+
+
+def ixi(shape: tuple[int, ...], spacing: float) -> ConfigDict:
+  """IXI T1 with lesions of real shape, as `uad_jax.prepare lesions` writes it."""
+  return ConfigDict(
+    dict(
+      name='nifti_folder',
+      dir='data',
+      source=IXI,
+      layout='lesion_cohort',
+      job=dict(shape=shape, spacing=spacing, align=True, intensity='percentile'),
+      domain='ixi',
+      train='train',
+      val='val',
+      test='test',
+      selection='val_lesion',
+    )
+  )
+
+
+def folder() -> ConfigDict:
+  """One's own scans: `--config.data.source=DIR`."""
+  return ConfigDict(
+    dict(
+      name='nifti_folder',
+      dir='data',
+      source='',
+      layout='bids',
+      patterns=dict(image='sub-*/**/anat/*_T1w.nii*', mask='', labels='', lesion=''),
+      job=dict(shape=(64, 64), spacing=3.0, align=True, intensity='percentile'),
+      keep_going=False,
+      train='train',
+      val='val',
+      test='test',
+      selection=PAINTED,
     )
   )
 
@@ -25,7 +65,11 @@ DATA = {
   'demo': lambda: sim_brain('demo'),
   'slices': lambda: sim_brain('slices'),
   'volumes': lambda: sim_brain('volumes'),
+  'ixi': lambda: ixi((64, 64), 3.0),
+  'ixi128': lambda: ixi((128, 128), 2.0),
+  'folder': folder,
 }
+"""The data sets that a config's argument can name."""
 
 
 def get_config(arg: str = 'demo') -> ConfigDict:

@@ -36,16 +36,12 @@ KEPT = ('prior', 'reconstruction', 'gate', 'displacement')
 
 
 def make_infer(
-  method: Method, scorers: Mapping[str, Scorer], outputs: bool
+  method: Method, scorers: Mapping[str, Scorer]
 ) -> Callable[[Params, Stats, Mapping, Key], dict]:
-  """The jitted (params, stats, batch, key) -> arrays: 'map/NAME' of each scorer.
+  """The jitted (params, stats, batch, key) -> arrays of a batch.
 
-  All scorers share one compiled program, in which XLA merges equal inferences.
-
-  Args:
-    method: The method.
-    scorers: By name.
-    outputs: Whether to give the outputs in KEPT too, with strain and folding.
+  'map/NAME' of each scorer, the outputs in KEPT, strain and folding. All share one
+  compiled program, in which XLA merges equal inferences.
   """
 
   @jax.jit
@@ -54,23 +50,29 @@ def make_infer(
     arrays = {
       f'{MAP}{name}': scorer(infer, batch, key) for name, scorer in scorers.items()
     }
-    if outputs:
-      given = infer(batch, key)
-      arrays |= {name: given[name] for name in KEPT if name in given}
-      if 'displacement' in given:
-        arrays['strain'] = flow.strain(given['displacement'])
-        arrays['folded'] = flow.jacobian_determinant(given['displacement']) <= 0
+    given = infer(batch, key)
+    arrays |= {name: given[name] for name in KEPT if name in given}
+    if 'displacement' in given:
+      arrays['strain'] = flow.strain(given['displacement'])
+      arrays['folded'] = flow.jacobian_determinant(given['displacement']) <= 0
     return arrays
 
   return infer
 
 
 def inferred(
-  batches: Iterable[Mapping], infer: Callable, params: Params, stats: Stats, key: Key
+  batches: Iterable[Mapping],
+  infer: Callable,
+  params: Params,
+  stats: Stats,
+  key: Key,
+  ask: Mapping[str, float],
 ) -> Iterator[dict]:
   """The batches with the inference's arrays added, and the twin's displacement."""
   for index, batch in enumerate(batches):
     seen = {name: np.asarray(batch[name], np.float32) for name in SEEN}
+    size = len(seen['weight'])
+    seen |= {name: np.full(size, value, np.float32) for name, value in ask.items()}
     batch_key = jax.random.fold_in(key, index)
     arrays = jax.device_get(infer(params, stats, seen, batch_key))
     if 'displacement' in arrays and 'twin' in batch:
@@ -94,6 +96,8 @@ def evaluate(
   *,
   postprocess: str = 'none',
   selection: Iterable[Mapping[str, np.ndarray]] | None = None,
+  ask: Mapping[str, float] | None = None,
+  infer: Callable | None = None,
   resamples: int = 2000,
   seed: int = 0,
   progress: bool = True,
@@ -112,6 +116,8 @@ def evaluate(
     postprocess: One of `postprocess.PRESETS`.
     selection: Batches of validation scans with lesions; the scorer with the best pooled
       AUPRC on them becomes the default map.
+    ask: Entries added to every batch, by which a method gives another inference.
+    infer: Of `make_infer`, so that several evaluations compile once.
     resamples: Bootstrap resamples of the subjects.
     seed: Of the resampling.
     progress: Whether to show progress on stderr.
@@ -119,20 +125,20 @@ def evaluate(
   if not scorers:
     raise ValueError('evaluate needs at least one scorer')
   chain = preset(postprocess)
-  maps, everything = (make_infer(method, scorers, full) for full in (False, True))
+  infer = infer or make_infer(method, scorers)
 
-  def scans(batches, infer, label):
+  def scans(batches, label):
     batches = shown(batches, label) if progress else batches
-    return collect(inferred(batches, infer, params, stats, key))
+    return collect(inferred(batches, infer, params, stats, key, ask or {}))
 
-  healthy = pooled_histograms(scans(val, maps, 'thresholds'), scorers, chain)
+  healthy = pooled_histograms(scans(val, 'thresholds'), scorers, chain)
   thresholds = {
     scorer: {p: histogram.threshold_at(pooled, p / 100) for p in FPR_PERCENT}
     for scorer, pooled in healthy.items()
   }
   chosen = {}
   if selection is not None:
-    pooled = pooled_histograms(scans(selection, maps, 'selection'), scorers, chain)
+    pooled = pooled_histograms(scans(selection, 'selection'), scorers, chain)
     chosen = {
       scorer: float(histogram.average_precision(found.healthy, found.lesion))
       for scorer, found in pooled.items()
@@ -140,7 +146,7 @@ def evaluate(
   default = max(chosen, key=chosen.get) if chosen else next(iter(scorers))
 
   people, measured, cases = [], {scorer: [] for scorer in scorers}, []
-  for scan in scans(test, everything, 'test'):
+  for scan in scans(test, 'test'):
     lesions = lesionwise.Lesions(lesion_of(scan), scan.voxel_ml)
     registration = registration_metrics.measure(
       scan.arrays, scan.planar, VENTRICLE, CLASSES.index('white')

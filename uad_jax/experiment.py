@@ -18,10 +18,8 @@ from ml_collections import ConfigDict
 
 from uad_jax import checkpoint, corrupt, optimise, parallel, train
 from uad_jax.data import pipeline
+from uad_jax.defaults import PAINTED
 from uad_jax.method import Method, Scorer, State, init_state
-
-PAINTED = 'painted'
-"""Name of the selection split that is made by painting lesions into the validation."""
 
 
 class Experiment(NamedTuple):
@@ -31,7 +29,7 @@ class Experiment(NamedTuple):
   builder: Any
   records: Callable[[str], pipeline.Records]
   method: Method
-  variants: dict[str, Method]
+  variants: dict[str, dict[str, float]]
   scorers: dict[str, Scorer]
   tx: dict[str, Any]
   stage_ends: tuple[int, ...]
@@ -156,13 +154,12 @@ def build(config: ConfigDict) -> Experiment:
   builder = open_data(config.data)
   *shape, channels = builder.info.features['image'].shape
   method = make_method(config, tuple(shape), channels)
-  ask = named('adapt', 'ask')
   return Experiment(
     config=config,
     builder=builder,
     records=reader(builder),
     method=method,
-    variants={name: ask(**asked)(method) for name, asked in config.variants.items()},
+    variants={name: plain(asked) for name, asked in config.variants.items()},
     scorers=make_scorers(config),
     tx=make_optimisers(config, method),
     stage_ends=tuple(int(end) for end in np.cumsum(config.steps)),

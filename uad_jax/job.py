@@ -14,9 +14,10 @@ from ml_collections import ConfigDict
 
 from uad_jax import experiment as experiments
 from uad_jax import train
-from uad_jax.evaluate import Results, evaluate
+from uad_jax.defaults import PAINTED
+from uad_jax.evaluate import evaluate, make_infer
 from uad_jax.experiment import Experiment
-from uad_jax.method import Method, State
+from uad_jax.method import State
 from uad_jax.report import page, tables
 from uad_jax.writers import metrics_log
 
@@ -63,28 +64,12 @@ def claim(workdir: pathlib.Path, config: dict) -> None:
   page.write_text(path, json.dumps(config, indent=2))
 
 
-def score(
-  experiment: Experiment, method: Method, state: State, selection: bool
-) -> Results:
-  """The evaluation of one inference of the trained method."""
-  config = experiment.config
-  chosen = None
-  if selection and config.data.selection == experiments.PAINTED:
-    chosen = experiments.painted(experiment, config.data.val)
-  elif selection and config.data.selection:
-    chosen = experiments.batches(experiment, config.data.selection)
-  return evaluate(
-    method,
-    state.params,
-    state.stats,
-    experiment.scorers,
-    experiments.batches(experiment, config.data.val),
-    experiments.batches(experiment, config.data.test),
-    jax.random.key(config.seed + 2),
-    postprocess=config.postprocess,
-    selection=chosen,
-    resamples=config.resamples,
-  )
+def chosen_on(experiment: Experiment):
+  """The batches on which the default map is chosen; None when the first one is it."""
+  data = experiment.config.data
+  if data.selection == PAINTED:
+    return experiments.painted(experiment, data.val)
+  return experiments.batches(experiment, data.selection) if data.selection else None
 
 
 def evaluated(folder: pathlib.Path, config: dict) -> dict | None:
@@ -120,10 +105,10 @@ def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
   state = trained(experiment, folder)
   if until == 'train':
     return f'trained: {folder / "checkpoints"}'
-  report(experiment, experiment.method, state, folder, config.method.name, settings)
-  for name, method in experiment.variants.items():
-    title = f'{config.method.name}, {name}'
-    report(experiment, method, state, folder / 'variants' / name, title, settings)
+  infer = make_infer(experiment.method, experiment.scorers)
+  report(experiment, infer, state, folder, settings)
+  for name in experiment.variants:
+    report(experiment, infer, state, folder, settings, name)
   return table(folder, config)
 
 
@@ -140,16 +125,32 @@ def trained(experiment: Experiment, folder: pathlib.Path) -> State:
     return experiments.trained(experiment, folder, log)
 
 
-def report(experiment, method, state, folder, title, settings) -> None:
-  """Evaluates one inference and writes its files; variants need no choice of a map."""
-  folder.mkdir(parents=True, exist_ok=True)
-  results = score(experiment, method, state, selection=method is experiment.method)
+def report(experiment, infer, state, folder, settings, variant: str = '') -> None:
+  """Evaluates one inference of the trained method and writes its files.
+
+  A variant asks for another inference; it is not part of the choice of a map.
+  """
+  config = experiment.config
+  results = evaluate(
+    experiment.method,
+    state.params,
+    state.stats,
+    experiment.scorers,
+    experiments.batches(experiment, config.data.val),
+    experiments.batches(experiment, config.data.test),
+    jax.random.key(config.seed + 2),
+    postprocess=config.postprocess,
+    selection=None if variant else chosen_on(experiment),
+    ask=experiment.variants.get(variant),
+    infer=infer,
+    resamples=config.resamples,
+  )
   page.write(
     results,
-    folder,
-    title=title,
+    folder / 'variants' / variant if variant else folder,
+    title=f'{config.method.name}, {variant}' if variant else config.method.name,
     config=settings,
-    seed=experiment.config.seed,
+    seed=config.seed,
     manifest=experiment.builder.digest(),
   )
 

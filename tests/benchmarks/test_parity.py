@@ -57,7 +57,7 @@ def both(key):
   )
   image = np.random.default_rng(0).uniform(size=(3, 32, 32, 1)).astype('float32')
   batch: Batch = {'image': image, 'weight': np.ones(3, 'float32')}
-  params, stats = method.init(key, batch)
+  params, stats = jax.jit(method.init)(key, batch)
   # A field that moves something, to have something to compare.
   velocity = params['deformer']['velocity']
   velocity['kernel'] = 0.5 * jax.random.normal(key, velocity['kernel'].shape)

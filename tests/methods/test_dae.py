@@ -33,7 +33,7 @@ def test_the_published_number_of_parameters():
 @pytest.mark.parametrize('shape', [(16, 8), (8, 8, 8)])
 def test_inference(shape, key):
   method, batch = dae.make(shape, **TINY), batch_of(shape)
-  params, stats = method.init(key, batch)
+  params, stats = jax.jit(method.init)(key, batch)
   outputs = jax.jit(method.infer)(params, stats, batch, key)
   d = len(shape)
   assert outputs['velocity'].shape == outputs['displacement'].shape == (2, *shape, d)
@@ -52,7 +52,7 @@ def test_training_lowers_the_loss_and_moves_all_networks(key):
   shape = (16, 16)
   method, batch = dae.make(shape, **TINY, steps=10, warm_up=0.0), batch_of(shape)
   tx = {'autoencoder': optax.adam(1e-2)}
-  state = init_state(method, tx, key, batch)
+  state = jax.jit(lambda k, b: init_state(method, tx, k, b))(key, batch)
   before = jax.device_get(state)
   update = make_update(method, tx, (10,))(('autoencoder',))
   losses = []
@@ -70,12 +70,12 @@ def test_training_lowers_the_loss_and_moves_all_networks(key):
 def loss_at(step, key, batch=None, **options):
   shape = (16, 8)
   method = dae.make(shape, **TINY, steps=100, **options)
-  params, stats = method.init(key, batch_of(shape))
+  params, stats = jax.jit(method.init)(key, batch_of(shape))
   objective = method.objectives['autoencoder'].loss
   # A field worth regularising.
   head = params['deformer']['velocity']
   head['kernel'] = jax.random.normal(key, head['kernel'].shape)
-  value, (_, terms) = objective(
+  value, (_, terms) = jax.jit(objective)(
     params, stats, batch or batch_of(shape), key, jnp.asarray(step)
   )
   return float(value), {k: float(v) for k, v in terms.items()}

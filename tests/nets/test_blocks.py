@@ -13,6 +13,10 @@ def normalise(x, weight, train=True):
   return norm.apply(variables, x, weight, train, mutable=['batch_stats'])
 
 
+def start(module, key, *inputs):
+  return jax.jit(lambda *x: module.init_with_output(key, *x, False))(*inputs)
+
+
 def test_batch_norm_is_numpys():
   x = np.random.default_rng(0).normal(3, 2, size=(4, 5, 6, 3)).astype('float32')
   y, moved = normalise(x, np.ones(4, 'float32'))
@@ -84,14 +88,14 @@ def test_deformable_networks_fit_together(shape):
   d, widths = len(shape), (2, 3, 4)
   x = np.random.default_rng(0).uniform(size=(2, *shape, 1)).astype('float32')
   weight, key = np.ones(2, 'float32'), jax.random.key(0)
-  (z, encoded), _ = Encoder(widths).init_with_output(key, x, weight, False)
+  (z, encoded), _ = start(Encoder(widths), key, x, weight)
   assert z.shape == (2, *(n // 8 for n in shape), 4)
-  (prior, decoded), _ = Decoder(1, widths).init_with_output(key, z, weight, False)
+  (prior, decoded), _ = start(Decoder(1, widths), key, z, weight)
   assert prior.shape == x.shape and 0 <= prior.min() <= prior.max() <= 1
   for i, width in enumerate(widths):
     assert encoded[i].shape == (2, *(n // 2 ** (i + 1) for n in shape), width)
     assert decoded[i].shape == (2, *(n // 2**i for n in shape), width)
   deformer = Deformer(features=4, taps=2)
-  velocity, _ = deformer.init_with_output(key, encoded, decoded, weight, False)
+  velocity, _ = start(deformer, key, encoded, decoded, weight)
   assert velocity.shape == (2, *shape, d)
   assert 0 < np.abs(velocity).max() < 1e-2  # near the identity

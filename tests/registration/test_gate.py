@@ -21,7 +21,9 @@ def test_smoothing_is_scipys(shape):
   sigma = (0, *(1.5 for _ in shape), 0)
   # Oracle: scipy.ndimage.gaussian_filter, which ends its kernel at 4 sigma too.
   want = scipy.ndimage.gaussian_filter(x, sigma, mode='nearest')
-  np.testing.assert_allclose(gate.gaussian_smooth(x, 1.5), want, atol=1e-5)
+  np.testing.assert_allclose(
+    jax.jit(gate.gaussian_smooth, static_argnums=1)(x, 1.5), want, atol=1e-5
+  )
   np.testing.assert_array_equal(gate.gaussian_smooth(x, 0), x)
 
 
@@ -77,11 +79,12 @@ def test_evidence_is_the_strongest_of_its_parts():
 @pytest.mark.parametrize('shape', SHAPES)
 def test_gate_is_exactly_closed_without_evidence(shape):
   h = np.full((1, *shape, 1), 0.3, 'float32')
-  np.testing.assert_array_equal(gate.gate(h), 0)
-  np.testing.assert_allclose(gate.gate(h, hinge=False), 0.3, rtol=1e-5)
-  np.testing.assert_allclose(gate.gate(np.ones_like(h)), 1, rtol=1e-5)
+  closing = jax.jit(gate.gate, static_argnames='hinge')
+  np.testing.assert_array_equal(closing(h), 0)
+  np.testing.assert_allclose(closing(h, hinge=False), 0.3, rtol=1e-5)
+  np.testing.assert_allclose(closing(np.ones_like(h)), 1, rtol=1e-5)
   half = np.full_like(h, 0.35 + 0.65 / 2)
-  np.testing.assert_allclose(gate.gate(half), 0.5, rtol=1e-5)
+  np.testing.assert_allclose(closing(half), 0.5, rtol=1e-5)
 
 
 def test_single_voxels_do_not_open_the_gate():
@@ -105,22 +108,34 @@ def test_maps_at_a_closed_and_an_open_gate():
   np.testing.assert_allclose(gate.data_weight(g, radius=1).ravel(), [0.5, 0, 0])
 
 
+def test_a_closed_gate_changes_nothing():
+  """T1 of the design: with g = 0 the maps are bitwise those of the uniform field."""
+  g = jnp.zeros((1, 4, 5, 1))
+  np.testing.assert_array_equal(gate.stiffness(g, 0.3, 10.0), np.float32(0.3))
+  np.testing.assert_array_equal(gate.magnitude(g, 7.0), 0)
+  np.testing.assert_array_equal(gate.data_weight(g, 1.0, 2), 1)
+
+
 def test_gradients():
   x, prior, v = (noise((5, 6), i) for i in range(3))
   check_grads(
-    lambda p, v: gate.standardised_residual(x + 2, p, v),
+    jax.jit(lambda p, v: gate.standardised_residual(x + 2, p, v)),
     (prior, v),
     1,
     ('rev',),
     atol=1e-2,
   )
   h = 0.4 + 0.2 * noise((5, 6))
-  check_grads(gate.gate, (h,), 1, ('rev',), atol=1e-2, rtol=1e-2)
-  check_grads(lambda z: gate.evidence(3 + z), (x,), 1, ('rev',), atol=1e-2, rtol=1e-2)
-  check_grads(lambda g: gate.stiffness(g, 0.1), (h,), 1, ('rev',), atol=1e-2, rtol=1e-2)
+  check_grads(jax.jit(gate.gate), (h,), 1, ('rev',), atol=1e-2, rtol=1e-2)
+  check_grads(
+    jax.jit(lambda z: gate.evidence(3 + z)), (x,), 1, ('rev',), atol=1e-2, rtol=1e-2
+  )
+  check_grads(
+    jax.jit(lambda g: gate.stiffness(g, 0.1)), (h,), 1, ('rev',), atol=1e-2, rtol=1e-2
+  )
 
 
 def test_gradients_are_finite_at_equal_images():
   x = jnp.ones((1, 5, 5, 1))
-  grad = jax.grad(lambda p: gate.standardised_residual(x, p, 0 * x).sum())(x)
+  grad = jax.jit(jax.grad(lambda p: gate.standardised_residual(x, p, 0 * x).sum()))(x)
   assert jnp.isfinite(grad).all()

@@ -98,14 +98,16 @@ def test_gradients(signed):
   a, b, weight = random_pair((6, 5), seed=3)
   weight = weight + np.float32(0.1)
   check_grads(
-    lambda a, b, w: similarity.ncc(a, b, w, 3, 1e-2, signed),
+    jax.jit(lambda a, b, w: similarity.ncc(a, b, w, 3, 1e-2, signed)),
     (a, b, weight),
     1,
     ('rev',),
     atol=2e-2,
     rtol=2e-2,
   )
-  check_grads(similarity.mse, (a, b, weight), 1, ('rev',), atol=1e-2, rtol=1e-2)
+  check_grads(
+    jax.jit(similarity.mse), (a, b, weight), 1, ('rev',), atol=1e-2, rtol=1e-2
+  )
 
 
 @pytest.mark.parametrize('value', [0.0, 0.5])

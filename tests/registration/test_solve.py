@@ -2,10 +2,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.ndimage
 from jax.test_util import check_grads
 
-from uad_jax.registration import regularise, solve
+from uad_jax.registration import flow, regularise, similarity, solve
+from uad_jax.registration.warp import warp
 
+gated_field = jax.jit(solve.gated_field)
 SHAPES = [(6, 5), (4, 3, 4)]
 
 
@@ -37,14 +40,14 @@ def dense_oracle(v0, c, lam, mu):
 @pytest.mark.parametrize('shape', SHAPES)
 def test_gated_field_is_the_dense_solution(shape):
   case = random_case(shape)
-  got = jax.jit(solve.gated_field)(*case)
+  got = gated_field(*case)
   want = np.stack([dense_oracle(*(x[b] for x in case)) for b in range(2)])
   np.testing.assert_allclose(got, want, atol=1e-4)
 
 
 def test_without_stiffness_the_field_is_kept():
   v, keep, _, _ = random_case((6, 5))
-  got = solve.gated_field(v, np.ones_like(keep), 1e-6)
+  got = gated_field(v, np.ones_like(keep), 1e-6)
   np.testing.assert_allclose(got, v, atol=1e-4)
 
 
@@ -55,18 +58,18 @@ def test_a_lesion_is_carried_by_its_surroundings():
   keep[:, 4:8, 4:8] = 0
   explained = v.copy()
   explained[:, 4:8, 4:8] += 4.0
-  np.testing.assert_allclose(solve.gated_field(explained, keep, 0.3), v, atol=1e-3)
+  np.testing.assert_allclose(gated_field(explained, keep, 0.3), v, atol=1e-3)
 
 
 def test_a_large_magnitude_stills_the_hole():
   v, keep, stiffness, _ = random_case((8, 8))
-  got = solve.gated_field(v, keep, stiffness, 1e4 * (1 - keep))
+  got = gated_field(v, keep, stiffness, 1e4 * (1 - keep))
   assert np.abs(np.asarray(got) * (1 - keep)).max() < 1e-3
 
 
 def test_everything_gated_is_at_rest():
   v, keep, stiffness, _ = random_case((6, 5))
-  got = solve.gated_field(v, 0 * keep, stiffness)
+  got = gated_field(v, 0 * keep, stiffness)
   np.testing.assert_array_equal(got, 0)
 
 
@@ -89,10 +92,32 @@ def test_implicit_gradients():
   v, keep, stiffness, magnitude = random_case((4, 3))
   keep = 0.5 + 0.5 * keep
   check_grads(
-    lambda *case: solve.gated_field(*case, tolerance=1e-7),
+    jax.jit(lambda *case: solve.gated_field(*case, tolerance=1e-7)),
     (v, keep, stiffness, magnitude + np.float32(0.1)),
     1,
     ('rev',),
     atol=2e-2,
     rtol=2e-2,
   )
+
+
+def test_registered_field_finds_the_displacement_and_respects_its_weights():
+  shape = (32, 32)
+  texture = np.random.default_rng(0).normal(size=shape)
+  moving = scipy.ndimage.gaussian_filter(texture, 3.0)
+  moving = (moving / moving.std()).astype('float32')
+  # Oracle: scipy.ndimage.shift; what lies 1.5 voxels further is fetched from -1.5.
+  fixed = scipy.ndimage.shift(moving, (1.5, 0), order=1, mode='nearest')
+  moving, fixed = (x[None, ..., None] for x in (moving, fixed))
+  zero = np.zeros((1, *shape, 2), 'float32')
+  one = np.ones((1, *shape, 1), 'float32')
+  register = jax.jit(solve.registered_field, static_argnames=('steps', 'window'))
+  v = register(fixed, moving, zero, one, 0.1 * one, 0 * one, steps=80, window=9)
+  u = flow.integrate(v)
+  inside = np.asarray(u)[0, 8:-8, 8:-8]
+  np.testing.assert_allclose(inside.mean((0, 1)), [-1.5, 0], atol=0.15)
+  assert similarity.mse(fixed, warp(moving, u)) < 0.1 * similarity.mse(fixed, moving)
+  still = register(fixed, moving, zero, one, 0.1 * one, 1e3 * one, steps=80, window=9)
+  assert np.abs(still).max() < 0.3 * np.abs(v).max()
+  unseen = register(fixed, moving, zero, 0 * one, one, 0 * one, steps=80, window=9)
+  np.testing.assert_array_equal(unseen, 0)

@@ -14,7 +14,7 @@ import numpy as np
 from uad_jax.data import align, brainmask, grid, layout, lesions, nifti
 from uad_jax.data.nifti import BadScan
 
-FRACTIONS = (0.003, 0.013)
+FRACTIONS = (0.005, 0.025)
 """Part of the brain that lesions fill; the subjects are spread evenly between."""
 
 SESSION = 'ses-lesion'
@@ -31,9 +31,10 @@ def write(
 ) -> dict[str, Any]:
   """Copies a healthy folder and puts lesions into the subjects of `split`.
 
-  Each gets lesions of one kind (a third of the subjects each); its untouched scan is
-  kept as the twin. The validation subjects keep their scan in 'val' and get a session
-  with lesions, of other mask shapes, in 'val_lesion', by which a model may be selected.
+  Each gets a session with lesions of one kind (a third of the subjects each), whose
+  twin is the untouched scan; that stays in the split too, as a healthy scan. The
+  validation subjects get such a session, of other mask shapes, in 'val_lesion', by
+  which a model may be selected.
   The same seed gives the same folder. Nothing is left behind after an error.
 
   Returns:
@@ -87,32 +88,26 @@ def _fill(folder, source, entries, shapes, files, split, seed) -> dict[str, Any]
     rows.append(dict(zip(COLUMNS, values, strict=True)))
 
   for entry in entries:
-    if entry.split != split:
-      _copy(entry, folder, entry.session)
-      row(entry, entry.session, entry.split, 'none')
-  for of, name, pool, session in (
-    (split, split, shapes[0], None),
-    ('val', 'val_lesion', shapes[1], SESSION),
-  ):
+    _copy(entry, folder, entry.session)
+    row(entry, entry.session, entry.split, 'none')
+  for of, name, pool in ((split, split, shapes[0]), ('val', 'val_lesion', shapes[1])):
     for entry, kind, fraction in _plan(
       [e for e in entries if e.split == of], seed, name
     ):
-      session_id = session or entry.session
       random = _random(seed, name, entry.subject)
       made = _insert(entry, pool, kind, fraction, random, files.label_map)
-      _write(entry, folder, session_id, *made)
-      row(entry, session_id, name, kind)
+      _write(entry, folder, SESSION, *made)
+      row(entry, SESSION, name, kind)
       lesion, brain = voxels.get(name, (0, 0))
       voxels[name] = (lesion + int(made[1].sum()), brain + made[2].pop('brain_voxels'))
-      subjects = sum(r['split'] == name for r in rows)
-      print(f'{name} {subjects}: {entry.subject} {kind}', flush=True)
+      print(f'{name}: {entry.subject} {kind}', flush=True)
   with (folder / 'participants.tsv').open('w', newline='') as file:
     writer = csv.DictWriter(file, COLUMNS, delimiter='\t', lineterminator='\n')
     writer.writeheader()
     writer.writerows(sorted(rows, key=lambda r: (r['participant_id'], r['session_id'])))
   return {
     name: {
-      'subjects': sum(r['split'] == name for r in rows),
+      'subjects': sum(r['split'] == name and r['pathology'] != 'none' for r in rows),
       'prevalence': round(lesion / brain, 5),
     }
     for name, (lesion, brain) in voxels.items()

@@ -2,8 +2,16 @@
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from uad_jax.registration.regularise import difference, edge_mean
+from uad_jax.registration import flow, similarity
+from uad_jax.registration.regularise import (
+  difference,
+  edge_mean,
+  gradient_energy,
+  magnitude_energy,
+)
+from uad_jax.registration.warp import warp
 
 
 def gated_field(
@@ -49,6 +57,55 @@ def gated_field(
     return solve(*(x[None] for x in image))[0]
 
   return jax.vmap(each)(velocity, keep, stiffness, magnitude)
+
+
+def registered_field(
+  fixed: jax.Array,
+  moving: jax.Array,
+  velocity: jax.Array,
+  weight: jax.Array,
+  stiffness: jax.Array,
+  magnitude: jax.Array,
+  steps: int = 30,
+  learning_rate: float = 0.1,
+  window: int = 9,
+  squarings: int = 7,
+) -> jax.Array:
+  """The gated registration itself, from `velocity` on, by Adam (Kingma and Ba 2015).
+
+  It descends, for each image,
+    sum w (1 - cc_w(fixed, moving o exp(v))) / sum w + mean lambda |grad v|^2
+    + mean mu |v|^2,
+  the energies as in `regularise`.
+
+  Args:
+    fixed: [B, *S, C].
+    moving: [B, *S, C], the prior.
+    velocity: Where to begin, [B, *S, d].
+    weight: The data weight omega, [B, *S, 1].
+    stiffness: lambda, [B, *S, 1].
+    magnitude: mu, [B, *S, 1].
+    steps: Number of updates.
+    learning_rate: In voxels an update.
+    window: Edge length of the correlation's box, in voxels.
+    squarings: Of the integration.
+  """
+
+  def energy(v):
+    warped = warp(moving, flow.integrate(v, squarings))
+    each = similarity.ncc_loss(fixed, warped, weight, window)
+    each = each + gradient_energy(v, stiffness) + magnitude_energy(v, magnitude)
+    return each.sum()
+
+  adam = optax.adam(learning_rate)
+
+  def descend(carry, _):
+    v, state = carry
+    updates, state = adam.update(jax.grad(energy)(v), state)
+    return (optax.apply_updates(v, updates), state), None
+
+  start = velocity, adam.init(velocity)
+  return jax.lax.scan(descend, start, length=steps)[0][0]
 
 
 def laplacian(v: jax.Array, stiffness: jax.Array) -> jax.Array:
