@@ -1,6 +1,6 @@
 """Auto-encoder with a spatial bottleneck.
 
-  python -m uad_jax.main --config=configs/ae.py --workdir=runs/ae
+python -m uad_jax.main --config=configs/ae.py --workdir=runs/ae
 """
 
 from uad_jax import defaults

@@ -1,6 +1,6 @@
 """Voxelwise z-score against the aligned healthy scans.
 
-  python -m uad_jax.main --config=configs/atlas.py --workdir=runs/atlas
+python -m uad_jax.main --config=configs/atlas.py --workdir=runs/atlas
 """
 
 from uad_jax import defaults

@@ -1,6 +1,6 @@
 """Residual to the image's own smooth version; nothing is trained.
 
-  python -m uad_jax.main --config=configs/smoothing.py --workdir=runs/smoothing
+python -m uad_jax.main --config=configs/smoothing.py --workdir=runs/smoothing
 """
 
 from uad_jax import defaults

@@ -1,6 +1,6 @@
 """Intensity thresholds, plain and equalised, of both signs; nothing is trained.
 
-  python -m uad_jax.main --config=configs/threshold.py --workdir=runs/threshold
+python -m uad_jax.main --config=configs/threshold.py --workdir=runs/threshold
 """
 
 from uad_jax import defaults

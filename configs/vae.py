@@ -1,6 +1,6 @@
 """Variational auto-encoder with a spatial latent.
 
-  python -m uad_jax.main --config=configs/vae.py --workdir=runs/vae
+python -m uad_jax.main --config=configs/vae.py --workdir=runs/vae
 """
 
 from uad_jax import defaults

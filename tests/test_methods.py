@@ -23,11 +23,15 @@ ROWS = {
   'smoothing': ((16, 16), dict(sigma=1.0), 0),
   'threshold': ((16, 16), dict(bins=64), 0),
   'vae': ((16, 16), dict(widths=(8, 8), latent=2), 3070),
-  'dae': ((16, 16), dict(), None),
+  'dae': (
+    (16, 16),
+    dict(widths=(4, 4, 8), taps=2, deformer_features=4, steps=10, warm_up=0.0),
+    2539,
+  ),
   'dae_unc': (
     (16, 16),
-    dict(widths=(8, 8), latent=2, deformer_widths=(4, 4), gate_widths=(4, 8)),
-    None,
+    dict(widths=(8, 8), latent=2, deformer_widths=(4, 4), gate_widths=(4, 8), window=5),
+    5975,
   ),
 }
 VOLUMES = ('ae', 'vae', 'dae', 'dae_unc', 'atlas', 'smoothing', 'threshold')

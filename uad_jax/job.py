@@ -8,6 +8,7 @@ training lie in variants/NAME with the same four files.
 import json
 import pathlib
 import sys
+import time
 
 import jax
 from ml_collections import ConfigDict
@@ -115,12 +116,17 @@ def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
 def trained(experiment: Experiment, folder: pathlib.Path) -> State:
   """The trained state; shows and logs progress on the way."""
   last = experiment.stage_ends[-1] if experiment.stage_ends else 0
+  told = folder / 'training.json'
+  before = json.loads(told.read_text())['seconds'] if told.exists() else 0.0
+  start = time.monotonic()
   with metrics_log(folder) as write:
 
     def log(step, metrics):
       if jax.process_index() == 0:
         train.print_progress(step, last, metrics)
         write(step, metrics)
+        seconds = before + time.monotonic() - start
+        page.write_text(told, json.dumps({'steps': step, 'seconds': seconds}))
 
     return experiments.trained(experiment, folder, log)
 

@@ -1,0 +1,61 @@
+"""Every config describes an experiment that can be made, and takes every argument."""
+
+import inspect
+import pathlib
+
+import pytest
+
+from tests.conftest import ROOT
+from uad_jax import defaults, experiment
+from uad_jax.benchmark import ROWS, plan, read_config
+
+CONFIGS = sorted(path.stem for path in (ROOT / 'configs').glob('*.py'))
+SHAPES = {
+  'demo': (64, 64), 'ixi': (64, 64), 'folder': (64, 64), 'slices': (128, 128),
+  'ixi128': (128, 128), 'volumes': (96, 96, 96),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def in_the_project(monkeypatch):
+  monkeypatch.chdir(ROOT)
+
+
+def test_there_is_a_config_for_every_row_of_the_tables():
+  assert set(ROWS) <= set(CONFIGS)
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+@pytest.mark.parametrize('arg', ['demo', 'ixi', 'ixi128', 'slices', 'folder'])
+def test_a_config_can_be_made(name, arg):
+  config = read_config(name, arg)
+  method = experiment.make_method(config, SHAPES[arg], 1)
+  experiment.make_optimisers(config, method)
+  assert list(experiment.make_scorers(config))
+  assert set(config.data) >= {'name', 'dir', 'train', 'val', 'test', 'selection'}
+  stages = {objective.stage for objective in method.objectives.values()}
+  assert stages == set(range(len(config.steps)))
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_a_config_tells_its_command_and_every_switch(name):
+  config = read_config(name, 'demo')
+  text = pathlib.Path(f'configs/{name}.py').read_text()
+  assert f'--config=configs/{name}.py' in text
+  make = experiment.named('methods', config.method.name)
+  switches = set(inspect.signature(make).parameters) - {'shape', 'channels'}
+  # All of them are there, or the command line could not change them.
+  assert switches == set(config.method) - {'name'}
+
+
+def test_unknown_arguments_are_named():
+  with pytest.raises(ValueError, match="unknown argument 'mars'; there are demo"):
+    defaults.get_config('mars')
+
+
+def test_a_run_folder_is_named_by_config_and_seed():
+  a, b = plan('demo', ['vae'], [0, 1], 'runs')
+  again, _ = plan('demo', ['vae'], [0, 1], 'runs')
+  assert a.folder == again.folder != b.folder
+  with pytest.raises(ValueError, match="unknown row 'gan'"):
+    plan('demo', ['gan'], [0], 'runs')

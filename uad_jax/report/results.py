@@ -1,0 +1,171 @@
+"""docs/results.md, rendered from stored runs and nothing else."""
+
+import json
+import pathlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from uad_jax.evaluation.bootstrap import Interval, paired
+from uad_jax.evaluation.metrics import POOLED
+from uad_jax.evaluation.sample import load
+from uad_jax.report.tables import COLUMNS, MISSING, number
+
+HEAD = """# Results
+
+Written by `python -m uad_jax.benchmark --render` from stored runs, not by hand. A cell
+is the mean over the seeds with, in brackets, the mean ends of the 95 % intervals (2 000
+resamples of subjects). `*` marks the map that the run chose on validation data.
+Registration measures: DLR, strain in lesions over strain in healthy brain; CFE,
+counterfactual field error in voxels. Oracle Dice uses the truth to set its threshold.
+"""
+
+
+class Run(NamedTuple):
+  """One stored evaluation: a run's own, or that of a variant."""
+
+  name: str
+  variant: str
+  seed: int
+  summary: Mapping
+  training: Mapping
+  folder: pathlib.Path
+
+
+def read(folder: pathlib.Path) -> list[Run]:
+  """The evaluations of a run folder."""
+  row = json.loads((folder / 'row.json').read_text())
+  told = folder / 'training.json'
+  training = json.loads(told.read_text()) if told.exists() else {}
+  places = [('', folder)] + [
+    (p.name, p) for p in sorted((folder / 'variants').glob('*'))
+  ]
+  return [
+    Run(
+      row['name'],
+      variant,
+      row['seed'],
+      json.loads((place / 'results.json').read_text()),
+      training,
+      place,
+    )
+    for variant, place in places
+  ]
+
+
+def estimates(run: Run, scorer: str) -> dict[str, Mapping]:
+  """By column title, the estimate of a run's map."""
+  sections = {
+    'pooled': run.summary['scorers'][scorer]['pooled'],
+    'registration': run.summary['registration'],
+  }
+  return {c.title: sections[c.section].get(c.metric) or {} for c in COLUMNS}
+
+
+def averaged(found: Sequence[Mapping]) -> str:
+  """'0.313 [0.250, 0.380]', means over seeds of value and interval."""
+  found = [f for f in found if f.get('value') is not None]
+  if not found:
+    return MISSING
+  text = number(float(np.mean([f['value'] for f in found])))
+  ends = [f['interval'] for f in found if f['interval'][0] is not None]
+  if ends:
+    low, high = np.mean(ends, 0)
+    text += f' [{number(float(low))}, {number(float(high))}]'
+  return text
+
+
+def table(runs: Sequence[Run]) -> str:
+  """All maps of all runs of a data set, in Markdown."""
+  groups = defaultdict(list)
+  for run in runs:
+    for scorer in run.summary['scorers']:
+      groups[run.name, run.variant, scorer].append(run)
+  titles = [c.title for c in COLUMNS]
+  head = ['method', 'map', *titles, 'steps', 'minutes', 'seeds']
+  lines = ['| ' + ' | '.join(head) + ' |', '|' + '---|' * len(head)]
+  for (name, variant, scorer), members in groups.items():
+    by_title = [estimates(run, scorer) for run in members]
+    chosen = any(not variant and run.summary['default'] == scorer for run in members)
+    cells = [averaged([each[title] for each in by_title]) for title in titles]
+    steps = members[0].training.get('steps', 0)
+    minutes = np.mean([run.training.get('seconds', 0) / 60 for run in members])
+    shown, mark = f'{name} {variant}'.strip(), ' \\*' if chosen else ''
+    lines.append(
+      f'| {shown} | {scorer}{mark} | '
+      + ' | '.join(cells)
+      + f' | {steps} | {minutes:.1f} | {len(members)} |'
+    )
+  return '\n'.join(lines)
+
+
+def difference(a: Run, scorer_a: str, b: Run, scorer_b: str) -> Interval:
+  """AUPRC of one map minus that of another, on the same resampled subjects."""
+  return paired(
+    POOLED['auprc'],
+    load(a.folder / 'evaluation.npz')[scorer_a],
+    load(b.folder / 'evaluation.npz')[scorer_b],
+  )
+
+
+def auprc(run: Run, scorer: str) -> float:
+  """The pooled AUPRC of a map."""
+  return run.summary['scorers'][scorer]['pooled']['auprc']['value']
+
+
+def comparisons(runs: Sequence[Run]) -> str:
+  """`dae_unc`'s chosen and gated maps against the uniform fields and its own prior."""
+  lines = []
+  for seed in sorted({run.seed for run in runs}):
+    own = [run for run in runs if run.name == 'dae_unc' and run.seed == seed]
+    main = next((run for run in own if not run.variant), None)
+    uniform = [run for run in own if run.variant]
+    if main is None or not uniform:
+      continue
+    best = max(uniform, key=lambda run: auprc(run, 'standardised'))
+    for ours in dict.fromkeys((main.summary['default'], 'standardised')):
+      for other, theirs in ((main, 'standardised_prior'), (best, 'standardised')):
+        if (main, ours) == (other, theirs):
+          continue
+        value, low, high = difference(main, ours, other, theirs)
+        against = f'{other.variant or "own"} {theirs}'
+        lines.append(
+          f'| {seed} | {ours} | {against} | {value:+.3f} [{low:+.3f}, {high:+.3f}] |'
+        )
+  if not lines:
+    return ''
+  head = [
+    '| seed | map of dae_unc | against | difference of AUPRC |',
+    '|---|---|---|---|',
+  ]
+  note = 'The best uniform field is chosen on the test scans, in its favour.'
+  return '\n'.join(['', 'Paired differences. ' + note, '', *head, *lines])
+
+
+def page(folders: Sequence[pathlib.Path]) -> str:
+  """The whole page.
+
+  Raises:
+    ValueError: Two runs of one table saw unequal data.
+  """
+  suites = defaultdict(list)
+  for folder in folders:
+    suites[folder.parent.name].append(folder)
+  parts = [HEAD]
+  for suite, members in suites.items():
+    runs = [run for folder in members for run in read(folder)]
+    seen = {run.summary['run']['manifest'] for run in runs}
+    if len(seen) > 1:
+      raise ValueError(
+        f"the runs of '{suite}' saw unequal data: {', '.join(sorted(map(str, seen)))}; "
+        'delete those of the old data'
+      )
+    data = runs[0].summary['data']
+    parts.append(
+      f'## {suite}\n\n{data["scans"]} test scans of {data["subjects"]} subjects, '
+      f'{data["diseased"]} with lesions. Data {seen.pop()[:12]}.\n\n{table(runs)}\n'
+      f'{comparisons(runs)}\n'
+    )
+  return '\n'.join(parts)
