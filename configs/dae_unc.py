@@ -49,7 +49,7 @@ def get_config(arg: str = 'demo'):
     beta=0.5,
   )
   config.batch_size = 16
-  config.steps = (500, 400, 20)
+  config.steps = (400, 300, 20) if arg == 'demo' else (900, 800, 25)
   config.adapt.ema = dict(decay=0.99)
   config.scores.update(
     posterior=dict(scorer='output', of='posterior'),

@@ -86,10 +86,16 @@ def integrate(velocity, steps=7):
 
 
 def box_sum(x, window):
-  x = x.contiguous(memory_format=torch.contiguous_format)
+  """Sums over boxes of planes, nothing beyond the border, by running totals.
+
+  Several times as fast as avg_pool2d, and as our way of doubling written in PyTorch.
+  """
   half = window // 2
-  x = F.avg_pool2d(x, (window, 1), 1, (half, 0), divisor_override=1)
-  return F.avg_pool2d(x, (1, window), 1, (0, half), divisor_override=1)
+  x = x.contiguous(memory_format=torch.contiguous_format)
+  for axis, padding in ((2, (0, 0, half + 1, half)), (3, (half + 1, half))):
+    total, n = F.pad(x, padding).cumsum(axis), x.shape[axis]
+    x = total.narrow(axis, window, n) - total.narrow(axis, 0, n)
+  return x
 
 
 def ncc_loss(a, b, epsilon=1e-5):
@@ -102,9 +108,7 @@ def ncc_loss(a, b, epsilon=1e-5):
 
 def ssim_loss(a, b):
   sums = F.pad(torch.cat([a, b, a * a, b * b, a * b], 1), (3, 3, 3, 3), 'replicate')
-  sums = sums.contiguous(memory_format=torch.contiguous_format)
-  sums = F.avg_pool2d(F.avg_pool2d(sums, (7, 1), 1), (1, 7), 1)
-  ma, mb, aa, bb, ab = sums.chunk(5, 1)
+  ma, mb, aa, bb, ab = (box_sum(sums, 7)[:, :, 3:-3, 3:-3] / 49).chunk(5, 1)
   unbiased, c1, c2 = 49 / 48, 0.01**2, 0.03**2
   aa, bb, ab = (unbiased * v for v in (aa - ma * ma, bb - mb * mb, ab - ma * mb))
   top = (2 * ma * mb + c1) * (2 * ab + c2)

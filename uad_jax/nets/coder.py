@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from uad_jax.nets.convolution import conv, upsample_conv
 from uad_jax.nets.position import everywhere
 
 
@@ -17,8 +18,22 @@ def sizes(shape: Sequence[int], levels: int) -> list[tuple[int, ...]]:
   return grids
 
 
+def finish(x: jax.Array, width: int, vector: jax.Array | None) -> jax.Array:
+  """Group normalisation, FiLM by `vector` [B, F] (Perez et al. 2018), swish.
+
+  Called inside a compact module, whose parameters it makes.
+  """
+  x = nn.GroupNorm(num_groups=None, group_size=min(8, width))(x)
+  if vector is not None:
+    film = nn.Dense(2 * width, kernel_init=nn.initializers.zeros)(vector)
+    film = film.reshape((len(film), *[1] * (x.ndim - 2), 2 * width))
+    scale, shift = jnp.split(film, 2, -1)
+    x = x * (1 + scale) + shift
+  return nn.swish(x)
+
+
 class Block(nn.Module):
-  """3^d convolution, group normalisation, optional FiLM (Perez et al. 2018), swish."""
+  """3^d convolution, normalised, conditioned and activated."""
 
   width: int
   stride: int = 1
@@ -28,18 +43,44 @@ class Block(nn.Module):
     """x [B, *S, C], vector [B, F] to [B, *S / stride, width]."""
     d = x.ndim - 2
     x = nn.Conv(self.width, (3,) * d, self.stride, use_bias=False)(x)
-    x = nn.GroupNorm(num_groups=None, group_size=min(8, self.width))(x)
-    if vector is not None:
-      film = nn.Dense(2 * self.width, kernel_init=nn.initializers.zeros)(vector)
-      film = film.reshape((len(film), *[1] * d, 2 * self.width))
-      scale, shift = jnp.split(film, 2, -1)
-      x = x * (1 + scale) + shift
-    return nn.swish(x)
+    return finish(x, self.width, vector)
 
 
 def upsample(x: jax.Array, shape: Sequence[int]) -> jax.Array:
   """Linear interpolation of [B, *S, C] to another grid."""
   return jax.image.resize(x, (len(x), *shape, x.shape[-1]), 'linear')
+
+
+class UpBlock(nn.Module):
+  """Linear interpolation to a finer grid and a `Block` there, a skip joined in.
+
+  Where the grid doubles, interpolation and convolution are one convolution of the
+  coarse grid (`upsample_conv`); the convolution of the concatenation with the skip is
+  the sum of two.
+  """
+
+  width: int
+
+  @nn.compact
+  def __call__(
+    self,
+    x: jax.Array,
+    grid: Sequence[int],
+    skip: jax.Array | None = None,
+    vector: jax.Array | None = None,
+  ) -> jax.Array:
+    """x [B, *S, C], skip [B, *grid, K], vector [B, F] to [B, *grid, width]."""
+    d = x.ndim - 2
+    shape = (3,) * d + (x.shape[-1], self.width)
+    kernel = self.param('kernel', nn.initializers.lecun_normal(), shape)
+    doubled = tuple(2 * n for n in x.shape[1:-1])
+    if tuple(grid) == doubled:
+      y = upsample_conv(x, kernel)
+    else:
+      y = conv(upsample(x, grid), kernel)
+    if skip is not None:
+      y = y + nn.Conv(self.width, (3,) * d, use_bias=False)(skip)
+    return finish(y, self.width, vector)
 
 
 class Encoder(nn.Module):
@@ -75,7 +116,7 @@ class Decoder(nn.Module):
     for grid, width in zip(
       sizes(self.shape, len(self.widths))[-2::-1], self.widths, strict=True
     ):
-      x = Block(width)(upsample(x, grid), vector)
+      x = UpBlock(width)(x, grid, vector=vector)
     return x
 
 

@@ -43,32 +43,32 @@ NARROW = 4
 SMALL_GRID = 64
 
 
-def conv(
-  x: Array, kernel: Array, stride: int = 1, padding: tuple[int, int] | None = None
-) -> Array:
-  """Convolution; by default padded with zeros by half the kernel on both sides.
+def conv(x: Array, kernel: Array, stride: int = 1) -> Array:
+  """Convolution, padded with zeros by half of the (odd) kernel on both sides.
 
   With a stride of 2 and an odd kernel the output voxel i is centred at input voxel 2 i
   (PyTorch's padding; XLA's 'SAME' would centre it at 2 i + 1).
   """
-  if padding is not None:
-    return _conv(x, kernel, stride, padding)
-  voxels = math.prod(x.shape[1:-1]) // stride ** (x.ndim - 2)
+  dims = x.ndim - 2
+  voxels = math.prod(x.shape[1:-1]) // stride**dims
   if x.shape[-1] <= NARROW or voxels <= SMALL_GRID:
     return _patch_conv(x, kernel, stride)
   if stride == 1 and kernel.shape[0] == 3 and kernel.shape[-1] <= NARROW:
     return _narrow_conv(x, kernel)
-  return _conv(x, kernel, stride, ((kernel.shape[0] - 1) // 2,) * 2)
+  half = kernel.shape[0] // 2
+  return _conv(x, kernel, stride, [(half, half)] * dims)
 
 
-def _conv(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> Array:
+def _conv(
+  x: Array, kernel: Array, stride: int, padding: list[tuple[int, int]]
+) -> Array:
   dims = x.ndim - 2
   space = 'XYZ'[:dims]
   return jax.lax.conv_general_dilated(
     x,
     kernel,
     (stride,) * dims,
-    (padding,) * dims,
+    padding,
     dimension_numbers=(f'N{space}C', f'{space}IO', f'N{space}C'),
   )
 
@@ -95,7 +95,7 @@ def _upsample_phases(x: Array, kernel: Array, edges: tuple[bool, ...]) -> Array:
   dims = x.ndim - 2
   if not dims:
     return x @ kernel
-  y = _phases(x, kernel, UPSAMPLE_CONV, (1, 1))
+  y = _phases(x, kernel, *((UPSAMPLE_CONV, (1, 1)),) * dims)
   for axis, end in itertools.product(range(dims), (0, -1)):
     if edges[axis]:
       # [other taps, in, out, phase] -> [other taps, in, out * phase]
@@ -116,7 +116,14 @@ def conv_transpose(x: Array, kernel: Array) -> Array:
   y[2 i + k - 1] += x[i] w[k] along each axis (PyTorch: padding 1, output padding 1; its
   kernel has the in and out axes first).
   """
-  return _interleave(_phases(x, kernel, TRANSPOSE, (0, 1)))
+  dims, shape = x.ndim - 2, x.shape
+  even, odd = (TRANSPOSE[:1, :1], (0, 0)), (TRANSPOSE[1:], (0, 1))
+  lines = []
+  for first in (even, odd):  # a line of even voxels does not see its neighbour
+    y = _phases(x, kernel, first, *((TRANSPOSE, (0, 1)),) * (dims - 1))
+    y = _interleave(y.reshape(-1, *shape[2:-1], *(2,) * (dims - 1), kernel.shape[-1]))
+    lines.append(y.reshape(*shape[:2], *y.shape[1:]))
+  return jnp.stack(lines, 2).reshape(shape[0], 2 * shape[1], *lines[0].shape[2:])
 
 
 def _conv_transpose_vjp(saved, g):
@@ -157,7 +164,7 @@ def _every(start: int, count: int, step: int) -> slice:
 
 @jax.custom_vjp
 def _narrow_conv(x: Array, kernel: Array) -> Array:
-  return _conv(x, kernel, 1, (1, 1))
+  return _conv(x, kernel, 1, [(1, 1)] * (x.ndim - 2))
 
 
 def _narrow_conv_vjp(saved, g):
@@ -197,21 +204,28 @@ def _vjp_by_taps(x: Array, kernel: Array, taps: list[Array]) -> tuple[Array, Arr
 
 
 def _phases(
-  x: Array, kernel: Array, matrix: np.ndarray, padding: tuple[int, int]
+  x: Array, kernel: Array, *axes: tuple[np.ndarray, tuple[int, int]]
 ) -> Array:
-  """All phases by one convolution of the coarse image, [B, *S, *(2,) d, C]."""
+  """The phases by one convolution of the coarse image, [B, *S, *phases, C].
+
+  Args:
+    x: [B, *S, Cin].
+    kernel: [*(3,) d, Cin, C].
+    axes: For each axis the matrix [phase, neighbour, tap] and the padding by zeros.
+  """
   dims = x.ndim - 2
   composed = kernel
-  for _ in range(dims):
+  for matrix, _ in axes:
     # [tap, ..., in, out, phases so far] -> [..., in, out, phases so far, phase], with
     # the neighbour axis moved behind the taps that are still to come.
     composed = jnp.tensordot(composed, matrix, ((0,), (2,)))
     composed = jnp.moveaxis(composed, -1, dims - 1)
   # Now [*neighbours, in, out, *phases].
   composed = jnp.moveaxis(composed, dims + 1, -1)
-  features = composed.shape[-1]
-  y = _conv(x, composed.reshape(*composed.shape[: dims + 1], -1), 1, padding)
-  return y.reshape(*y.shape[:-1], *(2,) * dims, features)
+  phases = composed.shape[dims + 1 :]
+  composed = composed.reshape(*composed.shape[: dims + 1], -1)
+  y = _conv(x, composed, 1, [padding for _, padding in axes])
+  return y.reshape(*y.shape[:-1], *phases)
 
 
 def _interleave(y: Array) -> Array:

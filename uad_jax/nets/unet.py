@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from uad_jax.nets.coder import Block, Head, upsample
+from uad_jax.nets.coder import Block, Head, UpBlock, upsample
 
 
 class UNet(nn.Module):
@@ -42,6 +42,5 @@ class UNet(nn.Module):
       skips.append(x)
     x = Block(self.widths[-1])(conditioned(x), vector)
     for skip, width in zip(skips[-2::-1], self.widths[-2::-1], strict=True):
-      x = jnp.concatenate([upsample(x, skip.shape[1:-1]), skip], -1)
-      x = Block(width)(conditioned(x), vector)
+      x = UpBlock(width)(x, skip.shape[1:-1], conditioned(skip), vector)
     return Head(self.channels, scale=self.head_scale)(x)
