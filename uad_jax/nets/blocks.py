@@ -39,13 +39,8 @@ class Conv(nn.Module):
   size: int = 3
   kernel_init: Callable | None = None
 
-  def __call__(self, x: Array) -> Array:
-    y, bias = self.parts(x)
-    return y + bias
-
   @nn.compact
-  def parts(self, x: Array) -> tuple[Array, Array]:
-    """The convolution without its bias, and the bias, [1, *1, features]."""
+  def __call__(self, x: Array) -> Array:
     dims = x.ndim - 2
     shape = ((self.size,) * dims) + (x.shape[-1], self.features)
     # PyTorch counts the fan in of a transposed convolution over its outputs.
@@ -58,8 +53,7 @@ class Conv(nn.Module):
     bias_init = nn.initializers.zeros if self.kernel_init else uniform
     kernel = self.param('kernel', self.kernel_init or uniform, shape)
     bias = self.param('bias', bias_init, (self.features,))
-    y = RESAMPLE[self.resample](x, kernel)
-    return y, bias.reshape((1,) * (dims + 1) + (-1,))
+    return RESAMPLE[self.resample](x, kernel) + bias.reshape((1,) * (dims + 1) + (-1,))
 
 
 class BatchNorm(nn.Module):
@@ -73,20 +67,8 @@ class BatchNorm(nn.Module):
   epsilon: float = 1e-5
 
   @nn.compact
-  def __call__(
-    self, x: Array, weight: Array, train: bool, offset: Array | None = None
-  ) -> Array:
-    """The normalised x + offset, where the offset of each channel need not be added.
-
-    Args:
-      x: [B, *S, C].
-      weight: [B], 0 marks padding.
-      train: Normalise by the batch and move the averages, or use the averages.
-      offset: [C] or one that reshapes to it: the bias of the convolution before. In
-        training it cancels, and a pass over the array is saved.
-    """
+  def __call__(self, x: Array, weight: Array, train: bool) -> Array:
     features = x.shape[-1]
-    offset = 0.0 if offset is None else offset.reshape(features)
     scale = self.param('scale', nn.initializers.ones, (features,))
     bias = self.param('bias', nn.initializers.zeros, (features,))
     mean_average = self.variable('batch_stats', 'mean', jnp.zeros, (features,))
@@ -96,11 +78,11 @@ class BatchNorm(nn.Module):
       if not self.is_initializing():
         # The running variance is the unbiased one, which evaluation should expect.
         unbiased = var * count / jnp.maximum(count - 1, 1)
-        for average, value in ((mean_average, mean + offset), (var_average, unbiased)):
+        for average, value in ((mean_average, mean), (var_average, unbiased)):
           moved = self.momentum * average.value + (1 - self.momentum) * value
           average.value = jnp.where(count > 1, moved, average.value)
     else:
-      mean, var = mean_average.value - offset, var_average.value
+      mean, var = mean_average.value, var_average.value
     gain = scale * jax.lax.rsqrt(var + self.epsilon)
     shape = (1,) * (x.ndim - 1) + (-1,)
     return x * gain.reshape(shape) + (bias - mean * gain).reshape(shape)
@@ -133,5 +115,5 @@ class Block(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array, weight: Array, train: bool) -> tuple[Array, Array]:
-    y, bias = Conv(self.features, self.resample, name='conv').parts(x)
-    return nn.silu(BatchNorm(name='norm')(y, weight, train, bias)), y + bias
+    raw = Conv(self.features, self.resample, name='conv')(x)
+    return nn.silu(BatchNorm(name='norm')(raw, weight, train)), raw
