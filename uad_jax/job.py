@@ -163,9 +163,9 @@ def report(experiment, infer, state, folder, settings, variant: str = '') -> Non
 
 def table(folder: pathlib.Path, config: ConfigDict) -> str:
   """The rows of the run and of its variants, and where the page is."""
-  rows = []
-  for name in ('', *config.variants):
-    place = folder / 'variants' / name if name else folder
-    summary = json.loads((place / 'results.json').read_text())
-    rows += tables.rows(summary, f'{name}: ' if name else '')
+  own = tables.rows(json.loads((folder / 'results.json').read_text()))
+  rows = list(own)
+  for name in config.variants:
+    summary = json.loads((folder / 'variants' / name / 'results.json').read_text())
+    rows += tables.changed(tables.rows(summary, f'{name}: '), own)
   return f'{tables.text(rows)}\n\n{folder / "report.html"}'

@@ -23,6 +23,10 @@ counterfactual field error in voxels. Oracle Dice uses the truth to set its thre
 """
 
 
+VARIANT_MAPS = ('standardised', 'fused')
+"""The maps of variants that are shown; the others are in their own reports."""
+
+
 class Run(NamedTuple):
   """One stored evaluation: a run's own, or that of a variant."""
 
@@ -82,7 +86,8 @@ def table(runs: Sequence[Run]) -> str:
   groups = defaultdict(list)
   for run in runs:
     for scorer in run.summary['scorers']:
-      groups[run.name, run.variant, scorer].append(run)
+      if not run.variant or scorer in VARIANT_MAPS:
+        groups[run.name, run.variant, scorer].append(run)
   titles = [c.title for c in COLUMNS]
   head = ['method', 'map', *titles, 'steps', 'minutes', 'seeds']
   lines = ['| ' + ' | '.join(head) + ' |', '|' + '---|' * len(head)]

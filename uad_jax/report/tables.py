@@ -52,6 +52,21 @@ def rows(summary: Mapping, prefix: str = '') -> list[Row]:
   return found
 
 
+def changed(table: Sequence[Row], than: Sequence[Row]) -> list[Row]:
+  """The rows of a variant whose AUPRC is not the run's own.
+
+  Args:
+    table: Rows of the variant, in the order of `than`.
+    than: Rows of the run.
+  """
+  title = COLUMNS[0].title
+  return [
+    row
+    for row, own in zip(table, than, strict=True)
+    if row.estimates.get(title) != own.estimates.get(title)
+  ]
+
+
 def number(value: float | None) -> str:
   """Three decimals, or significant digits where these would be all zero."""
   if value is None:
