@@ -23,7 +23,7 @@ def test_four_devices_give_the_update_of_one(key):
     'position': np.linspace(0, 1, 8, dtype=np.float32),
     'weight': np.ones(8, np.float32),
   }
-  tx = {'vae': optax.adam(1e-2)}
+  tx = {'vae': optax.sgd(0.05)}  # Adam would magnify rounding where gradients vanish
   alone = init_state(method, tx, key, batch)
   devices = parallel.mesh()
   # Made anew, not copied: the update donates its state.

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import jax
 import numpy as np
 
+from uad_jax import parallel
 from uad_jax.data.record import CLASSES, VENTRICLE
 from uad_jax.evaluation import histogram, lesionwise
 from uad_jax.evaluation import registration as registration_metrics
@@ -69,16 +70,20 @@ def inferred(
   ask: Mapping[str, float],
 ) -> Iterator[dict]:
   """The batches with the inference's arrays added, and the twin's displacement."""
+  devices = parallel.mesh()
   for index, batch in enumerate(batches):
     seen = {name: np.asarray(batch[name], np.float32) for name in SEEN}
     size = len(seen['weight'])
     seen |= {name: np.full(size, value, np.float32) for name, value in ask.items()}
+    place = parallel.replicate if size % devices.size else parallel.shard
+    seen = place(seen, devices)
     batch_key = jax.random.fold_in(key, index)
     arrays = jax.device_get(infer(params, stats, seen, batch_key))
     if 'displacement' in arrays and 'twin' in batch:
       arrays['twin_displacement'] = arrays['displacement']
       if np.any(batch['lesion']):  # a twin of the healthy is the image itself
-        twin = seen | {'image': np.asarray(batch['twin'], np.float32)}
+        twin = {'image': np.asarray(batch['twin'], np.float32)}
+        twin = seen | place(twin, devices)
         # The same key, so that the fields differ by the lesion and not by chance.
         again = infer(params, stats, twin, batch_key)
         arrays['twin_displacement'] = jax.device_get(again['displacement'])
@@ -126,6 +131,7 @@ def evaluate(
     raise ValueError('evaluate needs at least one scorer')
   chain = preset(postprocess)
   infer = infer or make_infer(method, scorers)
+  params, stats = parallel.replicate((params, stats), parallel.mesh())
 
   def scans(batches, label):
     batches = shown(batches, label) if progress else batches

@@ -30,6 +30,20 @@ def initialize() -> None:
     jax.distributed.initialize()
 
 
+def split_cpu() -> None:
+  """Makes each core a device, at most 8; to be called before any array is made.
+
+  XLA runs a small convolution on one thread; split over the mesh, a batch uses all
+  cores. `UAD_CPU_DEVICES` sets the number, without effect on accelerators.
+  """
+  cores = os.cpu_count() or 1
+  devices = int(
+    os.environ.get('UAD_CPU_DEVICES', 2 ** (min(cores, 8).bit_length() - 1))
+  )
+  if 'xla_force_host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
+    jax.config.update('jax_num_cpu_devices', devices)
+
+
 def mesh() -> Mesh:
   """All devices of all hosts along 'data'."""
   return jax.make_mesh((jax.device_count(),), ('data',), axis_types=(AxisType.Auto,))
@@ -40,7 +54,7 @@ def check_batch_size(batch_size: int, devices: Mesh) -> None:
   if batch_size % devices.size:
     raise ValueError(
       f'batch_size {batch_size} does not divide over {devices.size} devices; '
-      f'choose a multiple of {devices.size}'
+      f'choose a multiple of {devices.size} (UAD_CPU_DEVICES=1 uses one on a CPU)'
     )
 
 

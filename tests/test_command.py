@@ -1,0 +1,55 @@
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+
+from tests.conftest import ROOT
+from uad_jax import command
+
+
+def test_a_config_files_error_is_told_by_its_cause():
+  error = flags.Error(
+    'flag --config: Traceback\n  File x\nValueError: unknown argument'
+  )
+  assert command.sentence(error) == 'ValueError: unknown argument'
+
+
+def test_an_unknown_key_is_told_with_the_nearest():
+  error = AttributeError('\'latnt\'\nDid you mean "latent" instead of "latnt"?')
+  assert str(command.unknown_key(error)) == (
+    "the config has no key 'latnt'; the nearest is 'latent'"
+  )
+  assert str(command.unknown_key(KeyError("'x'"))) == "the config has no key 'x'"
+
+
+def run(*arguments):
+  return subprocess.run(
+    [sys.executable, '-m', *arguments],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    timeout=120,
+  )
+
+
+@pytest.mark.parametrize(
+  'arguments, sentence',
+  [
+    (('uad_jax.main', '--bogus=1'), "Unknown command line flag 'bogus'"),
+    (
+      ('uad_jax.main', '--config=configs/nope.py', '--workdir=unused'),
+      'configs/nope.py',
+    ),
+    (
+      ('uad_jax.predict', '--checkpoint=nowhere', '--input=README.md', '--output=x'),
+      'nowhere has no config.json',
+    ),
+  ],
+  ids=['flag', 'file', 'run'],
+)
+def test_a_mistake_is_one_sentence_and_not_success(arguments, sentence):
+  done = run(*arguments)
+  assert done.returncode != 0
+  assert sentence in done.stderr and 'Traceback' not in done.stderr
+  assert not (ROOT / 'unused').exists() and not (ROOT / 'x').exists()
