@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from uad_jax.registration.similarity import box_sum
+
 Array = jax.Array
 
 
@@ -75,12 +77,10 @@ def ssim(a: Array, b: Array, window: int = 7, data_range: float = 1.0) -> Array:
   spatial = a.ndim - 2
   half = window // 2
   pad = ((0, 0), *[(half, half)] * spatial, (0, 0))
-  shape = (1, *[window] * spatial, 1)
+  inner = (slice(None), *[slice(half, -half)] * spatial)
 
   def box(x):
-    x = jnp.pad(x, pad, mode='edge')
-    total = jax.lax.reduce_window(x, 0.0, jax.lax.add, shape, (1,) * x.ndim, 'VALID')
-    return total / window**spatial
+    return box_sum(jnp.pad(x, pad, mode='edge'), window)[inner] / window**spatial
 
   mean_a, mean_b = box(a), box(b)
   unbiased = window**spatial / (window**spatial - 1)
