@@ -8,23 +8,19 @@ carries), NAME_reconstruction.nii.gz, NAME_gate.nii.gz where the method has one,
 NAME_overlay.png and NAME.json. Not for clinical use.
 """
 
-import functools
 import json
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import jax
 import nibabel
 import numpy as np
 from absl import flags
-from ml_collections import ConfigDict
 
-from uad_jax import checkpoint, command, experiment
-from uad_jax.data import nifti, preprocess, record
-from uad_jax.method import bind, init_state
+from uad_jax import command
+from uad_jax.apply import SHOWN, Run, load, maps_of
+from uad_jax.data import nifti, preprocess
 from uad_jax.postprocess import preset
 from uad_jax.progress import Progress
 from uad_jax.report.overlay import overlay
@@ -32,9 +28,6 @@ from uad_jax.report.overlay import overlay
 FLAGS = flags.FLAGS
 PERCENT = '5'
 """The default threshold: this percentage of healthy validation voxels lies above it."""
-
-BATCH = 16
-SHOWN = ('reconstruction', 'gate')
 
 
 class Prediction(NamedTuple):
@@ -57,118 +50,6 @@ class Prediction(NamedTuple):
   scorer: str
   threshold: float
   chain: list[dict[str, Any]]
-
-
-class Run(NamedTuple):
-  """A trained run, ready to be applied."""
-
-  infer: Callable[[Mapping, jax.Array], dict[str, jax.Array]]
-  steps: preprocess.Steps
-  shape: tuple[int, ...]
-  scorer: str
-  thresholds: dict[str, float]
-  postprocess: str
-  folder: pathlib.Path
-
-
-def read_json(path: pathlib.Path, what: str) -> dict:
-  """The content of a file of a run folder, or one sentence."""
-  if not path.is_file():
-    raise FileNotFoundError(
-      f'{path.parent} has no {path.name} ({what}); --checkpoint takes the --workdir of '
-      'a finished uad_jax.main'
-    )
-  return json.loads(path.read_text())
-
-
-def load(run: str | os.PathLike, scorer: str | None = None) -> Run:
-  """Opens a run folder: newest checkpoint, preprocessing, default map, thresholds.
-
-  Args:
-    run: The workdir of a finished main job.
-    scorer: Another map of the run than its default.
-  """
-  folder = pathlib.Path(run)
-  config = ConfigDict(read_json(folder / 'config.json', 'the config'))
-  model = read_json(folder / 'model.json', 'the shape and preprocessing')
-  results = read_json(folder / 'results.json', 'the thresholds')
-  scorer = scorer or results['default']
-  if scorer not in results['scorers']:
-    raise ValueError(
-      f"run {folder} has no map '{scorer}'; there are {', '.join(results['scorers'])}"
-    )
-  shape = tuple(model['shape'])
-  method = experiment.make_method(config, shape, model['channels'])
-  score = experiment.make_scorers(config)[scorer]
-  tx = experiment.make_optimisers(config, method)
-  array = np.zeros((2, *shape, model['channels']), np.float32)
-  batch = {
-    'image': array,
-    'mask': array[..., :1],
-    'position': np.zeros(2, np.float32),
-    'weight': np.ones(2, np.float32),
-  }
-  state = jax.jit(lambda key: init_state(method, tx, key, batch))(jax.random.key(0))
-  found = checkpoint.restore(checkpoint.manager(folder / 'checkpoints'), state)
-  if found is None:
-    raise FileNotFoundError(f'{folder}/checkpoints holds no checkpoint to read')
-  state = found[1]
-
-  @jax.jit
-  def infer(params, stats, batch, key):
-    bound = bind(method, params, stats)
-    outputs = bound(batch, key)
-    shown = {name: outputs[name] for name in SHOWN if name in outputs}
-    return {'anomaly': score(bound, batch, key), **shown}
-
-  return Run(
-    functools.partial(infer, state.params, state.stats),
-    tuple((name, dict(options)) for name, options in model['steps']),
-    shape,
-    scorer,
-    results['scorers'][scorer]['thresholds'],
-    results['protocol']['postprocess'],
-    folder,
-  )
-
-
-def batches(prepared: preprocess.Prepared, planar: bool):
-  """(indices, batch) pairs of one size over the chosen slices, or the whole volume."""
-  image, mask = prepared.image, prepared.mask.astype(np.float32)
-  if not planar:
-    batch = {'image': image[None], 'mask': mask[None]}
-    batch['position'] = np.full(1, 0.5, np.float32)
-    yield [0], batch | {'weight': np.ones(1, np.float32)}
-    return
-  chosen = list(prepared.slices)
-  for start in range(0, len(chosen), BATCH):
-    indices = chosen[start : start + BATCH]
-    filled = (indices + [indices[-1]] * BATCH)[:BATCH]
-    heights = [record.slice_height(k, image.shape[2]) for k in filled]
-    yield (
-      indices,
-      {
-        'image': np.stack([image[:, :, k] for k in filled]),
-        'mask': np.stack([mask[:, :, k] for k in filled]),
-        'position': np.array(heights, np.float32),
-        'weight': (np.arange(BATCH) < len(indices)).astype(np.float32),
-      },
-    )
-
-
-def maps_of(prepared: preprocess.Prepared, run: Run) -> dict[str, np.ndarray]:
-  """The run's maps on the prepared grid, [X, Y, Z]; 0 in slices not chosen."""
-  planar = len(run.shape) == 2
-  maps = {}
-  for number, (indices, batch) in enumerate(batches(prepared, planar)):
-    key = jax.random.fold_in(jax.random.key(0), number)
-    for name, value in jax.device_get(run.infer(batch, key)).items():
-      volume = maps.setdefault(name, np.zeros(prepared.image.shape[:3], np.float32))
-      if planar:
-        volume[:, :, indices] = np.moveaxis(value[: len(indices), ..., 0], 0, -1)
-      else:
-        volume[:] = value[0, ..., 0]
-  return maps
 
 
 def predict(

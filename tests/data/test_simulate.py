@@ -7,7 +7,8 @@ from uad_jax.data import deform, manifest
 from uad_jax.data.anatomy import anatomy, at, field_grid, half_affine, halved, points
 from uad_jax.data.pathology import KINDS
 from uad_jax.data.record import VENTRICLE
-from uad_jax.data.simulate import DOMAINS, STEPS, Grid, simulate
+from uad_jax.data.scanner import DOMAINS
+from uad_jax.data.simulate import STEPS, Grid, simulate
 
 SMALL = Grid((32, 32, 26), 6.0, (11, 13, 15), 2)
 

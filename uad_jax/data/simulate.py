@@ -18,50 +18,20 @@ import numpy as np
 from scipy import ndimage
 
 from uad_jax.data import deform
-from uad_jax.data.anatomy import Maps, at, field_grid, look_up, points
-from uad_jax.data.pathology import KINDS, Candidates, Part, draw_noise
+from uad_jax.data.anatomy import at, field_grid, look_up, points
+from uad_jax.data.pathology import KINDS, Candidates, draw_noise
 from uad_jax.data.record import CLASSES
+from uad_jax.data.scanner import (
+  DOMAINS,
+  bias_field,
+  draw_signal,
+  scanned,
+  signal,
+  with_lesion,
+)
 
 STEPS = 4096
 """Final intensities are multiples of 1 / STEPS: rounding differences vanish in them."""
-
-INTENSITY = {
-  # of csf, grey, white, oedema, necrosis, blood
-  't1': (0.22, 0.60, 0.86, 0.56, 0.34, 1.02),
-  't2': (1.00, 0.62, 0.42, 0.82, 0.90, 0.55),
-  'flair': (0.16, 0.66, 0.52, 0.95, 0.40, 0.80),
-}
-DISEASED = {'oedema': 3, 'necrosis': 4, 'blood': 5}
-DETAIL = {'t1': 0.055, 't2': -0.055, 'flair': 0.045}
-"""Size of the template's detail in each contrast; fluid in sulci is bright on T2."""
-
-
-class Domain(NamedTuple):
-  """A scanner.
-
-  Attributes:
-    contrast: Which of `INTENSITY`.
-    gamma: Exponent of the contrast curve.
-    noise: Deviation of the Rician noise, of white matter's intensity.
-    bias: Largest deviation of the bias field from 1.
-    thickness: Of a slice, mm.
-    blur: In-plane standard deviation, mm.
-  """
-
-  contrast: str = 't1'
-  gamma: float = 1.0
-  noise: float = 0.02
-  bias: float = 0.12
-  thickness: float = 3.0
-  blur: float = 0.0
-
-
-DOMAINS = {
-  'a': Domain(),
-  'b': Domain(gamma=1.5, noise=0.05, bias=0.35),
-  'c': Domain(noise=0.025, thickness=7.0, blur=1.8),
-  'd': Domain(contrast='flair', noise=0.03),
-}
 
 
 class Grid(NamedTuple):
@@ -134,16 +104,6 @@ def pooled(values: np.ndarray, grid: Grid) -> np.ndarray:
   return values.reshape(x, grid.fine, y, grid.fine, *values.shape[2:]).mean((1, 3))
 
 
-def bias_field(random, mm: np.ndarray, size: float) -> np.ndarray:
-  """exp of a random polynomial of degree 2, with a largest deviation of `size`."""
-  x, y, z = np.moveaxis(mm / np.float32(90), -1, 0)
-  terms = np.stack([x, y, z, x * y, y * z, x * z, x * x, y * y, z * z], -1)
-  weights = random.uniform(-1, 1, terms.shape[-1]).astype(np.float32)
-  field = terms @ weights
-  field = field - field.mean()
-  return np.exp(field / np.abs(field).max() * np.log1p(size))
-
-
 def _candidates(u: np.ndarray, affine: np.ndarray, heights) -> Candidates:
   """The field grid's points in the imaged slab, with what the template says of them."""
   shape, grid_affine = field_grid()
@@ -168,34 +128,6 @@ def _template(mm: np.ndarray, u: np.ndarray, affine: np.ndarray) -> np.ndarray:
   return moved @ np.float32(affine[:3, :3].T) + np.float32(affine[:3, 3])
 
 
-class Signal(NamedTuple):
-  """What a scanner makes of anatomy, the same for a subject and its twin."""
-
-  levels: np.ndarray  # of csf, grey, white, oedema, necrosis, blood
-  detail: float
-
-
-def signal(maps: Maps, made: Signal) -> np.ndarray:
-  """Healthy intensities of what the template says."""
-  level = maps.tissue @ np.float32(made.levels[:3])
-  return level + np.float32(made.detail) * maps.detail
-
-
-def with_lesion(image, parts: list[Part], made: Signal, texture) -> np.ndarray:
-  """The image with each part's tissue blended in, in order."""
-  for part in parts:
-    if part.tissue == 'same':
-      weight = part.share * (part.share > 0.05)
-      level = (image * weight).sum() / max(float(weight.sum()), 1e-6)
-      level = level + 0.35 * (image - level)
-    else:
-      level = made.levels[DISEASED[part.tissue]]
-      level = part.amount * level + (1 - part.amount) * image
-    level = level + abs(made.detail) * part.texture * texture
-    image = image + part.share * (level - image)
-  return image
-
-
 def simulate(
   name: str, grid: Grid, domain: str = 'a', pathology: str = 'none', seed: int = 0
 ) -> Subject:
@@ -215,7 +147,7 @@ def simulate(
   velocity = deform.random_velocity(random)
   velocity += deform.atrophy_velocity(ratio, 1.5 * age)
   u = deform.exponential(velocity)
-  made = _signal(random, scanner)
+  made = draw_signal(random, scanner)
 
   thickness = max(scanner.thickness, grid.spacing)
   mm = sample_points(grid, thickness)
@@ -240,7 +172,8 @@ def simulate(
   bias = pooled(bias_field(random, mm, scanner.bias), grid)
   noise = random.standard_normal((2, *mask.shape), np.float32) * scanner.noise
   images = [
-    _scanned(pooled(x, grid), bias, noise, scanner, grid) for x in (sick, healthy)
+    scanned(pooled(x, grid), bias, noise, scanner, grid.spacing)
+    for x in (sick, healthy)
   ]
   low, high = np.percentile(images[0][mask], (0.5, 99.5))
   image, twin = (
@@ -272,14 +205,6 @@ def simulate(
   )
 
 
-def _signal(random, scanner: Domain) -> Signal:
-  """The subject's tissue intensities: the contrast's, varied and bent."""
-  levels = np.array(INTENSITY[scanner.contrast])
-  levels[:3] *= 1 + 0.03 * random.standard_normal(3)
-  detail = DETAIL[scanner.contrast] * random.uniform(0.8, 1.2)
-  return Signal(levels**scanner.gamma, float(detail))
-
-
 def _pushed(random, mm, parts, u, affine, made) -> tuple[np.ndarray, dict]:
   """The intensities of a brain pushed aside by the tumour's core."""
   core = parts[-1].share
@@ -290,12 +215,3 @@ def _pushed(random, mm, parts, u, affine, made) -> tuple[np.ndarray, dict]:
   where = _template(mm + at(push, field_affine, mm), u, affine)
   told = {'centre_mm': centre.tolist(), 'push_mm': size, 'reach_mm': reach}
   return signal(look_up(where), made), told
-
-
-def _scanned(image, bias, noise, scanner: Domain, grid: Grid) -> np.ndarray:
-  """Bias, in-plane blur and Rician noise."""
-  image = image * bias
-  if scanner.blur:
-    sigma = scanner.blur / grid.spacing
-    image = ndimage.gaussian_filter(image, (sigma, sigma, 0))
-  return np.sqrt((image + noise[0]) ** 2 + noise[1] ** 2)
