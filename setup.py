@@ -18,6 +18,7 @@ setup(
     'optax>=0.2.5',
     'orbax-checkpoint>=0.11,<1.0',
     'tensorflow-datasets>=4.9.9',
+    'importlib-resources>=6',  # tensorflow-datasets needs it and does not say so
     'array-record>=0.8',
     'grain>=0.2.15',
     'clu>=0.0.12',
