@@ -24,6 +24,8 @@ ROWS = ('threshold', 'smoothing', 'atlas', 'ae', 'vae', 'dae', 'dae_unc')
 SUITES = ('demo', 'slices', 'ixi', 'ixi128')
 RUNS = 'runs/benchmark'
 INDEX = 'row.json'
+TIMINGS = 'benchmarks.json'
+"""Beside the page: what `python -m tests.benchmarks.table --json` stored."""
 
 
 class Row(NamedTuple):
@@ -81,7 +83,9 @@ def main(_: list[str]) -> None:
     raise FileNotFoundError(f'{FLAGS.runs} holds no finished row')
   page = pathlib.Path(FLAGS.output)
   page.parent.mkdir(parents=True, exist_ok=True)
-  page.write_text(results.page([path.parent for path in stored]))
+  timed = page.with_name(TIMINGS)
+  timings = json.loads(timed.read_text()) if timed.exists() else None
+  page.write_text(results.page([path.parent for path in stored], timings))
   print(page)
 
 

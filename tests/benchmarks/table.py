@@ -16,6 +16,8 @@ import statistics
 import sys
 import time
 
+from uad_jax.report.results import speed
+
 
 def arguments() -> argparse.Namespace:
   parser = argparse.ArgumentParser(prog='python -m tests.benchmarks.table')
@@ -72,29 +74,11 @@ def measure(case, rounds: int) -> dict:
   return result
 
 
-def render(stored: dict) -> str:
-  about = stored['about']
-  lines = [
-    f'{about["machine"]}, {about["cores"]} cores, jax {about["jax"]} on '
-    f'{about["devices"]} devices, torch {about["torch"]} on {about["threads"]} threads',
-    '',
-    '| case | jax, ms | torch, ms | ratio of best | median ratio |',
-    '|---|---|---|---|---|',
-  ]
-  for name, row in stored['cases'].items():
-    cells = [f'{row["ours_ms"]:.1f}']
-    cells += [f'{row["torch_ms"]:.1f}' if 'torch_ms' in row else '-']
-    for key in ('ratio_of_best', 'median_ratio'):
-      cells += [f'{row[key]:.2f}' if key in row else '-']
-    lines += [f'| {name} | {" | ".join(cells)} |']
-  return '\n'.join(lines)
-
-
 def main() -> None:
   options = arguments()
   if options.render:
     with open(options.render) as file:
-      print(render(json.load(file)))
+      print(speed(json.load(file)))
     return
   prepare(options.devices)
   import jax
@@ -116,7 +100,7 @@ def main() -> None:
     if options.only in name:
       stored['cases'][name] = measure(make(), options.rounds)
       print(name, stored['cases'][name], file=sys.stderr)
-  print(render(stored))
+  print(speed(stored))
   if options.json:
     with open(options.json, 'w') as file:
       json.dump(stored, file, indent=2)

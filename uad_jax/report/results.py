@@ -149,8 +149,27 @@ def comparisons(runs: Sequence[Run]) -> str:
   return '\n'.join(['', 'Paired differences. ' + note, '', *head, *lines])
 
 
-def page(folders: Sequence[pathlib.Path]) -> str:
-  """The whole page.
+def speed(stored: Mapping) -> str:
+  """The timings that `tests.benchmarks.table --json=FILE` stored, in Markdown."""
+  about = stored['about']
+  lines = [
+    f'{about["machine"]}, {about["cores"]} cores, jax {about["jax"]} on '
+    f'{about["devices"]} devices, torch {about["torch"]} on {about["threads"]} threads',
+    '',
+    '| case | jax, ms | torch, ms | ratio of best | median ratio |',
+    '|---|---|---|---|---|',
+  ]
+  for name, row in stored['cases'].items():
+    cells = [f'{row["ours_ms"]:.1f}']
+    cells += [f'{row["torch_ms"]:.1f}' if 'torch_ms' in row else '-']
+    for key in ('ratio_of_best', 'median_ratio'):
+      cells += [f'{row[key]:.2f}' if key in row else '-']
+    lines += [f'| {name} | {" | ".join(cells)} |']
+  return '\n'.join(lines)
+
+
+def page(folders: Sequence[pathlib.Path], timings: Mapping | None = None) -> str:
+  """The whole page, with the stored timings at its end.
 
   Raises:
     ValueError: Two runs of one table saw unequal data.
@@ -173,4 +192,6 @@ def page(folders: Sequence[pathlib.Path]) -> str:
       f'{data["diseased"]} with lesions. Data {seen.pop()[:12]}.\n\n{table(runs)}\n'
       f'{comparisons(runs)}\n'
     )
+  if timings:
+    parts.append(f'## Speed beside PyTorch\n\n{speed(timings)}\n')
   return '\n'.join(parts)
