@@ -22,19 +22,23 @@ def get_config(arg: str = 'demo'):
   config = defaults.get_config(arg)
   config.method.update(
     name='dae_unc',
+    bins=1 if arg == 'volumes' else 32,
     widths=(16, 32, 64, 128),
     latent=16,
     heads=3,
     position=True,
+    denoise=0.5,
     deformer_widths=(8, 16, 32, 32),
+    deformer_every=4,
     coarse=1,
     gate_widths=(16, 32, 64),
+    gate_prior=False,
     painters=('factor', 'shift', 'constant', 'patch', 'texture', 'smear'),
-    evidence=('learned', 'standardised', 'epistemic'),
+    open_by=('learned', 'standardised', 'epistemic'),
     healthy_share=0.01,
     two_pass=True,
     hinge=True,
-    strength=1.0,
+    strength=0.3,
     strength_range=(0.03, 30.0),
     stiff_strength=30.0,
     stiffness_ratio=10.0,
@@ -49,7 +53,8 @@ def get_config(arg: str = 'demo'):
     beta=0.5,
   )
   config.batch_size = 16
-  config.steps = (400, 300, 20) if arg == 'demo' else (900, 800, 25)
+  config.steps = (60, 200, 600, 20) if arg == 'demo' else (110, 500, 2400, 25)
+  config.adapt.augment = dict(flips=(0,), gamma=0.0, gain=0.0)
   config.adapt.ema = dict(decay=0.99)
   config.scores.update(
     posterior=dict(scorer='output', of='posterior'),

@@ -30,8 +30,8 @@ ROWS = {
   ),
   'dae_unc': (
     (16, 16),
-    dict(widths=(8, 8), latent=2, deformer_widths=(4, 4), gate_widths=(4, 8), window=5),
-    5975,
+    dict(widths=(8, 8), latent=2, deformer_widths=(4, 4), gate_widths=(4, 8), window=5, bins=3),
+    5829,
   ),
 }
 VOLUMES = ('ae', 'vae', 'dae', 'dae_unc', 'atlas', 'smoothing', 'threshold')

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -69,7 +70,9 @@ def load(run: str | os.PathLike, scorer: str | None = None) -> Run:
     'position': np.zeros(2, np.float32),
     'weight': np.ones(2, np.float32),
   }
-  state = jax.jit(lambda key: init_state(method, tx, key, batch))(jax.random.key(0))
+  start = functools.partial(init_state, method, tx, batch=batch)
+  shapes = jax.eval_shape(start, jax.random.key(0))
+  state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
   found = checkpoint.restore(checkpoint.manager(folder / 'checkpoints'), state)
   if found is None:
     raise FileNotFoundError(f'{folder}/checkpoints holds no checkpoint to read')

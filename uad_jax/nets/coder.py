@@ -130,9 +130,8 @@ class Head(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """[B, *S, C] to [B, *S, channels]."""
-    return nn.Conv(
-      self.channels,
-      (3,) * (x.ndim - 2),
-      kernel_init=nn.initializers.variance_scaling(self.scale, 'fan_in', 'normal'),
-      bias_init=nn.initializers.constant(self.bias),
-    )(x)
+    shape = (3,) * (x.ndim - 2) + (x.shape[-1], self.channels)
+    start = nn.initializers.variance_scaling(self.scale, 'fan_in', 'normal')
+    kernel = self.param('kernel', start, shape)
+    bias = self.param('bias', nn.initializers.constant(self.bias), (self.channels,))
+    return conv(x, kernel) + bias.reshape((1,) * (x.ndim - 1) + (-1,))

@@ -13,10 +13,18 @@ from uad_jax.nets.unet import UNet
 
 Array = jax.Array
 
-RESIDUALS = ('prior', 'stiff', 'reconstruction')
-"""What the healthy variance is predicted for: no, a stiff, and a free deformation."""
-
 LOG_VARIANCE = (-9.0, 2.0)
+
+
+class Usual(NamedTuple):
+  """What healthy scans have at each voxel of a slice height; both [B, *S, C]."""
+
+  mean: Array
+  log_variance: Array
+
+  def deviation(self, image: Array) -> Array:
+    """How many deviations the image lies above the mean; [B, *S, C]."""
+    return (image - self.mean) * jnp.exp(-0.5 * self.log_variance)
 
 
 class Expected(NamedTuple):
@@ -24,7 +32,7 @@ class Expected(NamedTuple):
 
   latent: Array
   heads: Array  # [M, B, *S, C]
-  log_variance: dict[str, Array]  # by residual, [B, *S, C]
+  log_variance: Array  # of the healthy residual, [B, *S, C]
 
   @property
   def image(self) -> Array:
@@ -40,9 +48,11 @@ class Expected(NamedTuple):
 class Prior(nn.Module):
   """Encoder, decoder with ensembled heads, and the healthy variance.
 
-  The variance is read from the decoder's features, so from the latent alone, behind a
-  stop-gradient: a lesion can raise its own variance only as far as the bottleneck lets
-  it through. Parameters: 'encoder', 'decoder', 'heads', 'variance'.
+  Image and log-variance start from what is usual at each voxel; the decoder adds what
+  is this subject's. The variance is read from the decoder's features, so from the
+  latent alone, behind a stop-gradient: a lesion can raise its own variance only as far
+  as the bottleneck lets it through. Parameters: 'encoder', 'decoder', 'heads',
+  'variance'.
   """
 
   shape: Sequence[int]
@@ -53,18 +63,19 @@ class Prior(nn.Module):
   position: bool
 
   @nn.compact
-  def __call__(self, image: Array, mask: Array, position: Array) -> Expected:
+  def __call__(
+    self, image: Array, mask: Array, position: Array, usual: Usual
+  ) -> Expected:
     """image [B, *S, C], mask [B, *S, 1], position [B]."""
     where = position_features(position) if self.position else None
-    z = Encoder(self.widths, self.latent, name='encoder')(image)
+    seen = jnp.concatenate([image, 0.3 * usual.deviation(image) * mask], -1)
+    z = Encoder(self.widths, self.latent, name='encoder')(seen)
     features = Decoder(self.shape, self.widths[::-1], name='decoder')(z, where)
-    heads = Head(self.heads * self.channels, scale=0.1, name='heads')(features)
-    heads = jnp.stack(jnp.split(heads, self.heads, -1)) * mask[None]
-    variance = Head(len(RESIDUALS) * self.channels, bias=-4.0, name='variance')(
-      jax.lax.stop_gradient(features)
-    )
-    variance = jnp.split(jnp.clip(variance, *LOG_VARIANCE), len(RESIDUALS), -1)
-    return Expected(z, heads, dict(zip(RESIDUALS, variance, strict=True)))
+    own = Head(self.heads * self.channels, scale=0.1, name='heads')(features)
+    own = jnp.stack(jnp.split(own, self.heads, -1))
+    variance = Head(self.channels, name='variance')(jax.lax.stop_gradient(features))
+    log_variance = jnp.clip(usual.log_variance + variance, *LOG_VARIANCE)
+    return Expected(z, (usual.mean[None] + own) * mask[None], log_variance)
 
 
 class Deformer(nn.Module):
@@ -96,15 +107,24 @@ class Deformer(nn.Module):
 
 
 class Evidence(nn.Module):
-  """The learned gate's logit: from the scan, what was expected, and both deviations."""
+  """The learned gate's logit: from the scan, what is usual, and their difference.
+
+  With the prior's features (its image aligned by the stiff pass, residual, spread and
+  log-variance) it fits painted lesions better and finds real shapes worse: it learns
+  how the prior answers to paint. They are left out unless asked for.
+  """
 
   widths: Sequence[int]
 
   @nn.compact
-  def __call__(
-    self, image: Array, expected: Array, z: Array, spread: Array, log_variance: Array
-  ) -> Array:
-    """Images and log-variance [B, *S, C], z and log spread [B, *S, 1] to [B, *S, 1]."""
+  def __call__(self, image: Array, usual: Usual, prior: Sequence[Array] = ()) -> Array:
+    """Images [B, *S, C] and the prior's features [B, *S, F] to a logit [B, *S, 1]."""
     # Scaled so that all inputs are of the order of one.
-    features = [image, expected, image - expected, 0.2 * z, 0.2 * spread, log_variance]
+    features = [
+      image,
+      usual.mean,
+      0.3 * usual.deviation(image),
+      0.3 * usual.log_variance + 1,
+      *prior,
+    ]
     return UNet(self.widths, 1, name='net')(jnp.concatenate(features, -1))
