@@ -13,6 +13,8 @@ import numpy as np
 import optax
 
 from uad_jax import parallel
+from uad_jax.data import pipeline
+from uad_jax.evaluation import histogram
 from uad_jax.method import init_state, make_update
 from uad_jax.methods import dae
 from uad_jax.registration import flow, similarity
@@ -169,8 +171,61 @@ def operations() -> dict[str, Callable[[], Case]]:
   return table
 
 
+def precision_of_many(voxels: int = 10**8) -> Case:
+  """Average precision of scores with 1 % lesion voxels; PyTorch sorts them all."""
+  scores = noise(voxels)
+  lesion = np.random.default_rng(1).random(voxels, 'float32') < 0.01
+
+  def ours():
+    found = histogram.histogram(scores, lesion)
+    histogram.average_precision(found.healthy, found.lesion)
+
+  if torch is None:
+    return Case(ours, None)
+  tensor, truth = torch.from_numpy(scores), torch.from_numpy(lesion)
+
+  def theirs():
+    hits = truth[tensor.argsort(descending=True)].cumsum(0)
+    # The mean over the lesion voxels of the precision at their rank.
+    precision = hits / torch.arange(1, len(hits) + 1)
+    precision[hits.diff(prepend=torch.zeros(1, dtype=hits.dtype)) > 0].mean()
+
+  return Case(ours, theirs)
+
+
+def reading(batches: int = 50, batch: int = 16, size: int = 128) -> Case:
+  """Shuffled batches of records that are in memory; PyTorch's by its DataLoader."""
+  shape = (400, size, size, 1)
+  images, masks = noise(*shape), np.ones(shape, np.float32)
+  records = [
+    {'image': image, 'mask': mask, 'position': np.float32(0.5)}
+    for image, mask in zip(images, masks, strict=True)
+  ]
+  stream = pipeline.training_stream(records, batch, seed=0)
+
+  def ours():
+    for _ in range(batches):
+      next(stream)
+
+  if torch is None:
+    return Case(ours, None)
+  loader = torch.utils.data.DataLoader(records, batch, shuffle=True, drop_last=True)
+
+  def theirs():
+    seen = 0
+    while seen < batches:
+      for _ in loader:
+        seen += 1
+        if seen == batches:
+          break
+
+  return Case(ours, theirs)
+
+
 CASES = {
   'dae training step, 16 x 128 x 128': training_step,
   'dae inference, 16 x 128 x 128': inference,
   **operations(),
+  'average precision of 1e8 voxels': precision_of_many,
+  'input pipeline, 50 batches of 16 x 128 x 128': reading,
 }

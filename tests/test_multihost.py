@@ -1,0 +1,88 @@
+"""Two processes train as two hosts would, and a resumed pair ends as an unbroken one."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from tests.conftest import ROOT
+from tests.data.heads import tree
+from tests.test_job import make_config
+from uad_jax import checkpoint, experiment
+
+CONFIG = """
+import json
+from ml_collections import ConfigDict
+
+def get_config(arg=''):
+  return ConfigDict(json.loads({text!r}))
+"""
+
+
+def free_port() -> int:
+  with socket.socket() as probe:
+    probe.bind(('127.0.0.1', 0))
+    return probe.getsockname()[1]
+
+
+def together(config, workdir) -> None:
+  """Runs the main job's training in two processes and waits for both."""
+  address = f'127.0.0.1:{free_port()}'
+  hosts = [
+    subprocess.Popen(
+      [sys.executable, '-m', 'uad_jax.main', f'--config={config}',
+       f'--workdir={workdir}', '--until=train'],
+      cwd=ROOT, stderr=subprocess.PIPE, text=True,
+      env={**os.environ, 'XLA_FLAGS': '', 'JAX_PLATFORMS': 'cpu',
+           'UAD_CPU_DEVICES': '1', 'UAD_COORDINATOR': address, 'UAD_HOSTS': '2',
+           'UAD_HOST': str(host)},
+    )
+    for host in range(2)
+  ]  # fmt: skip
+  said = [host.communicate(timeout=300)[1] for host in hosts]
+  assert [host.returncode for host in hosts] == [0, 0], '\n'.join(said)
+
+
+@pytest.mark.slow
+def test_two_hosts_train_and_resume(tmp_path):
+  table = 'participant_id\tsplit\n' + ''.join(
+    f'sub-{i:02d}\t{split}\n'
+    for i, split in enumerate(['train', 'train', 'train', 'train', 'val', 'test'])
+  )
+  tree(tmp_path / 'heads', [f'sub-{i:02d}' for i in range(6)], table)
+  config = experiment.plain(make_config(tmp_path / 'heads', tmp_path / 'data'))
+  text, config = json.dumps(config), ConfigDict(config)
+  experiment.open_data(config.data)
+  path = tmp_path / 'config.py'
+  path.write_text(CONFIG.format(text=text))
+  run = tmp_path / 'run'
+  together(path, run)
+
+  def final():
+    made = experiment.build(config)
+    step, state, _ = experiment.restore(made, run)
+    assert step == config.steps[0]
+    return jax.device_get(state)
+
+  first = final()
+  start = jax.device_get(experiment.fresh_state(experiment.build(config)))
+  moved = [
+    not np.array_equal(a, b)
+    for a, b in zip(
+      jax.tree.leaves(start.params), jax.tree.leaves(first.params), strict=True
+    )
+  ]
+  assert any(moved)
+  manager = checkpoint.manager(run / 'checkpoints')
+  newest = max(manager.all_steps())
+  manager.close()
+  shutil.rmtree(run / 'checkpoints' / str(newest))
+  together(path, run)
+  jax.tree.map(np.testing.assert_array_equal, first, final())
