@@ -29,7 +29,7 @@ def get_config(arg: str = 'demo'):
     position=True,
     denoise=0.5,
     deformer_widths=(8, 16, 32, 32),
-    deformer_every=4,
+    deformer_every=4 if arg == 'demo' else 6,
     coarse=1,
     gate_widths=(16, 32, 64),
     gate_prior=False,
@@ -53,7 +53,7 @@ def get_config(arg: str = 'demo'):
     beta=0.5,
   )
   config.batch_size = 16
-  config.steps = (60, 200, 600, 20) if arg == 'demo' else (110, 500, 2400, 25)
+  config.steps = (60, 200, 600, 20) if arg == 'demo' else (110, 500, 3600, 25)
   config.adapt.augment = dict(flips=(0,), gamma=0.0, gain=0.0)
   config.adapt.ema = dict(decay=0.99)
   config.scores.update(
