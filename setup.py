@@ -30,6 +30,7 @@ setup(
     'nilearn>=0.12',
     'scikit-image>=0.24',
     'scikit-learn>=1.5',
+    'threadpoolctl>=3.5',
     'matplotlib>=3.9',
     'jinja2>=3.1',
   ],

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from tests.conftest import ROOT
-from uad_jax import defaults, experiment
+from uad_jax import defaults, experiment, registry
 from uad_jax.benchmark import ROWS, plan, read_config
 
 CONFIGS = sorted(path.stem for path in (ROOT / 'configs').glob('*.py'))
@@ -42,7 +42,7 @@ def test_a_config_tells_its_command_and_every_switch(name):
   config = read_config(name, 'demo')
   text = pathlib.Path(f'configs/{name}.py').read_text()
   assert f'--config=configs/{name}.py' in text
-  make = experiment.named('methods', config.method.name)
+  make = registry.named('methods', config.method.name)
   switches = set(inspect.signature(make).parameters) - {'shape', 'channels'}
   # All of them are there, or the command line could not change them.
   assert switches == set(config.method) - {'name'}

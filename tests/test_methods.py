@@ -11,8 +11,8 @@ import pytest
 
 import uad_jax.methods
 from uad_jax import checkpoint
-from uad_jax.experiment import named
 from uad_jax.method import State, due, init_state, make_update
+from uad_jax.registry import named
 
 FILES = sorted(module.name for module in pkgutil.iter_modules(uad_jax.methods.__path__))
 
@@ -30,7 +30,14 @@ ROWS = {
   ),
   'dae_unc': (
     (16, 16),
-    dict(widths=(8, 8), latent=2, deformer_widths=(4, 4), gate_widths=(4, 8), window=5, bins=3),
+    dict(
+      widths=(8, 8),
+      latent=2,
+      deformer_widths=(4, 4),
+      gate_widths=(4, 8),
+      window=5,
+      bins=3,
+    ),
     5829,
   ),
 }

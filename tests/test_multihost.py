@@ -1,4 +1,4 @@
-"""Two processes train as two hosts would, and a resumed pair ends as an unbroken one."""
+"""Two processes train as two hosts would; a resumed pair ends as an unbroken one."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from tests.conftest import ROOT
 from tests.data.heads import tree
 from tests.test_job import make_config
-from uad_jax import checkpoint, experiment
+from uad_jax import checkpoint, experiment, registry
 
 CONFIG = """
 import json
@@ -57,7 +57,7 @@ def test_two_hosts_train_and_resume(tmp_path):
     for i, split in enumerate(['train', 'train', 'train', 'train', 'val', 'test'])
   )
   tree(tmp_path / 'heads', [f'sub-{i:02d}' for i in range(6)], table)
-  config = experiment.plain(make_config(tmp_path / 'heads', tmp_path / 'data'))
+  config = registry.plain(make_config(tmp_path / 'heads', tmp_path / 'data'))
   text, config = json.dumps(config), ConfigDict(config)
   experiment.open_data(config.data)
   path = tmp_path / 'config.py'

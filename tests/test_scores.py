@@ -9,8 +9,8 @@ import pytest
 
 from tests.test_methods import ROWS, trained
 from uad_jax import scores
-from uad_jax.experiment import named
 from uad_jax.method import bind
+from uad_jax.registry import named
 
 FILES = sorted(module.name for module in pkgutil.iter_modules(scores.__path__))
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from absl import flags
 from ml_collections import ConfigDict
 
-from uad_jax import command, experiment, job
+from uad_jax import command, job, registry
 from uad_jax.report import results
 
 FLAGS = flags.FLAGS
@@ -59,7 +59,7 @@ def plan(suite: str, names: list[str], seeds: list[int], runs: str) -> list[Row]
     for name in names:
       config = read_config(name, suite)
       config.seed = seed
-      folder = pathlib.Path(runs) / suite / f'{name}-{seed}-{experiment.digest(config)}'
+      folder = pathlib.Path(runs) / suite / f'{name}-{seed}-{registry.digest(config)}'
       rows.append(Row(suite, name, seed, config, folder))
   return rows
 

@@ -1,14 +1,11 @@
 """A config becomes data, method, scorers and optimisers; below here nobody sees one."""
 
 import functools
-import hashlib
 import importlib
-import inspect
-import json
 import pathlib
 import pkgutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +17,7 @@ from uad_jax import checkpoint, corrupt, optimise, parallel, train
 from uad_jax.data import pipeline
 from uad_jax.defaults import PAINTED
 from uad_jax.method import Method, Scorer, State, init_state
+from uad_jax.registry import call, named, plain, without
 
 
 class Experiment(NamedTuple):
@@ -33,42 +31,6 @@ class Experiment(NamedTuple):
   scorers: dict[str, Scorer]
   tx: dict[str, Any]
   stage_ends: tuple[int, ...]
-
-
-def named(package: str, name: str) -> Callable:
-  """The `make` of a file of a package, or one sentence with the files there are."""
-  parent = importlib.import_module(f'uad_jax.{package}')
-  names = [module.name for module in pkgutil.iter_modules(parent.__path__)]
-  if name not in names:
-    raise ValueError(f"no '{name}' in {package}; there are {', '.join(sorted(names))}")
-  return importlib.import_module(f'uad_jax.{package}.{name}').make
-
-
-def call(what: str, make: Callable, options: Mapping[str, Any], **given):
-  """make(**given, **options), with one sentence for an option that it does not take."""
-  parameters = inspect.signature(make).parameters
-  free = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-  for option in options:
-    if not free and option not in parameters:
-      allowed = ', '.join(name for name in parameters if name not in given)
-      raise ValueError(f"{what} takes no '{option}'; it takes {allowed}")
-  return make(**given, **options)
-
-
-def plain(config: Any) -> Any:
-  """A config as dicts, lists, numbers and text."""
-  return json.loads(json.dumps(ConfigDict.to_dict(config), default=str))
-
-
-def digest(config: ConfigDict) -> str:
-  """A short hash of a config, by which results are kept."""
-  text = json.dumps(plain(config), sort_keys=True)
-  return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def without(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
-  """The options as a dict, without those named."""
-  return {name: value for name, value in options.items() if name not in names}
 
 
 def open_data(data: ConfigDict):

@@ -14,7 +14,7 @@ import jax
 from ml_collections import ConfigDict
 
 from uad_jax import experiment as experiments
-from uad_jax import train
+from uad_jax import registry, train
 from uad_jax.defaults import PAINTED
 from uad_jax.evaluate import evaluate, make_infer
 from uad_jax.experiment import Experiment
@@ -91,7 +91,7 @@ def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
     until: Last part to do: 'data', 'train' or 'report'.
   """
   folder = pathlib.Path(workdir)
-  settings = experiments.plain(config)
+  settings = registry.plain(config)
   experiment = experiments.build(config)
   experiments.check_splits(experiment)
   if until == 'data':

@@ -1,13 +1,27 @@
 """Work spread over processes, in order, a few items ahead."""
 
 import collections
+import functools
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
+from threadpoolctl import threadpool_limits
+
+
+def on_one_thread(work: Callable, item):
+  """work(item); linear algebra adds in the same order whatever the machine has."""
+  with threadpool_limits(1):
+    return work(item)
+
 
 def mapped(work: Callable, items: Sequence, workers: int) -> Iterator:
-  """`work` of each item, in order, by `workers` processes, a few items ahead."""
+  """`work` of each item, in order, by `workers` processes, a few items ahead.
+
+  The results do not depend on the number of cores: with as many threads as there are,
+  matrix products differed in the last digits, and with them every fingerprint.
+  """
+  work = functools.partial(on_one_thread, work)
   if workers < 2 or len(items) < 2:
     yield from map(work, items)
     return

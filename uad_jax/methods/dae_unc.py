@@ -274,9 +274,7 @@ def make(
     expected = expect(params, usual, image, mask, where)
     judgement = judge(params, usual, image, mask, expected)
     found = judgement.evidence
-    g = evidence.open_gate(
-      stats['healthy'], found, mask, open_by, healthy_share, hinge
-    )
+    g = evidence.open_gate(stats['healthy'], found, mask, open_by, healthy_share, hinge)
     if 'open' in batch:
       g = g * losses.per_example(batch['open'], g)
     lambda0 = batch.get('strength', jnp.full((len(image),), strength))

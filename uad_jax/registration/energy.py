@@ -1,5 +1,8 @@
-"""What a gated registration minimises: a data term that does not see what the gate
-hides, and a regularisation that is stiff inside it."""
+"""What a gated registration minimises.
+
+A data term that does not see what the gate hides, and a regularisation that is stiff
+inside it.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -1,0 +1,47 @@
+"""From the names and options in a config to functions, and its hash."""
+
+import hashlib
+import importlib
+import inspect
+import json
+import pkgutil
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+
+def named(package: str, name: str) -> Callable:
+  """The `make` of a file of a package, or one sentence with the files there are."""
+  parent = importlib.import_module(f'uad_jax.{package}')
+  names = [module.name for module in pkgutil.iter_modules(parent.__path__)]
+  if name not in names:
+    raise ValueError(f"no '{name}' in {package}; there are {', '.join(sorted(names))}")
+  return importlib.import_module(f'uad_jax.{package}.{name}').make
+
+
+def call(what: str, make: Callable, options: Mapping[str, Any], **given):
+  """make(**given, **options), with one sentence for an option that it does not take."""
+  parameters = inspect.signature(make).parameters
+  free = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+  for option in options:
+    if not free and option not in parameters:
+      allowed = ', '.join(name for name in parameters if name not in given)
+      raise ValueError(f"{what} takes no '{option}'; it takes {allowed}")
+  return make(**given, **options)
+
+
+def plain(config: Any) -> Any:
+  """A config as dicts, lists, numbers and text."""
+  return json.loads(json.dumps(ConfigDict.to_dict(config), default=str))
+
+
+def digest(config: ConfigDict) -> str:
+  """A short hash of a config, by which results are kept."""
+  text = json.dumps(plain(config), sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def without(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
+  """The options as a dict, without those named."""
+  return {name: value for name, value in options.items() if name not in names}
