@@ -36,3 +36,11 @@ def real_data():
   if not SHARED_DATA.is_dir():
     pytest.skip('the real scans (../shared/data) are not on this machine')
   return SHARED_DATA
+
+
+@pytest.fixture
+def optimised():
+  """The suite compiles without optimisation; what is timed or long must not."""
+  jax.config.update('jax_disable_most_optimizations', False)
+  yield
+  jax.config.update('jax_disable_most_optimizations', True)

@@ -1,19 +1,10 @@
 """Timings: `pytest -m benchmark`. For ratios: `python -m tests.benchmarks.table`."""
 
-import jax
 import pytest
 
 from tests.benchmarks import cases
 
 pytestmark = pytest.mark.benchmark
-
-
-@pytest.fixture
-def optimised():
-  """The suite compiles without optimisation; a timing must not."""
-  jax.config.update('jax_disable_most_optimizations', False)
-  yield
-  jax.config.update('jax_disable_most_optimizations', True)
 
 
 @pytest.mark.parametrize('side', ['ours', 'theirs'])

@@ -125,3 +125,14 @@ def test_even_window():
   a, b, _ = random_pair((4, 4))
   with pytest.raises(ValueError, match='must be odd, not 8'):
     similarity.ncc(a, b, window=8)
+
+
+def test_a_distance_by_its_name():
+  rng = np.random.default_rng(0)
+  a, b = rng.uniform(size=(2, 2, 12, 12, 1)).astype(np.float32)
+  squared = similarity.distance('mse', mse_weight=3.0)(a, b)
+  np.testing.assert_allclose(squared, 3 * ((a - b) ** 2).mean((1, 2, 3)), rtol=1e-5)
+  local = similarity.distance('ncc', window=5)(a, b)
+  np.testing.assert_allclose(local, similarity.ncc_loss(a, b, window=5), rtol=1e-6)
+  with pytest.raises(ValueError, match="unknown similarity 'mi'; there are ncc, mse"):
+    similarity.distance('mi')

@@ -6,7 +6,6 @@ It must beat every uniform field, and what is not that gate must fail.
 
 import functools
 
-import jax
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -15,18 +14,10 @@ from sklearn.metrics import average_precision_score
 from tests.science import phantom
 from uad_jax.registration import flow, gate
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures('optimised')]
 
 STIFF, SOFT, SWEEP = 100.0, 1.0, (0.3, 1.0, 3.0, 10.0, 30.0)
 SHARE, COUNT = 0.01, 20
-
-
-@pytest.fixture(autouse=True, scope='module')
-def optimised():
-  """The suite compiles without optimisation, which is far too slow for a solve."""
-  jax.config.update('jax_disable_most_optimizations', False)
-  yield
-  jax.config.update('jax_disable_most_optimizations', True)
 
 
 @functools.cache

@@ -21,7 +21,7 @@ from uad_jax import corrupt, evidence, losses, moments, shapes
 from uad_jax.method import Array, Batch, Key, Method, Objective
 from uad_jax.nets.gated import Deformer, Evidence, Expected, Prior, Usual
 from uad_jax.registration import energy, flow, gate
-from uad_jax.registration.similarity import mse, ncc_loss
+from uad_jax.registration.similarity import distance as distance_by
 from uad_jax.registration.solve import gated_field
 from uad_jax.registration.warp import warp
 
@@ -112,8 +112,7 @@ def make(
     data_weight: rho of omega; 0 lets the similarity see the lesion.
     window: Edge length of the local correlation's box, in voxels.
     dilation: Voxels by which the gate is dilated for the data weight.
-    similarity: D: 'ncc', 1 - local squared correlation, or 'mse', the squared
-      difference times `mse_weight`.
+    similarity: D, by `similarity.distance`.
     mse_weight: One over twice the variance of the healthy residual, about.
     twin: Weight of the twin loss; 0 switches it off.
     solve: At inference replace the conditioned field by the screened-Poisson in-fill of
@@ -121,15 +120,7 @@ def make(
     beta: Of the beta-NLL that trains the prior.
   """
   evidence.check(open_by, 'dae_unc')
-  distances = {
-    'ncc': lambda a, b, w: ncc_loss(a, b, w, window),
-    'mse': lambda a, b, w: mse_weight * mse(a, b, w),
-  }
-  if similarity not in distances:
-    raise ValueError(
-      f"dae_unc: unknown similarity '{similarity}'; there are {', '.join(distances)}"
-    )
-  distance = distances[similarity]
+  distance = distance_by(similarity, window, mse_weight)
   gating = energy.Gating(stiffness_ratio, magnitude, data_weight, dilation)
   prior = Prior(shape, channels, widths, latent, heads, position)
   deformer = Deformer(deformer_widths, coarse)
@@ -231,10 +222,7 @@ def make(
     data = energy.bidirectional(image, expected, omega, *jnp.split(both, 2), distance)
     total = data + energy.regularisation(velocity, g, lambda0, gating)
     disturbed, wanted = jnp.split(velocity, 2)
-    near = gate.dilate(energy.on_grid(jnp.split(g, 2)[0], disturbed), 2)
-    apart = jnp.abs(disturbed - jax.lax.stop_gradient(wanted)) * near
-    axes = tuple(range(1, apart.ndim))
-    apart = apart.sum(axes) / jnp.maximum(near.sum(axes), 1.0)
+    apart = energy.parted(disturbed, wanted, jnp.split(g, 2)[0])
     weight = jnp.tile(batch['weight'], 2)
     value = losses.example_mean(total, weight)
     value += 0.1 * twin * losses.example_mean(apart, batch['weight'])

@@ -87,3 +87,18 @@ def bidirectional(
     jnp.concatenate([weight, warp(weight, back)]),
   )
   return 0.5 * sum(jnp.split(both, 2))
+
+
+def parted(disturbed: Array, wanted: Array, g: Array, radius: int = 2) -> Array:
+  """|v - v_twin|_1 per voxel in and around the gate; [B], 0 where it is closed.
+
+  Args:
+    disturbed: Field of the painted scan [B, *V, d].
+    wanted: That of its untouched twin, taken as a constant.
+    g: The gate of the painted scan [B, *S, 1].
+    radius: Voxels by which "around" reaches.
+  """
+  near = gate.dilate(on_grid(g, disturbed), radius)
+  apart = jnp.abs(disturbed - jax.lax.stop_gradient(wanted)) * near
+  axes = tuple(range(1, apart.ndim))
+  return apart.sum(axes) / jnp.maximum(near.sum(axes), 1.0)

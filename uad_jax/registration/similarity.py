@@ -1,6 +1,7 @@
 """How well two images agree: squared error and local correlation, both weighted."""
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -69,6 +70,28 @@ def ncc_loss(
 ) -> jax.Array:
   """sum(w (1 - cc_w)) / sum(w) with the weighted `ncc`, [B]."""
   return _mean(1 - ncc(a, b, weight, window, signed=signed), weight)
+
+
+def distance(
+  name: str, window: int = 9, mse_weight: float = 1.0
+) -> Callable[[jax.Array, jax.Array, jax.Array | None], jax.Array]:
+  """D(a, b, weight), [B], by its name.
+
+  Args:
+    name: 'ncc', 1 - local squared correlation, or 'mse', the squared difference.
+    window: Edge length of the correlation's box, in voxels.
+    mse_weight: Factor of the squared difference.
+
+  Raises:
+    ValueError: There is no distance of this name.
+  """
+  table = {
+    'ncc': lambda a, b, weight=None: ncc_loss(a, b, weight, window),
+    'mse': lambda a, b, weight=None: mse_weight * mse(a, b, weight),
+  }
+  if name not in table:
+    raise ValueError(f"unknown similarity '{name}'; there are {', '.join(table)}")
+  return table[name]
 
 
 def box_sum(x: jax.Array, window: int) -> jax.Array:
