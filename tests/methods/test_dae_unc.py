@@ -78,7 +78,7 @@ def test_the_field_knows_the_strength_it_is_asked_for():
 def test_a_training_step_on_a_volume_of_64_cubed():
   shape = (64, 64, 64)
   method = dae_unc.make(shape, bins=1, coarse=2)
-  batch, key = make_batch(shape, size=2), jax.random.key(0)
+  batch, key = make_batch(shape, size=2), jax.random.key(1)
   tx = {n: optax.adam(1e-3) for n, o in method.objectives.items() if o.trains}
   state = jax.jit(lambda key: init_state(method, tx, key, batch))(key)
   before = jax.tree.map(np.array, state.params)  # copies: the update donates
