@@ -61,7 +61,8 @@ def make(
         for axis in flips:
           batch = flip(jax.random.fold_in(own, axis), batch, axis)
         if objective.trains and (gamma or gain):
-          batch = contrast(jax.random.fold_in(own, len(flips)), batch, gamma, gain)
+          other = jax.random.fold_in(own, batch['image'].ndim)  # no axis' number
+          batch = contrast(other, batch, gamma, gain)
         return objective.loss(params, stats, batch, key, step)
 
       return objective._replace(loss=loss)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from uad_jax.losses import per_example
 from uad_jax.registration import gate, regularise
 from uad_jax.registration.warp import warp
 
@@ -55,8 +56,7 @@ def regularisation(velocity: Array, g: Array, lambda0: Array, how: Gating) -> Ar
     how: What the gate does.
   """
   g = on_grid(g, velocity)
-  base = lambda0.reshape((-1,) + (1,) * (g.ndim - 1))
-  stiffness, pull, _ = how.maps(g, base)
+  stiffness, pull, _ = how.maps(g, per_example(lambda0, g))
   return regularise.gradient_energy(velocity, stiffness) + regularise.magnitude_energy(
     velocity, pull
   )
