@@ -66,6 +66,7 @@ def get_config(arg: str = 'demo'):
     ssim=dict(scorer='ssim', of='reconstruction'),
     log_jacobian=dict(scorer='log_jacobian'),
   )
+  config.variant_scores = ('standardised', 'fused')
   for name, strength in UNIFORM.items():
     config.variants[name] = dict(open=0.0, strength=strength)
   return config

@@ -10,8 +10,8 @@ from uad_jax import shapes
 @pytest.mark.parametrize('shape', [(32, 32), (16, 16, 16)], ids=['2d', '3d'])
 def test_blob_lies_in_the_mask_and_has_its_size(shape, key):
   _, mask = brain(shape)
-  draw = jax.vmap(lambda key: shapes.blob(key, mask[..., 0]))
-  drawn = draw(jax.random.split(key, 32))
+  draws = shapes.draw(key, 32, *shapes.draws_of_blob(len(shape)))
+  drawn = jax.vmap(shapes.blob, (0, 0, None))(*draws, mask[..., 0])
   assert drawn.min() >= 0 and drawn.max() <= 1
   assert (drawn * (1 - mask[..., 0])[None]).max() == 0
   volume = (drawn > 0.5).sum(tuple(range(1, drawn.ndim)))

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from uad_jax import checkpoint, experiment
+from uad_jax import checkpoint, experiment, parallel
 from uad_jax.data import preprocess, record
 from uad_jax.method import bind, init_state
 
@@ -78,7 +78,7 @@ def load(run: str | os.PathLike, scorer: str | None = None) -> Run:
     raise FileNotFoundError(f'{folder}/checkpoints holds no checkpoint to read')
   state = found[1]
 
-  @jax.jit
+  @parallel.jit
   def infer(params, stats, batch, key):
     bound = bind(method, params, stats)
     outputs = bound(batch, key)

@@ -1,22 +1,32 @@
 """Synthetic anomalies: ways to paint random shapes into healthy images.
 
-Pure functions of a key, channels last, 2-D and 3-D by the shape. A painter takes (key,
-image, foreign, mask, shape) of one example and returns the image changed inside the
-soft `shape` [*S]; `paint` draws shapes and painters for a batch. Held-out painters and
-the masks of real lesions serve to test what was trained on the others.
+Pure functions, channels last, 2-D and 3-D by the shape. A painter takes (drawn, image,
+foreign, mask, shape) of one example and returns the image changed inside the soft
+`shape` [*S]; `paint` draws shapes and painters for a batch. Held-out painters and the
+masks of real lesions serve to test what was trained on the others.
 """
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from uad_jax.registration.flow import integrate
 from uad_jax.registration.warp import grid, warp
-from uad_jax.shapes import blobs, smooth
+from uad_jax.shapes import blobs, draw, smooth
 
 Array = jax.Array
 Key = jax.Array
+
+
+class Drawn(NamedTuple):
+  """The chance in one painting; each painter uses what it needs."""
+
+  numbers: Array  # uniform in (0, 1), [4]
+  fine: Array  # normal, [*S]
+  coarse: Array  # normal, a third of the longest axis along each
 
 
 def blend(image: Array, filled: Array, shape: Array) -> Array:
@@ -32,66 +42,75 @@ def local_mean(image: Array, shape: Array) -> Array:
   return total / jnp.maximum(weight.sum(axes, keepdims=True), 1e-6)
 
 
-def _signed(key: Key, low: float, high: float) -> Array:
-  drawn = jax.random.uniform(key, minval=-1.0, maxval=1.0)
-  return jnp.sign(drawn) * (low + jnp.abs(drawn) * (high - low))
+def _signed(number: Array, low: float, high: float) -> Array:
+  centred = 2 * number - 1
+  return jnp.sign(centred) * (low + jnp.abs(centred) * (high - low))
 
 
-def factor(key: Key, image: Array, foreign: Array, mask: Array, shape: Array) -> Array:
+def factor(
+  drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
+) -> Array:
   """Intensity times exp(a), a of both signs, |a| in [0.15, 0.8]."""
-  return blend(image, image * jnp.exp(_signed(key, 0.15, 0.8)), shape)
+  return blend(image, image * jnp.exp(_signed(drawn.numbers[0], 0.15, 0.8)), shape)
 
 
-def shift(key: Key, image: Array, foreign: Array, mask: Array, shape: Array) -> Array:
+def shift(
+  drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
+) -> Array:
   """Intensity plus a constant of both signs, size in [0.1, 0.5]."""
-  return blend(image, jnp.maximum(image + _signed(key, 0.1, 0.5), 0.0), shape)
+  return blend(
+    image, jnp.maximum(image + _signed(drawn.numbers[0], 0.1, 0.5), 0.0), shape
+  )
 
 
 def constant(
-  key: Key, image: Array, foreign: Array, mask: Array, shape: Array
+  drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
   """One intensity from [0, 1.2], with a little of the old texture left."""
-  drawn = jax.random.uniform(key, (2,))
+  level, rest = drawn.numbers[:2]
   texture = image - local_mean(image, shape)
-  filled = 1.2 * drawn[0] + 0.5 * drawn[1] * texture
+  filled = 1.2 * level + 0.5 * rest * texture
   return blend(image, jnp.maximum(filled, 0.0), shape)
 
 
-def patch(key: Key, image: Array, foreign: Array, mask: Array, shape: Array) -> Array:
+def patch(
+  drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
+) -> Array:
   """Another scan's content from elsewhere in the brain (foreign patch)."""
-  drawn = jax.random.uniform(key, (1 + mask.ndim,), minval=-1.0, maxval=1.0)
   rolled = foreign
   for axis, n in enumerate(mask.shape):
-    steps = jnp.round(drawn[1 + axis] * (n // 4)).astype(jnp.int32)
-    rolled = jnp.roll(rolled, steps, axis)
-  share = 0.7 + 0.3 * drawn[0]
+    along = 2 * drawn.numbers[1 + axis] - 1
+    rolled = jnp.roll(rolled, jnp.round(along * (n // 4)).astype(jnp.int32), axis)
+  share = 0.4 + 0.6 * drawn.numbers[0]
   return blend(image, rolled, share * shape)
 
 
-def texture(key: Key, image: Array, foreign: Array, mask: Array, shape: Array) -> Array:
+def texture(
+  drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
+) -> Array:
   """The same mean, another texture: correlated noise in place of the detail."""
-  key_fine, key_coarse, key_numbers = jax.random.split(key, 3)
-  drawn = jax.random.uniform(key_numbers, (2,))
-  cells = (max(mask.shape) // 3,) * mask.ndim
-  noise = jax.random.normal(key_fine, mask.shape)
-  noise = noise + smooth(jax.random.normal(key_coarse, cells), mask.shape)
+  noise = drawn.fine + smooth(drawn.coarse, mask.shape)
   noise = noise - (noise * shape).sum() / jnp.maximum(shape.sum(), 1e-6)
-  size, rest = 0.02 + 0.13 * drawn[0], 0.6 * drawn[1]
+  size, rest = 0.02 + 0.13 * drawn.numbers[0], 0.6 * drawn.numbers[1]
   mean = local_mean(image, shape)
   filled = mean + rest * (image - mean) + size * noise[..., None]
   return blend(image, jnp.maximum(filled, 0.0), shape)
 
 
-def smear(key: Key, image: Array, foreign: Array, mask: Array, shape: Array) -> Array:
+def smear(
+  drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
+) -> Array:
   """The local mean in place of the tissue's detail: borders vanish inside the shape."""
-  share = jax.random.uniform(key, (), minval=0.5, maxval=1.0)
+  share = 0.5 + 0.5 * drawn.numbers[0]
   return blend(image, image + share * (local_mean(image, shape) - image), shape)
 
 
-def swirl(key: Key, image: Array, foreign: Array, mask: Array, shape: Array) -> Array:
+def swirl(
+  drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
+) -> Array:
   """The content turned about the shape's centre by up to 2.5 rad, in one plane."""
   offset, _ = _from_centre(shape)
-  angle = _signed(key, 0.8, 2.5) * shape
+  angle = _signed(drawn.numbers[0], 0.8, 2.5) * shape
   a, b = offset[..., 0], offset[..., 1]
   turned = jnp.stack(
     [a * jnp.cos(angle) - b * jnp.sin(angle), a * jnp.sin(angle) + b * jnp.cos(angle)],
@@ -102,12 +121,14 @@ def swirl(key: Key, image: Array, foreign: Array, mask: Array, shape: Array) -> 
 
 
 def mass_effect(
-  key: Key, image: Array, foreign: Array, mask: Array, shape: Array
+  drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
   """Tissue pushed away (or drawn in) by a radial velocity field about the shape."""
   offset, size = _from_centre(shape)
   reach = 1.5 * size
-  push = _signed(key, 0.15, 0.35) * jnp.exp(-(offset**2).sum(-1) / (2 * reach**2))
+  push = _signed(drawn.numbers[0], 0.15, 0.35) * jnp.exp(
+    -(offset**2).sum(-1) / (2 * reach**2)
+  )
   return warp(image[None], integrate(-(push[..., None] * offset)[None], 5))[0]
 
 
@@ -146,17 +167,23 @@ def paint_shape(
   unknown = [name for name in painters if name not in PAINTERS]
   if unknown:
     raise ValueError(f"unknown painter '{unknown[0]}'; there are {', '.join(PAINTERS)}")
-  key_choice, key_paint = jax.random.split(key)
-  size = len(image)
-  choice = jax.random.randint(key_choice, (size,), 0, len(painters))
+  size, grid_shape = len(image), mask.shape[1:-1]
+  cells = (max(grid_shape) // 3,) * len(grid_shape)
+  fine = math.prod(grid_shape)
+  numbers, noise = draw(key, size, 5, fine + math.prod(cells))
+  drawn = Drawn(
+    numbers[:, 1:],
+    noise[:, :fine].reshape(size, *grid_shape),
+    noise[:, fine:].reshape(size, *cells),
+  )
+  choice = jnp.floor(numbers[:, 0] * len(painters)).astype(jnp.int32)
   branches = [PAINTERS[name] for name in painters]
 
   def one(choice, *arguments):
     return jax.lax.switch(choice, branches, *arguments)
 
   foreign = jnp.roll(image, 1, 0)
-  keys = jax.random.split(key_paint, size)
-  return jax.vmap(one)(choice, keys, image, foreign, mask[..., 0], shape) * mask
+  return jax.vmap(one)(choice, drawn, image, foreign, mask[..., 0], shape) * mask
 
 
 def paint(
@@ -173,12 +200,8 @@ def paint(
     The painted images [B, *S, C] and the soft shapes [B, *S, 1], zero where nothing was
     painted.
   """
-  key_shape, key_share, key_paint = jax.random.split(key, 3)
-  shape = jax.vmap(lambda key, mask: blobs(key, mask, most))(
-    jax.random.split(key_shape, len(image)), mask[..., 0]
-  )
-  painted = jax.random.bernoulli(key_share, share, (len(image),))
-  shape = shape * painted.reshape((-1,) + (1,) * (shape.ndim - 1))
+  key_shape, key_paint = jax.random.split(key)
+  shape = blobs(key_shape, mask[..., 0], share, most)
   return paint_shape(key_paint, image, mask, shape, painters), shape[..., None]
 
 

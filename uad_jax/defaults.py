@@ -96,6 +96,7 @@ def get_config(arg: str = 'demo') -> ConfigDict:
       optimisers=ConfigDict(),  # by objective, over `optimiser`
       scores=ConfigDict(),  # by row of the table
       variants=ConfigDict(),  # by name, other inferences of the same training
+      variant_scores=(),  # the rows of `scores` that they fill; all when empty
       postprocess='median',
       resamples=2000,
       log_every=50,

@@ -59,7 +59,7 @@ def make_infer(
   for the same inference share it.
   """
 
-  @jax.jit
+  @parallel.jit
   def infer(params, stats, batch, key):
     infer = remembered(bind(method, params, stats))
     arrays = {
@@ -160,7 +160,7 @@ def evaluate(
   if selection is not None:
     pooled = pooled_histograms(scans(selection, 'selection'), scorers, chain)
     chosen = {
-      scorer: float(histogram.average_precision(found.healthy, found.lesion))
+      scorer: float(histogram.ranking(found.healthy, found.lesion).auprc)
       for scorer, found in pooled.items()
     }
   default = max(chosen, key=chosen.get) if chosen else next(iter(scorers))

@@ -156,7 +156,7 @@ def fresh_state(experiment: Experiment) -> State:
   examples = [pipeline.training_example(found[i % len(found)]) for i in range(2)]
   batch = {name: np.stack([e[name] for e in examples]) for name in examples[0]}
 
-  @jax.jit
+  @parallel.jit
   def init(key, batch):
     return init_state(experiment.method, experiment.tx, key, batch)
 
@@ -225,7 +225,8 @@ def painted(experiment: Experiment, split: str) -> Iterator[dict[str, np.ndarray
   Half of the shapes' soft values and more count as lesion. It serves to choose a map.
   """
   key = jax.random.key(0)
-  paint = jax.jit(functools.partial(corrupt.paint, painters=tuple(corrupt.PAINTERS)))
+  every = tuple(corrupt.PAINTERS)
+  paint = parallel.jit(functools.partial(corrupt.paint, painters=every))
   for index, batch in enumerate(batches(experiment, split)):
     image, shape = paint(jax.random.fold_in(key, index), batch['image'], batch['mask'])
     lesion = (np.asarray(shape) > 0.5).astype(np.float32) * batch['mask']

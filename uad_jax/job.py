@@ -24,9 +24,6 @@ from uad_jax.writers import metrics_log
 
 PARTS = ('data', 'train', 'report')
 
-AFTER_TRAINING = ('scores', 'variants', 'postprocess', 'resamples')
-"""Keys of the config that may change in a trained run: they only ask for other rows."""
-
 
 def first_difference(old: dict, new: dict, prefix: str = '') -> str | None:
   """The first key in which two configs differ, with both values."""
@@ -49,10 +46,7 @@ def claim(workdir: pathlib.Path, config: dict) -> None:
       old = json.loads(path.read_text())
     except json.JSONDecodeError:
       raise ValueError(f'{path} is damaged; choose another workdir') from None
-    kept = [
-      {key: value for key, value in each.items() if key not in AFTER_TRAINING}
-      for each in (old, config)
-    ]
+    kept = [registry.without(c, *registry.AFTER_TRAINING) for c in (old, config)]
     difference = first_difference(*kept)
     if difference:
       raise ValueError(
@@ -134,14 +128,17 @@ def trained(experiment: Experiment, folder: pathlib.Path) -> State:
 def report(experiment, infer, state, folder, settings, variant: str = '') -> None:
   """Evaluates one inference of the trained method and writes its files.
 
-  A variant asks for another inference; it is not part of the choice of a map.
+  A variant asks for another inference, and for the maps that may differ from the run's
+  own; it is not part of the choice of a map.
   """
-  config = experiment.config
+  config, scorers = experiment.config, experiment.scorers
+  if variant and config.variant_scores:
+    scorers = {name: scorers[name] for name in config.variant_scores}
   results = evaluate(
     experiment.method,
     state.params,
     state.stats,
-    experiment.scorers,
+    scorers,
     experiments.batches(experiment, config.data.val),
     experiments.batches(experiment, config.data.test),
     jax.random.key(config.seed + 2),

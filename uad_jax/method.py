@@ -14,6 +14,8 @@ import jax
 import optax
 from flax import struct
 
+from uad_jax import parallel
+
 Array = jax.Array
 Key = jax.Array
 Step = jax.Array
@@ -169,7 +171,8 @@ def make_update(
     return state, {f'{name}/{k}': v for k, v in {'loss': value, **extra}.items()}
 
   compiled = {
-    name: jax.jit(functools.partial(move, name), donate_argnums=0) for name in order
+    name: parallel.jit(functools.partial(move, name), donate_argnums=0)
+    for name in order
   }
 
   def updater(names: tuple[str, ...]):

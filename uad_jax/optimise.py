@@ -45,4 +45,7 @@ def make(
   """
   rate = choose(SCHEDULES, schedule, 'schedule')(learning_rate, steps, warm_up)
   optimiser = choose(OPTIMISERS, name, 'optimiser')(rate, weight_decay)
-  return optax.chain(optax.clip_by_global_norm(clip), optimiser) if clip else optimiser
+  if clip:
+    optimiser = optax.chain(optax.clip_by_global_norm(clip), optimiser)
+  # On one vector: a program with a few updates per parameter compiles a third longer.
+  return optax.flatten(optimiser)

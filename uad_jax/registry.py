@@ -36,9 +36,13 @@ def plain(config: Any) -> Any:
   return json.loads(json.dumps(ConfigDict.to_dict(config), default=str))
 
 
+AFTER_TRAINING = ('scores', 'variants', 'variant_scores', 'postprocess', 'resamples')
+"""Keys of a config that only ask a trained run for other rows."""
+
+
 def digest(config: ConfigDict) -> str:
-  """A short hash of a config, by which results are kept."""
-  text = json.dumps(plain(config), sort_keys=True)
+  """A short hash of what a config trains, by which results are kept."""
+  text = json.dumps(without(plain(config), *AFTER_TRAINING), sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -1,6 +1,7 @@
 """Random shapes of lesions, and gates that know them only roughly.
 
-Pure functions of a key, 2-D and 3-D by the shape of the mask [*S].
+Pure functions of a key or of what was drawn from it, 2-D and 3-D by the shape of the
+mask [*S].
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,16 @@ def smooth(coarse: Array, shape: Sequence[int]) -> Array:
   return jax.image.resize(coarse, tuple(shape), 'cubic')
 
 
+def draw(key: Key, size: int, numbers: int, noise: int) -> tuple[Array, Array]:
+  """Uniform numbers in (0, 1) [size, numbers] and normal ones [size, noise].
+
+  All of one call, since each call costs a third of a second of compilation.
+  """
+  drawn = jax.random.uniform(key, (size, numbers + noise), minval=1e-7)
+  normal = jnp.sqrt(2.0) * jax.lax.erf_inv(2 * drawn[:, numbers:] - 1)
+  return drawn[:, :numbers], normal
+
+
 def place(drawn: Array, mask: Array) -> Array:
   """The voxel of `mask` [*S] at the quantile `drawn` in [0, 1); coordinates [d]."""
   below = jnp.cumsum(mask.reshape(-1) > 0.5).astype(jnp.float32)
@@ -28,17 +39,26 @@ def place(drawn: Array, mask: Array) -> Array:
   return jnp.stack(jnp.unravel_index(index, mask.shape)).astype(jnp.float32)
 
 
-def blob(key: Key, mask: Array, radius: tuple[float, float] = (0.02, 0.14)) -> Array:
+def draws_of_blob(d: int) -> tuple[int, int]:
+  """How many uniform and normal numbers a blob of d dimensions takes."""
+  return 4 + d * d, 8**d + 16**d
+
+
+def blob(
+  drawn: Array, noise: Array, mask: Array, radius: tuple[float, float] = (0.02, 0.14)
+) -> Array:
   """A soft-edged irregular ellipsoid with its centre in the mask, in [0, 1]; [*S].
 
   The level set 1 - |A (p - c)| of a random ellipsoid is roughened by smooth noise at
   two scales; `radius` is drawn log-uniformly, as a fraction of the longest axis.
+
+  Args:
+    drawn: Uniform numbers, as many as `draws_of_blob` says.
+    noise: Normal numbers, likewise.
+    mask: [*S].
+    radius: Smallest and largest.
   """
   shape, d = mask.shape, mask.ndim
-  key_numbers, key_noise = jax.random.split(key)
-  # Few draws of many numbers: each draw costs a fifth of a second of compilation.
-  drawn = jax.random.uniform(key_numbers, (4 + d * d,))
-  noise = jax.random.normal(key_noise, (8**d + 16**d,))
   low, high = (jnp.log(r * max(shape)) for r in radius)
   size = jnp.exp(low + drawn[0] * (high - low))
   ellipsoid = (jnp.eye(d) + drawn[4:].reshape(d, d) - 0.5) / size
@@ -51,13 +71,25 @@ def blob(key: Key, mask: Array, radius: tuple[float, float] = (0.02, 0.14)) -> A
   return jax.nn.sigmoid(level / edge) * (distance < 2.5) * mask
 
 
-def blobs(key: Key, mask: Array, most: int = 4) -> Array:
-  """The union of one to `most` blobs; [*S]."""
-  key_count, key_blobs = jax.random.split(key)
-  count = 1 + jnp.floor(jax.random.uniform(key_count) * most)
-  each = jax.vmap(blob, (0, None))(jax.random.split(key_blobs, most), mask)
-  there = (jnp.arange(most) < count).reshape((most,) + (1,) * mask.ndim)
-  return (each * there).max(0)
+def blobs(key: Key, mask: Array, share: float = 1.0, most: int = 4) -> Array:
+  """The union of one to `most` blobs in a share of the masks; [B, *S].
+
+  Args:
+    key: Used once.
+    mask: [B, *S].
+    share: Of the masks; the others stay empty.
+    most: Largest number.
+  """
+  size, d = len(mask), mask.ndim - 1
+  numbers, noise = draws_of_blob(d)
+  drawn, normal = draw(key, size, 2 + most * numbers, most * noise)
+  count = (1 + jnp.floor(drawn[:, 0] * most)) * (drawn[:, 1] < share)
+  several = jax.vmap(jax.vmap(blob, (0, 0, None)))
+  each = several(
+    drawn[:, 2:].reshape(size, most, numbers), normal.reshape(size, most, noise), mask
+  )
+  there = (jnp.arange(most)[None] < count[:, None]).reshape(size, most, *[1] * d)
+  return (each * there).max(1)
 
 
 def rough_gate(key: Key, painted: Array, mask: Array) -> Array:
@@ -71,11 +103,11 @@ def rough_gate(key: Key, painted: Array, mask: Array) -> Array:
     painted: Soft shapes [B, *S, 1].
     mask: Brain [B, *S, 1].
   """
-  key_numbers, key_blob = jax.random.split(key)
-  drawn = jax.random.uniform(key_numbers, (4, len(mask)))
-  level, wide, miss, false = drawn.reshape(4, len(mask), *[1] * (mask.ndim - 1))
+  numbers, noise = draws_of_blob(mask.ndim - 2)
+  drawn, normal = draw(key, len(mask), 4 + numbers, noise)
+  level, wide, miss, false = drawn[:, :4].T.reshape(4, -1, *[1] * (mask.ndim - 1))
   g = jnp.clip((painted - 0.7 * level) / 0.3, 0, 1)
   g = jnp.where(wide < 0.5, dilate(g, 1), g)
   g = jnp.where(miss < 0.1, 0.0, g)
-  other = jax.vmap(blob)(jax.random.split(key_blob, len(mask)), mask[..., 0])
+  other = jax.vmap(blob)(drawn[:, 4:], normal, mask[..., 0])
   return jnp.maximum(g, jnp.where(false < 1 / 7, other[..., None], 0.0))

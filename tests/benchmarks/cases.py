@@ -178,7 +178,7 @@ def precision_of_many(voxels: int = 10**8) -> Case:
 
   def ours():
     found = histogram.histogram(scores, lesion)
-    histogram.average_precision(found.healthy, found.lesion)
+    histogram.ranking(found.healthy, found.lesion)
 
   if torch is None:
     return Case(ours, None)

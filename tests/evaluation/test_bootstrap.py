@@ -64,7 +64,7 @@ def test_each_resample_equals_the_metric_of_the_resampled_voxels(
   scores, lesion = voxels
   data = make(scores, lesion)
   drawn = bootstrap.weights(data, 20, seed=3)
-  found = bootstrap.resampled(POOLED[metric], data, drawn)
+  found = POOLED[metric](bootstrap.Resampled(data, drawn))
   expected = [oracle(*repeat(row, lesion, scores)) for row in drawn]
   np.testing.assert_allclose(found, expected, atol=2e-3)
 
@@ -72,7 +72,7 @@ def test_each_resample_equals_the_metric_of_the_resampled_voxels(
 def test_image_auroc_of_a_resample_equals_scikit_learn(voxels):
   data = make(*voxels)
   drawn = bootstrap.weights(data, 20, seed=1)
-  found = bootstrap.resampled(POOLED['image_auroc_mean'], data, drawn)
+  found = POOLED['image_auroc_mean'](bootstrap.Resampled(data, drawn))
   expected = [
     sk.roc_auc_score(data.diseased, data.values['score_mean'], sample_weight=row)
     for row in drawn
@@ -98,8 +98,8 @@ def test_weights_keep_both_strata_and_scans_of_a_subject_together(voxels):
 def test_the_interval_is_that_of_the_percentiles_and_covers_the_estimate(voxels):
   data = make(*voxels)
   drawn = bootstrap.weights(data, 2000, seed=0)
-  found = bootstrap.interval(POOLED['auprc'], data, drawn)
-  draws = POOLED['auprc'](data, drawn)
+  found = bootstrap.estimated(POOLED, data, drawn).interval('auprc')
+  draws = POOLED['auprc'](bootstrap.Resampled(data, drawn))
   assert found[1:] == pytest.approx(tuple(np.percentile(draws, [2.5, 97.5])))
   assert found.low < found.value < found.high
 
@@ -110,7 +110,7 @@ def test_a_paired_difference_ignores_what_both_maps_share(voxels):
   b = make(scores, lesion)
   difference = bootstrap.paired(POOLED['auprc'], a, b)
   drawn = bootstrap.weights(a, 2000, 0)
-  alone = bootstrap.interval(POOLED['auprc'], a, drawn)
+  alone = bootstrap.estimated(POOLED, a, drawn).interval('auprc')
   assert 0 < difference.low < difference.value < difference.high
   assert difference.high - difference.low < 0.3 * (alone.high - alone.low)
 
@@ -122,6 +122,16 @@ def test_paired_does_not_depend_on_the_order_of_the_subjects(voxels):
   metric = POOLED['auprc']
   assert bootstrap.paired(metric, a, b) == bootstrap.paired(metric, a, turned)
   assert bootstrap.paired(metric, a, a) == (0, 0, 0)
+
+
+def test_metrics_without_their_values_are_left_out_and_exact_ones_kept(voxels):
+  data = make(*voxels)
+  drawn = bootstrap.weights(data, 10, seed=0)
+  found = bootstrap.estimated(METRICS, data, drawn, {'auprc': 0.25})
+  assert {'auprc', 'cfe', 'dice_at_5'} <= set(found.values)
+  assert not {'dlr', 'image_auroc_q99', 'lesion_f1_at_5'} & set(found.values)
+  assert found.values['auprc'] == found.interval('auprc').value == 0.25
+  assert all(len(draws) == 10 for draws in found.draws.values())
 
 
 def test_other_subjects_or_other_lesions_cannot_be_paired(voxels):
@@ -145,13 +155,9 @@ def test_bins_lose_less_than_a_thousandth():
   whole = histogram.pool([histogram.histogram(scores, lesion)])
   data = make(scores, lesion)
   assert data.edges.size < 2 * sample.BINS
-  for name, f in (
-    ('auprc', histogram.average_precision),
-    ('auroc', histogram.auroc),
-    ('oracle_dice', histogram.oracle_dice),
-  ):
-    exact = f(whole.healthy, whole.lesion)
-    assert bootstrap.estimate(POOLED[name], data) == pytest.approx(exact, abs=1e-3)
+  exact = histogram.ranking(whole.healthy, whole.lesion)
+  for name, value in exact._asdict().items():
+    assert bootstrap.estimate(POOLED[name], data) == pytest.approx(value, abs=1e-3)
 
 
 def test_a_saved_sample_comes_back_and_a_damaged_file_is_named(voxels, tmp_path):

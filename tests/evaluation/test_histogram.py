@@ -51,13 +51,13 @@ def test_curves_agree_with_scikit_learn(kind):
   precision, recall, _ = sk.precision_recall_curve(lesion, scores)
   with np.errstate(invalid='ignore'):
     dice = np.nan_to_num(2 * precision * recall / (precision + recall)).max()
-  assert histogram.average_precision(*counts) == pytest.approx(
+  assert histogram.ranking(*counts).auprc == pytest.approx(
     sk.average_precision_score(lesion, scores), abs=1e-3
   )
-  assert histogram.auroc(*counts) == pytest.approx(
+  assert histogram.ranking(*counts).auroc == pytest.approx(
     sk.roc_auc_score(lesion, scores), abs=1e-3
   )
-  assert histogram.oracle_dice(*counts) == pytest.approx(dice, abs=1e-3)
+  assert histogram.ranking(*counts).oracle_dice == pytest.approx(dice, abs=1e-3)
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -65,10 +65,10 @@ def test_ties_are_treated_as_scikit_learn_treats_the_binned_scores(kind):
   scores, lesion = draw(kind)
   found = histogram.histogram(scores, lesion)
   binned = histogram.lower_edge(histogram.encode(scores))
-  assert histogram.average_precision(found.healthy, found.lesion) == pytest.approx(
+  assert histogram.ranking(found.healthy, found.lesion).auprc == pytest.approx(
     sk.average_precision_score(lesion, binned), abs=1e-12
   )
-  assert histogram.auroc(found.healthy, found.lesion) == pytest.approx(
+  assert histogram.ranking(found.healthy, found.lesion).auroc == pytest.approx(
     sk.roc_auc_score(lesion, binned), abs=1e-12
   )
 
@@ -76,9 +76,9 @@ def test_ties_are_treated_as_scikit_learn_treats_the_binned_scores(kind):
 def test_a_constant_map_scores_the_prevalence():
   lesion = np.arange(1000) < 30
   found = histogram.histogram(np.zeros(1000, np.float32), lesion)
-  average = histogram.average_precision(found.healthy, found.lesion)
+  average = histogram.ranking(found.healthy, found.lesion).auprc
   assert average == pytest.approx(0.03, abs=1e-12)
-  assert histogram.auroc(found.healthy, found.lesion) == 0.5
+  assert histogram.ranking(found.healthy, found.lesion).auroc == 0.5
 
 
 def test_bins_keep_the_order_of_all_floats():
@@ -152,13 +152,15 @@ def test_scores_that_are_not_finite_are_an_error():
 def test_without_lesions_the_curves_are_undefined():
   found = histogram.histogram(np.arange(9, dtype=np.float32), np.zeros(9))
   counts = found.healthy, found.lesion
-  assert np.isnan(histogram.average_precision(*counts))
-  assert np.isnan(histogram.auroc(*counts))
-  assert np.isnan(histogram.oracle_dice(*counts))
+  assert np.isnan(histogram.ranking(*counts).auprc)
+  assert np.isnan(histogram.ranking(*counts).auroc)
+  assert np.isnan(histogram.ranking(*counts).oracle_dice)
 
 
 def test_monotone_maps_change_nothing():
   scores, lesion = draw('positive')
   a = histogram.histogram(scores, lesion)
   b = histogram.histogram(np.log(scores), lesion)
-  assert histogram.auroc(*a[1:]) == pytest.approx(histogram.auroc(*b[1:]), abs=1e-4)
+  assert histogram.ranking(*a[1:]).auroc == pytest.approx(
+    histogram.ranking(*b[1:]).auroc, abs=1e-4
+  )

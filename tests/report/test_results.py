@@ -3,18 +3,20 @@ import json
 import jax
 import pytest
 
-from tests.cohort import run
+from tests.cohort import SCORERS, run
 from uad_jax.report import page, results
 
 
-def stored(folder, name, seed, manifest, variants=()):
+def stored(folder, name, seed, manifest, variants=(), scorers=SCORERS):
   """A finished run as the benchmark keeps it."""
-  found = run(jax.random.key(seed))
+  found = run(jax.random.key(seed), scorers=scorers)
   for variant in ('', *variants):
     place = folder / 'variants' / variant if variant else folder
     page.write(
       found, place, title=name, config={}, seed=seed, manifest=manifest, command='x'
     )
+  config = {'variants': dict.fromkeys(variants, {})}
+  (folder / 'config.json').write_text(json.dumps(config))
   (folder / 'row.json').write_text(
     json.dumps({'suite': 's', 'name': name, 'seed': seed})
   )
@@ -45,13 +47,21 @@ def test_unequal_data_is_never_put_in_one_table(tmp_path):
     results.page(folders)
 
 
-def test_dae_unc_is_compared_with_its_uniform_fields(tmp_path, monkeypatch):
-  folder = stored(tmp_path / 'demo' / 'u', 'dae_unc', 0, 'd', variants=('uniform_1',))
-  # The toy's maps stand in for those that the comparison names.
-  runs = results.read(folder)
-  found = results.difference(runs[0], 'absolute', runs[1], 'absolute')
-  assert found.value == 0 and found.low == 0 and found.high == 0
-  other = results.difference(runs[0], 'absolute', runs[0], 'signed')
-  expected = results.auprc(runs[0], 'absolute') - results.auprc(runs[0], 'signed')
-  assert other.value == pytest.approx(expected, abs=1e-3)
-  assert other.low <= other.value <= other.high
+def test_a_run_is_compared_with_its_prior_its_uniform_fields_and_others(tmp_path):
+  names = ('standardised', 'standardised_prior')
+  maps = dict(zip(names, SCORERS.values(), strict=True))
+  fields = ('uniform_1', 'uniform_10')
+  ours = stored(tmp_path / 'demo' / 'u', 'dae_unc', 0, 'd', fields, maps)
+  other = stored(tmp_path / 'demo' / 'v', 'vae', 0, 'd')
+  text = results.page([ours, other])
+  rows = [line for line in text.splitlines() if line.startswith('| dae_unc | 0 |')]
+  assert [row.split(' | ')[2:4] for row in rows] == [
+    ['standardised', 'own standardised_prior'],
+    ['standardised', 'uniform_1 standardised'],
+    ['standardised', 'vae absolute'],
+  ]
+  # The toy's variants are the run itself.
+  assert rows[1].endswith('| +0.000 [+0.000, +0.000] |')
+  main, vae = results.read(ours)[0], results.read(other)[0]
+  expected = results.auprc(main, 'standardised') - results.auprc(vae, 'absolute')
+  assert f'| {expected:+.3f} [' in rows[2]

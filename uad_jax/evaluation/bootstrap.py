@@ -5,6 +5,8 @@ resamples are one product of a matrix of weights [R, n] with per-subject counts 
 Two runs on the same subjects get the same weights, which pairs their difference.
 """
 
+import contextlib
+import functools
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -24,8 +26,49 @@ class Interval(NamedTuple):
   high: float
 
 
-Metric = Callable[[Sample, np.ndarray], np.ndarray]
-"""(sample, weights [R, n]) -> [R]."""
+class Resampled:
+  """The scans of a sample in each of R resamples.
+
+  Attributes:
+    sample: The scans.
+    drawn: How often each was drawn, [R, n].
+  """
+
+  def __init__(self, sample: Sample, drawn: np.ndarray):
+    self.sample, self.drawn = sample, drawn
+
+  @functools.cached_property
+  def ranking(self) -> histogram.Ranking:
+    """Of the pooled counts of each resample, [R]; made once for all its metrics."""
+    healthy, lesion = self.sample.healthy, self.sample.lesion
+    # Whole numbers below 2^24 are exact in float32, which multiplies twice as fast;
+    # none comes near 2^53.
+    most = self.drawn.sum(1).max() * max(healthy.max(), lesion.max())
+    exact = np.float32 if most < 2**24 else np.float64
+    drawn = self.drawn.astype(exact)
+    pooled = ((drawn @ x.astype(exact)).astype(np.float64) for x in (healthy, lesion))
+    return histogram.ranking(*pooled)
+
+
+Metric = Callable[[Resampled], np.ndarray]
+"""Its value in each resample, [R]."""
+
+
+class Estimated(NamedTuple):
+  """Metrics of one sample, and what its resamples gave."""
+
+  values: dict[str, float]
+  draws: dict[str, np.ndarray]  # [R] each
+
+  def interval(self, name: str) -> Interval:
+    """The metric with its 95 % interval."""
+    return percentiles(self.values[name], self.draws[name])
+
+  def minus(self, other: 'Estimated', name: str) -> Interval:
+    """The paired difference to another sample of the same scans and resamples."""
+    return percentiles(
+      self.values[name] - other.values[name], self.draws[name] - other.draws[name]
+    )
 
 
 def weights(sample: Sample, resamples: int, seed: int) -> np.ndarray:
@@ -46,22 +89,9 @@ def weights(sample: Sample, resamples: int, seed: int) -> np.ndarray:
   return drawn[:, index]
 
 
-def histograms_of(sample: Sample, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """The pooled counts of each resample, two of [R, K]."""
-  # Whole numbers below 2^24 are exact in float32, which multiplies twice as fast; none
-  # comes near 2^53.
-  most = drawn.sum(1).max() * max(sample.healthy.max(), sample.lesion.max())
-  exact = np.float32 if most < 2**24 else np.float64
-  drawn = drawn.astype(exact)
-  return tuple(
-    (drawn @ counts.astype(exact)).astype(np.float64)
-    for counts in (sample.healthy, sample.lesion)
-  )
-
-
-def curve(metric: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Metric:
-  """A metric of the pooled histograms."""
-  return lambda sample, drawn: metric(*histograms_of(sample, drawn))
+def ranked(name: str) -> Metric:
+  """A field of `histogram.Ranking` of the pooled histograms."""
+  return lambda resampled: getattr(resampled.ranking, name)
 
 
 def ratio(
@@ -75,7 +105,8 @@ def ratio(
     where: 'healthy' to sum over scans without lesions only.
   """
 
-  def metric(sample, drawn):
+  def metric(resampled):
+    sample, drawn = resampled.sample, resampled.drawn
     if where == 'healthy':
       drawn = drawn * ~sample.diseased
 
@@ -93,7 +124,8 @@ def ratio(
 def mean(name: str, where: str = '') -> Metric:
   """The mean of a per-subject value over the scans that have it."""
 
-  def metric(sample, drawn):
+  def metric(resampled):
+    sample = resampled.sample
     value = sample.values[name]
     known = np.isfinite(value)
     if where == 'healthy':
@@ -101,7 +133,7 @@ def mean(name: str, where: str = '') -> Metric:
     elif where == 'diseased':
       known = known & sample.diseased
     with np.errstate(invalid='ignore', divide='ignore'):
-      return (drawn @ np.where(known, value, 0)) / (drawn @ known)
+      return (resampled.drawn @ np.where(known, value, 0)) / (resampled.drawn @ known)
 
   return metric
 
@@ -109,29 +141,47 @@ def mean(name: str, where: str = '') -> Metric:
 def separation(name: str) -> Metric:
   """AUROC of a per-subject score between scans with and without lesions."""
 
-  def metric(sample, drawn):
+  def metric(resampled):
+    sample, drawn = resampled.sample, resampled.drawn
     scores, index = np.unique(sample.values[name], return_inverse=True)
     place = np.zeros((index.size, scores.size))
     place[np.arange(index.size), index] = 1
-    return histogram.auroc(
+    return histogram.ranking(
       (drawn * ~sample.diseased) @ place, (drawn * sample.diseased) @ place
-    )
+    ).auroc
 
   return metric
 
 
-def resampled(metric: Metric, sample: Sample, drawn: np.ndarray) -> np.ndarray:
-  """The metric of each resample, [R], a few hundred at a time to bound the memory."""
-  parts = [
-    metric(sample, drawn[start : start + _CHUNK])
-    for start in range(0, len(drawn), _CHUNK)
-  ]
-  return np.concatenate(parts)
-
-
 def estimate(metric: Metric, sample: Sample) -> float:
   """The metric with each scan once."""
-  return float(metric(sample, np.ones((1, len(sample.subjects))))[0])
+  return float(metric(Resampled(sample, np.ones((1, len(sample.subjects)))))[0])
+
+
+def estimated(
+  metrics: Mapping[str, Metric],
+  sample: Sample,
+  drawn: np.ndarray,
+  exact: Mapping[str, float] | None = None,
+) -> Estimated:
+  """Every metric that the sample has the values for, a few hundred resamples at a time.
+
+  Args:
+    metrics: By name.
+    sample: The scans.
+    drawn: Of `weights`.
+    exact: Estimates made elsewhere, which replace those made here.
+  """
+  exact, values = exact or {}, {}
+  for name, metric in metrics.items():
+    with contextlib.suppress(KeyError):  # a value this method or data does not have
+      values[name] = exact[name] if name in exact else estimate(metric, sample)
+  draws = {name: [] for name in values}
+  for start in range(0, len(drawn), _CHUNK):
+    part = Resampled(sample, drawn[start : start + _CHUNK])
+    for name, parts in draws.items():
+      parts.append(metrics[name](part))
+  return Estimated(values, {name: np.concatenate(x) for name, x in draws.items()})
 
 
 def percentiles(value: float, draws: np.ndarray) -> Interval:
@@ -141,14 +191,6 @@ def percentiles(value: float, draws: np.ndarray) -> Interval:
     return Interval(value, np.nan, np.nan)
   low, high = np.percentile(draws, [2.5, 97.5])
   return Interval(value, float(low), float(high))
-
-
-def interval(
-  metric: Metric, sample: Sample, drawn: np.ndarray, value: float | None = None
-) -> Interval:
-  """The metric's estimate and interval; `value` replaces an estimate made elsewhere."""
-  value = estimate(metric, sample) if value is None else value
-  return percentiles(value, resampled(metric, sample, drawn))
 
 
 def paired(
@@ -162,7 +204,7 @@ def paired(
   """metric(a) - metric(b) with both evaluated on the same resampled subjects.
 
   Args:
-    metric: One of `metrics.POOLED`, or any made by `curve`, `ratio`, `mean`.
+    metric: One of `metrics.POOLED`, or any made by `ranked`, `ratio`, `mean`.
     a: The one sample.
     b: The other, of another scorer or another run on the same subjects.
     resamples: Number of resamples.
@@ -170,9 +212,6 @@ def paired(
     other: The metric of `b` where it is not the same one.
   """
   a, b = align(a, b)
-  other = other or metric
   drawn = weights(a, resamples, seed)
-  return percentiles(
-    estimate(metric, a) - estimate(other, b),
-    resampled(metric, a, drawn) - resampled(other, b, drawn),
-  )
+  one = estimated({'difference': metric}, a, drawn)
+  return one.minus(estimated({'difference': other or metric}, b, drawn), 'difference')

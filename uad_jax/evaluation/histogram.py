@@ -98,38 +98,39 @@ def cumulative(counts: np.ndarray) -> np.ndarray:
   return np.cumsum(counts[..., ::-1], -1)
 
 
-def average_precision(healthy: np.ndarray, lesion: np.ndarray) -> np.ndarray:
-  """Area under precision and recall, sum_k (R_k - R_{k-1}) P_k; nan without lesions.
+class Ranking(NamedTuple):
+  """How well the scores rank lesion above healthy voxels; nan without lesions.
 
-  The step sum over distinct thresholds, as scikit-learn's average_precision_score:
-  ties share one threshold, and a constant score gives the prevalence.
+  Attributes:
+    auprc: Area under precision and recall, sum_k (R_k - R_{k-1}) P_k over distinct
+      thresholds, as scikit-learn's average_precision_score: ties share one threshold,
+      and a constant score gives the prevalence.
+    auroc: The chance that a lesion outscores a healthy voxel, ties counted half.
+    oracle_dice: The best 2 TP / (2 TP + FP + FN) over all thresholds: chosen with the
+      truth, so an upper bound.
   """
+
+  auprc: np.ndarray
+  auroc: np.ndarray
+  oracle_dice: np.ndarray
+
+
+def ranking(healthy: np.ndarray, lesion: np.ndarray) -> Ranking:
+  """All that a histogram says of the order of its scores, [...] each."""
   hits, false = cumulative(lesion), cumulative(healthy)
-  total = hits[..., -1]
+  positives, negatives = hits[..., -1:], false[..., -1:]
+  marked, sick = hits + false, lesion[..., ::-1]
   with np.errstate(invalid='ignore', divide='ignore'):
-    precision = np.nan_to_num(hits / (hits + false))
-    return np.sum(lesion[..., ::-1] * precision, -1) / total
-
-
-def auroc(healthy: np.ndarray, lesion: np.ndarray) -> np.ndarray:
-  """The chance that a lesion outscores a healthy voxel, ties counted half; else nan."""
-  below = np.cumsum(healthy, -1) - healthy / 2
-  with np.errstate(invalid='ignore', divide='ignore'):
-    pairs = healthy.sum(-1) * lesion.sum(-1, dtype=np.float64)
-    return np.sum(lesion * below, -1) / pairs
-
-
-def dice_curve(healthy: np.ndarray, lesion: np.ndarray) -> np.ndarray:
-  """2 TP / (2 TP + FP + FN) at each bin's lower edge, from the top down, [..., K]."""
-  hits, false = cumulative(lesion), cumulative(healthy)
-  total = hits[..., -1:]
-  with np.errstate(invalid='ignore', divide='ignore'):
-    return np.where(total > 0, 2 * hits / (hits + false + total), np.nan)
-
-
-def oracle_dice(healthy: np.ndarray, lesion: np.ndarray) -> np.ndarray:
-  """The best Dice over all thresholds: chosen with the truth, so an upper bound."""
-  return dice_curve(healthy, lesion).max(-1)
+    # Empty bins at the top have no precision, and no lesion to weight it with.
+    precision = hits / np.maximum(marked, 1)
+    pairs = np.float64(1) * positives * negatives
+    below = negatives - false + healthy[..., ::-1] / 2
+    dice = np.where(positives > 0, 2 * hits / (marked + positives), np.nan)
+    return Ranking(
+      np.sum(sick * precision, -1) / positives[..., 0],
+      np.sum(sick * below, -1) / pairs[..., 0],
+      dice.max(-1),
+    )
 
 
 def precision_recall(

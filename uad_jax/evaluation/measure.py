@@ -97,9 +97,7 @@ def measure(
   values = {
     'score_mean': inside.mean(dtype=np.float64),
     'score_q99': np.quantile(inside, QUANTILE),
-    'auprc': histogram.average_precision(found.healthy, found.lesion),
-    'auroc': histogram.auroc(found.healthy, found.lesion),
-    'oracle_dice': histogram.oracle_dice(found.healthy, found.lesion),
+    **histogram.ranking(found.healthy, found.lesion)._asdict(),
   }
   for percent, threshold in thresholds.items():
     marked = detected(scores, brain, threshold, chain)

@@ -1,4 +1,4 @@
-"""Every number of the tables by name, each as a function of a `bootstrap.Sample`.
+"""Every number of the tables by name, each as a function of a `bootstrap.Resampled`.
 
 Suffixes: `_at_5` means at the threshold that 5 % of the brain voxels of healthy
 validation scans reach. `oracle_` means that the threshold was chosen with the truth.
@@ -9,8 +9,8 @@ the gate (symbols in `registration_metrics`).
 
 import numpy as np
 
-from uad_jax.evaluation import histogram
-from uad_jax.evaluation.bootstrap import Metric, curve, mean, ratio, separation
+from uad_jax.evaluation.bootstrap import Metric, mean, ranked, ratio, separation
+from uad_jax.evaluation.histogram import Ranking
 from uad_jax.evaluation.lesionwise import SIZE_NAMES
 
 FPR_PERCENT = (1, 5, 10)
@@ -30,8 +30,8 @@ def _at(percent: int) -> dict[str, Metric]:
   recall = ratio({found: 1}, {'lesions': 1})
   precision = ratio({correct: 1}, {detections: 1})
 
-  def f1(sample, drawn):
-    r, p = recall(sample, drawn), precision(sample, drawn)
+  def f1(resampled):
+    r, p = recall(resampled), precision(resampled)
     with np.errstate(invalid='ignore', divide='ignore'):
       # No detection at all has no precision, yet a recall and so an F1 of zero.
       return np.where(r + np.nan_to_num(p) == 0, 0.0, 2 * r * p / (r + p))
@@ -49,25 +49,16 @@ def _at(percent: int) -> dict[str, Metric]:
 
 POOLED: dict[str, Metric] = {
   'prevalence': ratio({'positives': 1}, {'positives': 1, 'negatives': 1}),
-  'auprc': curve(histogram.average_precision),
-  'auroc': curve(histogram.auroc),
-  'oracle_dice': curve(histogram.oracle_dice),
+  **{name: ranked(name) for name in Ranking._fields},
   'image_auroc_mean': separation('score_mean'),
   'image_auroc_q99': separation('score_q99'),
 }
 for _percent in FPR_PERCENT:
   POOLED |= _at(_percent)
 
-CURVES = {
-  'auprc': histogram.average_precision,
-  'auroc': histogram.auroc,
-  'oracle_dice': histogram.oracle_dice,
-}
-"""The metrics whose estimate comes from the full histogram, the interval from bins."""
-
 SUBJECT: dict[str, Metric] = {
   name: mean(name, where='diseased')
-  for name in (*CURVES, *(f'dice_at_{percent}' for percent in FPR_PERCENT))
+  for name in (*Ranking._fields, *(f'dice_at_{percent}' for percent in FPR_PERCENT))
 }
 
 REGISTRATION: dict[str, Metric] = {

@@ -22,13 +22,12 @@ from typing import NamedTuple
 import numpy as np
 
 from uad_jax.evaluation import bootstrap, histogram
-from uad_jax.evaluation.bootstrap import Interval
+from uad_jax.evaluation.bootstrap import Estimated, Interval
 from uad_jax.evaluation.cases import Case
-from uad_jax.evaluation.histogram import Histogram
+from uad_jax.evaluation.histogram import Histogram, Ranking
 from uad_jax.evaluation.lesionwise import OVERLAP, SIZE_NAMES
 from uad_jax.evaluation.metrics import (
   BY_SIZE,
-  CURVES,
   FPR_PERCENT,
   POOLED,
   QUANTILE,
@@ -41,7 +40,7 @@ from uad_jax.evaluation.scans import Scan
 SCHEMA = '1.0'
 IN_PATHOLOGY = (
   'prevalence',
-  *CURVES,
+  *Ranking._fields,
   'dice_at_5',
   'lesion_recall_at_5',
   'lesion_f1_at_5',
@@ -103,29 +102,25 @@ def plain(interval: Interval) -> dict:
   return {'value': value, 'interval': [low, high]}
 
 
+def plain_all(estimated: Estimated) -> dict[str, dict]:
+  """Every metric with its interval, for JSON."""
+  return {name: plain(estimated.interval(name)) for name in estimated.values}
+
+
 def estimates(
-  metrics: Mapping[str, bootstrap.Metric],
-  sample: Sample,
-  drawn: np.ndarray,
-  exact: Mapping[str, float] | None = None,
+  metrics: Mapping[str, bootstrap.Metric], sample: Sample, drawn: np.ndarray
 ) -> dict[str, dict]:
   """Every metric that the sample has the values for, with its interval."""
-  exact = exact or {}
-  found = {}
-  for name, metric in metrics.items():
-    try:
-      interval = bootstrap.interval(metric, sample, drawn, exact.get(name))
-    except KeyError:  # a value that this method or data set does not have
-      continue
-    found[name] = plain(interval)
-  return found
+  return plain_all(bootstrap.estimated(metrics, sample, drawn))
 
 
 def scorer_summary(
-  sample: Sample, pooled: Histogram, drawn: np.ndarray, thresholds: Mapping[int, float]
+  sample: Sample,
+  estimated: Estimated,
+  drawn: np.ndarray,
+  thresholds: Mapping[int, float],
 ) -> dict:
-  """The numbers of one scorer."""
-  exact = {name: float(f(pooled.healthy, pooled.lesion)) for name, f in CURVES.items()}
+  """The numbers of one scorer; `estimated` are its pooled metrics."""
   by_pathology = {}
   for pathology in np.unique(sample.pathology[sample.diseased]):
     rows = np.flatnonzero((sample.pathology == pathology) & sample.diseased)
@@ -137,7 +132,7 @@ def scorer_summary(
     }
   return {
     'thresholds': {str(percent): value for percent, value in thresholds.items()},
-    'pooled': estimates(POOLED, sample, drawn, exact),
+    'pooled': plain_all(estimated),
     'subject_mean': estimates(SUBJECT, sample, drawn),
     'by_pathology': by_pathology,
     'by_lesion_size': {
@@ -197,15 +192,17 @@ def summarise(
   """
   reference = samples[default]
   drawn = bootstrap.weights(reference, resamples, seed)
-  scorers = {}
+  estimated, scorers = {}, {}
   for name, sample in samples.items():
-    scorers[name] = scorer_summary(sample, pools[name], drawn, thresholds[name])
+    full = histogram.ranking(pools[name].healthy, pools[name].lesion)
+    exact = {metric: float(value) for metric, value in full._asdict().items()}
+    estimated[name] = bootstrap.estimated(POOLED, sample, drawn, exact)
+  for name, sample in samples.items():
+    scorers[name] = scorer_summary(sample, estimated[name], drawn, thresholds[name])
     scorers[name]['selection_auprc'] = chosen.get(name)
     if name != default:
       scorers[name]['minus_default'] = {
-        metric: plain(
-          bootstrap.paired(POOLED[metric], sample, reference, resamples, seed)
-        )
+        metric: plain(estimated[name].minus(estimated[default], metric))
         for metric in COMPARED
       }
   names, number = np.unique(reference.pathology, return_counts=True)

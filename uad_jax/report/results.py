@@ -23,10 +23,6 @@ counterfactual field error in voxels. Oracle Dice uses the truth to set its thre
 """
 
 
-VARIANT_MAPS = ('standardised', 'fused')
-"""The maps of variants that are shown; the others are in their own reports."""
-
-
 class Run(NamedTuple):
   """One stored evaluation: a run's own, or that of a variant."""
 
@@ -43,9 +39,8 @@ def read(folder: pathlib.Path) -> list[Run]:
   row = json.loads((folder / 'row.json').read_text())
   told = folder / 'training.json'
   training = json.loads(told.read_text()) if told.exists() else {}
-  places = [('', folder)] + [
-    (p.name, p) for p in sorted((folder / 'variants').glob('*'))
-  ]
+  config = json.loads((folder / 'config.json').read_text())
+  places = [('', folder)] + [(v, folder / 'variants' / v) for v in config['variants']]
   return [
     Run(
       row['name'],
@@ -86,8 +81,7 @@ def table(runs: Sequence[Run]) -> str:
   groups = defaultdict(list)
   for run in runs:
     for scorer in run.summary['scorers']:
-      if not run.variant or scorer in VARIANT_MAPS:
-        groups[run.name, run.variant, scorer].append(run)
+      groups[run.name, run.variant, scorer].append(run)
   titles = [c.title for c in COLUMNS]
   head = ['method', 'map', *titles, 'steps', 'minutes', 'seeds']
   lines = ['| ' + ' | '.join(head) + ' |', '|' + '---|' * len(head)]
@@ -120,30 +114,45 @@ def auprc(run: Run, scorer: str) -> float:
   return run.summary['scorers'][scorer]['pooled']['auprc']['value']
 
 
+def rivals(main: Run, runs: Sequence[Run]) -> list[tuple[str, Run, str]]:
+  """What a run with variants has to beat, as (map of its own, run, map).
+
+  Its own prior, the best of its uniform fields, and the chosen map of every other
+  method of the same seed.
+  """
+  default = main.summary['default']
+  others = [run for run in runs if run.seed == main.seed and run.name != main.name]
+  uniform = [
+    r for r in runs if (r.name, r.seed) == (main.name, main.seed) and r.variant
+  ]
+  best = max(uniform, key=lambda run: auprc(run, 'standardised'))
+  return [
+    (ours, other, theirs)
+    for ours in dict.fromkeys((default, 'standardised'))
+    for other, theirs in ((main, 'standardised_prior'), (best, 'standardised'))
+  ] + [(default, run, run.summary['default']) for run in others if not run.variant]
+
+
 def comparisons(runs: Sequence[Run]) -> str:
-  """`dae_unc`'s chosen and gated maps against the uniform fields and its own prior."""
+  """The maps of methods with uniform fields against their rivals."""
   lines = []
-  for seed in sorted({run.seed for run in runs}):
-    own = [run for run in runs if run.name == 'dae_unc' and run.seed == seed]
-    main = next((run for run in own if not run.variant), None)
-    uniform = [run for run in own if run.variant]
-    if main is None or not uniform:
-      continue
-    best = max(uniform, key=lambda run: auprc(run, 'standardised'))
-    for ours in dict.fromkeys((main.summary['default'], 'standardised')):
-      for other, theirs in ((main, 'standardised_prior'), (best, 'standardised')):
-        if (main, ours) == (other, theirs):
-          continue
-        value, low, high = difference(main, ours, other, theirs)
-        against = f'{other.variant or "own"} {theirs}'
-        lines.append(
-          f'| {seed} | {ours} | {against} | {value:+.3f} [{low:+.3f}, {high:+.3f}] |'
-        )
+  varied = {run.name for run in runs if run.variant}
+  mains = [run for run in runs if run.name in varied and not run.variant]
+  for main in sorted(mains, key=lambda run: (run.name, run.seed)):
+    for ours, other, theirs in rivals(main, runs):
+      if (main, ours) == (other, theirs):
+        continue
+      value, low, high = difference(main, ours, other, theirs)
+      name = other.variant or ('own' if other is main else other.name)
+      lines.append(
+        f'| {main.name} | {main.seed} | {ours} | {name} {theirs} | '
+        f'{value:+.3f} [{low:+.3f}, {high:+.3f}] |'
+      )
   if not lines:
     return ''
   head = [
-    '| seed | map of dae_unc | against | difference of AUPRC |',
-    '|---|---|---|---|',
+    '| method | seed | map | against | difference of AUPRC |',
+    '|---|---|---|---|---|',
   ]
   note = 'The best uniform field is chosen on the test scans, in its favour.'
   return '\n'.join(['', 'Paired differences. ' + note, '', *head, *lines])
