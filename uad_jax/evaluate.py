@@ -84,7 +84,7 @@ def inferred(
   ask: Mapping[str, float],
 ) -> Iterator[dict]:
   """The batches with the inference's arrays added, and the twin's displacement."""
-  devices = parallel.mesh()
+  devices, started = parallel.mesh(), None
   for index, batch in enumerate(batches):
     seen = {name: np.asarray(batch[name], np.float32) for name in SEEN}
     size = len(seen['weight'])
@@ -92,7 +92,7 @@ def inferred(
     place = parallel.replicate if size % devices.size else parallel.shard
     seen = place(seen, devices)
     batch_key = jax.random.fold_in(key, index)
-    arrays = jax.device_get(infer(params, stats, seen, batch_key))
+    arrays = infer(params, stats, seen, batch_key)
     if 'displacement' in arrays and 'twin' in batch:
       arrays['twin_displacement'] = arrays['displacement']
       if np.any(batch['lesion']):  # a twin of the healthy is the image itself
@@ -100,8 +100,13 @@ def inferred(
         twin = seen | place(twin, devices)
         # The same key, so that the fields differ by the lesion and not by chance.
         again = infer(params, stats, twin, batch_key)
-        arrays['twin_displacement'] = jax.device_get(again['displacement'])
-    yield {**batch, **arrays}
+        arrays['twin_displacement'] = again['displacement']
+    # One batch ahead: the devices work on the next while this one is measured.
+    if started:
+      yield {**started[0], **jax.device_get(started[1])}
+    started = batch, arrays
+  if started:
+    yield {**started[0], **jax.device_get(started[1])}
 
 
 def evaluate(
