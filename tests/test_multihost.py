@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from tests.conftest import ROOT
 from tests.data.heads import tree
 from tests.test_job import make_config
-from uad_jax import checkpoint, experiment, registry
+from uad_jax import checkpoint, experiment, job, registry
 
 CONFIG = """
 import json
@@ -32,13 +32,13 @@ def free_port() -> int:
     return probe.getsockname()[1]
 
 
-def together(config, workdir) -> None:
-  """Runs the main job's training in two processes and waits for both."""
+def together(config, workdir, until='train') -> None:
+  """Runs the main job in two processes and waits for both."""
   address = f'127.0.0.1:{free_port()}'
   hosts = [
     subprocess.Popen(
       [sys.executable, '-m', 'uad_jax.main', f'--config={config}',
-       f'--workdir={workdir}', '--until=train'],
+       f'--workdir={workdir}', f'--until={until}'],
       cwd=ROOT, stderr=subprocess.PIPE, text=True,
       env={**os.environ, 'XLA_FLAGS': '', 'JAX_PLATFORMS': 'cpu',
            'UAD_CPU_DEVICES': '1', 'UAD_COORDINATOR': address, 'UAD_HOSTS': '2',
@@ -50,13 +50,24 @@ def together(config, workdir) -> None:
   assert [host.returncode for host in hosts] == [0, 0], '\n'.join(said)
 
 
+def pooled(workdir) -> dict[str, float]:
+  """Every pooled number of a run."""
+  summary = json.loads((workdir / 'results.json').read_text())
+  assert summary['data']['scans'] == 3
+  return {
+    f'{scorer} {name}': estimate['value']
+    for scorer, found in summary['scorers'].items()
+    for name, estimate in found['pooled'].items()
+  }
+
+
 @pytest.mark.slow
-def test_two_hosts_train_and_resume(tmp_path):
+def test_two_hosts_train_resume_and_evaluate(tmp_path):
   table = 'participant_id\tsplit\n' + ''.join(
     f'sub-{i:02d}\t{split}\n'
-    for i, split in enumerate(['train', 'train', 'train', 'train', 'val', 'test'])
+    for i, split in enumerate(['train'] * 4 + ['val'] + ['test'] * 3)
   )
-  tree(tmp_path / 'heads', [f'sub-{i:02d}' for i in range(6)], table)
+  tree(tmp_path / 'heads', [f'sub-{i:02d}' for i in range(8)], table)
   config = registry.plain(make_config(tmp_path / 'heads', tmp_path / 'data'))
   text, config = json.dumps(config), ConfigDict(config)
   experiment.open_data(config.data)
@@ -86,3 +97,10 @@ def test_two_hosts_train_and_resume(tmp_path):
   shutil.rmtree(run / 'checkpoints' / str(newest))
   together(path, run)
   jax.tree.map(np.testing.assert_array_equal, first, final())
+  # The validation has one scan, so that one host has nothing to do there.
+  together(path, run, 'report')
+  alone = tmp_path / 'alone'
+  shutil.copytree(run, alone)
+  (alone / 'results.json').unlink()
+  job.run(config, str(alone))
+  assert pooled(run) == pytest.approx(pooled(alone), rel=1e-3, nan_ok=True)

@@ -13,6 +13,11 @@ def test_batch_size_must_divide():
     parallel.check_batch_size(6, parallel.mesh())
 
 
+def test_items_come_back_in_the_order_in_which_they_were_dealt(monkeypatch):
+  monkeypatch.setattr(parallel, 'gather', lambda _: [[(0,), (2,), (4,)], [(1,), (3,)]])
+  assert parallel.by_turns([0, 2, 4]) == [0, 1, 2, 3, 4]
+
+
 def test_four_devices_give_the_update_of_one(key):
   assert jax.device_count() == 4
   method = vae.make((16, 16), widths=(8, 8), latent=2)

@@ -9,9 +9,10 @@ from uad_jax import parallel
 from uad_jax.data.record import CLASSES, VENTRICLE
 from uad_jax.evaluation import histogram, lesionwise
 from uad_jax.evaluation import registration as registration_metrics
-from uad_jax.evaluation.cases import choose, take_case
+from uad_jax.evaluation.cases import Case, choose, take_case
 from uad_jax.evaluation.measure import (
   MAP,
+  Measured,
   detected,
   lesion_of,
   measure,
@@ -19,10 +20,10 @@ from uad_jax.evaluation.measure import (
   scored,
 )
 from uad_jax.evaluation.metrics import FPR_PERCENT
-from uad_jax.evaluation.scans import collect
+from uad_jax.evaluation.scans import Scan, collect
 from uad_jax.evaluation.summary import Results, make_sample, subject_rows, summarise
 from uad_jax.method import Batch, Infer, Key, Method, Params, Scorer, Stats, bind
-from uad_jax.postprocess import preset
+from uad_jax.postprocess import Postprocess, preset
 from uad_jax.progress import progress as shown
 from uad_jax.registration import flow
 
@@ -84,7 +85,7 @@ def inferred(
   ask: Mapping[str, float],
 ) -> Iterator[dict]:
   """The batches with the inference's arrays added, and the twin's displacement."""
-  devices, started = parallel.mesh(), None
+  devices, started = parallel.local_mesh(), None
   for index, batch in enumerate(batches):
     seen = {name: np.asarray(batch[name], np.float32) for name in SEEN}
     size = len(seen['weight'])
@@ -109,6 +110,29 @@ def inferred(
     yield {**started[0], **jax.device_get(started[1])}
 
 
+def examine(
+  scan: Scan,
+  scorers: Iterable[str],
+  thresholds: Mapping[str, Mapping[int, float]],
+  default: str,
+  chain: Postprocess,
+) -> tuple[Scan, dict[str, Measured], Case]:
+  """What is kept of a test scan: who it is, the numbers by scorer, and a picture."""
+  lesions = lesionwise.Lesions(lesion_of(scan), scan.voxel_ml)
+  registration = registration_metrics.measure(
+    scan.arrays, scan.planar, VENTRICLE, CLASSES.index('white')
+  )
+  measured = {}
+  for scorer in scorers:
+    scores, brain = scored(scan, scorer, chain)
+    numbers = measure(scores, brain, chain, thresholds[scorer], lesions)
+    measured[scorer] = numbers._replace(values=numbers.values | registration)
+    if scorer == default:
+      marked = detected(scores, brain, thresholds[scorer][CASE_PERCENT], chain)
+      case = take_case(scan, scores, marked)
+  return scan._replace(arrays={}), measured, case
+
+
 def evaluate(
   method: Method,
   params: Params,
@@ -128,6 +152,8 @@ def evaluate(
 ) -> Results:
   """Evaluates every scorer of a trained method, inside the brain mask.
 
+  Of several hosts each is given its own scans, by turns; all get the results.
+
   Args:
     method: The method.
     params: Its parameters.
@@ -136,7 +162,7 @@ def evaluate(
     val: Batches of healthy validation scans, which set the thresholds. All batches are
       of one size, padding has weight 0, and a scan's records come together, in order.
     test: Batches of test scans, with 'lesion', and 'twin' and 'labels' where known.
-    key: Batch i is inferred with fold_in(key, i), in each split.
+    key: Batch i is inferred with fold_in(key, i), in each split and on each host.
     postprocess: One of `postprocess.PRESETS`.
     selection: Batches of validation scans with lesions; the scorer with the best pooled
       AUPRC on them becomes the default map.
@@ -150,7 +176,7 @@ def evaluate(
     raise ValueError('evaluate needs at least one scorer')
   chain = preset(postprocess)
   infer = infer or make_infer(method, scorers)
-  params, stats = parallel.replicate((params, stats), parallel.mesh())
+  params, stats = parallel.replicate((params, stats), parallel.local_mesh())
 
   def scans(batches, label):
     batches = shown(batches, label) if progress else batches
@@ -170,26 +196,16 @@ def evaluate(
     }
   default = max(chosen, key=chosen.get) if chosen else next(iter(scorers))
 
-  people, measured, cases = [], {scorer: [] for scorer in scorers}, []
-  for scan in scans(test, 'test'):
-    lesions = lesionwise.Lesions(lesion_of(scan), scan.voxel_ml)
-    registration = registration_metrics.measure(
-      scan.arrays, scan.planar, VENTRICLE, CLASSES.index('white')
-    )
-    for scorer, found in measured.items():
-      scores, brain = scored(scan, scorer, chain)
-      numbers = measure(scores, brain, chain, thresholds[scorer], lesions)
-      found.append(numbers._replace(values=numbers.values | registration))
-      if scorer == default:
-        marked = detected(scores, brain, thresholds[scorer][CASE_PERCENT], chain)
-        cases.append(take_case(scan, scores, marked))
-    people.append(scan._replace(arrays={}))
-  if not people:
+  found = parallel.by_turns(
+    [examine(scan, scorers, thresholds, default, chain) for scan in scans(test, 'test')]
+  )
+  if not found:
     raise ValueError('the test split is empty')
+  people, measured, cases = (list(part) for part in zip(*found, strict=True))
 
   samples, pools = {}, {}
-  for scorer, found in measured.items():
-    samples[scorer], pools[scorer] = make_sample(people, found)
+  for scorer in scorers:
+    samples[scorer], pools[scorer] = make_sample(people, [m[scorer] for m in measured])
   summary = summarise(
     people,
     samples,

@@ -50,7 +50,10 @@ def open_data(data: ConfigDict):
   builder = call(
     f"dataset '{data.name}'", make, options, data_dir=pathlib.Path(data.dir).resolve()
   )
-  builder.download_and_prepare()
+  if parallel.leads():
+    builder.download_and_prepare()
+  parallel.wait()
+  builder.download_and_prepare()  # by the others, where they do not see the same disk
   return builder
 
 
@@ -179,7 +182,8 @@ def trained(experiment: Experiment, workdir: pathlib.Path, log) -> State:
   manager = checkpoint.manager(workdir / 'checkpoints')
   state = fresh_state(experiment)
   overview = parameter_overview.get_parameter_overview(state.params)
-  (workdir / 'parameters.txt').write_text(f'{overview}\n')
+  if parallel.leads():
+    (workdir / 'parameters.txt').write_text(f'{overview}\n')
   found = checkpoint.restore(manager, state)
   last = experiment.stage_ends[-1] if experiment.stage_ends else 0
   if found and found[0] >= last:
@@ -214,9 +218,13 @@ def trained(experiment: Experiment, workdir: pathlib.Path, log) -> State:
 
 
 def batches(experiment: Experiment, split: str) -> Iterator[dict[str, np.ndarray]]:
-  """The padded batches of a split for evaluation, in order."""
-  found = experiment.records(split)
-  return pipeline.ordered_batches(found, experiment.config.batch_size)
+  """This host's padded batches of a split for evaluation, in order."""
+  return pipeline.ordered_batches(
+    experiment.records(split),
+    experiment.config.batch_size,
+    jax.process_index(),
+    jax.process_count(),
+  )
 
 
 def painted(experiment: Experiment, split: str) -> Iterator[dict[str, np.ndarray]]:

@@ -14,7 +14,7 @@ import jax
 from ml_collections import ConfigDict
 
 from uad_jax import experiment as experiments
-from uad_jax import registry, train
+from uad_jax import parallel, registry, train
 from uad_jax.defaults import PAINTED
 from uad_jax.evaluate import evaluate, make_infer
 from uad_jax.experiment import Experiment
@@ -90,10 +90,12 @@ def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
   experiments.check_splits(experiment)
   if until == 'data':
     return f'{config.data.name} is prepared in {config.data.dir}'
-  claim(folder, settings)
-  card = json.dumps(experiments.model_card(experiment), indent=1)
-  page.write_text(folder / 'model.json', card)
-  done = evaluated(folder, settings)
+  if parallel.leads():
+    claim(folder, settings)
+    card = json.dumps(experiments.model_card(experiment), indent=1)
+    page.write_text(folder / 'model.json', card)
+  parallel.wait()
+  done = parallel.gather(evaluated(folder, settings))[0]
   if done and until == PARTS[-1]:
     print(f'nothing left to do in {folder}', file=sys.stderr)
     return table(folder, config)
@@ -104,7 +106,7 @@ def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
   report(experiment, infer, state, folder, settings)
   for name in experiment.variants:
     report(experiment, infer, state, folder, settings, name)
-  return table(folder, config)
+  return table(folder, config) if parallel.leads() else ''
 
 
 def trained(experiment: Experiment, folder: pathlib.Path) -> State:
@@ -116,7 +118,7 @@ def trained(experiment: Experiment, folder: pathlib.Path) -> State:
   with metrics_log(folder) as write:
 
     def log(step, metrics):
-      if jax.process_index() == 0:
+      if parallel.leads():
         train.print_progress(step, last, metrics)
         write(step, metrics)
         seconds = before + time.monotonic() - start
@@ -147,7 +149,10 @@ def report(experiment, infer, state, folder, settings, variant: str = '') -> Non
     ask=experiment.variants.get(variant),
     infer=infer,
     resamples=config.resamples,
+    progress=parallel.leads(),
   )
+  if not parallel.leads():
+    return
   page.write(
     results,
     folder / 'variants' / variant if variant else folder,

@@ -8,7 +8,7 @@ A second call goes on where the first stopped and skips what exists.
 from absl import flags
 from ml_collections import config_flags
 
-from uad_jax import command, job
+from uad_jax import command, job, parallel
 
 CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'File of the config, with an argument after a colon.'
@@ -21,7 +21,9 @@ UNTIL = flags.DEFINE_enum(
 
 def main(_: list[str]) -> None:
   """Does the job and prints its table."""
-  print(job.run(CONFIG.value, WORKDIR.value, UNTIL.value))
+  text = job.run(CONFIG.value, WORKDIR.value, UNTIL.value)
+  if parallel.leads():
+    print(text)
 
 
 if __name__ == '__main__':

@@ -5,12 +5,16 @@ devices is ever written.
 """
 
 import functools
+import itertools
 import os
-from collections.abc import Callable, Mapping
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 
@@ -70,6 +74,44 @@ def jit(function: Callable, **options) -> Callable:
 def mesh() -> Mesh:
   """All devices of all hosts along 'data'."""
   return jax.make_mesh((jax.device_count(),), ('data',), axis_types=(AxisType.Auto,))
+
+
+def local_mesh() -> Mesh:
+  """The devices of this host, for what each host does by itself."""
+  return Mesh(np.array(jax.local_devices()), ('data',), axis_types=(AxisType.Auto,))
+
+
+def leads() -> bool:
+  """Whether this host is the one that writes and prints."""
+  return jax.process_index() == 0
+
+
+def gather(value: Any) -> list:
+  """What each host gives, in the order of the hosts; every host calls it and waits.
+
+  Any object that pickles; meant for small results of long work.
+  """
+  if jax.process_count() == 1:
+    return [value]
+  content = np.frombuffer(pickle.dumps(value), np.uint8)
+  sizes = multihost_utils.process_allgather(np.int32(content.size))
+  sent = np.zeros(sizes.max(), np.uint8)
+  sent[: content.size] = content
+  rows = multihost_utils.process_allgather(sent)
+  return [
+    pickle.loads(row[:size].tobytes()) for row, size in zip(rows, sizes, strict=True)
+  ]
+
+
+def by_turns(items: Sequence) -> list:
+  """The items of all hosts, dealt out by turns, in their first order."""
+  turns = itertools.zip_longest(*gather([(item,) for item in items]), fillvalue=())
+  return [item for turn in turns for one in turn for item in one]
+
+
+def wait() -> None:
+  """Returns when every host has come here."""
+  gather(None)
 
 
 def check_batch_size(batch_size: int, devices: Mesh) -> None:

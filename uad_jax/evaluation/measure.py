@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from uad_jax import parallel
 from uad_jax.evaluation import histogram, lesionwise
 from uad_jax.evaluation.histogram import Histogram
 from uad_jax.evaluation.metrics import QUANTILE
@@ -44,13 +45,17 @@ def scored(
 def pooled_histograms(
   scans: Iterable[Scan], scorers: Iterable[str], chain: Postprocess
 ) -> dict[str, Histogram]:
-  """By scorer, the histogram of the brain voxels of all scans."""
+  """By scorer, the histogram of the brain voxels of all scans of all hosts."""
   parts = {scorer: [] for scorer in scorers}
   for scan in scans:
     for scorer, histograms in parts.items():
       scores, brain = scored(scan, scorer, chain)
       histograms.append(histogram.histogram(scores[brain], lesion_of(scan)[brain]))
-  return {scorer: histogram.pool(histograms) for scorer, histograms in parts.items()}
+  hosts = parallel.gather(parts)
+  return {
+    scorer: histogram.pool(part for host in hosts for part in host[scorer])
+    for scorer in parts
+  }
 
 
 def lesion_of(scan: Scan) -> np.ndarray:
