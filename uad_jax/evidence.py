@@ -18,7 +18,8 @@ KINDS = {
 """What can open the gate, and the range in which it is calibrated: the residual in
 units of the healthy deviation, the log spread of the heads, a network's logit."""
 
-SLOPE = 1.5  # of the sigmoid about the calibrated limit, science of the gate
+SLOPE = 1.5
+"""Of the sigmoid about the calibrated limit."""
 
 
 def check(names: Sequence[str], of: str) -> None:

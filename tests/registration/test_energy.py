@@ -36,7 +36,7 @@ def test_what_the_gate_hides_has_no_gradient():
   image, expected = rng.uniform(0, 1, (2, 1, 16, 16, 1)).astype(np.float32)
   g = np.zeros((1, 16, 16, 1), np.float32)
   g[:, 5:9, 5:9] = 1
-  _, _, omega = energy.Gating(dilation=1).maps(g, 1.0)
+  omega = energy.Gating(dilation=1).data_weight(g)
   rest = jnp.zeros((1, 16, 16, 2))
 
   def data(image):

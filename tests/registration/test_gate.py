@@ -51,31 +51,6 @@ def test_more_healthy_variance_is_less_surprise():
   assert (loud < quiet).all()
 
 
-def test_epistemic_ratio():
-  spread = np.stack([noise((4, 4))[..., 0]] * 3, -1)
-  np.testing.assert_allclose(
-    gate.epistemic_ratio(spread, 0.5), spread[..., :1] / 0.5, rtol=1e-6
-  )
-
-
-def test_evidence_is_the_strongest_of_its_parts():
-  z, k = 8 * noise((6, 6)), 3 * noise((6, 6), 1)
-  learned = noise((6, 6), 2)
-  sigmoid = scipy.special.expit
-  parts = [sigmoid(1.5 * (z - 4.0)), sigmoid(4.0 * (k - 1.5)), learned]
-  np.testing.assert_allclose(
-    gate.evidence(z, k, learned), np.maximum.reduce(parts), rtol=1e-4
-  )
-  np.testing.assert_allclose(gate.evidence(z), parts[0], rtol=1e-4)
-  np.testing.assert_allclose(gate.evidence(k=k), parts[1], rtol=1e-4)
-  np.testing.assert_array_equal(gate.evidence(learned=learned), learned)
-  np.testing.assert_allclose(
-    gate.evidence(z, z0=8.0), sigmoid(1.5 * (z - 8)), rtol=1e-4
-  )
-  with pytest.raises(ValueError, match='at least one of z, k and learned'):
-    gate.evidence()
-
-
 @pytest.mark.parametrize('shape', SHAPES)
 def test_gate_is_exactly_closed_without_evidence(shape):
   h = np.full((1, *shape, 1), 0.3, 'float32')
@@ -127,9 +102,6 @@ def test_gradients():
   )
   h = 0.4 + 0.2 * noise((5, 6))
   check_grads(jax.jit(gate.gate), (h,), 1, ('rev',), atol=1e-2, rtol=1e-2)
-  check_grads(
-    jax.jit(lambda z: gate.evidence(3 + z)), (x,), 1, ('rev',), atol=1e-2, rtol=1e-2
-  )
   check_grads(
     jax.jit(lambda g: gate.stiffness(g, 0.1)), (h,), 1, ('rev',), atol=1e-2, rtol=1e-2
   )

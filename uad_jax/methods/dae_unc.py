@@ -12,29 +12,18 @@ lesions; 3 calibrates every evidence on healthy validation scans.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from uad_jax import corrupt, evidence, losses, moments, shapes
 from uad_jax.method import Array, Batch, Key, Method, Objective
-from uad_jax.nets.gated import Deformer, Evidence, Expected, Prior, Usual
-from uad_jax.registration import energy, flow, gate
+from uad_jax.nets.gated import Deformer, Evidence, Prior
+from uad_jax.nets.guided import PRIOR, Guided
+from uad_jax.registration import energy, gate
 from uad_jax.registration.similarity import distance as distance_by
 from uad_jax.registration.solve import gated_field
 from uad_jax.registration.warp import warp
-
-PRIOR = ('encoder', 'decoder', 'heads', 'variance')
-FLOOR = 0.03
-"""Least deviation of what is usual, in image units."""
-
-
-class Judgement(NamedTuple):
-  """What speaks for a lesion, by voxel."""
-
-  aligned: Array  # the prior after the stiff pass, [B, *S, C]
-  evidence: dict[str, Array]  # by name, [B, *S, 1], higher is less healthy
 
 
 def make(
@@ -122,63 +111,19 @@ def make(
   evidence.check(open_by, 'dae_unc')
   distance = distance_by(similarity, window, mse_weight)
   gating = energy.Gating(stiffness_ratio, magnitude, data_weight, dilation)
-  prior = Prior(shape, channels, widths, latent, heads, position)
-  deformer = Deformer(deformer_widths, coarse)
-  judge_net = Evidence(gate_widths)
-
-  def usual_at(stats, where: Array) -> Usual:
-    if not bins:
-      nothing = jnp.zeros((len(where), *shape, channels))
-      return Usual(nothing, nothing - 4.0)
-    mean, variance = moments.look_up(stats['usual'], where)
-    return Usual(mean, jnp.log(variance + FLOOR**2))
-
-  def expect(params, usual: Usual, image: Array, mask: Array, where: Array) -> Expected:
-    variables = {'params': {name: params[name] for name in PRIOR}}
-    return prior.apply(variables, image, mask, where, usual)
-
-  def velocity_of(params, image, expected: Array, g: Array, lambda0: Array) -> Array:
-    return deformer.apply({'params': params['deformer']}, image, expected, g, lambda0)
-
-  def displacement_of(velocity: Array) -> Array:
-    return flow.resize(flow.integrate(velocity), shape)
-
-  def logit(params, usual: Usual, image: Array, prior: Sequence[Array] = ()) -> Array:
-    prior = jax.lax.stop_gradient(prior)
-    return judge_net.apply({'params': params['gate']}, image, usual, prior)
-
-  def judge(
-    params, usual: Usual, image: Array, mask: Array, expected: Expected
-  ) -> Judgement:
-    aligned, log_variance = expected.image, expected.log_variance
-    if two_pass:
-      lambda0 = jnp.full((len(image),), stiff_strength)
-      closed = jnp.zeros_like(mask)
-      velocity = velocity_of(params, image, aligned, closed, lambda0)
-      aligned = warp(aligned, displacement_of(velocity))
-    z = gate.standardised_residual(image, aligned, log_variance)
-    spread = jnp.log(expected.spread.mean(-1, keepdims=True) + 1e-6)
-    prior = [image - aligned, 0.2 * z, 0.2 * spread, 0.3 * log_variance + 1]
-    learned = logit(params, usual, image, prior if gate_prior else ())
-    found = {'standardised': z, 'epistemic': spread, 'learned': learned}
-    return Judgement(aligned, {name: value * mask for name, value in found.items()})
+  nets = Guided(
+    shape,
+    channels,
+    bins,
+    Prior(shape, channels, widths, latent, heads, position),
+    Deformer(deformer_widths, coarse),
+    Evidence(gate_widths),
+    gate_prior,
+    stiff_strength if two_pass else 0.0,
+  )
 
   def weight_of(batch: Batch) -> Array:
     return batch['mask'] * losses.per_example(batch['weight'], batch['mask'])
-
-  def init(key: Key, batch: Batch):
-    key_prior, key_deformer, key_gate = jax.random.split(key, 3)
-    image, mask, where = batch['image'], batch['mask'], batch['position']
-    stats = {
-      'usual': moments.empty(bins, shape, channels),
-      'healthy': evidence.uncalibrated(),
-    }
-    usual = Usual(image, image)
-    params = prior.init(key_prior, image, mask, where, usual)['params']
-    fields = deformer.init(key_deformer, image, image, mask, where)['params']
-    features = [image, mask, mask, image] if gate_prior else ()
-    judging = judge_net.init(key_gate, image, usual, features)['params']
-    return {**params, 'deformer': fields, 'gate': judging}, stats
 
   def fit(params, stats, batch: Batch, key: Key, step):
     seen = moments.observe(
@@ -192,7 +137,7 @@ def make(
     image, where = clean, batch['position']
     if denoise:
       image, _ = corrupt.paint(key_paint, clean, mask, painters, share=denoise)
-    expected = expect(params, usual_at(stats, where), image, mask, where)
+    expected = nets.expect(params, nets.usual(stats, where), image, mask, where)
     # Each head learns from its own half of the batch, which keeps them apart.
     chosen = jax.random.bernoulli(key_head, 0.5, (heads, len(image))) | (heads == 1)
     chosen = chosen.reshape(heads, -1, *[1] * (image.ndim - 1)) * weight[None]
@@ -214,11 +159,12 @@ def make(
     lambda0 = jnp.tile(jnp.exp(drawn), 2)
     image, g = jnp.concatenate([image, clean]), jnp.concatenate([g, jnp.zeros_like(g)])
     mask, where = jnp.concatenate([mask, mask]), jnp.tile(batch['position'], 2)
-    expected = expect(params, usual_at(stats, where), image, mask, where).image
+    usual = nets.usual(stats, where)
+    expected = nets.expect(params, usual, image, mask, where).image
     expected = jax.lax.stop_gradient(expected)
-    velocity = velocity_of(params, image, expected, g, lambda0)
-    both = displacement_of(jnp.concatenate([velocity, -velocity]))
-    omega = gate.data_weight(g, data_weight, dilation) * mask
+    velocity = nets.velocity(params, image, expected, g, lambda0)
+    both = nets.displacement(jnp.concatenate([velocity, -velocity]))
+    omega = gating.data_weight(g) * mask
     data = energy.bidirectional(image, expected, omega, *jnp.split(both, 2), distance)
     total = data + energy.regularisation(velocity, g, lambda0, gating)
     disturbed, wanted = jnp.split(velocity, 2)
@@ -231,43 +177,43 @@ def make(
   def gate_loss(params, stats, batch: Batch, key: Key, step):
     mask, where = weight_of(batch), batch['position']
     image, painted = corrupt.paint(key, batch['image'], mask, painters, share=0.8)
-    usual = usual_at(stats, where)
+    usual = nets.usual(stats, where)
     if gate_prior:
-      expected = expect(params, usual, image, batch['mask'], where)
-      found = judge(params, usual, image, mask, expected).evidence['learned']
+      expected = nets.expect(params, usual, image, batch['mask'], where)
+      found = nets.examine(params, usual, image, mask, expected).evidence['learned']
     else:
-      found = logit(params, usual, image)
+      found = nets.logit(params, usual, image)
     entropy = losses.masked_mean(losses.binary_cross_entropy(found, painted), mask)
     dice = losses.soft_dice(jnp.where(mask > 0, found, -20.0), painted * mask)
     return entropy + dice, (stats, {'dice': 1 - dice})
 
   def calibrate(params, stats, batch: Batch, key: Key, step):
     image, mask, where = batch['image'], batch['mask'], batch['position']
-    usual = usual_at(stats, where)
-    expected = expect(params, usual, image, mask, where)
-    found = judge(params, usual, image, mask, expected).evidence
+    usual = nets.usual(stats, where)
+    expected = nets.expect(params, usual, image, mask, where)
+    found = nets.examine(params, usual, image, mask, expected).evidence
     counts = evidence.calibrate(stats['healthy'], found, weight_of(batch))
     return jnp.zeros(()), (stats | {'healthy': counts}, {})
 
   def gated_velocity(params, image, expected: Array, g: Array, lambda0: Array) -> Array:
     if not solve:
-      return velocity_of(params, image, expected, g, lambda0)
-    free = velocity_of(params, image, expected, jnp.zeros_like(g), lambda0)
-    stiffness, pull, omega = gating.maps(energy.on_grid(g, free), 0.1)
-    return gated_field(free, omega, stiffness, pull)
+      return nets.velocity(params, image, expected, g, lambda0)
+    free = nets.velocity(params, image, expected, jnp.zeros_like(g), lambda0)
+    g = energy.on_grid(g, free)
+    return gated_field(free, gating.data_weight(g), *gating.maps(g, 0.1))
 
   def infer(params, stats, batch: Batch, key: Key):
     image, mask, where = batch['image'], batch['mask'], batch['position']
-    usual = usual_at(stats, where)
-    expected = expect(params, usual, image, mask, where)
-    judgement = judge(params, usual, image, mask, expected)
+    usual = nets.usual(stats, where)
+    expected = nets.expect(params, usual, image, mask, where)
+    judgement = nets.examine(params, usual, image, mask, expected)
     found = judgement.evidence
     g = evidence.open_gate(stats['healthy'], found, mask, open_by, healthy_share, hinge)
     if 'open' in batch:
       g = g * losses.per_example(batch['open'], g)
     lambda0 = batch.get('strength', jnp.full((len(image),), strength))
     velocity = gated_velocity(params, image, expected.image, g, lambda0)
-    displacement = displacement_of(velocity)
+    displacement = nets.displacement(velocity)
     reconstruction = warp(expected.image, displacement) * mask
     # The variance before the warp: where the healthy differ, a little must not count.
     log_variance = expected.log_variance
@@ -299,4 +245,4 @@ def make(
     'gate': Objective(gate_loss, ('gate',), stage=2),
     'calibration': Objective(calibrate, stage=3, split='val'),
   }
-  return Method(init, objectives, infer)
+  return Method(nets.init, objectives, infer)

@@ -32,13 +32,16 @@ class Gating(NamedTuple):
   rho: float = 1.0
   dilation: int = 1
 
-  def maps(self, g: Array, lambda0: float | Array) -> tuple[Array, Array, Array]:
-    """lambda, mu and omega on the grid of g [B, *S, 1]; lambda0 broadcasts with it."""
+  def maps(self, g: Array, lambda0: float | Array) -> tuple[Array, Array]:
+    """lambda and mu on the grid of g [B, *S, 1]; lambda0 broadcasts with it."""
     return (
       gate.stiffness(g, lambda0, self.ratio),
       gate.magnitude(g, self.magnitude * lambda0),
-      gate.data_weight(g, self.rho, self.dilation),
     )
+
+  def data_weight(self, g: Array) -> Array:
+    """omega on the grid of g."""
+    return gate.data_weight(g, self.rho, self.dilation)
 
 
 def on_grid(g: Array, velocity: Array) -> Array:
@@ -56,7 +59,7 @@ def regularisation(velocity: Array, g: Array, lambda0: Array, how: Gating) -> Ar
     how: What the gate does.
   """
   g = on_grid(g, velocity)
-  stiffness, pull, _ = how.maps(g, per_example(lambda0, g))
+  stiffness, pull = how.maps(g, per_example(lambda0, g))
   return regularise.gradient_energy(velocity, stiffness) + regularise.magnitude_energy(
     velocity, pull
   )

@@ -1,9 +1,9 @@
 """The gate g(x) in [0, 1]: where the image surprises, the field must not explain it.
 
-Evidence that a voxel is not normal variability (a standardised residual, an epistemic
-spread, or a learned probability) becomes a smooth, hinged gate, and the gate becomes
-the maps of a gated registration: a stiffness lambda(x) which rises, a pull to rest
-mu(x), exactly 0 where the gate is closed, and a data weight omega(x) which falls.
+Evidence that a voxel is not normal variability (see `uad_jax.evidence`) becomes a
+smooth, hinged gate, and the gate becomes the maps of a gated registration: a stiffness
+lambda(x) which rises, a pull to rest mu(x), exactly 0 where the gate is closed, and a
+data weight omega(x) which falls.
 
 The sign matters: stiffness follows surprise relative to the healthy variance. Stiffness
 that follows the variance itself freezes ventricles and frees lesions.
@@ -68,46 +68,6 @@ def standardised_residual(
   """
   residual = gaussian_smooth(jnp.abs(image - prior), sigma)
   return (residual / jnp.sqrt(jnp.exp(log_variance) + tau**2)).mean(-1, keepdims=True)
-
-
-def epistemic_ratio(spread: jax.Array, healthy_quantile: jax.Array) -> jax.Array:
-  """The ratio k = s_epi / Q_95(s_epi over healthy voxels), channels averaged."""
-  return spread.mean(-1, keepdims=True) / healthy_quantile
-
-
-def evidence(
-  z: jax.Array | None = None,
-  k: jax.Array | None = None,
-  learned: jax.Array | None = None,
-  z0: float | jax.Array = 4.0,
-  k0: float | jax.Array = 1.5,
-  z_slope: float = 1.5,
-  k_slope: float = 4.0,
-) -> jax.Array:
-  """The evidence h = max(sigm(a (z - z0)), sigm(b (k - k0)), learned) of those given.
-
-  Args:
-    z: Standardised residual.
-    k: Epistemic ratio.
-    learned: A probability from a trained gate network.
-    z0: Where z counts as one half; calibrate it and k0 on healthy validation scans
-      such that at most 1 % of the brain has an open gate.
-    k0: The same for k.
-    z_slope: a.
-    k_slope: b.
-  """
-  parts = [
-    None if z is None else jax.nn.sigmoid(z_slope * (z - z0)),
-    None if k is None else jax.nn.sigmoid(k_slope * (k - k0)),
-    learned,
-  ]
-  parts = [part for part in parts if part is not None]
-  if not parts:
-    raise ValueError('evidence: give at least one of z, k and learned')
-  h = parts[0]
-  for part in parts[1:]:
-    h = jnp.maximum(h, part)
-  return h
 
 
 def gate(
