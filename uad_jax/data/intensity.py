@@ -120,3 +120,17 @@ def tissue_peaks(brain: np.ndarray) -> tuple[float, float]:
   left = ndimage.gaussian_filter1d(np.maximum(counts - density, 0), 8, mode='constant')
   grey = values[np.argmax(np.where(values < white - deviation, left, -1))]
   return float(grey), float(white)
+
+
+WAYS = {
+  f.__name__: f for f in (percentile, zscore, histogram_match, white_stripe, peaks)
+}
+
+
+def by_name(how: str):
+  """One of `WAYS`: (intensities of the brain, ...) to a function of an image."""
+  if how not in WAYS:
+    raise ValueError(
+      f"step 'intensity' is given how='{how}'; allowed are {', '.join(WAYS)}"
+    )
+  return WAYS[how]

@@ -13,7 +13,8 @@ import numpy as np
 
 from uad_jax.data import grid, nifti
 from uad_jax.data.record import CLASSES
-from uad_jax.data.scan_steps import STEPS, Scan, Steps, check_steps
+from uad_jax.data.scan import Scan
+from uad_jax.data.scan_steps import STEPS, Steps, check_steps
 
 VERSION = '1'
 """Raised when any step gives other numbers than before; manifests carry it."""

@@ -3,7 +3,7 @@
 import inspect
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -13,24 +13,9 @@ from uad_jax.data import bias as biases
 from uad_jax.data import brainmask, grid, nifti
 from uad_jax.data import intensity as intensities
 from uad_jax.data.nifti import BadScan
+from uad_jax.data.scan import Scan
 
 Steps = Sequence[tuple[str, Mapping[str, Any]]]
-
-
-class Scan(NamedTuple):
-  """A scan on its way: what the steps take and give. Arrays share one grid."""
-
-  image: np.ndarray  # [X, Y, Z] float32
-  twin: np.ndarray | None  # the same without its lesion
-  mask: np.ndarray | None  # bool
-  labels: np.ndarray | None  # int32, numbers of the label file
-  lesion: np.ndarray | None  # bool
-  affine: np.ndarray  # voxel to mm of the scan, or of the template once aligned
-  to_scan: np.ndarray  # those mm to mm of the scan
-  aligned: bool
-  slices: tuple[int, ...]  # chosen along z
-  found: dict[str, Any]  # what the last step measured
-  name: str
 
 
 def check(scan: Scan) -> Scan:
@@ -46,7 +31,7 @@ def reorient(scan: Scan) -> Scan:
   turn = nib.io_orientation(scan.affine)
   affine = scan.affine @ nib.orientations.inv_ornt_aff(turn, scan.image.shape)
   axes = ''.join(nib.aff2axcodes(scan.affine))
-  scan = _each(scan, lambda a: np.ascontiguousarray(nib.apply_orientation(a, turn)))
+  scan = scan.each(lambda a: np.ascontiguousarray(nib.apply_orientation(a, turn)))
   return scan._replace(affine=affine, found={'from': axes})
 
 
@@ -104,13 +89,18 @@ def brain_mask(
   raise BadScan(f"{scan.name} has no brain by '{how}'; allowed are {', '.join(ways)}")
 
 
+def need_brain(scan: Scan, step: str) -> None:
+  """Raises unless the brain has been found."""
+  if scan.mask is None:
+    raise ValueError(f"step '{step}' needs the brain; put 'brain_mask' before it")
+
+
 def bias(scan: Scan, smooth: float = 30.0) -> Scan:
   """Divides by the smooth intensity field of a T1 brain; see `bias.estimate`.
 
   The field is found in the image and taken out of its twin as well.
   """
-  if scan.mask is None:
-    raise ValueError("step 'bias' needs the brain; put 'brain_mask' before it")
+  need_brain(scan, 'bias')
   field = biases.estimate(scan.image, scan.mask, scan.affine, smooth)
   low, high = np.percentile(field[scan.mask], (1, 99))
   return scan._replace(
@@ -125,8 +115,7 @@ def align(scan: Scan, degrees: int = 12, least: float = 0.7) -> Scan:
 
   A correlation with the template under `least` is warned of.
   """
-  if scan.mask is None:
-    raise ValueError("step 'align' needs the brain; put 'brain_mask' before it")
+  need_brain(scan, 'align')
   to_scan, correlation = alignment.register(scan.image, scan.mask, scan.affine, degrees)
   if correlation < least:
     warnings.warn(
@@ -144,11 +133,10 @@ def align(scan: Scan, degrees: int = 12, least: float = 0.7) -> Scan:
 
 def crop(scan: Scan, margin: float = 8.0) -> Scan:
   """Keeps the box about the brain with a margin in mm."""
-  if scan.mask is None:
-    raise ValueError("step 'crop' needs the brain; put 'brain_mask' before it")
+  need_brain(scan, 'crop')
   first, end = grid.bounding_box(scan.mask)
   more = np.ceil(margin / grid.spacing(scan.to_scan @ scan.affine)).astype(int)
-  return _box(scan, first - more, end + more)
+  return scan.box(first - more, end + more)
 
 
 def resample(
@@ -189,7 +177,7 @@ def intensity(
   """Maps the intensities by a function of `intensity.py`; 0 outside the brain."""
   mask = np.ones(scan.image.shape, bool) if scan.mask is None else scan.mask
   brain = scan.image[mask].astype(np.float64)
-  apply = intensity_map(how)(brain, **parameters)
+  apply = intensities.by_name(how)(brain, **parameters)
 
   def mapped(image):
     image = apply(image)
@@ -201,22 +189,12 @@ def intensity(
   return scan._replace(image=mapped(scan.image), twin=twin)
 
 
-def intensity_map(how: str):
-  """The function of `intensity.py` by its name."""
-  allowed = ('percentile', 'zscore', 'histogram_match', 'white_stripe', 'peaks')
-  if how not in allowed:
-    raise ValueError(
-      f"step 'intensity' is given how='{how}'; allowed are {', '.join(allowed)}"
-    )
-  return getattr(intensities, how)
-
-
 def pad_or_crop(scan: Scan, shape: Sequence[int]) -> Scan:
   """Pads with zeros or crops about the centre; two sizes leave z as it is."""
   shape = np.array([*shape, *scan.image.shape[len(shape) :]])
   first = (np.array(scan.image.shape) - shape) // 2
   if scan.mask is not None:
-    inside = _box(scan, first, first + shape).mask.sum()
+    inside = scan.box(first, first + shape).mask.sum()
     lost = 1 - inside / scan.mask.sum()
     if lost > 0.01:
       warnings.warn(
@@ -224,51 +202,32 @@ def pad_or_crop(scan: Scan, shape: Sequence[int]) -> Scan:
         'allow a larger shape or spacing',
         stacklevel=2,
       )
-  return _box(scan, first, first + shape)
+  return scan.box(first, first + shape)
 
 
 def slices(scan: Scan, fraction: float = 0.25) -> Scan:
   """Chooses the slices whose brain area is `fraction` of the largest one's or more."""
-  if scan.mask is None:
-    raise ValueError("step 'slices' needs the brain; put 'brain_mask' before it")
+  need_brain(scan, 'slices')
   area = scan.mask.sum((0, 1))
   chosen = np.flatnonzero((area >= fraction * area.max()) & (area > 0))
   return scan._replace(slices=tuple(int(k) for k in chosen))
 
 
-_STEP_FUNCTIONS = (
-  check,
-  reorient,
-  n4,
-  brain_mask,
-  bias,
-  align,
-  crop,
-  resample,
-  intensity,
-  pad_or_crop,
+_IN_ORDER = (
+  check, reorient, n4, brain_mask, bias, align, crop, resample, intensity, pad_or_crop,
   slices,
-)
-STEPS = {step.__name__: step for step in _STEP_FUNCTIONS}
+)  # fmt: skip
+STEPS = {step.__name__: step for step in _IN_ORDER}
 
 
-def _each(scan: Scan, change) -> Scan:
-  """The scan with `change` applied to each of its arrays."""
-  names = ('image', 'twin', 'mask', 'labels', 'lesion')
-  arrays = {name: getattr(scan, name) for name in names}
-  return scan._replace(**{k: change(a) for k, a in arrays.items() if a is not None})
-
-
-def _box(scan: Scan, first, end) -> Scan:
-  """The part from voxel `first` to before `end`; zeros where that is outside."""
-  shape = np.array(scan.image.shape)
-  inner = tuple(
-    slice(a, b)
-    for a, b in zip(np.clip(first, 0, shape), np.clip(end, 0, shape), strict=True)
-  )
-  pad = tuple(zip(np.maximum(-first, 0), np.maximum(end - shape, 0), strict=True))
-  scan = _each(scan, lambda array: np.pad(array[inner], pad))
-  return scan._replace(affine=grid.translated(scan.affine, first))
+def parameters_of(name: str, given: Mapping[str, Any]) -> list[str]:
+  """What a step takes; 'intensity' hands on to the function that its `how` names."""
+  step = inspect.signature(STEPS[name]).parameters
+  own = [key for key, p in step.items() if p.kind is not p.VAR_KEYWORD][1:]
+  if len(own) + 1 == len(step):
+    return own
+  chosen = intensities.by_name(given.get('how', step['how'].default))
+  return own + list(inspect.signature(chosen).parameters)[1:]
 
 
 def check_steps(steps: Steps) -> None:
@@ -276,10 +235,7 @@ def check_steps(steps: Steps) -> None:
   for name, parameters in steps:
     if name not in STEPS:
       raise ValueError(f"step '{name}' is unknown; allowed are {', '.join(STEPS)}")
-    allowed = list(inspect.signature(STEPS[name]).parameters)[1:]
-    if name == 'intensity':
-      how = intensity_map(parameters.get('how', 'peaks'))
-      allowed[-1:] = list(inspect.signature(how).parameters)[1:]
+    allowed = parameters_of(name, parameters)
     unknown = [key for key in parameters if key not in allowed]
     if unknown:
       raise ValueError(
