@@ -13,12 +13,11 @@ PUBLISHED = (16, 32, 64, 128, 256, 256, 256)
 
 
 def get_config(arg: str = 'demo'):
-  config = defaults.get_config(arg)
-  large = arg in ('slices', 'ixi128')
+  config, fine = defaults.get_config(arg), arg in defaults.FINE
   steps = 900
   config.method.update(
     name='dae',
-    widths=PUBLISHED if large else PUBLISHED[:-1],
+    widths=PUBLISHED if fine else PUBLISHED[:-1],
     taps=3,
     deformer_features=32,
     structure=1.0,

@@ -19,19 +19,19 @@ UNIFORM = {
 
 
 def get_config(arg: str = 'demo'):
-  config = defaults.get_config(arg)
+  config, fine = defaults.get_config(arg), arg in defaults.FINE
   config.method.update(
     name='dae_unc',
     bins=1 if arg == 'volumes' else 32,
-    widths=(16, 32, 64, 128),
+    widths=(8, 16, 32, 64, 128) if fine else (16, 32, 64, 128),
     latent=16,
     heads=3,
     position=True,
     denoise=0.5,
     deformer_widths=(8, 16, 32, 32),
     deformer_every=4 if arg == 'demo' else 6,
-    coarse=1,
-    gate_widths=(16, 32, 64),
+    coarse=2 if fine else 1,
+    gate_widths=(8, 16, 32, 64) if fine else (16, 32, 64),
     gate_prior=False,
     painters=('factor', 'shift', 'constant', 'patch', 'texture', 'smear'),
     open_by=('learned', 'standardised', 'epistemic'),
@@ -53,7 +53,12 @@ def get_config(arg: str = 'demo'):
     beta=0.5,
   )
   config.batch_size = 16
-  config.steps = (60, 200, 600, 20) if arg == 'demo' else (110, 500, 3600, 25)
+  # One look at all training scans, the prior, gate and deformer, all validation scans.
+  config.steps = (110, 500, 3600, 25)
+  if arg == 'demo':
+    config.steps = (60, 200, 600, 20)
+  elif fine:
+    config.steps = (160, 500, 3600, 35)
   config.adapt.augment = dict(flips=(0,), gamma=0.0, gain=0.0)
   config.adapt.ema = dict(decay=0.99)
   config.scores.update(

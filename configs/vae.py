@@ -7,10 +7,10 @@ from uad_jax import defaults
 
 
 def get_config(arg: str = 'demo'):
-  config = defaults.get_config(arg)
+  config, fine = defaults.get_config(arg), arg in defaults.FINE
   config.method.update(
     name='vae',
-    widths=(16, 32, 64, 128),
+    widths=(8, 16, 32, 64, 128) if fine else (16, 32, 64, 128),
     latent=16,
     beta=1e-3,
     warm_up=200,

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import warnings
 
 import nibabel
 import numpy as np
@@ -196,6 +197,58 @@ def test_predict_refuses_with_a_sentence(world, tmp_path):
     predict.predict(scan_of(source), run, percent='7')
   with pytest.raises(FileNotFoundError, match='holds no scans'):
     predict.find_scans(str(tmp_path), '')
+
+
+def test_a_checkpoint_of_another_method_is_refused(world, tmp_path):
+  _, _, run, _ = world
+  other = tmp_path / 'other'
+  shutil.copytree(run, other)
+  settings = json.loads((other / 'config.json').read_text())
+  settings['method'] = {'name': 'ae', 'widths': [8, 8], 'latent': 2}
+  (other / 'config.json').write_text(json.dumps(settings))
+  with pytest.raises(ValueError, match='is a checkpoint of another method or config'):
+    predict.load(other)
+
+
+def predicted(run, scans, output, *flags):
+  return subprocess.run(
+    [sys.executable, '-m', 'uad_jax.predict', f'--checkpoint={run}',
+     f'--input={scans}', f'--output={output}', *flags],
+    cwd=ROOT, capture_output=True, text=True, timeout=120,
+  )  # fmt: skip
+
+
+def test_a_bad_scan_ends_prediction_or_is_listed_at_its_end(world, tmp_path):
+  _, source, run, _ = world
+  scans = tmp_path / 'scans'
+  scans.mkdir()
+  good = scan_of(source)
+  (scans / 'a_bad.nii.gz').write_bytes(b'')
+  shutil.copy(good, scans / f'b_{good.name}')
+  done = predicted(run, scans, tmp_path / 'stopped')
+  assert done.returncode == 1 and not (tmp_path / 'stopped').exists()
+  assert 'a_bad.nii.gz' in done.stderr.strip().splitlines()[-1]
+  done = predicted(run, scans, tmp_path / 'maps', '--keep_going')
+  assert done.returncode == 0, done.stderr
+  told = done.stdout.strip().splitlines()
+  assert told[0].startswith('1 of 2 scans predicted')
+  assert told[1].startswith('left out: ') and 'a_bad.nii.gz' in told[1]
+  names = {p.name.split('_')[0] for p in (tmp_path / 'maps').iterdir()}
+  assert names == {'b'}
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize('folder', ['ms_t1_flair', 'ixi_t1_2mm'])
+def test_real_scans_get_maps_in_their_own_grid(world, real_data, folder):
+  _, _, run, _ = world
+  found = sorted(real_data.glob(f'{folder}/sub-*/anat/*_T1w.nii*'))
+  scan = nibabel.load(found[0])
+  with warnings.catch_warnings():
+    warnings.simplefilter('ignore')  # a head without a mask is warned of
+    made = predict.predict(found[0], run)
+  assert made.anomaly.shape == made.lesion.shape == scan.shape[:3]
+  np.testing.assert_allclose(made.affine, scan.affine, atol=1e-4)
+  assert np.isfinite(made.anomaly).all() and made.anomaly.std() > 0
 
 
 def test_bids_and_flat_folders_are_searched(world, tmp_path):

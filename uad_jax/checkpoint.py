@@ -37,6 +37,33 @@ def save(
   checkpoints.wait_until_finished()
 
 
+def shapes(params: Any) -> dict[str, tuple[int, ...]]:
+  """The shape of every parameter by its path."""
+  leaves = jax.tree_util.tree_flatten_with_path(params)[0]
+  return {
+    jax.tree_util.keystr(p, simple=True, separator='/'): a.shape for p, a in leaves
+  }
+
+
+def check_method(directory: Any, like: State) -> None:
+  """Raises when the checkpoint can be read and is of another method or config."""
+  try:
+    stored = ocp.PyTreeCheckpointHandler().metadata(directory / 'state').tree
+    found = shapes(stored['params'])
+  except (
+    Exception
+  ):  # orbax raises many kinds for a damaged folder, which `restore` tells
+    return
+  wanted = shapes(like.params)
+  for name in sorted({*found, *wanted}):
+    if found.get(name) != wanted.get(name):
+      raise ValueError(
+        f'{directory} is a checkpoint of another method or config: its parameter '
+        f'{name} is {found.get(name, "missing")}, that of this one '
+        f'{wanted.get(name, "missing")}'
+      )
+
+
 def restore(
   checkpoints: CheckpointManager, like: State
 ) -> tuple[int, State, dict[str, Any]] | None:
@@ -47,10 +74,14 @@ def restore(
   Args:
     checkpoints: From `manager`.
     like: A state of the same structure, whose shapes and placement the result takes.
+
+  Raises:
+    ValueError: It is a checkpoint of other networks.
   """
   template = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
   damaged = []
   for step in sorted(checkpoints.all_steps(), reverse=True):
+    check_method(checkpoints.directory / str(step), like)
     try:
       found = checkpoints.restore(
         step,

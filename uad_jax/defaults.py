@@ -61,6 +61,10 @@ def folder() -> ConfigDict:
   )
 
 
+FINE = ('slices', 'ixi128')
+"""The data sets of 128 x 128, for which networks get one halving more: the bottleneck
+then covers as many millimetres."""
+
 DATA = {
   'demo': lambda: sim_brain('demo'),
   'slices': lambda: sim_brain('slices'),
