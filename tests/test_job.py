@@ -104,6 +104,20 @@ def test_other_scores_need_no_training(world, capsys):
   assert 'already trained' in capsys.readouterr().err
 
 
+def test_variants_fill_the_rows_they_are_asked_for_and_change(world):
+  config, _, run, _ = world
+  other = config.copy_and_resolve_references()
+  other.variants = {'low': {'position': 0.1}, 'same': {}}
+  other.variant_scores = ('residual',)
+  copy = run.with_name('varied')
+  shutil.copytree(run, copy)
+  text = job.run(other, str(copy))
+  assert 'low: residual' in text
+  assert 'low: standardised' not in text and 'same: ' not in text
+  summary = json.loads((copy / 'variants' / 'low' / 'results.json').read_text())
+  assert list(summary['scorers']) == ['residual']
+
+
 def test_a_folder_that_is_no_run_is_left_alone(world, tmp_path):
   config, _, _, _ = world
   (tmp_path / 'thesis.txt').write_text('precious')

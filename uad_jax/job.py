@@ -165,9 +165,9 @@ def report(experiment, infer, state, folder, settings, variant: str = '') -> Non
 
 def table(folder: pathlib.Path, config: ConfigDict) -> str:
   """The rows of the run and of its variants, and where the page is."""
-  own = tables.rows(json.loads((folder / 'results.json').read_text()))
-  rows = list(own)
+  own = json.loads((folder / 'results.json').read_text())
+  rows = tables.rows(own)
   for name in config.variants:
     summary = json.loads((folder / 'variants' / name / 'results.json').read_text())
-    rows += tables.changed(tables.rows(summary, f'{name}: '), own)
+    rows += tables.changed(summary, own, name)
   return f'{tables.text(rows)}\n\n{folder / "report.html"}'

@@ -52,18 +52,13 @@ def rows(summary: Mapping, prefix: str = '') -> list[Row]:
   return found
 
 
-def changed(table: Sequence[Row], than: Sequence[Row]) -> list[Row]:
-  """The rows of a variant whose AUPRC is not the run's own.
-
-  Args:
-    table: Rows of the variant, in the order of `than`.
-    than: Rows of the run.
-  """
-  title = COLUMNS[0].title
+def changed(variant: Mapping, own: Mapping, name: str) -> list[Row]:
+  """The rows of a variant's summary whose numbers are not those of the run's own."""
+  every = zip(variant['scorers'], rows(variant, f'{name}: '), strict=True)
   return [
     row
-    for row, own in zip(table, than, strict=True)
-    if row.estimates.get(title) != own.estimates.get(title)
+    for scorer, row in every
+    if variant['scorers'][scorer]['pooled'] != own['scorers'][scorer]['pooled']
   ]
 
 
