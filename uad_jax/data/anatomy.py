@@ -21,6 +21,8 @@ TISSUES = ('csf', 'grey', 'white')
 FIELD_MM = 4.0
 """Spacing of the grid on which velocity fields live."""
 
+_CHUNK = 1 << 13
+
 
 class Maps(NamedTuple):
   """What the template says of points [...], float32; also of its own 1 mm grid.
@@ -124,15 +126,23 @@ def look_up(mm: np.ndarray) -> Maps:
 def at(volume: np.ndarray, affine: np.ndarray, mm: np.ndarray) -> np.ndarray:
   """Linear interpolation of `volume` [X, Y, Z, ...] at points `mm` [..., 3].
 
-  All channels of a point are fetched together, several times as fast as a call of
-  scipy's for each. Beyond the grid its border goes on.
+  All channels of a point are fetched together, and points by the thousand, so that what
+  is worked on stays in the cache: several times as fast as a call of scipy's for each.
+  Beyond the grid its border goes on.
   """
+  where = mm.reshape(-1, 3)
+  found = np.empty((len(where), *volume.shape[3:]), np.float32)
+  for start in range(0, len(where), _CHUNK):
+    part = slice(start, start + _CHUNK)
+    found[part] = _at_once(volume, affine, where[part])
+  return found.reshape(*mm.shape[:-1], *volume.shape[3:])
+
+
+def _at_once(volume: np.ndarray, affine: np.ndarray, mm: np.ndarray) -> np.ndarray:
   channels = volume.shape[3:]
   flat = volume.reshape(-1, *channels)
   # Axis-parallel grids only, as all of these are.
-  voxels = (mm.reshape(-1, 3) - np.float32(affine[:3, 3])) / np.float32(
-    np.diag(affine)[:3]
-  )
+  voxels = (mm - np.float32(affine[:3, 3])) / np.float32(np.diag(affine)[:3])
   voxels = np.clip(voxels, 0, np.float32(volume.shape[:3]) - 1)
   lower = np.minimum(voxels.astype(np.int32), np.array(volume.shape[:3]) - 2)
   part = (voxels - lower).astype(np.float32)
@@ -143,8 +153,8 @@ def at(volume: np.ndarray, affine: np.ndarray, mm: np.ndarray) -> np.ndarray:
   for i, j, k in itertools.product((0, 1), repeat=3):
     weight = sides[0][i] * sides[1][j] * sides[2][k]
     weight = weight.reshape(-1, *[1] * len(channels))
-    total = total + weight * flat[start + int(steps @ (i, j, k))]
-  return total.reshape(*mm.shape[:-1], *channels)
+    total = total + weight * flat.take(start + int(steps @ (i, j, k)), 0)
+  return total
 
 
 @functools.cache
