@@ -199,6 +199,9 @@ def test_predict_command_writes_all_files(world, tmp_path):
   np.testing.assert_allclose(written.affine, nibabel.load(scan).affine, atol=1e-4)
   told = json.loads((tmp_path / f'{stem}.json').read_text())
   assert told['threshold'] == found.threshold and told['map'] == found.scorer
+  inside = nibabel.load(labels_of(source)).get_fdata() > 0
+  assert told['marked_share_of_brain'] == found.marked
+  assert found.marked == pytest.approx(found.lesion.sum() / inside.sum(), rel=0.3)
 
 
 def test_predict_refuses_with_a_sentence(world, tmp_path):

@@ -29,6 +29,9 @@ FLAGS = flags.FLAGS
 PERCENT = '5'
 """The default threshold: this percentage of healthy validation voxels lies above it."""
 
+DOUBTFUL = 0.25
+"""More of a brain than this is hardly lesion: the scan is of another kind."""
+
 
 class Prediction(NamedTuple):
   """What the model says of a scan, on the scan's own grid.
@@ -36,6 +39,7 @@ class Prediction(NamedTuple):
   Attributes:
     anomaly: [X, Y, Z] float32, the soft map of `scorer`; its lowest value outside.
     lesion: [X, Y, Z] uint8, anomaly above `threshold`.
+    marked: The share of the brain that is lesion.
     outputs: [X, Y, Z] float32 by name: 'reconstruction', and 'gate' where there is one.
     affine: Of the scan.
     scorer: Which map of the run it is.
@@ -45,6 +49,7 @@ class Prediction(NamedTuple):
 
   anomaly: np.ndarray
   lesion: np.ndarray
+  marked: float
   outputs: dict[str, np.ndarray]
   affine: np.ndarray
   scorer: str
@@ -95,6 +100,7 @@ def predict(
   return Prediction(
     anomaly,
     lesion.astype(np.uint8),
+    float(lesion.sum() / max(inside.sum(), 1)),
     outputs,
     prepared.native_affine,
     run.scorer,
@@ -136,6 +142,7 @@ def write(
     'threshold': prediction.threshold,
     'threshold_means': f'{percent} % of healthy validation brain voxels lie above it',
     'lesion_ml': float(prediction.lesion.sum()) * voxel_ml,
+    'marked_share_of_brain': prediction.marked,
     'reconstruction_unit': 'normalised intensity, see preprocessing',
     'preprocessing': prediction.chain,
     'warning': 'research software; not for clinical use',
@@ -166,13 +173,15 @@ def main(_: list[str]) -> None:
   if (FLAGS.mask or FLAGS.labels) and len(scans) > 1:
     raise ValueError(f'--mask and --labels go with one scan; --input has {len(scans)}')
   run = load(FLAGS.checkpoint, FLAGS.scorer or None)
-  folder, bad = pathlib.Path(FLAGS.output), []
+  folder, bad, doubtful = pathlib.Path(FLAGS.output), [], []
   shown = Progress(len(scans), 'predict')
   for done, scan in enumerate(scans):
     try:
       options = {'mask': FLAGS.mask or None, 'labels': FLAGS.labels or None}
       found = predict(scan, run, percent=FLAGS.percent, **options)
       write(found, scan, run, folder, FLAGS.percent)
+      if found.marked > DOUBTFUL:
+        doubtful.append(f'{scan.name}: {found.marked:.0%} of the brain is marked')
     except nifti.BadScan as problem:
       if not FLAGS.keep_going:
         raise
@@ -182,6 +191,11 @@ def main(_: list[str]) -> None:
   print(f'{len(scans) - len(bad)} of {len(scans)} scans predicted in {folder}')
   for problem in bad:
     print(f'left out: {problem}')
+  for problem in doubtful:
+    print(
+      f'doubtful: {problem}; the scan may be of another kind (contrast, scanner, '
+      'stripping) than those of the training'
+    )
   if len(bad) == len(scans):
     sys.exit(1)
 
