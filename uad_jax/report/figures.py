@@ -20,7 +20,11 @@ from uad_jax.evaluation.sample import Sample
 
 INK, QUIET, RULE = '#18212b', '#6b7785', '#dfe4ea'
 ACCENT, LESION, HEALTHY = '#0b7285', '#e8590c', '#5c7cfa'
-PALETTE = (ACCENT, '#e8590c', '#5c7cfa', '#ae3ec9', '#2b8a3e', '#e6a700', '#868e96')
+PALETTE = (
+  ACCENT, '#e8590c', '#5c7cfa', '#ae3ec9', '#2b8a3e', '#e6a700', '#868e96', '#c2255c',
+)  # fmt: skip
+DECADES = 100
+"""Positive scores that span more than this factor are drawn on a logarithmic axis."""
 STYLE = {
   'font.size': 9,
   'font.family': 'sans-serif',
@@ -101,7 +105,10 @@ def scores(sample: Sample, thresholds: Mapping[str, float]) -> bytes:
   low = _quantile(sample.edges, healthy, 0.0005)
   high = max(_quantile(sample.edges, c, 0.995) for c in (healthy, lesion) if c.any())
   high = max(high, *thresholds.values())
-  bins = np.linspace(low, high if high > low else low + 1, 70)
+  high = high if high > low else low + 1
+  wide = 0 < DECADES * low < high
+  bins = np.geomspace(low, high, 70) if wide else np.linspace(low, high, 70)
+  width = np.diff(np.log10(bins) if wide else bins)
   figure, ax = axes()
   for counts, colour, label in (
     (healthy, HEALTHY, 'healthy voxels'),
@@ -113,7 +120,7 @@ def scores(sample: Sample, thresholds: Mapping[str, float]) -> bytes:
     # width before drawing, or steps in the density would be steps of the binning.
     share = np.append(0, np.cumsum(counts)) / counts.sum()
     ends = np.append(sample.edges, max(high, sample.edges[-1]))
-    density = np.diff(np.interp(bins, ends, share)) / np.diff(bins)
+    density = np.diff(np.interp(bins, ends, share)) / width
     ax.stairs(density, bins, fill=True, color=colour, alpha=0.25)
     ax.stairs(density, bins, color=colour, linewidth=1.4, label=label)
   top = ax.get_ylim()[1]
@@ -121,7 +128,9 @@ def scores(sample: Sample, thresholds: Mapping[str, float]) -> bytes:
     if np.isfinite(threshold):
       ax.axvline(threshold, color=INK, linewidth=0.8, linestyle=':')
       ax.text(threshold, top, f'{percent} % ', va='top', ha='right', fontsize=7)
-  ax.set(xlabel='anomaly score', ylabel='density', ylim=(0, top), xlim=bins[[0, -1]])
+  ax.set(xlabel='anomaly score', ylim=(0, top), xlim=bins[[0, -1]])
+  ax.set_ylabel('density, per decade' if wide else 'density')
+  ax.set_xscale('log' if wide else 'linear')
   ax.legend(loc='upper right')
   return png(figure)
 
