@@ -10,9 +10,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
-from uad_jax import parallel
+from uad_jax import optimise, parallel
 from uad_jax.data import pipeline
 from uad_jax.evaluation import histogram
 from uad_jax.method import init_state, make_update
@@ -46,7 +45,7 @@ def run(function, *arguments) -> Callable[[], None]:
     arguments = parallel.shard(dict(enumerate(arguments)), mesh).values()
   else:
     arguments = [jnp.asarray(x) for x in arguments]
-  compiled = jax.jit(function)
+  compiled = parallel.jit(function)
   return lambda: jax.block_until_ready(compiled(*arguments))
 
 
@@ -62,7 +61,8 @@ def training_step(batch: int = 16, size: int = 128) -> Case:
   image = np.random.default_rng(0).uniform(size=(batch, size, size, 1))
   image = image.astype('float32')
   method = dae.make((size, size), warm_up=0.0, ramp=0.0)
-  tx = {'autoencoder': optax.adam(5e-4)}
+  options = {'name': 'adam', 'schedule': 'constant', 'clip': 0.0}
+  tx = {'autoencoder': optimise.make(1, learning_rate=5e-4, **options)}
   mesh = parallel.mesh()
   data = parallel.shard({'image': image, 'weight': np.ones(batch, 'float32')}, mesh)
   key = jax.random.key(0)
