@@ -22,6 +22,7 @@ def prepare() -> None:
   `UAD_CACHE` names the folder of compiled programs; it is `~/.cache/uad_jax` otherwise.
   """
   parallel.split_cpu()
+  parallel.keep_memory()
   logging.set_verbosity(logging.WARNING)  # orbax tells every save otherwise
   cache = pathlib.Path(os.environ.get('UAD_CACHE', CACHE)).expanduser()
   jax.config.update('jax_compilation_cache_dir', str(cache))

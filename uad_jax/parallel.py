@@ -4,6 +4,7 @@ The same code serves one CPU and a pod: `jax.jit` sees the global batch, so no m
 devices is ever written.
 """
 
+import ctypes
 import functools
 import itertools
 import os
@@ -69,6 +70,15 @@ def compiler_options() -> dict[str, bool]:
 def jit(function: Callable, **options) -> Callable:
   """`jax.jit` for the large programs, with what makes them compile quickly."""
   return jax.jit(function, compiler_options=compiler_options(), **options)
+
+
+def keep_memory() -> None:
+  """Tells glibc to keep freed memory: else each step pages its large arrays in anew."""
+  mallopt = getattr(ctypes.CDLL(None), 'mallopt', None) if os.name == 'posix' else None
+  if mallopt is not None:
+    trim_threshold, mmap_max = -1, -4
+    mallopt(mmap_max, 0)
+    mallopt(trim_threshold, 2**31 - 1)
 
 
 def mesh() -> Mesh:

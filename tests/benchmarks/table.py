@@ -8,7 +8,6 @@ them; `--render=FILE` prints a stored table again.
 """
 
 import argparse
-import ctypes
 import json
 import os
 import platform
@@ -16,6 +15,7 @@ import statistics
 import sys
 import time
 
+from uad_jax import parallel
 from uad_jax.report.results import speed
 
 
@@ -33,25 +33,12 @@ def arguments() -> argparse.Namespace:
 
 
 def prepare(devices: int) -> None:
-  """What a process on a CPU should do before it loads JAX."""
+  """What a command does before it makes an array; the memory serves PyTorch as well."""
   os.environ['XLA_FLAGS'] = (
     os.environ.get('XLA_FLAGS', '')
     + f' --xla_force_host_platform_device_count={devices}'
   )
-  if sys.platform == 'linux':
-    keep_memory()
-
-
-def keep_memory() -> None:
-  """Tells glibc to keep freed memory, or every large array is paged in anew.
-
-  It serves both sides: PyTorch allocates from the same heap.
-  """
-  mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
-  if mallopt is not None:
-    trim_threshold, mmap_max = -1, -4
-    mallopt(mmap_max, 0)
-    mallopt(trim_threshold, 2**31 - 1)
+  parallel.keep_memory()
 
 
 def milliseconds(function) -> float:
