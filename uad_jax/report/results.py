@@ -117,20 +117,25 @@ def auprc(run: Run, scorer: str) -> float:
 def rivals(main: Run, runs: Sequence[Run]) -> list[tuple[str, Run, str]]:
   """What a run with variants has to beat, as (map of its own, run, map).
 
-  Its own prior, the best of its uniform fields, and the chosen map of every other
-  method of the same seed.
+  Its own prior; the best of its uniform fields, by their residual and by the same map;
+  the chosen map of every other method of the same seed.
   """
   default = main.summary['default']
   others = [run for run in runs if run.seed == main.seed and run.name != main.name]
   uniform = [
     r for r in runs if (r.name, r.seed) == (main.name, main.seed) and r.variant
   ]
-  best = max(uniform, key=lambda run: auprc(run, 'standardised'))
-  return [
-    (ours, other, theirs)
-    for ours in dict.fromkeys((default, 'standardised'))
-    for other, theirs in ((main, 'standardised_prior'), (best, 'standardised'))
-  ] + [(default, run, run.summary['default']) for run in others if not run.variant]
+  found = []
+  for ours in dict.fromkeys((default, 'standardised')):
+    found.append((ours, main, 'standardised_prior'))
+    for theirs in dict.fromkeys(('standardised', ours)):
+      having = [run for run in uniform if theirs in run.summary['scorers']]
+      if having:
+        best = max(having, key=lambda run: auprc(run, theirs))
+        found.append((ours, best, theirs))
+  return found + [
+    (default, run, run.summary['default']) for run in others if not run.variant
+  ]
 
 
 def comparisons(runs: Sequence[Run]) -> str:
