@@ -104,6 +104,10 @@ def need(outputs: Outputs, scorer: str, *keys: str) -> tuple[Array, ...]:
   return tuple(outputs[key] for key in keys)
 
 
+SHORT = 5000
+"""Steps of a training that is compiled quickly rather than well."""
+
+
 def stage_starts(stage_ends: tuple[int, ...]) -> tuple[int, ...]:
   """The step at which each stage begins."""
   return (0, *stage_ends[:-1])
@@ -149,6 +153,7 @@ def make_update(
   are taken with respect to an objective's own networks only.
   """
   starts = stage_starts(stage_ends)
+  short = not stage_ends or stage_ends[-1] <= SHORT
   order = list(method.objectives)
 
   def move(name: str, state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
@@ -171,7 +176,7 @@ def make_update(
     return state, {f'{name}/{k}': v for k, v in {'loss': value, **extra}.items()}
 
   compiled = {
-    name: parallel.jit(functools.partial(move, name), donate_argnums=0)
+    name: parallel.jit(functools.partial(move, name), short, donate_argnums=0)
     for name in order
   }
 

@@ -45,7 +45,7 @@ def run(function, *arguments) -> Callable[[], None]:
     arguments = parallel.shard(dict(enumerate(arguments)), mesh).values()
   else:
     arguments = [jnp.asarray(x) for x in arguments]
-  compiled = parallel.jit(function)
+  compiled = parallel.jit(function, quick=False)
   return lambda: jax.block_until_ready(compiled(*arguments))
 
 

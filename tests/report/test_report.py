@@ -219,15 +219,6 @@ def test_text_table_is_aligned_and_marks_the_default(results):
   assert lines[0].split()[:2] == ['map', 'AUPRC']
 
 
-def test_markdown_table_has_all_intervals(results):
-  lines = tables.markdown(tables.rows(results.summary, prefix='dae | ')).splitlines()
-  assert lines[2].startswith('| dae \\| absolute \\* |')
-  columns = tables.shown_columns(tables.rows(results.summary))
-  assert lines[1].count('---:') == len(columns)
-  dice = results.summary['scorers']['absolute']['pooled']['dice_at_5']
-  assert tables.cell(dice, True) in lines[2]
-
-
 @pytest.mark.parametrize(
   'value, text',
   [

@@ -38,8 +38,8 @@ class Row(NamedTuple):
   default: bool = False
 
 
-def rows(summary: Mapping, prefix: str = '') -> list[Row]:
-  """A row for each scorer of a summary; `prefix` tells runs in one table apart."""
+def rows(summary: Mapping) -> list[Row]:
+  """A row for each scorer of a summary."""
   found = []
   for name, scorer in summary['scorers'].items():
     sections = {'pooled': scorer['pooled'], 'registration': summary['registration']}
@@ -48,17 +48,16 @@ def rows(summary: Mapping, prefix: str = '') -> list[Row]:
       for column in COLUMNS
       if column.metric in sections[column.section]
     }
-    found.append(Row(prefix + name, estimates, name == summary['default']))
+    found.append(Row(name, estimates, name == summary['default']))
   return found
 
 
 def changed(variant: Mapping, own: Mapping, name: str) -> list[Row]:
   """The rows of a variant's summary whose numbers are not those of the run's own."""
-  every = zip(variant['scorers'], rows(variant, f'{name}: '), strict=True)
   return [
-    row
-    for scorer, row in every
-    if variant['scorers'][scorer]['pooled'] != own['scorers'][scorer]['pooled']
+    Row(f'{name}: {row.name}', row.estimates)
+    for row in rows(variant)
+    if variant['scorers'][row.name]['pooled'] != own['scorers'][row.name]['pooled']
   ]
 
 
@@ -116,15 +115,3 @@ def text(table: Sequence[Row], intervals: Collection[str] = ('AUPRC',)) -> str:
   ]
   rule = '  '.join('─' * width for width in widths)
   return '\n'.join([padded[0], rule, *padded[1:]])
-
-
-def markdown(
-  table: Sequence[Row], intervals: Collection[str] = tuple(c.title for c in COLUMNS)
-) -> str:
-  """The table in Markdown, by default with every interval; * marks the default map."""
-  head, *body = [
-    [x.replace('|', '\\|').replace('*', '\\*') for x in line]
-    for line in cells(table, intervals)
-  ]
-  rule = ['---', *('---:' for _ in head[1:])]
-  return '\n'.join(f'| {" | ".join(line)} |' for line in (head, rule, *body))
