@@ -50,9 +50,7 @@ def check_method(directory: Any, like: State) -> None:
   try:
     stored = ocp.PyTreeCheckpointHandler().metadata(directory / 'state').tree
     found = shapes(stored['params'])
-  except (
-    Exception
-  ):  # orbax raises many kinds for a damaged folder, which `restore` tells
+  except Exception:  # of many kinds for a damaged folder, which `restore` tells
     return
   wanted = shapes(like.params)
   for name in sorted({*found, *wanted}):

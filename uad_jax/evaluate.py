@@ -1,5 +1,6 @@
 """THE evaluation: all scorers' maps, thresholds from healthy scans, all the numbers."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import jax
@@ -76,16 +77,19 @@ def make_infer(
   return infer
 
 
-def inferred(
+def launched(
   batches: Iterable[Mapping],
   infer: Callable,
   params: Params,
   stats: Stats,
   key: Key,
   ask: Mapping[str, float],
-) -> Iterator[dict]:
-  """The batches with the inference's arrays added, and the twin's displacement."""
-  devices, started = parallel.local_mesh(), None
+) -> Iterator[tuple[Mapping, dict]]:
+  """Each batch with the arrays that the devices were asked for, not waited for.
+
+  Those of the inference, and the twin's displacement.
+  """
+  devices = parallel.local_mesh()
   for index, batch in enumerate(batches):
     seen = {name: np.asarray(batch[name], np.float32) for name in SEEN}
     size = len(seen['weight'])
@@ -102,12 +106,15 @@ def inferred(
         # The same key, so that the fields differ by the lesion and not by chance.
         again = infer(params, stats, twin, batch_key)
         arrays['twin_displacement'] = again['displacement']
-    # One batch ahead: the devices work on the next while this one is measured.
-    if started:
-      yield {**started[0], **jax.device_get(started[1])}
-    started = batch, arrays
-  if started:
-    yield {**started[0], **jax.device_get(started[1])}
+    yield batch, arrays
+
+
+def inferred(*arguments) -> Iterator[dict]:
+  """The batches of `launched` with their arrays added."""
+  # The next is launched first: the devices work on it while this one is measured.
+  ahead = itertools.chain(launched(*arguments), [None])
+  for (batch, arrays), _ in itertools.pairwise(ahead):
+    yield {**batch, **jax.device_get(arrays)}
 
 
 def examine(

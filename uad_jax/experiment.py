@@ -53,7 +53,8 @@ def open_data(data: ConfigDict):
   if parallel.leads():
     builder.download_and_prepare()
   parallel.wait()
-  builder.download_and_prepare()  # by the others, where they do not see the same disk
+  if not parallel.leads():  # which may not see the same disk
+    builder.download_and_prepare()
   return builder
 
 

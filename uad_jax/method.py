@@ -16,6 +16,9 @@ from flax import struct
 
 from uad_jax import parallel
 
+SHORT = 5000
+"""Steps of a training that is compiled quickly rather than well."""
+
 Array = jax.Array
 Key = jax.Array
 Step = jax.Array
@@ -102,10 +105,6 @@ def need(outputs: Outputs, scorer: str, *keys: str) -> tuple[Array, ...]:
       f'{", ".join(sorted(outputs))}'
     )
   return tuple(outputs[key] for key in keys)
-
-
-SHORT = 5000
-"""Steps of a training that is compiled quickly rather than well."""
 
 
 def stage_starts(stage_ends: tuple[int, ...]) -> tuple[int, ...]:

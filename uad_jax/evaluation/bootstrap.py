@@ -153,9 +153,9 @@ def separation(name: str) -> Metric:
   return metric
 
 
-def estimate(metric: Metric, sample: Sample) -> float:
-  """The metric with each scan once."""
-  return float(metric(Resampled(sample, np.ones((1, len(sample.subjects)))))[0])
+def whole(sample: Sample) -> Resampled:
+  """The one resample that holds each scan once."""
+  return Resampled(sample, np.ones((1, len(sample.subjects))))
 
 
 def estimated(
@@ -172,10 +172,10 @@ def estimated(
     drawn: Of `weights`.
     exact: Estimates made elsewhere, which replace those made here.
   """
-  exact, values = exact or {}, {}
+  exact, values, once = exact or {}, {}, whole(sample)
   for name, metric in metrics.items():
     with contextlib.suppress(KeyError):  # a value this method or data does not have
-      values[name] = exact[name] if name in exact else estimate(metric, sample)
+      values[name] = exact[name] if name in exact else float(metric(once)[0])
   draws = {name: [] for name in values}
   for start in range(0, len(drawn), _CHUNK):
     part = Resampled(sample, drawn[start : start + _CHUNK])
