@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from tests.data.heads import TO_SCAN, head
+from uad_jax import transform
 from uad_jax.data import align, bias, brainmask
 from uad_jax.data.grid import spacing
 
@@ -49,7 +50,7 @@ def test_the_jacobian_is_the_derivative():
   parameters = rng.normal(0, 0.02, 12)
 
   def warped(p):
-    return align.sample(moving, after @ align.matrix(p) @ before, moving.shape)
+    return align.sample(moving, after @ transform.matrix(p) @ before, moving.shape)
 
   jacobian = align._jacobian(parameters, 12, warped(parameters), before)
   inner = (slice(6, -6),) * 3

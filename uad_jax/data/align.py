@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 
 from uad_jax.data.grid import bounding_box, respaced, sample
+from uad_jax.transform import matrix
 
 LEVELS = (8, 4)
 """Resolutions in mm, coarse to fine."""
@@ -52,23 +53,6 @@ def _template_at(level: int) -> tuple[np.ndarray, np.ndarray]:
   coarse[:3, :3] *= level
   coarse[:3, 3] += affine[:3, :3] @ np.full(3, (level - 1) / 2 - 2 * level)
   return volume.reshape(blocks).mean((1, 3, 5)), coarse
-
-
-def matrix(parameters: np.ndarray) -> np.ndarray:
-  """The affine of 12 parameters, 4x4, about the origin.
-
-  translation (mm), rotation (rad, about x, y, z), log scale, shear (xy, xz, yz):
-  M = T Rz Ry Rx diag(exp(scale)) H.
-  """
-  translation, (a, b, c), scale, (xy, xz, yz) = np.reshape(parameters, (4, 3))
-  rx = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
-  ry = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
-  rz = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
-  shear = np.array([[1, xy, xz], [0, 1, yz], [0, 0, 1]])
-  result = np.eye(4)
-  result[:3, :3] = rz @ ry @ rx @ np.diag(np.exp(scale)) @ shear
-  result[:3, 3] = translation
-  return result
 
 
 def register(

@@ -1,7 +1,6 @@
 """From a scan to the grid that is learned on, and back.
 
-A job is a tuple of steps (name, parameters); the names are the functions of
-`scan_steps`.
+A job is a tuple of steps (name, parameters); the names are those of `steps`.
 Arrays are interpolated once, from the scan's own grid.
 """
 
@@ -14,7 +13,7 @@ import numpy as np
 from uad_jax.data import grid, nifti
 from uad_jax.data.record import CLASSES
 from uad_jax.data.scan import Scan
-from uad_jax.data.scan_steps import STEPS, Steps, check_steps
+from uad_jax.data.steps import STEPS, Steps, check_steps
 
 VERSION = '1'
 """Raised when any step gives other numbers than before; manifests carry it."""
@@ -98,7 +97,7 @@ def prepare_scan(
 
   Args:
     path: NIfTI file or nibabel image; so are mask, labels, lesion, twin, on its grid.
-    steps: (name, parameters) in order; the names are those of `scan_steps`.
+    steps: (name, parameters) in order; the names are those of `steps`.
     mask: Brain.
     labels: Anatomy; its numbers become classes by `label_map`.
     lesion: Lesions; an empty one is allowed.

@@ -15,8 +15,9 @@ from absl import logging
 from tqdm import tqdm
 
 from uad_jax.data import layout as layouts
-from uad_jax.data import manifest, preprocess, record, scan_steps
+from uad_jax.data import manifest, preprocess, record
 from uad_jax.data.nifti import BadScan
+from uad_jax.data.steps import Steps, check_steps
 from uad_jax.data.workers import mapped
 
 FRACTIONS = {'train': 0.7, 'val': 0.1, 'test': 0.2}
@@ -40,7 +41,7 @@ class NiftiFolderConfig(tfds.core.BuilderConfig):
 
   source: str
   layout: layouts.Layout
-  steps: scan_steps.Steps
+  steps: Steps
   fractions: Mapping[str, float] = dataclasses.field(default_factory=FRACTIONS.copy)
   domain: str = ''
   keep_going: bool = False
@@ -68,9 +69,9 @@ class NiftiFolderConfig(tfds.core.BuilderConfig):
     return tuple(shapes[-1])
 
 
-def config(source: str, layout: layouts.Layout, steps: scan_steps.Steps, **options):
+def config(source: str, layout: layouts.Layout, steps: Steps, **options):
   """A config whose name ends in a hash of all that its records depend on."""
-  scan_steps.check_steps(steps)
+  check_steps(steps)
   made = NiftiFolderConfig(
     name='unnamed', source=source, layout=layout, steps=steps, **options
   )
@@ -128,7 +129,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       disable_shuffling=True,
     )
 
-  def scan_steps(self) -> scan_steps.Steps:
+  def scan_steps(self) -> Steps:
     """The preprocessing that a scan to be predicted has to go through."""
     return self.builder_config.steps
 
