@@ -2,7 +2,13 @@
 
 from setuptools import find_packages, setup
 
-TEST = ['pytest>=8', 'pytest-benchmark>=5', 'pytest-timeout>=2.3', 'ruff>=0.14']
+TEST = [
+  'h5py>=3.11',
+  'pytest>=8',
+  'pytest-benchmark>=5',
+  'pytest-timeout>=2.3',
+  'ruff>=0.14',
+]
 
 setup(
   name='uad_jax',
@@ -39,6 +45,13 @@ setup(
     'tpu': ['jax[tpu]>=0.10'],
     'tensorboard': ['tensorflow-cpu>=2.20', 'tensorboard>=2.20'],
     'n4': ['SimpleITK>=2.4'],
+    'hd_bet': ['hd-bet>=2.0'],
+    'synthstrip': ['nipreps-synthstrip'],
+    'fastmri': ['h5py>=3.11'],
+    'tables': ['openpyxl>=3.1', 'xlrd>=2.0'],
+    # TFDS 4.9.10 cannot read its own data sets with protobuf 6.32 and 6.33.
+    'beam': ['apache-beam>=2.60', 'protobuf>=6.30,<6.32'],
+    'ants': ['antspyx>=0.5'],
     'torch': ['torch>=2.6'],
     'test': TEST,
   },

@@ -2,7 +2,7 @@
 
   python -m uad_jax.main --config=configs/dae_unc.py --workdir=runs/dae_unc
 
-Arguments: `demo` (default), `slices`, `volumes`, `ixi`, `ixi128`.
+Arguments: `demo` (default), `slices`, `volumes`, `ixi`, `ixi128`, `folder`, `cohort`.
 """
 
 from uad_jax import defaults

@@ -6,10 +6,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from tests.data.cohorts.test_lesions import shape_files
 from tests.data.heads import tree
-from tests.data.test_lesions import shape_files
 from uad_jax import prepare
-from uad_jax.data import layout, lesion_cohort, manifest
+from uad_jax.data import manifest
+from uad_jax.data.cohorts import layout, lesion_cohort
 from uad_jax.datasets.nifti_folder import nifti_folder_dataset_builder as nifti_folder
 
 SUBJECTS = ('sub-A', 'sub-B', 'sub-C', 'sub-D', 'sub-E')

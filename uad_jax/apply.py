@@ -13,7 +13,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from uad_jax import checkpoint, experiment, parallel
-from uad_jax.data import preprocess, record
+from uad_jax.data import record
+from uad_jax.data.preprocessing import preprocess
 from uad_jax.method import bind, init_state
 
 BATCH = 16

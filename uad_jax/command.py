@@ -9,23 +9,21 @@ from collections.abc import Callable
 import jax
 from absl import app, flags, logging
 
-from uad_jax import parallel
+from uad_jax import cache, parallel
 from uad_jax.train import Diverged, Interrupted
 
 MISTAKES = (ValueError, OSError, ImportError, flags.Error, Diverged, Interrupted)
-CACHE = '~/.cache/uad_jax'
 
 
 def prepare() -> None:
   """Keeps compiled programs between runs, and joins the other hosts if there are some.
 
-  `UAD_CACHE` names the folder of compiled programs; it is `~/.cache/uad_jax` otherwise.
+  See `cache.folder` for where.
   """
   parallel.split_cpu()
   parallel.keep_memory()
   logging.set_verbosity(logging.WARNING)  # orbax tells every save otherwise
-  cache = pathlib.Path(os.environ.get('UAD_CACHE', CACHE)).expanduser()
-  jax.config.update('jax_compilation_cache_dir', str(cache))
+  jax.config.update('jax_compilation_cache_dir', str(cache.folder()))
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
   parallel.initialize()
 

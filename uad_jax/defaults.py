@@ -61,7 +61,37 @@ def folder() -> ConfigDict:
   )
 
 
-FINE = ('slices', 'ixi128')
+def cohort() -> ConfigDict:
+  """A cohort of the field: `--config.data.name=ixi --config.data.source=DIR`.
+
+  `others.target` is a second one, opened where a split names it:
+  `--config.data.others.target.name=brats --config.data.test=target/test`.
+  """
+  one = dict(
+    name='ixi',
+    source='',
+    contrast='t1',
+    form='slices',
+    preset='default',
+    shape=(),
+    spacing=0.0,
+    bias='',
+    keep_going=False,
+  )
+  return ConfigDict(
+    dict(
+      **one,
+      dir='data',
+      train='train',
+      val='val',
+      test='test',
+      selection=PAINTED,
+      others=dict(target=dict(one, name='brats')),
+    )
+  )
+
+
+FINE = ('slices', 'ixi128', 'cohort')
 """The data sets of 128 x 128, for which networks get one halving more: the bottleneck
 then covers as many millimetres."""
 
@@ -72,6 +102,7 @@ DATA = {
   'ixi': lambda: ixi((64, 64), 3.0),
   'ixi128': lambda: ixi((128, 128), 2.0),
   'folder': folder,
+  'cohort': cohort,
 }
 """The data sets that a config's argument can name."""
 

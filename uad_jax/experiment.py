@@ -1,11 +1,9 @@
 """A config becomes data, method, scorers and optimisers; below here nobody sees one."""
 
 import functools
-import importlib
 import pathlib
-import pkgutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,8 +11,9 @@ import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from uad_jax import checkpoint, corrupt, optimise, parallel, train
+from uad_jax import checkpoint, corrupt, mixture, optimise, parallel, train
 from uad_jax.data import pipeline
+from uad_jax.data.cohorts import catalogue
 from uad_jax.defaults import PAINTED
 from uad_jax.method import Method, Scorer, State, init_state
 from uad_jax.registry import call, named, plain, without
@@ -24,8 +23,8 @@ class Experiment(NamedTuple):
   """Everything a config stands for, ready to be trained, evaluated or applied."""
 
   config: ConfigDict
-  builder: Any
-  records: Callable[[str], pipeline.Records]
+  builders: dict[str, Any]
+  records: Callable[[str], Sequence]
   method: Method
   variants: dict[str, dict[str, float]]
   scorers: dict[str, Scorer]
@@ -33,44 +32,26 @@ class Experiment(NamedTuple):
   stage_ends: tuple[int, ...]
 
 
-def open_data(data: ConfigDict):
-  """The dataset's builder, prepared: built now if it is not there."""
-  module = f'uad_jax.datasets.{data.name}.{data.name}_dataset_builder'
-  try:
-    make = importlib.import_module(module).open_builder
-  except ModuleNotFoundError as error:
-    if error.name and not module.startswith(error.name):
-      raise
-    parent = importlib.import_module('uad_jax.datasets')
-    names = [m.name for m in pkgutil.iter_modules(parent.__path__)]
-    raise ValueError(
-      f"unknown dataset '{data.name}'; there are {', '.join(sorted(names))}"
-    ) from None
-  options = without(plain(data), 'name', 'dir', 'train', 'val', 'test', 'selection')
-  builder = call(
-    f"dataset '{data.name}'", make, options, data_dir=pathlib.Path(data.dir).resolve()
-  )
-  if parallel.leads():
-    builder.download_and_prepare()
-  parallel.wait()
-  if not parallel.leads():  # which may not see the same disk
-    builder.download_and_prepare()
-  return builder
+def make_builder(options: Mapping[str, Any]) -> Any:
+  """The builder of a data set, by its name and options; it builds nothing yet."""
+  name, own = options['name'], without(options, 'name', 'dir')
+  where = pathlib.Path(options['dir']).resolve()
+  make = catalogue.module(name).open_builder
+  return call(f"dataset '{name}'", make, own, data_dir=where)
 
 
-def reader(builder) -> Callable[[str], pipeline.Records]:
-  """(split) -> its records, decoded once however often they are asked for."""
-
-  @functools.cache
-  def records(split: str) -> pipeline.Records:
-    if split not in builder.info.splits:
-      raise ValueError(
-        f"dataset '{builder.name}' has no split '{split}'; there are "
-        f'{", ".join(builder.info.splits)}'
-      )
-    return pipeline.Records(builder.as_data_source(split=split))
-
-  return records
+def open_data(data: ConfigDict) -> dict[str, Any]:
+  """The builders of all data sets that the splits name, built now if need be."""
+  chosen = mixture.chosen(plain(data))
+  builders = {name: make_builder(options) for name, options in chosen.items()}
+  mixture.check_agreement(builders)
+  for builder in builders.values():
+    if parallel.leads():
+      builder.download_and_prepare()
+    parallel.wait()
+    if not parallel.leads():  # which may not see the same disk
+      builder.download_and_prepare()
+  return builders
 
 
 def make_method(config: ConfigDict, shape: tuple[int, ...], channels: int) -> Method:
@@ -117,13 +98,13 @@ def make_optimisers(config: ConfigDict, method: Method) -> dict[str, Any]:
 
 def build(config: ConfigDict) -> Experiment:
   """The experiment that a config describes; builds its data set if need be."""
-  builder = open_data(config.data)
-  *shape, channels = builder.info.features['image'].shape
+  builders = open_data(config.data)
+  *shape, channels = mixture.first(builders).info.features['image'].shape
   method = make_method(config, tuple(shape), channels)
   return Experiment(
     config=config,
-    builder=builder,
-    records=reader(builder),
+    builders=builders,
+    records=mixture.reader(builders),
     method=method,
     variants={name: plain(asked) for name, asked in config.variants.items()},
     scorers=make_scorers(config),
@@ -143,21 +124,27 @@ def check_splits(experiment: Experiment) -> None:
 
 def model_card(experiment: Experiment) -> dict[str, Any]:
   """What predict needs of the data: shape, channels, preprocessing, fingerprint."""
-  *shape, channels = experiment.builder.info.features['image'].shape
+  builder = mixture.first(experiment.builders)
+  *shape, channels = builder.info.features['image'].shape
   return {
     'shape': shape,
     'channels': channels,
-    'steps': experiment.builder.scan_steps(),
-    'data': experiment.builder.info.full_name,
-    'manifest': experiment.builder.digest(),
+    'steps': builder.scan_steps(),
+    'data': ' + '.join(b.info.full_name for b in experiment.builders.values()),
+    'manifest': digest(experiment),
   }
+
+
+def digest(experiment: Experiment) -> str:
+  """Fingerprint of the data; only runs that share it may share a table."""
+  return mixture.digest(experiment.builders, plain(experiment.config.data))
 
 
 def fresh_state(experiment: Experiment) -> State:
   """The state at step 0, copied to every device."""
   config = experiment.config
   found = experiment.records(config.data.train)
-  examples = [pipeline.training_example(found[i % len(found)]) for i in range(2)]
+  examples = [found.example(i % len(found)) for i in range(2)]
   batch = {name: np.stack([e[name] for e in examples]) for name in examples[0]}
 
   @parallel.jit

@@ -159,7 +159,7 @@ def report(experiment, infer, state, folder, settings, variant: str = '') -> Non
     title=f'{config.method.name}, {variant}' if variant else config.method.name,
     config=settings,
     seed=config.seed,
-    manifest=experiment.builder.digest(),
+    manifest=experiments.digest(experiment),
   )
 
 

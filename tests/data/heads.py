@@ -4,8 +4,8 @@ import nibabel as nib
 import numpy as np
 
 from uad_jax import transform
-from uad_jax.data import align
-from uad_jax.data.grid import sample
+from uad_jax.data.preprocessing import align
+from uad_jax.data.preprocessing.grid import sample
 
 PSR = np.array([[0, 0, 1], [-1, 0, 0], [0, 1, 0]], float)
 """Axes to the back, up, to the right: those of the IXI scans."""

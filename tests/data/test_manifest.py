@@ -3,7 +3,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from uad_jax.data import manifest, preprocess
+from uad_jax.data import manifest
+from uad_jax.data.preprocessing import preprocess
 
 
 def prepared(**changes):

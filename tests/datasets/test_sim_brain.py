@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from uad_jax.data import manifest, record
-from uad_jax.data.pathology import KINDS
-from uad_jax.data.simulate import Grid
+from uad_jax.data.simulation.pathology import KINDS
+from uad_jax.data.simulation.simulate import Grid
 from uad_jax.datasets.sim_brain import sim_brain_dataset_builder as sim_brain
 
 TINY = dict(train=2, val=1, test=1, sick=1, few=1, shifted=1, workers=1)

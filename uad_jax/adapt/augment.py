@@ -3,53 +3,60 @@
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 
-from uad_jax.losses import per_example
-from uad_jax.method import Adaptation, Batch, Key, Method, Objective
+from uad_jax import augment
+from uad_jax.method import Adaptation, Method, Objective
 
 TRAINING = 'train'
 SEED = 0x617567  # keeps the draws apart from those of the loss, which has the same key
 
 
-def flip(key: Key, batch: Batch, axis: int) -> Batch:
-  """Half of the examples mirrored along a spatial axis, 0 being left to right."""
-  mirrored = jax.random.bernoulli(key, 0.5, (len(batch['image']),))
-
-  def one(value):
-    turned = jnp.flip(value, 1 + axis)
-    return jnp.where(per_example(mirrored, value), turned, value)
-
-  return {**batch, 'image': one(batch['image']), 'mask': one(batch['mask'])}
-
-
-def contrast(key: Key, batch: Batch, gamma: float, gain: float) -> Batch:
-  """Intensities to a power and times a factor: x -> exp(b) x^exp(a), by example.
-
-  a is uniform in [-gamma, gamma], b in [-gain, gain]; what is not positive stays.
-  """
-  image = batch['image']
-  drawn = jax.random.uniform(key, (2, len(image)), minval=-1.0, maxval=1.0)
-  a, b = (per_example(value, image) for value in drawn)
-  safe = jnp.maximum(image, 1e-6)
-  changed = jnp.exp(gain * b) * safe ** jnp.exp(gamma * a)
-  return {**batch, 'image': jnp.where(image > 0, changed, image)}
-
-
 def make(
-  flips: Sequence[int] = (0,), gamma: float = 0.0, gain: float = 0.0
+  flips: Sequence[int] = (0,),
+  gamma: float = 0.0,
+  gain: float = 0.0,
+  rotate: float = 0.0,
+  scale: float = 0.0,
+  shift: float = 0.0,
+  shear: float = 0.0,
+  bias: float = 0.0,
+  noise: float = 0.0,
 ) -> Adaptation:
   """Wraps the objectives whose batches come from the training split.
 
-  Fits (objectives that train nothing) are to see the scans' own intensities and are
-  only mirrored.
+  Fits (objectives that train nothing) are to see the scans' own intensities, which
+  interpolation changes too, and are only mirrored. What is 0 is left out.
 
   Args:
     flips: Spatial axes along which a scan is mirrored half of the time; 0 is left to
       right.
-    gamma: Of `contrast`; 0 with `gain` 0 leaves the intensities.
-    gain: Of `contrast`.
+    gamma: Log exponents of intensity are in [-gamma, gamma]; see `contrast`.
+    gain: Log factors of intensity are in [-gain, gain].
+    rotate: Angles are in [-rotate, rotate] degrees; see `affine`.
+    scale: Log scales of each axis are in [-scale, scale].
+    shift: Shifts along each axis are in [-shift, shift] voxels.
+    shear: Shears are in [-shear, shear].
+    bias: Log factors of a smooth field are in about [-bias, bias]; see `bias`.
+    noise: Deviations of normal noise are in [0, noise].
   """
+  places = dict(rotate=rotate, scale=scale, shift=shift, shear=shear)
+  values = dict(gamma=gamma, gain=gain, bias=bias, noise=noise)
+  for name, value in {**places, **values}.items():
+    if value < 0:
+      raise ValueError(f'augment: {name} is {value}; allowed are ranges from 0')
+
+  def change(key, batch):
+    """The batch of an objective that trains; each change has a number of its own."""
+    rank = batch['image'].ndim  # no axis' number
+    if any(places.values()):
+      batch = augment.affine(jax.random.fold_in(key, rank + 1), batch, **places)
+    if gamma or gain:
+      batch = augment.contrast(jax.random.fold_in(key, rank), batch, gamma, gain)
+    if bias:
+      batch = augment.bias(jax.random.fold_in(key, rank + 2), batch, bias)
+    if noise:
+      batch = augment.noise(jax.random.fold_in(key, rank + 3), batch, noise)
+    return batch
 
   def adapt(method: Method) -> Method:
     def augmented(objective: Objective) -> Objective:
@@ -59,10 +66,9 @@ def make(
       def loss(params, stats, batch, key, step):
         own = jax.random.fold_in(key, SEED)
         for axis in flips:
-          batch = flip(jax.random.fold_in(own, axis), batch, axis)
-        if objective.trains and (gamma or gain):
-          other = jax.random.fold_in(own, batch['image'].ndim)  # no axis' number
-          batch = contrast(other, batch, gamma, gain)
+          batch = augment.flip(jax.random.fold_in(own, axis), batch, axis)
+        if objective.trains:
+          batch = change(own, batch)
         return objective.loss(params, stats, batch, key, step)
 
       return objective._replace(loss=loss)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from uad_jax.data.preprocess import VERSION, Prepared
+from uad_jax.data.preprocessing.preprocess import VERSION, Prepared
 
 NAME = 'manifest.json'
 
@@ -32,28 +32,36 @@ def fingerprint(prepared: Prepared) -> str:
   return digest_of(arrays | {'slices': np.asarray(prepared.slices, np.int64)})
 
 
+DIGESTED = ('subject', 'session', 'split', 'sha256')
+
+
 def make(
   config: Mapping[str, Any],
-  volumes: Sequence[Mapping[str, str]],
+  volumes: Sequence[Mapping[str, Any]],
   skipped: Sequence[str] = (),
+  absent: Sequence[str] = (),
 ) -> dict[str, Any]:
   """The manifest of a dataset.
 
   Args:
     config: What the dataset was asked for.
-    volumes: For each volume subject, session, split and sha256.
+    volumes: For each volume `DIGESTED` and, where it is known, what its records are:
+      their number and the SHA-256 of their arrays.
     skipped: Sentences about the scans that were left out.
+    absent: Sentences about subjects who have no scan of this contrast.
   """
   volumes = sorted(
     (dict(v) for v in volumes), key=lambda v: (v['split'], v['subject'], v['session'])
   )
-  told = json.dumps([VERSION, volumes], sort_keys=True)
+  digested = [{name: v[name] for name in DIGESTED} for v in volumes]
+  told = json.dumps([VERSION, digested], sort_keys=True)
   return {
     'preprocessing': VERSION,
     'config': dict(config),
     'digest': hashlib.sha256(told.encode()).hexdigest(),
     'volumes': volumes,
     'skipped': list(skipped),
+    'absent': list(absent),
   }
 
 

@@ -4,13 +4,18 @@ Arrays keep the axes of the RAS volume (x to the right, y to the front, z up); a
 is `volume[:, :, k]`. Pictures turn it for display.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 CLASSES = ('background', 'csf', 'grey', 'white', 'ventricle')
 """Names of the values of 'labels'; a dataset marks those that it knows."""
+
+ARRAYS = ('image', 'mask', 'lesion', 'twin', 'labels')
+"""What a scan gives."""
 
 VENTRICLE = CLASSES.index('ventricle')
 
@@ -56,3 +61,27 @@ def features(
 def slice_height(index: int, depth: int) -> float:
   """The 'position' of slice `index` of a preprocessed volume with `depth` slices."""
   return index / max(depth - 1, 1)
+
+
+def arrays(scan: Any) -> dict[str, np.ndarray]:
+  """The arrays of a scan's record (`preprocess.Prepared`); an unknown twin is 0."""
+  given = {name: getattr(scan, name) for name in ARRAYS}
+  if given['twin'] is None:
+    given['twin'] = np.zeros_like(scan.image)
+  return given
+
+
+def cut(volume: Mapping[str, Any], index: int) -> dict[str, np.ndarray]:
+  """Slice `index` of the arrays of a volume."""
+  return {name: np.ascontiguousarray(volume[name][:, :, index]) for name in ARRAYS}
+
+
+def digest(slices: Iterable[Mapping[str, Any]]) -> str:
+  """SHA-256 over the arrays of the slices of a scan, in their order."""
+  sha = hashlib.sha256()
+  for each in slices:
+    for name in ARRAYS:
+      array = np.asarray(each[name])
+      sha.update(f'{name} {array.dtype} {array.shape};'.encode())
+      sha.update(np.ascontiguousarray(array).tobytes())
+  return sha.hexdigest()

@@ -36,11 +36,24 @@ def warp(
       f'warp: an image of shape {image.shape} needs a displacement of shape '
       f'{(image.shape[0], *spatial, len(spatial))}, not {displacement.shape}'
     )
+  return sample(image, grid(spatial)[None] + displacement, order, padding)
+
+
+def sample(
+  image: jax.Array,
+  points: jax.Array,
+  order: str = 'linear',
+  padding: str = 'border',
+) -> jax.Array:
+  """The image [B, *S, C] at points [B, *T, d] in voxels of its grid, [B, *T, C].
+
+  Order and padding are those of `warp`.
+  """
+  spatial = image.shape[1:-1]
   if order not in ORDERS or padding not in PADDINGS:
     raise ValueError(
       f'warp: order {order!r} must be of {ORDERS}, padding {padding!r} of {PADDINGS}'
     )
-  points = grid(spatial)[None] + displacement
   if padding == 'zeros':
     # A frame of zeros; beyond it the border of the framed image is zero as well.
     image = jnp.pad(image, [(0, 0), *[(1, 1)] * len(spatial), (0, 0)])

@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from uad_jax.data.pathology import KINDS
-from uad_jax.data.scanner import DOMAINS
-from uad_jax.data.simulate import Grid, Subject, simulate
+from uad_jax.data.simulation.pathology import KINDS
+from uad_jax.data.simulation.scanner import DOMAINS
+from uad_jax.data.simulation.simulate import Grid, Subject, simulate
 from uad_jax.report.figures import png
 
 GRID = Grid((128, 128, 104), 1.5, tuple(range(40, 74, 3)))

@@ -12,9 +12,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from uad_jax.data import manifest, preprocess, record
-from uad_jax.data.pathology import KINDS
-from uad_jax.data.simulate import Grid, Subject, simulate
+from uad_jax.data import manifest, record
+from uad_jax.data.preprocessing import preprocess
+from uad_jax.data.simulation.pathology import KINDS
+from uad_jax.data.simulation.simulate import Grid, Subject, simulate
 from uad_jax.data.workers import mapped
 
 YEARS = (20.0, 90.0)

@@ -1,0 +1,173 @@
+"""Compares the ways to the template on healthy scans, and prints a table.
+
+  python -m tests.benchmarks.alignment [--source=FOLDER] [--json=FILE] [--subjects=N]
+
+The scans are the IXI subset with DLMUSE labels. Overlap is Dice's, of the subject's
+brain (closed labels) brought onto the template with the template's brain. The ventricle
+distance is that of the centre of the subject's lateral ventricles (labels 51 and 52) to
+the template's: the largest connected fluid above z = 6 mm, under which cisterns touch
+them. The template is symmetric and subjects are not, so it does not reach 0. Labels are
+used to judge; only the brain mask guides, and all ways get the same one. Intervals are
+of 2 000 resamples of subjects. Seconds are the processor's, summed over its cores,
+without reading and compiling.
+"""
+
+import argparse
+import functools
+import importlib.metadata
+import importlib.util
+import json
+import os
+import pathlib
+import sys
+import time
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+
+from uad_jax.data.preprocessing import align, brainmask, grid, nifti
+from uad_jax.data.preprocessing.scan import Scan
+from uad_jax.data.preprocessing.steps import STEPS
+from uad_jax.data.simulation import anatomy
+from uad_jax.evaluation.bootstrap import percentiles
+from uad_jax.report import datasets
+
+SOURCE = pathlib.Path('../shared/data/ixi_t1_2mm')
+ANTS = 'ants (ANTsPy, mutual information)'
+LATERAL = (51, 52)
+ABOVE_CISTERNS = 6.0  # mm
+COLUMNS = ('overlap', 'ventricle_mm', 'seconds')
+
+
+def step(name, **parameters):
+  return lambda scan: STEPS[name](scan, **parameters).to_scan
+
+
+def centre_of_mass(scan):
+  """The translation that brings the brain's centre onto the template's."""
+  brain, _, to_mm = template()
+  result = np.eye(4)
+  result[:3, 3] = centre(scan.mask, scan.affine) - centre(brain, to_mm)
+  return result
+
+
+WAYS = {
+  'centre of mass': centre_of_mass,
+  'align (numpy, correlation)': step('align'),
+  'affine (JAX, ncc)': step('affine', similarity='ncc'),
+  'affine (JAX, mutual information)': step('affine'),
+  ANTS: step('ants'),
+}
+
+
+def centre(mask, affine):
+  return nib.affines.apply_affine(affine, np.argwhere(mask)).mean(0)
+
+
+@functools.cache
+def template():
+  """The template's brain at 2 mm, the centre of its lateral ventricles, the affine."""
+  volume, _ = align.template()
+  maps, affine = anatomy.anatomy(), anatomy.half_affine()
+  fluid = anatomy.find_ventricles(maps.tissue[..., 0], maps.brain)
+  fluid[..., : 1 + int((ABOVE_CISTERNS - affine[2, 3]) / affine[2, 2])] = False
+  parts, _ = ndimage.label(fluid)
+  largest = parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
+  brain = anatomy.halved(ndimage.binary_fill_holes(volume > 0.1))
+  return brain, centre(largest, affine), affine
+
+
+def read(folder: pathlib.Path, subject: str) -> Scan:
+  image = nifti.read_image(next((folder / subject).rglob('*_T1w.nii.gz')))
+  path = next((folder / 'derivatives/dlmuse' / subject).rglob('*_dseg.nii.gz'))
+  labels = nifti.read_labels(path, image)
+  mask = brainmask.from_labels(labels, grid.spacing(image.affine))
+  return Scan(
+    image=image.data,
+    twin=None,
+    mask=mask,
+    labels=labels,
+    lesion=None,
+    affine=image.affine,
+    to_scan=np.eye(4),
+    aligned=None,
+    slices=(),
+    found={},
+    name=subject,
+  )
+
+
+def judge(scan: Scan, to_scan: np.ndarray) -> dict[str, float]:
+  brain, ventricles, affine = template()
+  to_voxel = np.linalg.inv(scan.affine) @ to_scan @ affine
+  placed = grid.sample_mask(scan.mask, to_voxel, brain.shape)
+  to_template = np.linalg.inv(to_scan) @ scan.affine
+  lateral = centre(np.isin(scan.labels, LATERAL), to_template)
+  return {
+    'overlap': float(2 * (placed & brain).sum() / (placed.sum() + brain.sum())),
+    'ventricle_mm': float(np.linalg.norm(lateral - ventricles)),
+  }
+
+
+def summary(values: list[float], seed: int = 0) -> dict[str, float]:
+  """The mean over subjects with its 95 % bootstrap interval."""
+  values = np.array(values)
+  drawn = np.random.default_rng(seed).integers(len(values), size=(2000, len(values)))
+  return percentiles(float(values.mean()), values[drawn].mean(1))._asdict()
+
+
+def compare(source: pathlib.Path, subjects: list[str]) -> dict:
+  """By way and column, a value for each subject."""
+  first = read(source, subjects[0])
+  for way in WAYS.values():
+    way(first)
+  every = {name: {column: [] for column in COLUMNS} for name in WAYS}
+  for subject in subjects:
+    scan = read(source, subject)
+    for name, way in WAYS.items():
+      # Of the processor, for the machine is seldom quiet.
+      start = time.process_time()
+      to_scan = way(scan)
+      found = {'seconds': time.process_time() - start} | judge(scan, to_scan)
+      for column in COLUMNS:
+        every[name][column].append(round(found[column], 4))
+      print(subject, name, found, file=sys.stderr)
+  return every
+
+
+def summarised(subjects: list[str], every: dict) -> dict:
+  packages = ['jax', 'optax', 'numpy', 'scipy', 'nilearn']
+  packages += ['antspyx'] * (ANTS in every)
+  about = {p: importlib.metadata.version(p) for p in packages}
+  return {
+    'about': about | {'cores': len(os.sched_getaffinity(0))},
+    'ways': {
+      name: {column: summary(values) for column, values in found.items()}
+      for name, found in every.items()
+    },
+    'subjects': subjects,
+    'every': every,
+  }
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(prog='python -m tests.benchmarks.alignment')
+  parser.add_argument('--source', type=pathlib.Path, default=SOURCE)
+  parser.add_argument('--json', help='also store the numbers in this file')
+  parser.add_argument('--subjects', type=int, help='the first N only')
+  options = parser.parse_args()
+  if importlib.util.find_spec('ants') is None:
+    del WAYS[ANTS]
+    print('ANTsPy is not installed and is left out', file=sys.stderr)
+  found = (options.source / 'derivatives/dlmuse').glob('sub-*')
+  subjects = sorted(path.name for path in found)[: options.subjects]
+  stored = summarised(subjects, compare(options.source, subjects))
+  print(datasets.alignment(stored))
+  if options.json:
+    with open(options.json, 'w') as file:
+      json.dump(stored, file, indent=1)
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,246 @@
+"""How fast training slices are read, from stored slices and from stored volumes.
+
+  python -m tests.benchmarks.reading [--json=docs/reading.json]
+
+It builds both data sets of the same synthetic volumes in a temporary folder and states
+slices of 128 x 128 per second, each the best of some rounds: at random order from disk
+and from memory, the whole stream, and what a training step takes.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+import tensorflow_datasets as tfds
+
+from uad_jax import experiment, parallel
+from uad_jax.benchmark import read_config
+from uad_jax.data import pipeline, reading, record
+from uad_jax.method import init_state, make_update
+
+SIZE, DEPTH = 128, 60
+BATCH = 16
+TARGET = 20_000
+"""Slices a second that accelerators of one host with 16 cores may ask for."""
+
+
+def arguments() -> argparse.Namespace:
+  parser = argparse.ArgumentParser(prog='python -m tests.benchmarks.reading')
+  parser.add_argument('--json', help='also store the numbers in this file')
+  parser.add_argument('--volumes', type=int, default=25)
+  parser.add_argument('--rounds', type=int, default=5)
+  return parser.parse_args()
+
+
+@dataclasses.dataclass(kw_only=True)
+class Stored(tfds.core.BuilderConfig):
+  """Whether a record is a whole volume, and of how many."""
+
+  whole: bool
+  volumes: int
+
+
+class Synthetic(tfds.core.GeneratorBasedBuilder):
+  """Noise inside of an ellipsoid, which is as hard to compress as a scan."""
+
+  VERSION = tfds.core.Version('1.0.0')
+  SHAPE = (SIZE, SIZE, DEPTH)
+
+  def _info(self):
+    shape = self.SHAPE if self.builder_config.whole else self.SHAPE[:2]
+    features = record.features(shape)
+    return tfds.core.DatasetInfo(
+      builder=self, features=features, disable_shuffling=True
+    )
+
+  def _split_generators(self, dl_manager):
+    return {'train': self._generate_examples()}
+
+  def _generate_examples(self):
+    axes = [np.linspace(-1, 1, n) for n in self.SHAPE]
+    x, y, z = np.meshgrid(*axes, indexing='ij')
+    mask = ((x / 0.7) ** 2 + (y / 0.85) ** 2 + (z / 1.2) ** 2 < 1)[..., None]
+    texts = dict.fromkeys(('session', 'domain', 'pathology', 'details'), '')
+    for number in range(self.builder_config.volumes):
+      drawn = np.random.default_rng(number).uniform(size=mask.shape)
+      image = drawn.astype('float32') * mask
+      arrays = {'image': image, 'mask': mask.astype('uint8'), 'twin': image * 0}
+      arrays |= {'lesion': arrays['mask'] * 0, 'labels': arrays['mask'] * 2}
+      told = {'subject': f's{number}', 'age': 50.0, 'affine': np.eye(4)} | texts
+      if self.builder_config.whole:
+        yield number, arrays | told | {'slice': -1, 'position': 0.5}
+        continue
+      for index in range(DEPTH):
+        cut = {n: np.ascontiguousarray(a[:, :, index]) for n, a in arrays.items()}
+        height = {'slice': index, 'position': record.slice_height(index, DEPTH)}
+        yield number * DEPTH + index, cut | told | height
+
+
+def build(folder: pathlib.Path, volumes: int, whole: bool) -> Synthetic:
+  """The prepared data set."""
+  kind = 'volumes' if whole else 'slices'
+  config = Stored(name=kind, whole=whole, volumes=volumes)
+  builder = Synthetic(config=config, data_dir=folder, file_format='array_record')
+  builder.download_and_prepare()
+  return builder
+
+
+def rate(function: Callable[[], int], rounds: int) -> dict[str, float]:
+  """Slices a second of a function that says how many it read, the median round.
+
+  A core's seconds count the time of all threads, and not that of other programs.
+  """
+  found, cores = [], []
+  for _ in range(rounds):
+    start, used = time.perf_counter(), time.process_time()
+    slices = function()
+    found.append(slices / (time.perf_counter() - start))
+    cores.append(slices / (time.process_time() - used))
+  return {
+    'per_second': statistics.median(found),
+    'per_core_second': statistics.median(cores),
+  }
+
+
+def random_order(read: Callable[[np.ndarray], object], length: int, batches: int):
+  """A function that reads batches of random slices, others at each call."""
+  rng = np.random.default_rng(0)
+
+  def some() -> int:
+    for _ in range(batches):
+      read(rng.integers(length, size=BATCH))
+    return batches * BATCH
+
+  return some
+
+
+def from_memory(records: reading.Records, threads: int, batches: int = 200):
+  """A function that takes batches of the training stream, all records being kept."""
+  stream = pipeline.training_stream(records, BATCH, 0, threads=threads)
+  for _ in range(-(-len(records) // BATCH)):
+    next(stream)
+
+  def some() -> int:
+    for _ in range(batches):
+      next(stream)
+    return batches * BATCH
+
+  return some
+
+
+def from_disk(records: reading.Records, threads: int):
+  """A function that streams an epoch, reading each record."""
+
+  def epoch() -> int:
+    stream = pipeline.training_stream(records, BATCH, 0, threads=threads)
+    batches = len(records) // BATCH
+    for _ in range(batches):
+      next(stream)
+    return batches * BATCH
+
+  return epoch
+
+
+def training_step(steps: int = 5):
+  """A function that makes updates of `ae`, the smallest network that reads batches."""
+  config = read_config('ae', 'slices')
+  method = experiment.make_method(config, (SIZE, SIZE), 1)
+  tx = experiment.make_optimisers(config, method)
+  mask = np.ones((BATCH, SIZE, SIZE, 1), 'float32')
+  image = np.random.default_rng(0).uniform(size=mask.shape).astype('float32')
+  weight = np.ones(BATCH, 'float32')
+  batch = {'image': image, 'mask': mask, 'position': weight / 2, 'weight': weight}
+  mesh, key = parallel.mesh(), jax.random.key(0)
+  start = parallel.jit(lambda key, batch: init_state(method, tx, key, batch))
+  state = parallel.replicate(start(key, batch), mesh)
+  batches = {'train': parallel.shard(batch, mesh)}
+  update = make_update(method, tx, (1 << 30,))(tuple(method.objectives))
+
+  def some() -> int:
+    nonlocal state
+    for _ in range(steps):
+      state, _ = update(state, batches, key)
+    jax.block_until_ready(state)
+    return steps * BATCH
+
+  some()
+  return some
+
+
+def measure(folder: pathlib.Path, volumes: int, rounds: int) -> dict[str, dict]:
+  """All numbers, by what was measured."""
+  slices, whole = (
+    reading.stored(build(folder, volumes, kind), 'train') for kind in (False, True)
+  )
+  length = volumes * DEPTH
+  kept = pipeline.Examples(slices)
+  kept.load(np.arange(length))
+  solid = [whole.example(index) for index in range(volumes)]
+
+  def cut(volume, index):
+    return {n: a[:, :, index % DEPTH] for n, a in volume.items() if a.ndim}
+
+  def stack(slices):
+    return {n: np.stack([one[n] for one in slices]) for n in ('image', 'mask')}
+
+  reads = {
+    'stored slices, from disk': (
+      lambda batch: stack([slices.example(i) for i in batch.tolist()]),
+      20,
+    ),
+    'stored slices, from memory': (lambda batch: kept.gather((batch, {})), 200),
+    'cut from stored volumes, from disk': (
+      lambda batch: stack([cut(whole.example(i // DEPTH), i) for i in batch.tolist()]),
+      1,
+    ),
+    'cut from volumes in memory': (
+      lambda batch: stack([cut(solid[i // DEPTH], i) for i in batch.tolist()]),
+      20,
+    ),
+  }
+  found = {
+    name: rate(random_order(read, length, batches), rounds)
+    for name, (read, batches) in reads.items()
+  }
+  for threads in (1, 2):
+    for kind in (from_disk, from_memory):
+      name = f'training stream, {kind.__name__.replace("_", " ")}, {threads} threads'
+      found[name] = rate(kind(slices, threads), rounds)
+  found['training step of ae'] = rate(training_step(), rounds)
+  return found
+
+
+def main() -> None:
+  options = arguments()
+  parallel.split_cpu()
+  parallel.keep_memory()
+  with tempfile.TemporaryDirectory() as folder:
+    found = measure(pathlib.Path(folder), options.volumes, options.rounds)
+  for name, rates in found.items():
+    wall, core = rates['per_second'], rates['per_core_second']
+    print(f'{name:42} {wall:8.0f} slices/s {core:8.0f} a second of a core')
+  stream = found['training stream, from memory, 1 threads']
+  step = found['training step of ae']
+  ratio = stream['per_second'] / step['per_second']
+  print(f'the stream gives {ratio:.0f} times what the step takes; 5 are asked for')
+  # One core serves the stream: Python's lock keeps more threads from doing better.
+  share = stream['per_core_second'] / TARGET
+  print(f'a core gives {share:.2f} of the {TARGET} slices/s that 16 cores should')
+  if options.json:
+    about = {'machine': platform.machine(), 'cores': os.cpu_count()}
+    about |= {'slice': [SIZE, SIZE], 'batch': BATCH, 'target': TARGET}
+    stored = {'about': about, 'slices': found, 'stream_to_step': ratio}
+    pathlib.Path(options.json).write_text(json.dumps(stored, indent=2) + '\n')
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from tests.data.heads import TO_SCAN, head, write
+from uad_jax.data.cohorts import lesions
+from uad_jax.data.preprocessing import brainmask
+from uad_jax.data.preprocessing.grid import spacing
+
+
+@pytest.fixture(scope='module')
+def scan():
+  image, labels, affine = head()
+  brain = brainmask.from_labels(labels, spacing(affine))
+  return lesions.Head(image, brain, labels == 1, affine, TO_SCAN)
+
+
+def shape_files(folder, count):
+  """Balls of 12 mm about white matter of either hemisphere, on a 2 mm LAS MNI grid."""
+  affine = np.diag([-2.0, 2, 2, 1])
+  affine[:3, 3] = (78, -112, -50)
+  paths = []
+  for i in range(count):
+    centre = np.array([-27 if i % 2 else 27, -30 + 4 * i, 25])
+    voxels = np.moveaxis(np.indices((79, 95, 69)), 0, -1)
+    mm = voxels @ affine[:3, :3].T + affine[:3, 3]
+    ball = np.linalg.norm(mm - centre, axis=-1) < 12
+    data = (ball * 3).astype(np.float32)
+    paths.append(write(folder / f'shape-{i}.nii.gz', data, affine))
+  return paths
+
+
+@pytest.fixture(scope='module')
+def shapes(tmp_path_factory):
+  return shape_files(tmp_path_factory.mktemp('shapes'), 6)
+
+
+@pytest.mark.parametrize('seed, mirrored', [(0, False), (2, True)])
+def test_a_shape_lands_in_the_subject_at_its_size(scan, shapes, seed, mirrored):
+  # Oracle: a ball of 12 mm at (27, -30, 25) mm of the template, mirrored or not.
+  mask, told = lesions.place(
+    lesions.read_shape(shapes[0]), scan, 7.2, np.random.default_rng(seed)
+  )
+  millilitres = mask.sum() * abs(np.linalg.det(scan.affine[:3, :3])) / 1000
+  assert abs(millilitres - 7.2) < 2.0
+  centre = np.array(ndimage.center_of_mass(mask))
+  mm = scan.affine[:3, :3] @ centre + scan.affine[:3, 3] - told['shift_mm']
+  at = np.linalg.solve(TO_SCAN, [*mm, 1])[:3]
+  assert told['mirrored'] == mirrored
+  wanted = (-27 if mirrored else 27, -30, 25)
+  np.testing.assert_allclose(at, wanted, atol=2.5)
+
+
+def test_masks_lie_in_tissue_and_fill_the_fraction(scan, shapes):
+  for seed in range(4):
+    random = np.random.default_rng(seed)
+    mask, told = lesions.draw_masks(scan, shapes, 0.01, random)
+    assert not (mask & ~scan.tissue).any()
+    assert 0.004 < mask.sum() / scan.brain.sum() < 0.017
+    assert 1 <= len(told) <= 4
+  again, _ = lesions.draw_masks(scan, shapes, 0.01, np.random.default_rng(3))
+  np.testing.assert_array_equal(again, mask)
+
+
+@pytest.mark.parametrize('kind', lesions.KINDS)
+def test_paint_changes_the_lesion_only(scan, shapes, kind):
+  mask, _ = lesions.draw_masks(scan, shapes, 0.01, np.random.default_rng(0))
+  image, told = lesions.paint(scan, mask, kind, np.random.default_rng(1))
+  far = ~ndimage.binary_dilation(mask, iterations=4)
+  np.testing.assert_array_equal(image[far], scan.image[far])
+  ratio = image[mask].mean() / scan.image[mask].mean()
+  if kind == 'dark':
+    assert 0.5 <= told['factor'] <= 0.8 and 0.5 < ratio < 0.9
+  elif kind == 'bright':
+    assert 1.2 <= told['factor'] <= 1.5 and 1.1 < ratio < 1.5
+  else:
+    assert abs(ratio - 1) < 1e-4
+    change = (image - scan.image)[mask] / scan.image[mask]
+    assert 0.03 < change.std() < 0.5
+
+
+def test_unknown_kinds_and_masks_that_never_fit(scan, tmp_path):
+  with pytest.raises(ValueError, match="'grey' is unknown; allowed are dark, bright"):
+    lesions.paint(scan, scan.brain, 'grey', np.random.default_rng(0))
+  affine = np.diag([2.0, 2, 2, 1])
+  affine[:3, 3] = 400
+  far = write(tmp_path / 'far.nii.gz', np.ones((9, 9, 9), np.uint8), affine)
+  with pytest.raises(ValueError, match='none of 1 lesion masks fits'):
+    lesions.draw_masks(scan, [far], 0.01, np.random.default_rng(0))

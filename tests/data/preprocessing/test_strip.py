@@ -1,0 +1,100 @@
+import os
+import stat
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tests.data.heads import head
+from uad_jax.data.cohorts import layout
+from uad_jax.data.preprocessing import brainmask, nifti, preprocess, strip
+from uad_jax.data.preprocessing.grid import spacing
+from uad_jax.data.preprocessing.nifti import BadScan
+from uad_jax.data.preprocessing.scan import Scan
+from uad_jax.data.preprocessing.steps.brain import brain_mask
+
+
+def dice(a, b):
+  return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+def scan(image, affine):
+  return Scan(image, None, None, None, None, affine, np.eye(4), None, (), {}, 'head')
+
+
+def test_a_brain_is_found_in_its_head():
+  image, labels, affine = head()
+  found = strip.by_template(image, affine)
+  assert found.shape == image.shape
+  assert dice(found, labels > 0) > 0.93
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+def test_real_heads(real_data):
+  # Oracle: the automatic labels that come with the scans, closed and filled.
+  files = layout.bids(labels='derivatives/*/sub-*/**/*_dseg.nii*')
+  overlaps = []
+  for entry in layout.find(str(real_data / 'ixi_t1_2mm'), files)[::6]:
+    native = nifti.read_image(entry.image)
+    labels = nifti.read_labels(entry.labels, native)
+    truth = brainmask.from_labels(labels, spacing(native.affine))
+    overlaps.append(dice(strip.by_template(native.data, native.affine), truth))
+  assert np.mean(overlaps) > 0.94 and min(overlaps) > 0.93
+
+
+def test_ways_to_the_brain():
+  image, labels, affine = head()
+  whole, stripped = scan(image, affine), scan(np.where(labels > 0, image, 0), affine)
+  assert brain_mask(whole).found == {'by': 'template'}
+  assert brain_mask(stripped).found == {'by': 'stripped'}
+  assert brain_mask(whole._replace(labels=labels)).found == {'by': 'labels'}
+  given = whole._replace(mask=labels > 0)
+  assert brain_mask(given).found == {'by': 'given'}
+  with pytest.warns(UserWarning, match='rough one by Otsu'):
+    assert brain_mask(whole, how='otsu').found == {'by': 'otsu'}
+  with pytest.raises(BadScan, match="head has no brain by 'labels'"):
+    brain_mask(whole, how='labels')
+  with pytest.raises(ValueError, match="how='bet'; allowed are auto, given, labels"):
+    brain_mask(whole, how='bet')
+
+
+def program(folder, name, body):
+  """An executable that stands for a program which is not installed here."""
+  path = folder / name
+  path.write_text(f'#!/usr/bin/env python3\nimport sys, pathlib\n{body}\n')
+  path.chmod(path.stat().st_mode | stat.S_IEXEC)
+
+
+def test_programs_of_others(tmp_path, monkeypatch):
+  image, labels, affine = head()
+  whole = scan(image, affine)
+  monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
+  for how in ('hd_bet', 'synthstrip'):
+    with pytest.raises(ModuleNotFoundError, match=rf'pip install uad_jax\[{how}\]'):
+      brain_mask(whole, how=how)
+  # Each writes where it was told to, as the real one does: the scan itself as the mask.
+  program(
+    tmp_path,
+    'hd-bet',
+    'import shutil\n'
+    'i, o = sys.argv[sys.argv.index("-i") + 1], sys.argv[sys.argv.index("-o") + 1]\n'
+    'assert "--disable_tta" in sys.argv and "cpu" in sys.argv\n'
+    'shutil.copy(i, o.replace(".nii.gz", "_bet.nii.gz"))',
+  )
+  found = brain_mask(whole, how='hd_bet')
+  np.testing.assert_array_equal(found.mask, image > 0.5)
+  assert found.found == {'by': 'hd_bet', 'version': 'unknown'}
+  program(tmp_path, 'mri_synthstrip', 'print("no model", file=sys.stderr); sys.exit(3)')
+  with pytest.raises(BadScan, match='mri_synthstrip found no brain: no model'):
+    brain_mask(whole, how='synthstrip')
+
+
+def test_a_raw_head_goes_through_the_usual_job():
+  image, _, affine = head()
+  prepared = preprocess.prepare_scan(
+    nib.Nifti1Image(image, affine), preprocess.job((48, 56), 4.0)
+  )
+  steps = {s['step']: s for s in prepared.chain[1:]}
+  assert steps['brain_mask']['by'] == 'template'
+  assert steps['align']['correlation'] > 0.9

@@ -1,0 +1,83 @@
+"""Real scans, under their providers' names, through the named builders."""
+
+import json
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from uad_jax.data import manifest
+from uad_jax.data.cohorts import audit, catalogue
+from uad_jax.datasets.nifti_folder import nifti_folder_dataset_builder as nifti_folder
+
+pytestmark = [pytest.mark.slow, pytest.mark.realdata]
+SMALL = {'shape': (64, 64), 'spacing': 3.0, 'workers': 2}
+
+
+def records(builder):
+  return [r for s in builder.info.splits for r in builder.as_data_source(split=s)]
+
+
+@pytest.fixture
+def ixi(real_data, tmp_path):
+  """Eight heads as IXI-T1.tar unpacks."""
+  folder = tmp_path / 'ixi/IXI-T1'
+  folder.mkdir(parents=True)
+  for path in sorted((real_data / 'ixi_t1_2mm').glob('sub-*/anat/*_T1w.nii*'))[:8]:
+    number = path.name.split('_')[0].removeprefix('sub-IXI')
+    (folder / f'IXI{number}-HH-1000-T1.nii.gz').symlink_to(path)
+  return tmp_path / 'ixi'
+
+
+def test_ixi_by_both_builders(ixi, tmp_path):
+  named = catalogue.module('ixi').open_builder(tmp_path / 'data', source=ixi, **SMALL)
+  named.download_and_prepare()
+  seen, found = audit.run(named.data_dir)
+  assert len(seen) == 8 and not found, found
+  chain = json.loads(records(named)[0]['details'])['chain']
+  steps = {s['step']: s for s in chain[1:]}
+  assert steps['brain_mask']['by'] == 'template'
+  assert steps['align']['correlation'] > 0.85
+  # The same steps give the same volumes, whichever builder asks for them.
+  job = {**SMALL, 'align': True, 'intensity': 'percentile'}
+  del job['workers']
+  patterns = {'image': 'IXI-T1/*.nii.gz', 'subject': r'(IXI\d+)-'}
+  folder = nifti_folder.open_builder(
+    ixi, tmp_path / 'data', layout='flat', patterns=patterns, job=job
+  )
+  folder.download_and_prepare()
+  volumes = [
+    {v['subject']: v['records'] for v in manifest.read(b.data_dir)['volumes']}
+    for b in (named, folder)
+  ]
+  assert volumes[0] == volumes[1] and len(volumes[0]) == 8
+
+
+def test_mslub_by_its_provider_s_names(real_data, tmp_path):
+  source = real_data / 'ms_t1_flair'
+  folder = tmp_path / 'mslub/patient07'
+  folder.mkdir(parents=True)
+  scan = next(source.glob('sub-LJ07/anat/*_FLAIR.nii*'))
+  suffix = ''.join(scan.suffixes)
+  shutil.copy(scan, folder / f'patient07_FLAIR{suffix}')
+  lesion = next(source.glob('derivatives/lesions/sub-LJ07/**/*_mask.nii*'))
+  shutil.copy(lesion, folder / f'patient07_consensus_gt{suffix}')
+  image = nib.load(scan)
+  brain = (image.get_fdata() != image.get_fdata()[0, 0, 0]).astype(np.uint8)
+  nib.save(nib.Nifti1Image(brain, image.affine), folder / 'patient07_brainmask.nii.gz')
+  builder = catalogue.module('mslub').open_builder(
+    tmp_path / 'data', source=tmp_path / 'mslub', contrast='flair', **SMALL
+  )
+  builder.download_and_prepare()
+  made = records(builder)
+  assert {r['pathology'] for r in made} == {b'ms'}
+  # The lesions keep their volume, in the scan's own ml.
+  details = json.loads(made[0]['details'])
+  to_mm = np.array(details['to_scan']) @ made[0]['affine']
+  volume = sum(r['lesion'].sum() for r in made) * abs(np.linalg.det(to_mm[:3, :3]))
+  native = nib.load(lesion)
+  truth = (native.get_fdata() > 0).sum() * abs(np.linalg.det(native.affine[:3, :3]))
+  assert 0.7 < volume / truth < 1.3
+  steps = {s['step']: s for s in details['chain'][1:]}
+  assert steps['brain_mask']['by'] == 'given' and 'affine' in steps

@@ -1,0 +1,1 @@
+"""Whole cohorts of scans: found, split, built, checked."""

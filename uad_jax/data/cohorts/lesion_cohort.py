@@ -1,0 +1,212 @@
+"""A BIDS folder with lesions of real shape, made from a healthy one."""
+
+import csv
+import hashlib
+import json
+import pathlib
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from uad_jax.data.cohorts import layout, lesions, splits
+from uad_jax.data.preprocessing import align, brainmask, grid, nifti
+from uad_jax.data.preprocessing.nifti import BadScan
+
+FRACTIONS = (0.005, 0.025)
+"""Part of the brain that lesions fill; the subjects are spread evenly between."""
+
+SESSION = 'ses-lesion'
+COLUMNS = ('participant_id', 'session_id', 'age', 'sex', 'split', 'pathology')
+
+
+def write(
+  source: str,
+  masks: str,
+  output: str,
+  files: layout.Layout,
+  split: str = 'test',
+  seed: int = 0,
+) -> dict[str, Any]:
+  """Copies a healthy folder and puts lesions into the subjects of `split`.
+
+  Each gets a session with lesions of one kind (a third of the subjects each), whose
+  twin is the untouched scan; that stays in the split too, as a healthy scan. The
+  validation subjects get such a session, of other mask shapes, in 'val_lesion', by
+  which a model may be selected.
+  The same seed gives the same folder. Nothing is left behind after an error.
+
+  Returns:
+    Number of subjects with lesions and prevalence in the brain, by split.
+  """
+  target = pathlib.Path(output)
+  if target.exists():
+    raise BadScan(f'{output} exists already; allowed is a folder to be made')
+  entries = splits.assign(layout.find(source, files), {'train': 0.7, split: 0.3})
+  broken = [entry.problem for entry in entries if entry.problem]
+  if broken:
+    raise BadScan(broken[0])
+  if split not in {entry.split for entry in entries}:
+    there = ', '.join(sorted({entry.split for entry in entries}))
+    raise BadScan(f"{source} has no split '{split}'; allowed are {there}")
+  shapes = divide(masks, seed)
+  partial = target.with_name(target.name + '.partial')
+  shutil.rmtree(partial, ignore_errors=True)
+  try:
+    partial.mkdir(parents=True)
+    report = _fill(partial, source, entries, shapes, files, split, seed)
+    partial.rename(target)
+  except BaseException:
+    shutil.rmtree(partial, ignore_errors=True)
+    raise
+  return report
+
+
+def divide(masks: str, seed: int) -> tuple[list[str], list[str]]:
+  """Mask files for testing (60 %) and for validation (the others)."""
+  paths = sorted(p for p in pathlib.Path(masks).glob('*') if p.name.endswith('.nii.gz'))
+  if len(paths) < 2:
+    raise BadScan(
+      f'{masks} has {len(paths)} lesion masks; allowed are 2 .nii.gz or more'
+    )
+  order = np.random.default_rng(seed).permutation(len(paths))
+  many = max(1, min(len(paths) - 1, round(0.6 * len(paths))))
+  chosen = [str(paths[i]) for i in order]
+  return sorted(chosen[:many]), sorted(chosen[many:])
+
+
+def _fill(folder, source, entries, shapes, files, split, seed) -> dict[str, Any]:
+  _copy_notes(source, folder, seed)
+  table = layout.read_table(pathlib.Path(source) / files.table) if files.table else {}
+  rows, voxels = [], {}
+
+  def row(entry, session, name, pathology):
+    told = table.get((entry.subject, entry.session)) or {}
+    known = [told.get(column) or 'n/a' for column in ('age', 'sex')]
+    values = (entry.subject, session, *known, name, pathology)
+    rows.append(dict(zip(COLUMNS, values, strict=True)))
+
+  for entry in entries:
+    _copy(entry, folder, entry.session)
+    row(entry, entry.session, entry.split, 'none')
+  for of, name, pool in ((split, split, shapes[0]), ('val', 'val_lesion', shapes[1])):
+    for entry, kind, fraction in _plan(
+      [e for e in entries if e.split == of], seed, name
+    ):
+      random = _random(seed, name, entry.subject)
+      made = _insert(entry, pool, kind, fraction, random, files.label_map)
+      _write(entry, folder, SESSION, *made)
+      row(entry, SESSION, name, kind)
+      lesion, brain = voxels.get(name, (0, 0))
+      voxels[name] = (lesion + int(made[1].sum()), brain + made[2].pop('brain_voxels'))
+      print(f'{name}: {entry.subject} {kind}', flush=True)
+  with (folder / 'participants.tsv').open('w', newline='') as file:
+    writer = csv.DictWriter(file, COLUMNS, delimiter='\t', lineterminator='\n')
+    writer.writeheader()
+    writer.writerows(sorted(rows, key=lambda r: (r['participant_id'], r['session_id'])))
+  return {
+    name: {
+      'subjects': sum(r['split'] == name and r['pathology'] != 'none' for r in rows),
+      'prevalence': round(lesion / brain, 5),
+    }
+    for name, (lesion, brain) in voxels.items()
+  }
+
+
+def _plan(entries: Sequence, seed: int, name: str) -> Iterator[tuple[Any, str, float]]:
+  """Kind and lesion load of each subject: equal shares, in random order."""
+  random = _random(seed, name)
+  count = len(entries)
+  kinds = random.permutation([lesions.KINDS[i % 3] for i in range(count)])
+  loads = random.permutation(np.linspace(*FRACTIONS, count) if count > 1 else [0.008])
+  yield from zip(entries, map(str, kinds), map(float, loads), strict=True)
+
+
+def _random(seed: int, *names: str) -> np.random.Generator:
+  """A generator of its own for each subject, whatever the others are."""
+  digest = hashlib.sha256('/'.join(names).encode()).digest()
+  return np.random.default_rng([seed, int.from_bytes(digest[:8])])
+
+
+def _insert(
+  entry, pool, kind, fraction, random, label_map: Mapping[str, Sequence[int]]
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+  """The scan with lesions, their mask, and how they were made."""
+  scan = nifti.read_image(entry.image)
+  nifti.check_values(scan)
+  if entry.labels is None:
+    raise BadScan(f'{entry.image} has no labels; allowed are scans with anatomy labels')
+  labels = nifti.read_labels(entry.labels, scan)
+  brain = brainmask.from_labels(labels, grid.spacing(scan.affine))
+  tissue = (labels > 0) & ~np.isin(labels, label_map['ventricle'])
+  to_scan, _ = align.register(scan.data, brain, scan.affine)
+  head = lesions.Head(scan.data, brain, tissue, scan.affine, to_scan)
+  lesion, parts = lesions.draw_masks(head, pool, fraction, random)
+  image, strength = lesions.paint(head, lesion, kind, random)
+  told = {'kind': kind, **strength, 'parts': parts, 'brain_voxels': int(brain.sum())}
+  return image.astype(np.float32), lesion, told
+
+
+def _write(entry, folder, session, image, lesion, told) -> None:
+  """The scan with lesions in place of the healthy one, which becomes the twin."""
+  _copy(entry, folder, session, image=False)
+  stem = _stem(entry.subject, session)
+  name = pathlib.Path(entry.image).name
+  suffix = name.split('_')[-1]
+  extension = suffix[suffix.index('.') :]
+  place = _anat(folder, entry.subject, session) / f'{stem}_{suffix}'
+  native = nib.load(entry.image)
+  header, affine = native.header.copy(), native.affine
+  header.set_data_dtype(np.float32)
+  nib.save(nib.Nifti1Image(image, affine, header), place)
+
+  twin = _anat(folder / 'derivatives/twin', entry.subject, session)
+  shutil.copyfile(entry.image, twin / f'{stem}_desc-healthy_{suffix}')
+  header.set_data_dtype(np.uint8)
+  masks = _anat(folder / 'derivatives/lesions', entry.subject, session)
+  file = masks / f'{stem}_label-lesion_mask{extension}'
+  nib.save(nib.Nifti1Image(lesion.astype(np.uint8), affine, header), file)
+  text = json.dumps({k: v for k, v in told.items() if k != 'brain_voxels'}, indent=1)
+  (masks / f'{stem}_label-lesion_mask.json').write_text(text + '\n')
+
+
+def _copy(entry, folder, session, image=True) -> None:
+  """Copies the scan and what lies on its grid."""
+  stem = _stem(entry.subject, session)
+  places = {'labels': 'derivatives/labels', 'mask': 'derivatives/masks'}
+  if image:
+    places['image'] = '.'
+  for kind, place in places.items():
+    path = getattr(entry, kind)
+    if path is not None:
+      # The name without subject and session, which may be others now.
+      parts = pathlib.Path(path).name.split('_')
+      rest = [p for p in parts if not p.startswith(('sub-', 'ses-'))]
+      to = _anat(folder / place, entry.subject, session) / '_'.join([stem, *rest])
+      shutil.copyfile(path, to)
+
+
+def _copy_notes(source, folder, seed) -> None:
+  """Licences and descriptions, so that they travel with the scans."""
+  for path in sorted(pathlib.Path(source).iterdir()):
+    if path.is_file() and path.suffix in ('.md', '.txt', '.csv', '.json', ''):
+      shutil.copyfile(path, folder / path.name)
+  file = folder / 'dataset_description.json'
+  told = json.loads(file.read_text()) if file.exists() else {'BIDSVersion': '1.9.0'}
+  told['Name'] = f'{told.get("Name", "healthy scans")}, with inserted lesions'
+  told['GeneratedBy'] = [
+    {'Name': 'uad_jax.prepare lesions', 'Description': f'seed {seed}'}
+  ]
+  file.write_text(json.dumps(told, indent=1) + '\n')
+
+
+def _stem(subject: str, session: str) -> str:
+  return f'{subject}_{session}' if session else subject
+
+
+def _anat(folder: pathlib.Path, subject: str, session: str) -> pathlib.Path:
+  place = folder / subject / session / 'anat'
+  place.mkdir(parents=True, exist_ok=True)
+  return place

@@ -1,0 +1,171 @@
+"""Reads NIfTI files, and says in one sentence what is wrong with the unusable."""
+
+import os
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import nibabel as nib
+import numpy as np
+
+SUFFIXES = ('.nii', '.nii.gz', '.img')
+"""NIfTI, and the image of an Analyze pair, whose .hdr lies beside it."""
+
+
+class BadScan(ValueError):
+  """A scan that cannot be used; the message is one sentence that names the file."""
+
+
+class Volume(NamedTuple):
+  """A volume as it lies in its file: data [X, Y, Z], affine from voxel to mm (RAS)."""
+
+  data: np.ndarray
+  affine: np.ndarray
+  name: str
+
+
+def read(
+  source: str | os.PathLike | nib.spatialimages.SpatialImage,
+  channel: int | None = None,
+) -> Volume:
+  """Reads a 3-D NIfTI file or takes a nibabel image; values are scaled.
+
+  `channel` is one volume of a 4-D file, which is refused without it.
+  """
+  image, name = _open(source)
+  if image.get_data_dtype().fields is not None:
+    raise BadScan(f'{name} holds RGB colours; allowed is one number per voxel')
+  if image.get_data_dtype().kind == 'c':
+    raise BadScan(f'{name} holds complex numbers; allowed are real ones')
+  shape = image.shape
+  if channel is not None:
+    if len(shape) != 4 or shape[3] <= channel:
+      raise BadScan(
+        f'{name} has shape {shape}; allowed is a 4-D file with {channel + 1} volumes '
+        'or more'
+      )
+    shape = shape[:3]
+  if len(shape) < 3 or any(n != 1 for n in shape[3:]):
+    raise BadScan(
+      f'{name} has {len(shape)} dimensions {shape}; allowed is one 3-D volume per file'
+    )
+  if min(shape[:3]) < 2:
+    raise BadScan(
+      f'{name} has shape {shape}; allowed is 2 voxels or more along each axis'
+    )
+  affine = np.asarray(image.affine, np.float64)
+  if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
+    raise BadScan(
+      f'{name} has a singular affine {affine[:3].round(3).tolist()}; allowed is one '
+      'that can be inverted'
+    )
+  part = ... if channel is None else (..., channel)
+  try:
+    data = np.asanyarray(image.dataobj[part]).reshape(shape[:3])
+  except (EOFError, OSError, ValueError, zlib.error) as error:
+    raise BadScan(
+      f'{name} ends before its last voxel or is damaged; allowed is a complete file'
+    ) from error
+  return Volume(data, affine, name)
+
+
+def read_image(source, channel: int | None = None) -> Volume:
+  """A scan as float32."""
+  volume = read(source, channel)
+  return volume._replace(data=np.asarray(volume.data, np.float32))
+
+
+def read_labels(source, scan: Volume) -> np.ndarray:
+  """Integer labels [X, Y, Z] on the grid of their scan."""
+  volume = read(source)
+  check_grid(volume, scan)
+  if not np.isfinite(volume.data).all():
+    raise BadScan(f'{volume.name} holds NaN or Inf; allowed are whole numbers')
+  if not (volume.data > 0).any():
+    raise BadScan(
+      f'{volume.name} labels nothing; allowed is a file with labels above 0'
+    )
+  return np.rint(volume.data).astype(np.int32)
+
+
+def read_mask(
+  source,
+  scan: Volume,
+  may_be_empty: bool = False,
+  values: Sequence[int] | None = None,
+) -> np.ndarray:
+  """A mask [X, Y, Z] on the grid of its scan.
+
+  True above half of the file's maximum, or where the file has one of `values`.
+  """
+  volume = read(source)
+  check_grid(volume, scan)
+  top = volume.data.max()
+  if not np.isfinite(volume.data).all():
+    raise BadScan(f'{volume.name} holds NaN or Inf; allowed are finite numbers')
+  if top <= 0 and not may_be_empty:
+    raise BadScan(f'{volume.name} is an empty mask; allowed is one with voxels above 0')
+  if values is not None:
+    return np.isin(np.rint(volume.data), values)
+  return volume.data > max(top / 2, 0)
+
+
+def check_values(volume: Volume) -> None:
+  """Refuses NaN, Inf and an image of one value only."""
+  bad = np.count_nonzero(~np.isfinite(volume.data))
+  if bad:
+    raise BadScan(
+      f'{volume.name} holds NaN or Inf in {bad} voxels; allowed are finite numbers'
+    )
+  if volume.data.min() == volume.data.max():
+    raise BadScan(
+      f'{volume.name} is constant at {volume.data.flat[0]:g}; allowed is an image'
+    )
+
+
+def _open(source) -> tuple[nib.spatialimages.SpatialImage, str]:
+  if isinstance(source, nib.spatialimages.SpatialImage):
+    return source, source.get_filename() or 'the image given'
+  name = os.fspath(source)
+  if not os.path.isfile(name):
+    raise BadScan(
+      f'{name} is not a file; allowed is a NIfTI file ({", ".join(SUFFIXES)})'
+    )
+  if not name.endswith(SUFFIXES):
+    raise BadScan(
+      f'{name} is not NIfTI; allowed are files ending in {" or ".join(SUFFIXES)}'
+    )
+  if os.path.getsize(name) == 0:
+    raise BadScan(f'{name} is an empty file; allowed is a complete NIfTI file')
+  try:
+    return nib.load(name), name
+  except (
+    nib.filebasedimages.ImageFileError,
+    nib.spatialimages.HeaderDataError,
+    EOFError,
+    OSError,
+    ValueError,
+    zlib.error,
+  ) as error:
+    raise BadScan(
+      f'{name} cannot be read as NIfTI, it is truncated or of another format; allowed '
+      'is a complete NIfTI file'
+    ) from error
+
+
+def check_grid(volume: Volume, scan: Volume) -> None:
+  """Refuses a volume that does not lie on the grid of its scan."""
+  if volume.data.shape != scan.data.shape:
+    raise BadScan(
+      f'{volume.name} has shape {volume.data.shape} and its scan {scan.name} has '
+      f'{scan.data.shape}; allowed is the grid of the scan'
+    )
+  corners = np.stack(np.meshgrid(*[(0, n - 1) for n in scan.data.shape]), -1)
+  corners = corners.reshape(-1, 3)
+  apart = nib.affines.apply_affine(volume.affine, corners)
+  apart = np.abs(apart - nib.affines.apply_affine(scan.affine, corners)).max()
+  if apart > 0.5 * nib.affines.voxel_sizes(scan.affine).min():
+    raise BadScan(
+      f'{volume.name} lies up to {apart:.1f} mm from its scan {scan.name}; '
+      'allowed is the grid of the scan'
+    )

@@ -1,0 +1,1 @@
+"""The simulated cohort: anatomy, deformation, pathology, scanner."""

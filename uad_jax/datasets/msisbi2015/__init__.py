@@ -1,0 +1,1 @@
+"""ISBI 2015 longitudinal MS."""

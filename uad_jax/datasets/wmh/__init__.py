@@ -1,0 +1,1 @@
+"""WMH segmentation challenge."""
