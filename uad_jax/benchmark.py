@@ -17,7 +17,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from uad_jax import command, job, registry
-from uad_jax.report import results
+from uad_jax.report import datasets, results
 
 FLAGS = flags.FLAGS
 ROWS = ('threshold', 'smoothing', 'atlas', 'ae', 'vae', 'dae', 'dae_unc')
@@ -85,7 +85,8 @@ def main(_: list[str]) -> None:
   page.parent.mkdir(parents=True, exist_ok=True)
   timed = page.with_name(TIMINGS)
   timings = json.loads(timed.read_text()) if timed.exists() else None
-  page.write_text(results.page([path.parent for path in stored], timings))
+  more = datasets.measured(datasets.SPEED, page.parent)
+  page.write_text(results.page([path.parent for path in stored], timings, more))
   print(page)
 
 

@@ -135,8 +135,7 @@ def splits_(options: argparse.Namespace) -> None:
 def table(options: argparse.Namespace) -> None:
   """Writes docs/datasets.md from the builders' own tables."""
   target = pathlib.Path(options.output)
-  page = datasets.page(catalogue.cohorts(), datasets.read_measured(target.parent))
-  write_text(target, page)
+  write_text(target, datasets.page(catalogue.cohorts(), target.parent))
   print(target)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.datasets import trees
 from uad_jax.data import manifest
+from uad_jax.data import record as recording
 from uad_jax.data.cohorts import catalogue, cohort, fastmri, splits
 from uad_jax.data.preprocessing.nifti import BadScan
 
@@ -217,6 +218,35 @@ def test_other_pathology_counts_when_asked(sources, tmp_path):
     return sum(r['lesion'].sum() for r in records(builder))
 
   assert 0 < size() < size(lesion_values=(1, 2))
+
+
+def test_volumes(sources, tmp_path):
+  form = {'form': 'volumes', 'shape': (40, 48, 40)}
+  builder = build('mslub', sources('mslub'), tmp_path, contrast='t2', **form)
+  made = records(builder)
+  assert [r['image'].shape for r in made] == [(40, 48, 40, 1)] * 3
+  assert all(r['slice'] == -1 and r['lesion'].any() for r in made)
+  told = manifest.read(builder.data_dir)['volumes']
+  # The digest of its slices is that of the slices of the volume.
+  digests = {
+    r['subject'].decode(): recording.digest(recording.cut(r, k) for k in range(40))
+    for r in made
+  }
+  assert {v['subject']: v['records'] for v in told} == digests
+
+
+def test_tables_that_cannot_be_read(tmp_path):
+  from uad_jax.data.cohorts import people
+
+  (tmp_path / 'IXI.xls').write_bytes(b'not an Excel table')
+  with pytest.raises((ModuleNotFoundError, BadScan), match=r'IXI.xls (is|can)'):
+    people.load(tmp_path, '*.xls')
+  (tmp_path / 'a.csv').write_text('ID,Age\n1,2\n')
+  with pytest.raises(BadScan, match="'a.csv' has no column 'Sex'; it has ID, Age"):
+    people.column(people.load(tmp_path, 'a.csv'), 'Sex', 'a.csv')
+  assert people.load(tmp_path, 'b.csv') is None
+  with pytest.raises(BadScan, match="no table 'b.csv', which tells who is ill"):
+    people.load(tmp_path, 'b.csv', 'which tells who is ill')
 
 
 def test_boxes_are_upside_down():

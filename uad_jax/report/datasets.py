@@ -92,11 +92,10 @@ def preset_table() -> str:
   return table(('preset', 'after', 'steps (T1 slices)'), rows)
 
 
-def page(cohorts: Sequence[Cohort], measured: Mapping[str, Any]) -> str:
-  """The whole page; `measured` holds stored measurements by name."""
+def page(cohorts: Sequence[Cohort], folder: pathlib.Path) -> str:
+  """The whole page; the folder holds stored measurements."""
   parts = [HEAD, cohort_table(cohorts), SPLITS, preset_table()]
-  parts += [SECTIONS[name](stored) for name, stored in measured.items()]
-  return '\n'.join(parts)
+  return '\n'.join(parts + measured(QUALITY, folder))
 
 
 def alignment(stored: Mapping[str, Any]) -> str:
@@ -126,22 +125,29 @@ def alignment(stored: Mapping[str, Any]) -> str:
 MEASURES = (('overlap', 3), ('ventricle_mm', 2), ('seconds', 2))
 
 
-def preprocessing(stored: Mapping[str, Any]) -> str:
-  """Skull stripping, and how long a scan and a cohort take."""
+def stripping(stored: Mapping[str, Any]) -> str:
+  """How good skull stripping is."""
   rows = [
     (way, interval(told['mean'], 3), f'{told["min"]:.3f}', str(told['subjects']))
     for way, told in stored['stripping'].items()
   ]
-  volume, building = stored['volume'], stored['building']
-  size = ' x '.join(str(n) for n in volume['shape'])
   return (
     '## Skull stripping without a network\n\n'
     'Dice with the automatic labels of the IXI heads (closed and filled): the rough '
     "brain by Otsu's threshold, and the step `brain_mask` with how='template', which "
     "aligns it, keeps what is bright within 4 mm of the template's outline, and aligns "
-    'anew. Measured on T1 heads of one scanner; other contrasts were not.\n\n'
-    f'{table(("way", "mean Dice", "lowest", "heads"), rows)}\n'
-    '## Time\n\n'
+    'anew. Measured on T1 heads of one scanner; other contrasts were not. '
+    '`python -m tests.benchmarks.preprocessing`.\n\n'
+    f'{table(("way", "mean Dice", "lowest", "heads"), rows)}'
+  )
+
+
+def preprocessing(stored: Mapping[str, Any]) -> str:
+  """How long a scan and a cohort take."""
+  volume, building = stored['volume'], stored['building']
+  size = ' x '.join(str(n) for n in volume['shape'])
+  return (
+    '## Preprocessing\n\n'
     f'A whole head of {size} voxels at 1 mm (check, reorient, strip, correct, align, '
     f'resample, normalise): {volume["seconds"]:.1f} s and {volume["gib"]:.2f} GiB on '
     f'one core. {building["subjects"]} IXI heads, without masks, by two processes: '
@@ -172,14 +178,19 @@ def interval(told: Mapping[str, float], digits: int) -> str:
   return f'{value} [{low}, {high}]'
 
 
-SECTIONS = {f.__name__: f for f in (alignment, preprocessing, reading)}
-"""By the names of the stored measurements beside the page."""
+ALIGNMENT, PREPROCESSING, READING = 'alignment', 'preprocessing', 'reading'
+"""Names of the stored measurements."""
+
+QUALITY = ((alignment, ALIGNMENT), (stripping, PREPROCESSING))
+"""The sections of docs/datasets.md, with the measurements that they tell."""
+
+SPEED = ((preprocessing, PREPROCESSING), (reading, READING))
+"""Those of docs/results.md."""
 
 
-def read_measured(folder: pathlib.Path) -> dict[str, Any]:
-  """The stored measurements of a folder."""
-  return {
-    name: json.loads((folder / f'{name}.json').read_text())
-    for name in SECTIONS
-    if (folder / f'{name}.json').is_file()
-  }
+def measured(sections, folder: pathlib.Path) -> list[str]:
+  """The sections whose measurements are stored in a folder."""
+  paths = [(section, folder / f'{name}.json') for section, name in sections]
+  return [
+    section(json.loads(path.read_text())) for section, path in paths if path.is_file()
+  ]

@@ -182,8 +182,12 @@ def speed(stored: Mapping) -> str:
   return '\n'.join(lines)
 
 
-def page(folders: Sequence[pathlib.Path], timings: Mapping | None = None) -> str:
-  """The whole page, with the stored timings at its end.
+def page(
+  folders: Sequence[pathlib.Path],
+  timings: Mapping | None = None,
+  more: Sequence[str] = (),
+) -> str:
+  """The whole page, with the stored timings and further sections at its end.
 
   Raises:
     ValueError: Two runs of one table saw unequal data.
@@ -208,4 +212,5 @@ def page(folders: Sequence[pathlib.Path], timings: Mapping | None = None) -> str
     )
   if timings:
     parts.append(f'## Speed beside PyTorch\n\n{speed(timings)}\n')
+  parts += more
   return '\n'.join(parts)
