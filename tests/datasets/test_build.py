@@ -93,8 +93,13 @@ def test_a_part_is_used_again_and_only_for_the_same(source, tmp_path, monkeypatc
     (entries[0], steps[:1]),
     (entries[0]._replace(lesion_values=(2,)), steps),
   ):
-    with pytest.raises(ZeroDivisionError):
-      parts.make(entry, other, {}, str(tmp_path))
+    # Whatever goes wrong with a scan names it, so that the others can be built.
+    problem = parts.make(entry, other, {}, str(tmp_path))
+    assert f'{entry.image} cannot be prepared: ZeroDivisionError' in str(problem)
+  gone = entries[0]._replace(image=f'{tmp_path}/gone.nii')
+  assert 'gone.nii or what belongs to it cannot be' in str(
+    parts.make(gone, steps, {}, str(tmp_path))
+  )
   assert stored.lesion.sum() == trees.brain()[2].sum()
   assert stored.twin is None  # nobody knows the scan without its lesions
   assert list(tmp_path.iterdir()) == [pathlib.Path(path)]

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow_datasets as tfds
-from tqdm import tqdm
 
 from uad_jax.data import manifest, record
 from uad_jax.data.cohorts import examples, parts, splits
@@ -24,6 +23,7 @@ from uad_jax.data.preprocessing.nifti import BadScan
 from uad_jax.data.preprocessing.preprocess import DLMUSE
 from uad_jax.data.preprocessing.steps import Steps, check_steps
 from uad_jax.data.workers import mapped
+from uad_jax.progress import Progress
 
 Find = Callable[[str], tuple[list[Entry], list[str]]]
 
@@ -118,6 +118,7 @@ class ScanBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     # TFDS writes into a folder that it renames at the end and removes after an error,
     # so that the manifest is there if and only if the dataset is.
     self._volumes, self._skipped, self._absent = [], [], []
+    tfds.disable_progress_bar()  # ours tells of scans, and does so in logs too
     own = pathlib.Path(self.data_dir)
     for left in own.parent.glob('incomplete.*'):
       if left != own:
@@ -177,16 +178,16 @@ class ScanBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       results = map(work, entries)  # all are there: this only finds them
     else:
       results = mapped(work, entries, settings.workers)
-    made = []
-    for entry, result in zip(
-      entries,
-      tqdm(results, self.name, len(entries), unit='scan', disable=None),
-      strict=True,
-    ):
-      if isinstance(result, BadScan):
-        self._refuse([str(result)])
-      else:
-        made.append((entry, result))
+    made, shown = [], Progress(len(entries), f'{self.name}: scans')
+    try:
+      for done, (entry, result) in enumerate(zip(entries, results, strict=True), 1):
+        if isinstance(result, BadScan):
+          self._refuse([str(result)])
+        else:
+          made.append((entry, result))
+        shown.update(done)
+    finally:
+      shown.close()
     return made
 
   def _generate_examples(self, made: Sequence[tuple[int, Entry, str]]):

@@ -43,14 +43,24 @@ def make(
 ) -> str | BadScan:
   """Prepares a scan unless its part is there; the part's path, or what is wrong."""
   try:
-    path = pathlib.Path(folder) / f'{name_of(entry, steps, label_map)}.npz'
-    if not path.is_file():
-      _save(path, _prepare(entry, steps, label_map))
+    name = name_of(entry, steps, label_map)
+  except OSError as problem:
+    return BadScan(f'{entry.image} or what belongs to it cannot be read: {problem}')
+  path = pathlib.Path(folder) / f'{name}.npz'
+  if path.is_file():
     return str(path)
+  try:
+    prepared = _prepare(entry, steps, label_map)
   except BadScan as problem:
     return problem
-  except OSError as problem:
-    return BadScan(f'{entry.image} cannot be read: {problem}')
+  except (ImportError, MemoryError, OSError):
+    raise  # of the machine, not of the scan
+  except Exception as problem:  # whatever it is, the others are to be built
+    return BadScan(
+      f'{entry.image} cannot be prepared: {type(problem).__name__}: {problem}'
+    )
+  _save(path, prepared)
+  return str(path)
 
 
 def read(path: str) -> preprocess.Prepared:
