@@ -22,6 +22,7 @@ from collections.abc import Sequence
 
 from absl import logging
 
+from uad_jax.data import manifest
 from uad_jax.data.cohorts import (
   audit,
   catalogue,
@@ -89,6 +90,8 @@ def build(options: argparse.Namespace) -> None:
   builder = catalogue.module(options.name).open_builder(
     pathlib.Path(options.data_dir).resolve(), source=source, **asked
   )
+  if pathlib.Path(builder.data_dir, manifest.NAME).is_file():
+    print('it is there already; remove the folder to build it anew', file=sys.stderr)
   builder.download_and_prepare()
   print(builder.data_dir)
 

@@ -19,8 +19,8 @@ import tensorflow_datasets as tfds
 from uad_jax.data import manifest, record
 from uad_jax.data.cohorts import examples, parts, splits
 from uad_jax.data.cohorts.layout import Entry
+from uad_jax.data.preprocessing import preprocess
 from uad_jax.data.preprocessing.nifti import BadScan
-from uad_jax.data.preprocessing.preprocess import DLMUSE
 from uad_jax.data.preprocessing.steps import Steps, check_steps
 from uad_jax.data.workers import mapped
 from uad_jax.progress import Progress
@@ -80,7 +80,7 @@ class ScanConfig(tfds.core.BuilderConfig):
 def named(stem: str, **fields) -> ScanConfig:
   """A config whose name is STEM-SIZE and a hash of all that its records depend on."""
   check_steps(fields['steps'])
-  made = ScanConfig(name='unnamed', **{'label_map': DLMUSE} | fields)
+  made = ScanConfig(name='unnamed', **{'label_map': preprocess.DLMUSE} | fields)
   told = json.dumps(made.told, sort_keys=True, default=list)
   size = 'x'.join(str(n) for n in made.shape())
   made.name = f'{stem}-{size}-{hashlib.sha256(told.encode()).hexdigest()[:8]}'
@@ -90,7 +90,7 @@ def named(stem: str, **fields) -> ScanConfig:
 class ScanBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   """Records in the order of subject, session and slice; `manifest.json` beside them."""
 
-  VERSION = tfds.core.Version('1.0.0')
+  VERSION = tfds.core.Version(f'{preprocess.VERSION}.0.0')
   ABOUT: Mapping[str, str] = {}
   """description, homepage, citation and license, as TFDS tells them."""
 
