@@ -14,6 +14,9 @@ def get_config(arg: str = 'demo'):
     latent=16,
     bottleneck='spatial',
     position=True,
+    architecture='default',
+    dropout=0.0,
+    bayesian=False,
   )
   config.steps = (600,)
   config.adapt.ema = dict(decay=0.99)

@@ -15,6 +15,9 @@ def get_config(arg: str = 'demo'):
     beta=1e-3,
     warm_up=200,
     position=True,
+    architecture='default',
+    dropout=0.0,
+    bayesian=False,
   )
   config.steps = (600,)
   config.adapt.ema = dict(decay=0.99)

@@ -77,3 +77,16 @@ def test_coarse_noise_is_coarse_and_stays_in_the_brain(key):
   assert jnp.abs(noise * (1 - mask)).max() == 0
   inside = noise[:, 12:20, 12:20, 0]
   assert jnp.abs(jnp.diff(inside, axis=1)).mean() < 0.5 * jnp.abs(inside).mean()
+
+
+@pytest.mark.parametrize('shape', [(24, 16), (12, 8, 8)], ids=['2d', '3d'])
+def test_coarse_noise_lies_elsewhere_in_each_example(shape, key):
+  """Rolled back it is the up-sampled noise; of a grid of nodes each place is a node."""
+  ones = jnp.ones((4000, *shape, 1))
+  noise = corrupt.coarse_noise(key, 0 * ones, ones, 0.5, 4)
+  # Without the shift the deviation would depend on the place: at the border 0.5,
+  # halfway between two nodes 0.5 / sqrt(2) by axis.
+  deviation = noise.std(0)
+  np.testing.assert_allclose(deviation, deviation.mean(), rtol=0.1)
+  assert 0.5 / 2 ** (len(shape) / 2) < deviation.mean() < 0.5
+  np.testing.assert_allclose(noise.mean(0), 0.0, atol=0.04)

@@ -21,6 +21,10 @@ NEEDS = {
   'ssim': ({}, ('reconstruction',)),
   'log_jacobian': ({}, ('displacement',)),
   'output': ({'of': 'bright'}, ('bright',)),
+  'healing': ({'smooth': 1.0}, ('healed', 'heal_mask')),
+  'restoration': ({'steps': 2}, ('elbo',)),
+  'gradient': ({}, ('elbo',)),
+  'monte_carlo': ({'samples': 2}, ('reconstruction',)),
 }
 
 

@@ -24,6 +24,11 @@ def example_mean(value: Array, weight: Array) -> Array:
   return (value * weight).sum() / jnp.maximum(weight.sum(), 1e-6)
 
 
+def example_sum(value: Array) -> Array:
+  """Sum over all but the examples; [B, ...] to [B]."""
+  return value.sum(tuple(range(1, value.ndim)))
+
+
 def per_example(weight: Array, like: Array) -> Array:
   """Reshapes [B] to [B, 1, ..., 1] with the rank of `like`."""
   return weight.reshape((-1,) + (1,) * (like.ndim - 1))

@@ -5,6 +5,7 @@ import optax
 OPTIMISERS = {
   'adam': lambda rate, decay: optax.adam(rate),
   'adam_half': lambda rate, decay: optax.adam(rate, b1=0.5),
+  'adam_critic': lambda rate, decay: optax.adam(rate, b1=0.5, b2=0.9),
   'adamw': lambda rate, decay: optax.adamw(rate, weight_decay=decay),
   'sgd': lambda rate, decay: optax.sgd(rate, momentum=0.9),
 }

@@ -111,3 +111,33 @@ def rough_gate(key: Key, painted: Array, mask: Array) -> Array:
   g = jnp.where(miss < 0.1, 0.0, g)
   other = jax.vmap(blob)(drawn[:, 4:], normal, mask[..., 0])
   return jnp.maximum(g, jnp.where(false < 1 / 7, other[..., None], 0.0))
+
+
+def boxes(key: Key, mask: Array, most: int = 3, edge: float = 20 / 128) -> Array:
+  """The union of one to `most` boxes inside each mask's bounding box; [B, *S], 0 or 1.
+
+  Args:
+    key: Used once.
+    mask: [B, *S].
+    most: Largest number, drawn for each example.
+    edge: Of a box, as a fraction of each axis.
+  """
+  d = mask.ndim - 1
+  key_count, key_corner = jax.random.split(key)
+  counts = jax.random.randint(key_count, (len(mask),), 1, most + 1)
+  corners = jax.random.uniform(key_corner, (len(mask), most, d))
+
+  def one(count, corners, mask):
+    union = (jnp.arange(most) < count).reshape(most, *[1] * d)
+    for axis, n in enumerate(mask.shape):
+      long = max(1, round(edge * n))
+      there = mask.max([other for other in range(d) if other != axis]) > 0.5
+      low, high = jnp.argmax(there), n - jnp.argmax(there[::-1])
+      room = jnp.maximum(high - low - long + 1, 1)
+      start = (low + jnp.floor(corners[:, axis] * room))[:, None]
+      along = jnp.arange(n)[None]
+      within = (along >= start) & (along < start + long) & (along < high)
+      union = union & within.reshape(most, *[n if a == axis else 1 for a in range(d)])
+    return union.any(0)
+
+  return jax.vmap(one)(counts, corners, mask).astype(jnp.float32)

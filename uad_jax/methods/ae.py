@@ -2,45 +2,15 @@
 
 from collections.abc import Sequence
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from uad_jax import losses
 from uad_jax.method import Batch, Method, Objective
-from uad_jax.nets.coder import Decoder, Encoder, Head, sizes
-from uad_jax.nets.position import position_features
+from uad_jax.nets.autoencoder import AutoEncoder, StudyAutoEncoder
+from uad_jax.nets.study import BOTTLENECKS
 
-BOTTLENECKS = ('spatial', 'dense')
-LOG_VARIANCE = (-9.0, 2.0)
-
-
-class AutoEncoder(nn.Module):
-  """Encoder, bottleneck, decoder, and heads for the mean and its log-variance."""
-
-  shape: Sequence[int]
-  channels: int
-  widths: Sequence[int]
-  latent: int
-  bottleneck: str
-  position: bool
-
-  @nn.compact
-  def __call__(self, image, position):
-    where = position_features(position) if self.position else None
-    z = Encoder(self.widths, self.latent)(image)
-    if self.bottleneck == 'dense':
-      grid = sizes(self.shape, len(self.widths))[-1]
-      z = nn.Dense(8 * self.latent)(z.reshape(len(z), -1))
-      wide = nn.swish(nn.Dense(jnp.prod(jnp.array(grid)).item() * self.latent)(z))
-      features = Decoder(self.shape, self.widths[::-1])(
-        wide.reshape(len(z), *grid, self.latent), where
-      )
-    else:
-      features = Decoder(self.shape, self.widths[::-1])(z, where)
-    mean = Head(self.channels)(features)
-    log_variance = Head(self.channels, bias=-4.0)(jax.lax.stop_gradient(features))
-    return z, mean, jnp.clip(log_variance, *LOG_VARIANCE)
+ARCHITECTURES = ('default', 'study')
 
 
 def make(
@@ -50,48 +20,81 @@ def make(
   latent: int = 16,
   bottleneck: str = 'spatial',
   position: bool = True,
+  architecture: str = 'default',
+  dropout: float = 0.0,
+  bayesian: bool = False,
 ) -> Method:
   """L = mean |x - x'| in the brain, plus the variance head's likelihood.
 
   The head reads the decoder's features behind a stop-gradient: it measures the healthy
   residual for the 'standardised' score and does not change the reconstruction.
 
+  With architecture 'study', the auto-encoder of Baur et al., Medical Image Analysis 69,
+  2021: L = sum |x - x'| over the voxels of a scan, averaged over the scans; no variance
+  head, no slice height. Departing from it, the sum is over the brain only, and dropout
+  is also active in the decoder's dense layer, where their program left it off. Padded
+  examples count in neither loss.
+
   Args:
-    shape: Spatial shape of the images.
+    shape: Spatial shape of the images; in the study it must halve for each width.
     channels: Number of contrasts.
     widths: Encoder widths, one a halving of the grid; the decoder mirrors them.
-    latent: Channels of the bottleneck; the dense one has 8 times as many values.
+    latent: Channels of the bottleneck, of which the dense one has 8 times as many
+      values. In the study the values of the dense one; the spatial one has the
+      channels of the last width.
     bottleneck: 'spatial' keeps the coarse grid, 'dense' is one vector.
-    position: Give the slice height to the decoder.
+    position: Give the slice height to the decoder; the study's does not take it.
+    architecture: 'default' or 'study'.
+    dropout: Rate, on the bottleneck: after its dense layers or on its grid.
+    bayesian: Dropout stays on at inference, drawn from the key: a Monte Carlo scorer
+      averages over keys (Gal and Ghahramani 2016).
   """
-  if bottleneck not in BOTTLENECKS:
-    raise ValueError(
-      f"ae: unknown bottleneck '{bottleneck}'; there are {', '.join(BOTTLENECKS)}"
-    )
-  net = AutoEncoder(shape, channels, widths, latent, bottleneck, position)
+  for what, given, allowed in (
+    ('bottleneck', bottleneck, BOTTLENECKS),
+    ('architecture', architecture, ARCHITECTURES),
+  ):
+    if given not in allowed:
+      raise ValueError(
+        f"ae: unknown {what} '{given}'; there are {', '.join(sorted(allowed))}"
+      )
+  if bayesian and not dropout:
+    raise ValueError('ae: bayesian inference needs a dropout above 0')
+  study = architecture == 'study'
+  if study:
+    net = StudyAutoEncoder(shape, channels, widths, latent, bottleneck, dropout)
+  else:
+    net = AutoEncoder(shape, channels, widths, latent, bottleneck, position, dropout)
 
   def init(key, batch: Batch):
     variables = net.init(key, batch['image'], batch['position'])
     return {'autoencoder': variables['params']}, {}
 
-  def run(params, batch):
-    variables = {'params': params['autoencoder']}
-    return net.apply(variables, batch['image'], batch['position'])
+  def run(params, batch, noise):
+    return net.apply(
+      {'params': params['autoencoder']},
+      batch['image'],
+      batch['position'],
+      deterministic=noise is None,
+      rngs=None if noise is None else {'dropout': noise},
+    )
 
   def loss(params, stats, batch: Batch, key, step):
-    _, mean, log_variance = run(params, batch)
+    _, mean, log_variance = run(params, batch, key)
     image = batch['image']
+    if study:
+      error = losses.example_sum(jnp.abs(image - mean) * batch['mask'])
+      error = losses.example_mean(error, batch['weight'])
+      return error, (stats, {'l1': error})
     weight = batch['mask'] * losses.per_example(batch['weight'], image)
     error = losses.masked_mean(jnp.abs(image - mean), weight)
     fit = losses.gaussian_nll(image, jax.lax.stop_gradient(mean), log_variance)
     return error + 0.1 * losses.masked_mean(fit, weight), (stats, {'l1': error})
 
   def infer(params, stats, batch: Batch, key):
-    z, mean, log_variance = run(params, batch)
-    return {
-      'latent': z,
-      'reconstruction': mean * batch['mask'],
-      'reconstruction_log_variance': log_variance,
-    }
+    z, mean, log_variance = run(params, batch, key if bayesian else None)
+    outputs = {'latent': z, 'reconstruction': mean * batch['mask']}
+    if not study:
+      outputs['reconstruction_log_variance'] = log_variance
+    return outputs
 
   return Method(init, {'autoencoder': Objective(loss, ('autoencoder',))}, infer)

@@ -2,30 +2,14 @@
 
 from collections.abc import Sequence
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from uad_jax import losses
 from uad_jax.method import Batch, Method, Objective
-from uad_jax.nets.coder import Decoder, Encoder, Head
-from uad_jax.nets.position import position_features
+from uad_jax.nets import variational
 
-LOG_VARIANCE = (-9.0, 2.0)
-
-
-class Decoding(nn.Module):
-  """p(x | z): mean and log-variance by voxel."""
-
-  shape: Sequence[int]
-  channels: int
-  widths: Sequence[int]
-
-  @nn.compact
-  def __call__(self, z, where):
-    features = Decoder(self.shape, self.widths)(z, where)
-    log_variance = Head(self.channels, bias=-4.0)(features)
-    return Head(self.channels)(features), jnp.clip(log_variance, *LOG_VARIANCE)
+ARCHITECTURES = ('default', 'study')
 
 
 def make(
@@ -36,70 +20,88 @@ def make(
   beta: float = 1e-3,
   warm_up: int = 200,
   position: bool = True,
+  architecture: str = 'default',
+  dropout: float = 0.0,
+  bayesian: bool = False,
 ) -> Method:
   """L = beta-NLL(x; decoder(z)) averaged over brain voxels + beta KL averaged over z.
 
   The likelihood is heteroscedastic (Seitzer et al. 2022, beta 0.5), so that the
   'standardised' score is the model's own. z has a spatial grid.
 
+  With architecture 'study', the VAE of Baur et al., Medical Image Analysis 69, 2021:
+  L = sum |x - x'| + beta KL, both summed over a scan and averaged over the scans; beta
+  is 1 and there is no ramp in the paper. z is one vector. Departing from it, the sum is
+  over the brain only, and inference decodes the mean rather than a draw. Padded
+  examples count in neither loss.
+
+  'rec' and 'kl' [B] are what the ELBO consists of, for scores by its gradient.
+
   Args:
-    shape: Spatial shape of the images.
+    shape: Spatial shape of the images; in the study it must halve for each width.
     channels: Number of contrasts.
     widths: Encoder widths, one a halving of the grid; the decoder mirrors them.
-    latent: Channels of the latent grid.
+    latent: Channels of the latent grid; in the study the values of the vector.
     beta: Weight of the KL divergence; it rises linearly from 0 over `warm_up` steps.
-    warm_up: Steps of that ramp.
-    position: Give the slice height to the decoder.
+    warm_up: Steps of that ramp; 0 for none.
+    position: Give the slice height to the decoder; the study's does not take it.
+    architecture: 'default' or 'study'.
+    dropout: Rate: on the latent grid, or after each dense layer of the study's.
+    bayesian: Dropout stays on at inference, drawn from the key: a Monte Carlo scorer
+      averages over keys (Gal and Ghahramani 2016).
   """
-  encoder = Encoder(widths, 2 * latent)
-  decoder = Decoding(shape, channels, widths[::-1])
-
-  def where(batch):
-    return position_features(batch['position']) if position else None
-
-  def encode(params, batch):
-    statistics = encoder.apply({'params': params['encoder']}, batch['image'])
-    mean, log_variance = jnp.split(statistics, 2, -1)
-    return mean, jnp.clip(log_variance, -12.0, 6.0)
-
-  def decode(params, batch, z):
-    return decoder.apply({'params': params['decoder']}, z, where(batch))
-
-  def sample(key, mean, log_variance):
-    return mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape)
-
-  def terms(params, batch, z, mean, log_variance):
-    expected, spread = decode(params, batch, z)
-    error = losses.beta_nll(batch['image'], expected, spread)
-    return error, losses.kl_normal(mean, log_variance), expected, spread
+  if architecture not in ARCHITECTURES:
+    raise ValueError(
+      f"vae: unknown architecture '{architecture}'; there are "
+      f'{", ".join(ARCHITECTURES)}'
+    )
+  if bayesian and not dropout:
+    raise ValueError('vae: bayesian inference needs a dropout above 0')
+  study = architecture == 'study'
+  if study:
+    nets = variational.study(shape, channels, widths, latent, dropout)
+  else:
+    nets = variational.convolutional(shape, channels, widths, latent, position, dropout)
 
   def init(key, batch: Batch):
-    key_encoder, key_decoder = jax.random.split(key)
-    encoding = encoder.init(key_encoder, batch['image'])
-    mean, _ = jnp.split(encoder.apply(encoding, batch['image']), 2, -1)
-    decoding = decoder.init(key_decoder, mean, where(batch))
-    return {'encoder': encoding['params'], 'decoder': decoding['params']}, {}
+    return nets.init(key, batch), {}
+
+  def terms(params, batch, z, mean, log_variance, noise):
+    expected, spread = nets.decode(params, z, batch['position'], noise)
+    if study:
+      error = jnp.abs(batch['image'] - expected)
+    else:
+      error = losses.beta_nll(batch['image'], expected, spread)
+    return error, losses.kl_normal(mean, log_variance), expected, spread
+
+  def reduce(value, mask, weight):
+    if study:
+      return losses.example_mean(losses.example_sum(value * mask), weight)
+    return losses.masked_mean(value, mask * losses.per_example(weight, value))
 
   def loss(params, stats, batch: Batch, key, step):
-    mean, log_variance = encode(params, batch)
-    z = sample(key, mean, log_variance)
-    error, kl, _, _ = terms(params, batch, z, mean, log_variance)
-    weight = batch['mask'] * losses.per_example(batch['weight'], batch['mask'])
-    error = losses.masked_mean(error, weight)
-    kl = losses.masked_mean(kl, losses.per_example(batch['weight'], kl))
-    ramp = jnp.minimum(step / max(warm_up, 1), 1.0)
+    noise = jax.random.fold_in(key, 1)  # apart from the draw of z
+    mean, log_variance = nets.encode(params, batch['image'], noise)
+    z = variational.sample(key, mean, log_variance)
+    error, kl, _, _ = terms(params, batch, z, mean, log_variance, noise)
+    error = reduce(error, batch['mask'], batch['weight'])
+    kl = reduce(kl, 1.0, batch['weight'])
+    ramp = jnp.minimum(step / max(warm_up, 1), 1.0) if warm_up else 1.0
     return error + beta * ramp * kl, (stats, {'nll': error, 'kl': kl})
 
   def infer(params, stats, batch: Batch, key):
-    mean, log_variance = encode(params, batch)
-    error, kl, expected, spread = terms(params, batch, mean, mean, log_variance)
-    mask = batch['mask']
-    axes = tuple(range(1, error.ndim))
-    return {
+    noise = key if bayesian else None
+    mean, log_variance = nets.encode(params, batch['image'], noise)
+    error, kl, expected, spread = terms(params, batch, mean, mean, log_variance, noise)
+    rec = losses.example_sum(error * batch['mask'])
+    kl = losses.example_sum(kl)
+    outputs = {
       'latent': mean,
-      'reconstruction': expected * mask,
-      'reconstruction_log_variance': spread,
-      'elbo': -(error * mask).sum(axes) - kl.sum(axes),
+      'reconstruction': expected * batch['mask'],
+      'elbo': -rec - kl,
+      'rec': rec,
+      'kl': kl,
     }
+    return outputs if study else {**outputs, 'reconstruction_log_variance': spread}
 
   return Method(init, {'vae': Objective(loss, ('encoder', 'decoder'))}, infer)

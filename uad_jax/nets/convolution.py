@@ -82,7 +82,7 @@ def upsample_conv(x: Array, kernel: Array) -> Array:
   if math.prod(x.shape[1:-1]) <= SMALL_GRID:
     shape = (x.shape[0], *(2 * n for n in x.shape[1:-1]), x.shape[-1])
     return conv(jax.image.resize(x, shape, 'linear'), kernel)
-  return _interleave(_upsample_phases(x, kernel, (True,) * (x.ndim - 2)))
+  return interleave(_upsample_phases(x, kernel, (True,) * (x.ndim - 2)))
 
 
 def _upsample_phases(x: Array, kernel: Array, edges: tuple[bool, ...]) -> Array:
@@ -121,7 +121,7 @@ def conv_transpose(x: Array, kernel: Array) -> Array:
   lines = []
   for first in (even, odd):  # a line of even voxels does not see its neighbour
     y = _phases(x, kernel, first, *((TRANSPOSE, (0, 1)),) * (dims - 1))
-    y = _interleave(y.reshape(-1, *shape[2:-1], *(2,) * (dims - 1), kernel.shape[-1]))
+    y = interleave(y.reshape(-1, *shape[2:-1], *(2,) * (dims - 1), kernel.shape[-1]))
     lines.append(y.reshape(*shape[:2], *y.shape[1:]))
   return jnp.stack(lines, 2).reshape(shape[0], 2 * shape[1], *lines[0].shape[2:])
 
@@ -228,7 +228,7 @@ def _phases(
   return y.reshape(*y.shape[:-1], *phases)
 
 
-def _interleave(y: Array) -> Array:
+def interleave(y: Array) -> Array:
   """Depth to space: [B, *S, *(2,) d, C] -> [B, *(2 S), C]."""
   dims = (y.ndim - 2) // 2
   order = itertools.chain.from_iterable((1 + i, 1 + dims + i) for i in range(dims))

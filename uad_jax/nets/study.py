@@ -8,13 +8,17 @@ with a grid of 8 x 8 the dense auto-encoder has 1 625 777 parameters, the spatia
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
+
+from uad_jax.nets.convolution import conv, interleave
 
 SLOPE = 0.3
 WIDTHS = (32, 64, 128, 128)
+BOTTLENECKS = ('dense', 'spatial')
 
 
 def grid(shape: Sequence[int], levels: int) -> tuple[int, ...]:
@@ -25,6 +29,11 @@ def grid(shape: Sequence[int], levels: int) -> tuple[int, ...]:
       f'multiples of {2**levels}'
     )
   return tuple(n // 2**levels for n in shape)
+
+
+def mirrored(widths: Sequence[int]) -> tuple[int, ...]:
+  """The decoder's widths: halved from the encoder's last, not below its first."""
+  return tuple(max(widths[0], widths[-1] // 2**i) for i in range(len(widths)))
 
 
 class StudyEncoder(nn.Module):
@@ -75,17 +84,98 @@ class FromVector(nn.Module):
     return nn.Conv(self.width, (1,) * len(self.grid))(x)
 
 
+class ConvTranspose(nn.Module):
+  """The transposed convolution of 5^d and stride 2, `flax.linen.ConvTranspose`'s.
+
+  Computed at the coarse grid: a fine voxel is a 3^d convolution of the coarse image,
+  along each axis with the taps (1, 3, -) if it is even and (0, 2, 4) if odd. On a CPU
+  the gradient of XLA's own takes ten times as long.
+  """
+
+  width: int
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """[B, *S, C] to [B, *(2 S), width]."""
+    d, c = x.ndim - 2, x.shape[-1]
+    shape = (5,) * d + (c, self.width)
+    kernel = self.param('kernel', nn.initializers.lecun_normal(), shape)
+    bias = self.param('bias', nn.initializers.zeros, (self.width,))
+    taps = jnp.pad(kernel, [(0, 1)] * d + [(0, 0)] * 2)
+    taps = taps.reshape((3, 2) * d + (c, self.width))
+    phases = range(1, 2 * d, 2)
+    taps = jnp.flip(taps, phases)  # the odd taps belong to the even voxels
+    taps = taps.transpose(*range(0, 2 * d, 2), 2 * d, *phases, 2 * d + 1)
+    y = conv(x, taps.reshape((3,) * d + (c, 2**d * self.width)))
+    y = interleave(y.reshape(*x.shape[:-1], *(2,) * d, self.width))
+    return y + bias.reshape((1,) * (d + 1) + (-1,))
+
+
 class StudyDecoder(nn.Module):
-  """ReLU, transposed convolutions of 5^d that double the grid, and a linear output."""
+  """ReLU, transposed convolutions of 5^d that double the grid, and a linear output.
+
+  `norm` makes the normalisation before each activation that generators have.
+  """
 
   channels: int = 1
   widths: Sequence[int] = (128, 64, 32, 32)
+  norm: Callable[[], nn.Module] | None = None
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """[B, *S, C] to [B, *S * 2^levels, channels]."""
     d = x.ndim - 2
-    x = nn.relu(x)
+    x = nn.relu(self.norm()(x) if self.norm else x)
     for width in self.widths:
-      x = nn.leaky_relu(nn.ConvTranspose(width, (5,) * d, (2,) * d)(x), SLOPE)
+      x = ConvTranspose(width)(x)
+      x = nn.leaky_relu(self.norm()(x) if self.norm else x, SLOPE)
     return nn.Conv(self.channels, (1,) * d)(x)
+
+
+class StudyEncoding(nn.Module):
+  """Encoder and bottleneck, with dropout after the bottleneck's layers.
+
+  Attributes:
+    widths: Of the encoder.
+    latent: Values of a dense latent; a spatial one is the encoder's last features.
+    bottleneck: From `BOTTLENECKS`.
+    heads: Number of dense latents (mean, log deviation).
+    dropout: Rate.
+  """
+
+  widths: Sequence[int] = WIDTHS
+  latent: int = 128
+  bottleneck: str = 'dense'
+  heads: int = 1
+  dropout: float = 0.0
+
+  @nn.compact
+  def __call__(
+    self, image: jax.Array, deterministic: bool = True
+  ) -> tuple[jax.Array, ...]:
+    """[B, *S, C] to [B, Z] for each head, or to one [B, *S / 2^levels, widths[-1]]."""
+    features = StudyEncoder(self.widths)(image)
+    latents = (features,)
+    if self.bottleneck == 'dense':
+      latents = ToVector(self.latent, self.heads)(features)
+    drop = nn.Dropout(self.dropout, deterministic=deterministic)
+    return tuple(drop(z) for z in latents)
+
+
+class StudyDecoding(nn.Module):
+  """From a dense or spatial latent back to the image, the way of `StudyEncoding`."""
+
+  shape: Sequence[int]
+  channels: int = 1
+  widths: Sequence[int] = WIDTHS
+  bottleneck: str = 'dense'
+  dropout: float = 0.0
+  norm: Callable[[], nn.Module] | None = None
+
+  @nn.compact
+  def __call__(self, z: jax.Array, deterministic: bool = True) -> jax.Array:
+    """[B, Z] or [B, *S / 2^levels, widths[-1]] to [B, *S, channels]."""
+    coarse = grid(self.shape, len(self.widths))
+    if self.bottleneck == 'dense':
+      z = FromVector(coarse, self.widths[-1])(z, self.dropout, deterministic)
+    return StudyDecoder(self.channels, mirrored(self.widths), self.norm)(z)

@@ -10,17 +10,19 @@ from uad_jax.nets.coder import Block, Head, UpBlock, upsample
 
 
 class UNet(nn.Module):
-  """One block a level down and up; any grid, the levels round up.
+  """Blocks down and up the levels; any grid, the levels round up.
 
   Attributes:
     widths: Channels by level, finest first.
     channels: Channels of the result.
     head_scale: Variance scale of the last convolution's start; small means near zero.
+    blocks: Convolutions at each level, on the way down and on the way up.
   """
 
   widths: Sequence[int]
   channels: int
   head_scale: float = 1e-2
+  blocks: int = 1
 
   @nn.compact
   def __call__(
@@ -39,8 +41,12 @@ class UNet(nn.Module):
     skips = []
     for level, width in enumerate(self.widths):
       x = Block(width, stride=1 if level == 0 else 2)(conditioned(x), vector)
+      for _ in range(1, self.blocks):
+        x = Block(width)(x, vector)
       skips.append(x)
     x = Block(self.widths[-1])(conditioned(x), vector)
     for skip, width in zip(skips[-2::-1], self.widths[-2::-1], strict=True):
       x = UpBlock(width)(x, skip.shape[1:-1], conditioned(skip), vector)
+      for _ in range(1, self.blocks):
+        x = Block(width)(x, vector)
     return Head(self.channels, scale=self.head_scale)(x)

@@ -1,0 +1,41 @@
+"""The adversarial auto-encoder: a critic draws the codes to a normal distribution.
+
+  python -m uad_jax.main --config=configs/aae.py --workdir=runs/aae
+
+At 128 x 128 the network is that of the comparative study of Baur et al. 2021, at 64 x
+64 one of half the width and one halving fewer. `config.steps` counts the critic's, of
+which there are 5 for each of the auto-encoder; in the study 20, with batches of 8 at
+1e-4:
+
+  --config.method.critic_steps=20 --config.batch_size=8 --config.steps=...
+  --config.optimiser.learning_rate=1e-4
+
+`critic/wasserstein` and `critic/gradient_norm` in metrics.jsonl tell of divergence: the
+first should settle, the second stay near 1.
+"""
+
+from uad_jax import defaults
+
+
+def get_config(arg: str = 'demo'):
+  config, fine = defaults.get_config(arg), arg in defaults.FINE
+  config.method.update(
+    name='aae',
+    widths=(32, 64, 128, 128) if fine else (16, 32, 64),
+    latent=128,
+    dropout=0.2,
+    critic=(50, 50),
+    critic_steps=5,
+    penalty=10.0,
+  )
+  config.batch_size = 16
+  config.steps = (2000,)
+  config.optimiser.update(
+    name='adam_critic', learning_rate=5e-4, schedule='constant', clip=0.0
+  )
+  config.scores.update(
+    residual=dict(scorer='residual'),
+    residual_bright=dict(scorer='residual', sign='bright'),
+    ssim=dict(scorer='ssim'),
+  )
+  return config

@@ -1,0 +1,43 @@
+"""The constrained adversarial auto-encoder of Chen & Konukoglu 2018.
+
+  python -m uad_jax.main --config=configs/caae.py --workdir=runs/caae
+
+At 128 x 128 the network has the paper's widths, which works at 256 x 256, at 64 x 64
+half of them and one halving fewer; the comparative study's is `architecture='study'`.
+`config.steps` counts the critic's, of which there are 5 for each of the auto-encoder;
+in the paper 20, with batches of 64 at 2e-5 for 300 epochs:
+
+  --config.method.critic_steps=20 --config.batch_size=64 --config.steps=...
+  --config.optimiser.learning_rate=2e-5
+
+`critic/wasserstein` and `critic/gradient_norm` in metrics.jsonl tell of divergence: the
+first should settle, the second stay near 1.
+"""
+
+from uad_jax import defaults
+
+
+def get_config(arg: str = 'demo'):
+  config, fine = defaults.get_config(arg), arg in defaults.FINE
+  config.method.update(
+    name='caae',
+    architecture='chen2018',
+    widths=(32, 64, 128, 256) if fine else (16, 32, 64),
+    latent=128,
+    dropout=0.0,
+    critic=(200, 400),
+    critic_steps=5,
+    penalty=10.0,
+    consistency=0.5,
+  )
+  config.batch_size = 16
+  config.steps = (2000,)
+  config.optimiser.update(
+    name='adam_critic', learning_rate=5e-4, schedule='constant', clip=0.0
+  )
+  config.scores.update(
+    residual=dict(scorer='residual'),
+    residual_bright=dict(scorer='residual', sign='bright'),
+    ssim=dict(scorer='ssim'),
+  )
+  return config

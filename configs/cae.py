@@ -1,0 +1,34 @@
+"""The constrained auto-encoder: the reconstruction has the code of the image.
+
+  python -m uad_jax.main --config=configs/cae.py --workdir=runs/cae
+
+At 128 x 128 the network is that of the comparative study of Baur et al. 2021 (1 625 777
+parameters), at 64 x 64 one of half the width and one halving fewer. The study trains
+with batches of 8 at 1e-4 for up to 1 000 epochs:
+
+  --config.batch_size=8 --config.optimiser.learning_rate=1e-4 --config.steps=...
+"""
+
+from uad_jax import defaults
+
+
+def get_config(arg: str = 'demo'):
+  config, fine = defaults.get_config(arg), arg in defaults.FINE
+  config.method.update(
+    name='cae',
+    widths=(32, 64, 128, 128) if fine else (16, 32, 64),
+    latent=128,
+    dropout=0.2,
+    consistency=1.0,
+  )
+  config.batch_size = 16
+  config.steps = (800,)
+  config.optimiser.update(
+    name='adam_half', learning_rate=5e-4, schedule='constant', clip=0.0
+  )
+  config.scores.update(
+    residual=dict(scorer='residual'),
+    residual_bright=dict(scorer='residual', sign='bright'),
+    ssim=dict(scorer='ssim'),
+  )
+  return config

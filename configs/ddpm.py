@@ -1,0 +1,41 @@
+"""Diffusion in part and back with simplex noise, small enough for a laptop.
+
+  python -m uad_jax.main --config=configs/ddpm.py --workdir=runs/ddpm
+
+Arguments: `demo` (default), `slices`, `volumes`, `ixi`, `ixi128`, `folder`, `cohort`.
+The published size is configs/wyatt2022.py.
+"""
+
+from uad_jax import defaults
+
+
+def get_config(arg: str = 'demo'):
+  config, fine = defaults.get_config(arg), arg in defaults.FINE
+  config.method.update(
+    name='ddpm',
+    widths=(8, 16, 32, 64, 64) if fine else (8, 16, 32, 64),
+    blocks=1,
+    attention=8,
+    heads=2,
+    schedule='linear',
+    steps=1000,
+    furthest=400,
+    start=250,
+    hops=10,
+    samples=1,
+    noise='simplex',
+    octaves=6,
+    persistence=0.8,
+    coarsest=0.25,
+    bounds=(0.0, 1.2),
+    position=True,
+  )
+  config.batch_size = 16
+  config.steps = (600,)
+  config.adapt.ema = dict(decay=0.99)
+  config.scores.update(
+    residual=dict(scorer='residual'),
+    residual_smooth=dict(scorer='residual', smooth=1.0),
+    ssim=dict(scorer='ssim'),
+  )
+  return config

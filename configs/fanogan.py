@@ -1,0 +1,41 @@
+"""Fast AnoGAN: a Wasserstein GAN of healthy slices, then an encoder into its codes.
+
+  python -m uad_jax.main --config=configs/fanogan.py --workdir=runs/fanogan
+
+At 128 x 128 the network is that of the comparative study of Baur et al. 2021, at 64 x
+64 one of half the width and one halving fewer. `config.steps` are those of the GAN,
+counted by the critic's (5 for each of the generator), and those of the encoder. The
+study trains with batches of 8 at 1e-4:
+
+  --config.batch_size=8 --config.optimiser.learning_rate=1e-4 --config.steps=...
+
+`critic/wasserstein` and `critic/gradient_norm` in metrics.jsonl tell of divergence: the
+first should fall and settle, the second stay near 1.
+"""
+
+from uad_jax import defaults
+
+
+def get_config(arg: str = 'demo'):
+  config, fine = defaults.get_config(arg), arg in defaults.FINE
+  widths = (32, 64, 128, 128) if fine else (16, 32, 64)
+  config.method.update(
+    name='fanogan',
+    widths=widths,
+    latent=128,
+    critic=widths,
+    critic_steps=5,
+    penalty=10.0,
+    kappa=1.0,
+  )
+  config.batch_size = 16
+  config.steps = (2000, 400)
+  config.optimiser.update(
+    name='adam_critic', learning_rate=5e-4, schedule='constant', clip=0.0
+  )
+  config.scores.update(
+    residual=dict(scorer='residual'),
+    residual_bright=dict(scorer='residual', sign='bright'),
+    ssim=dict(scorer='ssim'),
+  )
+  return config

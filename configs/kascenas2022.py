@@ -1,0 +1,35 @@
+"""The denoising auto-encoder of Kascenas et al. 2022 at its published size.
+
+  python -m uad_jax.main --config=configs/kascenas2022.py:slices --workdir=runs/kascenas
+
+Arguments: `demo` (default), `slices`, `volumes`, `ixi`, `ixi128`, `folder`, `cohort`.
+Published at 128 x 128 with four contrasts; of one contrast the network has 10 145 409
+parameters. The number of steps is ours. It asks for an accelerator: the small one is
+configs/denoising_ae.py.
+"""
+
+from uad_jax import defaults
+
+
+def get_config(arg: str = 'demo'):
+  config = defaults.get_config(arg)
+  config.method.update(
+    name='denoising_ae',
+    widths=(64, 128, 256, 512),
+    blocks=2,
+    deviation=0.2,
+    cells=16,
+    position=False,
+  )
+  config.batch_size = 16
+  config.steps = (60000,)
+  config.optimiser.update(
+    name='adamw',
+    learning_rate=1e-4,
+    schedule='cosine',
+    warm_up=0.0,
+    weight_decay=1e-5,
+    clip=0.0,
+  )
+  config.scores.residual = dict(scorer='residual')
+  return config

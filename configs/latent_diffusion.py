@@ -1,0 +1,36 @@
+"""A VQ-VAE and a diffusion of its codes.
+
+python -m uad_jax.main --config=configs/latent_diffusion.py --workdir=runs/ldm
+"""
+
+from uad_jax import defaults
+
+
+def get_config(arg: str = 'demo'):
+  config, fine = defaults.get_config(arg), arg in defaults.FINE
+  config.method.update(
+    name='latent_diffusion',
+    widths=(16, 32, 64) if fine else (16, 32),
+    units=1,
+    codes=64,
+    size=4,
+    decay=0.99,
+    commitment=0.25,
+    unet_widths=(32, 64),
+    blocks=1,
+    heads=2,
+    schedule='linear',
+    steps=1000,
+    looks=(400, 600, 5),
+    start=500,
+    hops=25,
+    healthy=0.975,
+  )
+  config.steps = (600, 1000, 30)
+  config.optimiser.update(name='adam', learning_rate=1e-3)
+  config.scores.update(
+    healing=dict(scorer='healing', smooth=2.0),
+    likelihood=dict(scorer='output', of='surprise'),
+    residual=dict(scorer='residual'),
+  )
+  return config

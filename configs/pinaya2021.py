@@ -1,0 +1,44 @@
+"""Pinaya et al. 2021 (arXiv 2102.11650; Medical Image Analysis 79, 2022).
+
+python -m uad_jax.main --config=configs/pinaya2021.py:slices --workdir=runs/pinaya
+
+The sizes of the authors' group as far as they are known (method card 8): 3 halvings,
+256 channels, 32 codes of 256 values, commitment 0.25, decay 0.99; a transformer of 256
+channels, 16 blocks and 8 heads, all 8 raster orders, p under 0.005 healed; Adam. On
+FLAIR of 15 000 subjects they report a best Dice on the central slices of BraTS of 0.759
+(quoted by Meissen et al. 2021; another version of the paper has other numbers). Two CPU
+cores take days; `demo` is `vqvae_transformer.py` at its own sizes.
+"""
+
+from uad_jax import defaults
+
+PAPER = dict(
+  widths=(256, 256, 256), units=2, codes=32, size=256, width=256, depth=16, heads=8,
+  rasters=8,
+)  # fmt: skip
+DEMO = dict(
+  widths=(16, 32, 64), units=1, codes=32, size=16, width=64, depth=3, heads=4, rasters=4
+)
+
+
+def get_config(arg: str = 'demo'):
+  config = defaults.get_config(arg)
+  demo = (arg or 'demo') == 'demo'
+  config.method.update(
+    name='vqvae_transformer',
+    **(DEMO if demo else PAPER),
+    decay=0.99,
+    commitment=0.25,
+    likely=0.005,
+  )
+  config.batch_size = 32
+  config.steps = (600, 600) if demo else (100_000, 100_000)
+  config.optimiser.update(
+    name='adam', learning_rate=1e-3 if demo else 5e-4, schedule='constant', clip=0.0
+  )
+  config.scores.update(
+    healing=dict(scorer='healing', smooth=2.0),
+    likelihood=dict(scorer='output', of='surprise'),
+    residual=dict(scorer='residual'),
+  )
+  return config

@@ -1,0 +1,43 @@
+"""AnoDDPM (Wyatt et al. 2022) at its published size.
+
+  python -m uad_jax.main --config=configs/wyatt2022.py:slices --workdir=runs/anoddpm
+
+Arguments: `demo` (default), `slices`, `volumes`, `ixi`, `ixi128`, `folder`, `cohort`.
+Published at 256 x 256 with six levels, a batch of 1 and 3000 epochs; here the levels
+follow the grid, so that the coarsest is 8 x 8 as there (94 993 153 parameters at
+128 x 128), and batch and number of steps are ours. A scan takes 250 evaluations of the
+network: it asks for an accelerator. The small one is configs/ddpm.py.
+"""
+
+from uad_jax import defaults
+
+
+def get_config(arg: str = 'demo'):
+  config, fine = defaults.get_config(arg), arg in defaults.FINE
+  config.method.update(
+    name='ddpm',
+    widths=(128, 128, 256, 384, 512) if fine else (128, 256, 384, 512),
+    blocks=2,
+    attention=16,
+    heads=2,
+    schedule='linear',
+    steps=1000,
+    furthest=800,
+    start=250,
+    hops=0,
+    samples=1,
+    noise='simplex',
+    octaves=6,
+    persistence=0.8,
+    coarsest=0.25,
+    bounds=(0.0, 1.0),
+    position=False,
+  )
+  config.batch_size = 8
+  config.steps = (60000,)
+  config.adapt.ema = dict(decay=0.9999)
+  config.optimiser.update(
+    name='adamw', learning_rate=1e-4, schedule='constant', weight_decay=0.0, clip=0.0
+  )
+  config.scores.residual = dict(scorer='residual')
+  return config

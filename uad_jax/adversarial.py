@@ -1,0 +1,54 @@
+"""Wasserstein critics with a gradient penalty, on codes and on images.
+
+Gulrajani et al., "Improved training of Wasserstein GANs", NeurIPS 2017.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from uad_jax.losses import example_mean, per_example
+from uad_jax.method import Array, Key, Metrics
+
+Critic = Callable[[Array], Array]
+"""[B, ...] to a value for each example, [B], which no other example may influence."""
+
+
+def gradient_penalty(
+  critic: Critic, real: Array, fake: Array, key: Key
+) -> tuple[Array, Array]:
+  """(|grad_x D(x)| - 1)^2 and |grad_x D(x)| of each example; both [B].
+
+  x = real + e (fake - real) with e uniform in [0, 1), one for each example; the norm is
+  taken over all axes of the example.
+  """
+  mix = per_example(jax.random.uniform(key, (len(real),)), real)
+  between = real + mix * (fake - real)
+  gradient = jax.grad(lambda x: critic(x).sum())(between)
+  # The root's own gradient is finite where the critic is flat.
+  norm = jnp.sqrt((gradient**2).sum(tuple(range(1, gradient.ndim))) + 1e-12)
+  return (norm - 1) ** 2, norm
+
+
+def critic_loss(
+  critic: Critic, real: Array, fake: Array, weight: Array, penalty: float, key: Key
+) -> tuple[Array, Metrics]:
+  """E D(fake) - E D(real) + penalty E (|grad D| - 1)^2, and what tells of divergence.
+
+  Args:
+    critic: D; high is real.
+    real: [B, ...].
+    fake: Of the same shape.
+    weight: [B], 0 marks padding.
+    penalty: Weight of the gradient penalty.
+    key: For the points at which the gradient is taken.
+
+  Returns:
+    The loss, and the metrics 'wasserstein' (the critic's estimate of the distance,
+    E D(real) - E D(fake)) and 'gradient_norm' (E |grad D|, near 1 when all is well).
+  """
+  excess, norm = gradient_penalty(critic, real, fake, key)
+  distance = example_mean(critic(real) - critic(fake), weight)
+  metrics = {'wasserstein': distance, 'gradient_norm': example_mean(norm, weight)}
+  return penalty * example_mean(excess, weight) - distance, metrics

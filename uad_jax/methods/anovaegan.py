@@ -1,0 +1,126 @@
+"""A variational auto-encoder whose reconstructions a critic judges (AnoVAEGAN).
+
+Baur et al., "Deep autoencoding models for unsupervised anomaly segmentation in brain MR
+images", BrainLes 2018, as their comparative study (Medical Image Analysis 69, 2021)
+trains it.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from uad_jax import losses
+from uad_jax.adversarial import critic_loss
+from uad_jax.method import Batch, Method, Objective
+from uad_jax.nets.critic import GridNorm, ImageCritic
+from uad_jax.nets.study import WIDTHS, StudyDecoding, StudyEncoding
+
+LOG_DEVIATION = (-6.0, 3.0)
+
+
+def make(
+  shape: tuple[int, ...],
+  channels: int = 1,
+  widths: Sequence[int] = WIDTHS,
+  latent: int = 128,
+  critic: Sequence[int] = WIDTHS,
+  critic_steps: int = 5,
+  penalty: float = 10.0,
+) -> Method:
+  """The critic compares images with their reconstructions, not with prior samples.
+
+  vae: sum |x - x'| + KL(q(z | x) || N(0, I)), both summed over a scan; critic C:
+  E C(x') - E C(x) + penalty E (|grad C| - 1)^2; generator, which is the decoder:
+  -E C(x'), each with z drawn from q. The second head of q is its log deviation.
+
+  Departures: the gradient's norm is over the whole image (the study's program sums over
+  one axis); the sum is over the brain, outside of which the critic sees zeros;
+  inference decodes the mean; the log deviation is kept within `LOG_DEVIATION`; no
+  dropout. As in the study the critic judges patches, and decoder and critic have a
+  layer normalisation over the grid.
+
+  Args:
+    shape: Spatial shape, which halves as often as there are widths.
+    channels: Number of contrasts.
+    widths: Encoder widths, one a halving of the grid; the decoder mirrors them.
+    latent: Values of the code.
+    critic: Widths of the critic, one a halving of the grid.
+    critic_steps: Steps of the critic, one each step, for each of the two others.
+    penalty: Weight of the critic's gradient penalty.
+  """
+  encoder = StudyEncoding(widths, latent, heads=2)
+  decoder = StudyDecoding(shape, channels, widths, norm=GridNorm)
+  judge = ImageCritic(critic)
+
+  def seen(batch):
+    return batch['image'] * batch['mask']
+
+  def encode(params, batch):
+    mean, spread = encoder.apply({'params': params['encoder']}, seen(batch))
+    return mean, jnp.clip(spread, *LOG_DEVIATION)
+
+  def decode(params, batch, z):
+    return decoder.apply({'params': params['decoder']}, z) * batch['mask']
+
+  def value(params, image):
+    return judge.apply({'params': params['critic']}, image)[0]
+
+  def draw(params, batch, key):
+    mean, spread = encode(params, batch)
+    z = mean + jnp.exp(spread) * jax.random.normal(key, mean.shape)
+    return decode(params, batch, z), losses.kl_normal(mean, 2 * spread)
+
+  def init(key, batch: Batch):
+    key_encoder, key_decoder, key_critic = jax.random.split(key, 3)
+    (mean, _), encoding = encoder.init_with_output(key_encoder, batch['image'])
+    variables = {
+      'encoder': encoding,
+      'decoder': decoder.init(key_decoder, mean),
+      'critic': judge.init(key_critic, batch['image']),
+    }
+    return {name: v['params'] for name, v in variables.items()}, {}
+
+  def reconstruct(params, stats, batch: Batch, key, step):
+    found, kl = draw(params, batch, key)
+    error = losses.example_sum(jnp.abs(seen(batch) - found))
+    error = losses.example_mean(error, batch['weight'])
+    kl = losses.example_mean(losses.example_sum(kl), batch['weight'])
+    return error + kl, (stats, {'l1': error, 'kl': kl})
+
+  def criticise(params, stats, batch: Batch, key, step):
+    key_draw, key_between = jax.random.split(key)
+    fake, _ = draw(params, batch, key_draw)
+    loss, metrics = critic_loss(
+      lambda x: value(params, x),
+      seen(batch),
+      fake,
+      batch['weight'],
+      penalty,
+      key_between,
+    )
+    return loss, (stats, metrics)
+
+  def deceive(params, stats, batch: Batch, key, step):
+    believed = value(params, draw(params, batch, key)[0])
+    return -losses.example_mean(believed, batch['weight']), (stats, {})
+
+  def infer(params, stats, batch: Batch, key):
+    mean, spread = encode(params, batch)
+    found = decode(params, batch, mean)
+    rec = losses.example_sum(jnp.abs(seen(batch) - found))
+    kl = losses.example_sum(losses.kl_normal(mean, 2 * spread))
+    return {
+      'latent': mean,
+      'reconstruction': found,
+      'elbo': -rec - kl,
+      'rec': rec,
+      'kl': kl,
+    }
+
+  objectives = {
+    'vae': Objective(reconstruct, ('encoder', 'decoder'), every=critic_steps),
+    'critic': Objective(criticise, ('critic',)),
+    'generator': Objective(deceive, ('decoder',), every=critic_steps),
+  }
+  return Method(init, objectives, infer)

@@ -1,0 +1,58 @@
+"""Constrained auto-encoder: the reconstruction has the code of the image.
+
+The constraint of Chen & Konukoglu 2018 (arXiv 1806.04972) without its adversary, as
+the comparative study of Baur et al. (Medical Image Analysis 69, 2021) runs it.
+"""
+
+from collections.abc import Sequence
+
+from uad_jax import losses
+from uad_jax.method import Batch, Method, Objective
+from uad_jax.nets import vector
+from uad_jax.nets.study import WIDTHS
+
+
+def make(
+  shape: tuple[int, ...],
+  channels: int = 1,
+  widths: Sequence[int] = WIDTHS,
+  latent: int = 128,
+  dropout: float = 0.2,
+  consistency: float = 1.0,
+) -> Method:
+  """L = mean (x - x')^2 + consistency mean (z - E(x'))^2, z = E(x), x' = D(z).
+
+  The means are over the voxels of the brain and over the values of z. The gradient
+  passes through both codes, so that encoder and decoder meet each other.
+
+  Departures: errors outside the brain do not count, and the network sees zeros there;
+  z meets E(x') before its dropout, which would differ by chance alone.
+
+  Args:
+    shape: Spatial shape, which halves as often as there are widths.
+    channels: Number of contrasts.
+    widths: Encoder widths, one a halving of the grid.
+    latent: Values of the code.
+    dropout: Rate, on the code and after the decoder's dense layer.
+    consistency: rho, the weight of the second term.
+  """
+  net = vector.study(shape, channels, widths, latent, dropout)
+
+  def init(key, batch: Batch):
+    return net.init(key, batch['image']), {}
+
+  def loss(params, stats, batch: Batch, key, step):
+    image = batch['image'] * batch['mask']
+    z = net.encode(params, image)
+    found = net.decode(params, z, noise=key) * batch['mask']
+    again = net.encode(params, found)
+    weight = batch['mask'] * losses.per_example(batch['weight'], image)
+    error = losses.masked_mean((image - found) ** 2, weight)
+    gap = losses.masked_mean((z - again) ** 2, losses.per_example(batch['weight'], z))
+    return error + consistency * gap, (stats, {'mse': error, 'consistency': gap})
+
+  def infer(params, stats, batch: Batch, key):
+    z = net.encode(params, batch['image'] * batch['mask'])
+    return {'latent': z, 'reconstruction': net.decode(params, z) * batch['mask']}
+
+  return Method(init, {'autoencoder': Objective(loss, ('encoder', 'decoder'))}, infer)

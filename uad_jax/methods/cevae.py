@@ -1,0 +1,87 @@
+"""Context-encoding variational auto-encoder (Zimmerer et al. 2018)."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from uad_jax import losses, shapes
+from uad_jax.method import Batch, Method, Objective
+from uad_jax.nets import variational
+
+
+def make(
+  shape: tuple[int, ...],
+  channels: int = 1,
+  widths: Sequence[int] = (32, 64, 128, 128),
+  latent: int = 128,
+  beta: float = 1.0,
+  context: float = 1.0,
+  boxes: int = 3,
+  edge: float = 20 / 128,
+  dropout: float = 0.0,
+) -> Method:
+  """L = sum |x - g(z)| + beta KL(q(z|x) || N(0, I)) + context sum |x - g(mu(x_ce))|.
+
+  z is drawn from q(z|x); x_ce is x with one to three boxes set to zero, which goes
+  through the mean without sampling, and both ways share encoder and decoder. Sums are
+  over the brain's voxels of a scan, means over the scans; padded examples count
+  nowhere. The network is that of Baur et al. 2021, whose sizes of the boxes are kept.
+
+  As in Zimmerer et al. ("Context-encoding variational autoencoder for unsupervised
+  anomaly detection", arXiv 1812.05941) the target of the context branch is x; in the
+  study's program it is x_ce, so that the hole itself is learnt. Every example has its
+  own boxes. Departing from the paper: the study's network, an absolute error, boxes of
+  one size filled with zero.
+
+  'rec' and 'kl' [B], of which 'elbo' is the negative sum, are given for the paper's
+  score, the product of |x - x'| and the gradient of the KL or the ELBO by the image.
+
+  Args:
+    shape: Spatial shape of the images, which must halve for each width.
+    channels: Number of contrasts.
+    widths: Encoder widths, one a halving of the grid.
+    latent: Values of the latent vector.
+    beta: Weight of the KL divergence.
+    context: Weight of the context branch; 0 leaves a VAE.
+    boxes: Largest number of boxes in a scan.
+    edge: Of a box, as a fraction of each axis.
+    dropout: Rate, after each dense layer.
+  """
+  nets = variational.study(shape, channels, widths, latent, dropout)
+
+  def init(key, batch: Batch):
+    return nets.init(key, batch), {}
+
+  def misfit(params, batch, z, noise):
+    expected, _ = nets.decode(params, z, batch['position'], noise)
+    error = jnp.abs(batch['image'] - expected) * batch['mask']
+    return losses.example_sum(error), expected
+
+  def loss(params, stats, batch: Batch, key, step):
+    key_z, key_boxes, *noise = jax.random.split(key, 4)
+    mean, log_variance = nets.encode(params, batch['image'], noise[0])
+    z = variational.sample(key_z, mean, log_variance)
+    rec, _ = misfit(params, batch, z, noise[0])
+    kl = losses.example_sum(losses.kl_normal(mean, log_variance))
+    hidden = shapes.boxes(key_boxes, batch['mask'][..., 0], boxes, edge)[..., None]
+    mean, _ = nets.encode(params, batch['image'] * (1 - hidden), noise[1])
+    filled, _ = misfit(params, batch, mean, noise[1])
+    parts = {'rec': rec, 'kl': kl, 'context': filled}
+    parts = {k: losses.example_mean(v, batch['weight']) for k, v in parts.items()}
+    total = parts['rec'] + beta * parts['kl'] + context * parts['context']
+    return total, (stats, parts)
+
+  def infer(params, stats, batch: Batch, key):
+    mean, log_variance = nets.encode(params, batch['image'], None)
+    rec, expected = misfit(params, batch, mean, None)
+    kl = losses.example_sum(losses.kl_normal(mean, log_variance))
+    return {
+      'latent': mean,
+      'reconstruction': expected * batch['mask'],
+      'elbo': -rec - kl,
+      'rec': rec,
+      'kl': kl,
+    }
+
+  return Method(init, {'cevae': Objective(loss, ('encoder', 'decoder'))}, infer)

@@ -1,0 +1,72 @@
+"""Denoising auto-encoder with skips and coarse noise (Kascenas et al. 2022)."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from uad_jax import corrupt, losses
+from uad_jax.method import Batch, Method, Objective
+from uad_jax.nets.position import position_features
+from uad_jax.nets.unet import UNet
+
+
+def make(
+  shape: tuple[int, ...],
+  channels: int = 1,
+  widths: Sequence[int] = (64, 128, 256, 512),
+  blocks: int = 2,
+  deviation: float = 0.2,
+  cells: int = 16,
+  position: bool = False,
+) -> Method:
+  """L = mean over the brain of (x - f(x + noise))^2; the map is |x - f(x)|.
+
+  Kascenas, Pugeault, O'Neil, "Denoising autoencoders for unsupervised anomaly detection
+  in brain MRI", MIDL 2022. A U-Net with skips needs no bottleneck: noise as coarse as
+  lesions are (normal, 16 nodes along each axis, up-sampled linearly, rolled at random)
+  teaches it to remove what does not belong. At inference no noise is added.
+
+  Departures: the U-Net is the project's (group normalisation and swish as published,
+  but strides for pooling and linear up-sampling for transposed convolutions); the noise
+  is rolled by example and not by batch; noise and loss are inside the brain mask.
+
+  Args:
+    shape: Spatial shape of the images.
+    channels: Number of contrasts.
+    widths: Channels by level, finest first.
+    blocks: Convolutions at each level.
+    deviation: Of the noise at its nodes, in image units; published 0.2 for [0, 1].
+    cells: Nodes of the noise along each axis; published 16 for 128 x 128.
+    position: Give the network the slice height; not published.
+  """
+  if not 1 <= cells <= min(shape):
+    raise ValueError(
+      f'denoising_ae: {cells} cells do not fit the shape {tuple(shape)}; allowed are 1 '
+      f'to {min(shape)}'
+    )
+  net = UNet(widths, channels, head_scale=1.0, blocks=blocks)
+
+  def where(batch):
+    return position_features(batch['position']) if position else None
+
+  def denoise(params, batch, image):
+    return net.apply({'params': params['unet']}, image, None, where(batch))
+
+  def init(key, batch: Batch):
+    return {'unet': net.init(key, batch['image'], None, where(batch))['params']}, {}
+
+  def loss(params, stats, batch: Batch, key, step):
+    image, mask = jnp.asarray(batch['image']), batch['mask']
+    noisy = corrupt.coarse_noise(key, image, mask, deviation, cells)
+    weight = mask * losses.per_example(batch['weight'], image)
+    error = losses.masked_mean((image - denoise(params, batch, noisy)) ** 2, weight)
+    noise = losses.masked_mean((image - noisy) ** 2, weight)
+    # Below 1 the image is restored better than by leaving the noise in.
+    share = error / jnp.maximum(noise, 1e-12)
+    return error, (stats, {'left': jax.lax.stop_gradient(share)})
+
+  def infer(params, stats, batch: Batch, key):
+    return {'reconstruction': denoise(params, batch, batch['image']) * batch['mask']}
+
+  return Method(init, {'denoiser': Objective(loss, ('unet',))}, infer)

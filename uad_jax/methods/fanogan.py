@@ -1,0 +1,122 @@
+"""Fast AnoGAN: a generator of healthy images, then an encoder into its codes.
+
+Schlegl et al., "f-AnoGAN: Fast unsupervised anomaly detection with generative
+adversarial networks", Medical Image Analysis 54, 2019, with the network of the
+comparative study of Baur et al. (Medical Image Analysis 69, 2021).
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from uad_jax import losses
+from uad_jax.adversarial import critic_loss
+from uad_jax.method import Batch, Method, Objective
+from uad_jax.nets.critic import GridNorm, ImageCritic
+from uad_jax.nets.study import WIDTHS, StudyDecoding, StudyEncoding
+
+
+def make(
+  shape: tuple[int, ...],
+  channels: int = 1,
+  widths: Sequence[int] = WIDTHS,
+  latent: int = 128,
+  critic: Sequence[int] = WIDTHS,
+  critic_steps: int = 5,
+  penalty: float = 10.0,
+  kappa: float = 1.0,
+) -> Method:
+  """Stage 0 is a Wasserstein GAN, stage 1 ('izi_f') trains the encoder alone.
+
+  critic C: E C(G(n)) - E C(x) + penalty E (|grad C| - 1)^2, n ~ N(0, I); generator:
+  -E C(G(n)); encoder: mean (x - G(E(x)))^2 + kappa mean (f(x) - f(G(E(x))))^2, where f
+  are the critic's last features. E ends in tanh, G in a sigmoid, for images in [0, 1].
+
+  'feature_residual' [B] is the second term, part of the paper's score of an image.
+
+  Departures: the gradient's norm is over the whole image (the study's program sums over
+  one axis); in stage 1 errors outside the brain do not count, and f sees zeros there;
+  no dropout. As in the study the critic judges patches, and generator and critic have
+  a layer normalisation over the grid.
+
+  Args:
+    shape: Spatial shape, which halves as often as there are widths.
+    channels: Number of contrasts.
+    widths: Encoder widths, one a halving of the grid; the generator mirrors them.
+    latent: Values of the code.
+    critic: Widths of the critic, one a halving of the grid.
+    critic_steps: Steps of the critic, one each step, for each of the generator.
+    penalty: Weight of the critic's gradient penalty.
+    kappa: Weight of the critic's features in stage 1.
+  """
+  encoder = StudyEncoding(widths, latent)
+  decoder = StudyDecoding(shape, channels, widths, norm=GridNorm)
+  judge = ImageCritic(critic)
+
+  def seen(batch):
+    return batch['image'] * batch['mask']
+
+  def encode(params, image):
+    return jnp.tanh(encoder.apply({'params': params['encoder']}, image)[0])
+
+  def generate(params, z):
+    return jax.nn.sigmoid(decoder.apply({'params': params['generator']}, z))
+
+  def judged(params, image):
+    return judge.apply({'params': params['critic']}, image)
+
+  def noise(key, batch):
+    return jax.random.normal(key, (len(batch['image']), latent))
+
+  def init(key, batch: Batch):
+    key_encoder, key_generator, key_critic = jax.random.split(key, 3)
+    variables = {
+      'encoder': encoder.init(key_encoder, batch['image']),
+      'generator': decoder.init(key_generator, noise(key, batch)),
+      'critic': judge.init(key_critic, batch['image']),
+    }
+    return {name: v['params'] for name, v in variables.items()}, {}
+
+  def criticise(params, stats, batch: Batch, key, step):
+    key_fake, key_between = jax.random.split(key)
+    fake = generate(params, noise(key_fake, batch))
+    loss, metrics = critic_loss(
+      lambda x: judged(params, x)[0],
+      seen(batch),
+      fake,
+      batch['weight'],
+      penalty,
+      key_between,
+    )
+    return loss, (stats, metrics)
+
+  def deceive(params, stats, batch: Batch, key, step):
+    believed, _ = judged(params, generate(params, noise(key, batch)))
+    return -losses.example_mean(believed, batch['weight']), (stats, {})
+
+  def invert(params, batch):
+    """The code, the reconstruction and the features' squared error, [B]."""
+    image = seen(batch)
+    z = encode(params, image)
+    found = generate(params, z) * batch['mask']
+    square = (judged(params, image)[1] - judged(params, found)[1]) ** 2
+    return z, found, square.mean(tuple(range(1, square.ndim)))
+
+  def embed(params, stats, batch: Batch, key, step):
+    _, found, features = invert(params, batch)
+    weight = batch['mask'] * losses.per_example(batch['weight'], found)
+    error = losses.masked_mean((seen(batch) - found) ** 2, weight)
+    gap = losses.example_mean(features, batch['weight'])
+    return error + kappa * gap, (stats, {'mse': error, 'features': gap})
+
+  def infer(params, stats, batch: Batch, key):
+    z, found, features = invert(params, batch)
+    return {'latent': z, 'reconstruction': found, 'feature_residual': features}
+
+  objectives = {
+    'critic': Objective(criticise, ('critic',)),
+    'generator': Objective(deceive, ('generator',), every=critic_steps),
+    'encoder': Objective(embed, ('encoder',), stage=1),
+  }
+  return Method(init, objectives, infer)

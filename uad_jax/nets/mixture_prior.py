@@ -1,0 +1,126 @@
+"""A latent whose prior is a mixture of normals: networks and densities.
+
+The model of Dilokthanakul et al., "Deep unsupervised clustering with Gaussian mixture
+variational autoencoders", 2016: w ~ N(0, I), c ~ uniform over K clusters,
+z | w, c ~ N(mean_c(w), 1 / precision_c(w)), x | z. K clusters, Z and W latent values.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from uad_jax.nets.study import (
+  SLOPE,
+  FromVector,
+  StudyDecoder,
+  StudyEncoder,
+  ToVector,
+  grid,
+  mirrored,
+)
+
+Array = jax.Array
+
+LOG_SCALE = (-12.0, 6.0)
+
+
+class Normal(NamedTuple):
+  """Means and log-variances of independent normals."""
+
+  mean: Array
+  log_variance: Array
+
+
+class Recognition(nn.Module):
+  """q(z | x) and q(w | x) by the study's encoder; the heads give log deviations."""
+
+  widths: Sequence[int]
+  latent: int
+  latent_w: int
+  bottleneck: str
+
+  @nn.compact
+  def __call__(self, image: Array) -> tuple[Normal, Normal]:
+    """[B, *S, C] to normals of [B, Z] and [B, W], or of maps [B, *S', Z], [B, *S', W].
+
+    Z and W are two halves of one dense layer (or 1^d convolution) for the means, and
+    of a second one for the log deviations.
+    """
+    x = StudyEncoder(self.widths)(image)
+    size = self.latent + self.latent_w
+    if self.bottleneck == 'dense':
+      mean, log_deviation = ToVector(size, heads=2)(x)
+    else:
+      one = (1,) * (x.ndim - 2)
+      mean, log_deviation = nn.Conv(size, one)(x), nn.Conv(size, one)(x)
+    log_variance = jnp.clip(2 * log_deviation, *LOG_SCALE)
+    halves = [jnp.split(s, [self.latent], -1) for s in (mean, log_variance)]
+    return tuple(Normal(*pair) for pair in zip(*halves, strict=True))
+
+
+class Clusters(nn.Module):
+  """p(z | w, c) of every cluster, by a hidden layer shared by all."""
+
+  clusters: int
+  latent: int
+  hidden: int = 64
+
+  @nn.compact
+  def __call__(self, w: Array) -> Normal:
+    """[..., W] to the normals of every cluster, [..., K, Z]."""
+    h = nn.leaky_relu(nn.Dense(self.hidden)(w), SLOPE)
+    size, shape = self.clusters * self.latent, (self.clusters, self.latent)
+    mean = nn.Dense(size)(h).reshape(*w.shape[:-1], *shape)
+    log_variance = nn.Dense(size)(h).reshape(*w.shape[:-1], *shape)
+    return Normal(mean, jnp.clip(log_variance, *LOG_SCALE))
+
+
+class Generation(nn.Module):
+  """The mean of p(x | z) by the study's decoder, from a vector or a map."""
+
+  shape: Sequence[int]
+  channels: int
+  widths: Sequence[int]
+  bottleneck: str
+
+  @nn.compact
+  def __call__(self, z: Array) -> Array:
+    """[B, Z] or [B, *S', Z] to [B, *S, C]."""
+    coarse, width = grid(self.shape, len(self.widths)), self.widths[-1]
+    if self.bottleneck == 'dense':
+      x = FromVector(coarse, width)(z)
+    else:
+      x = nn.Conv(width, (1,) * len(coarse))(z)
+    return StudyDecoder(self.channels, mirrored(self.widths))(x)
+
+
+def log_density(z: Array, normal: Normal) -> Array:
+  """log N(z; mean, variance), summed over the last axis.
+
+  With log precision p: 1/2 p - 1/2 log 2 pi - 1/2 exp(p) (z - mean)^2, elementwise.
+  """
+  mean, log_variance = normal
+  square = (z - mean) ** 2 * jnp.exp(-log_variance)
+  return -0.5 * (square + log_variance + math.log(2 * math.pi)).sum(-1)
+
+
+def cluster_posterior(z: Array, clusters: Normal) -> Array:
+  """log p(c | z, w) by Bayes' rule with a uniform prior; [..., Z] to [..., K]."""
+  return jax.nn.log_softmax(log_density(z[..., None, :], clusters))
+
+
+def kl_between(q: Normal, p: Normal) -> Array:
+  """KL(q || p) of normals, summed over the last axis."""
+  shift = (q.mean - p.mean) ** 2
+  ratio = (jnp.exp(q.log_variance) + shift) * jnp.exp(-p.log_variance)
+  return 0.5 * (ratio + p.log_variance - q.log_variance - 1.0).sum(-1)
+
+
+def kl_uniform(log_probability: Array) -> Array:
+  """KL(q(c) || uniform) = log K + sum_c q log q, over the last axis."""
+  entropy = -(jnp.exp(log_probability) * log_probability).sum(-1)
+  return math.log(log_probability.shape[-1]) - entropy

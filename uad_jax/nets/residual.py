@@ -1,0 +1,86 @@
+"""Residual encoder and decoder between an image and one vector, 2-D and 3-D.
+
+After Chen & Konukoglu 2018 (arXiv 1806.04972): four blocks each way, widths 16 to 256
+and back. Their text leaves the blocks open; normalisation (a layer normalisation over
+the grid) and shortcuts (averaged by twos) are those with which the comparative study
+of Baur et al. (Medical Image Analysis 69, 2021) repeats the network.
+"""
+
+import math
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from uad_jax.nets.critic import SLOPE, GridNorm
+from uad_jax.nets.study import grid
+
+
+def double(x: jax.Array) -> jax.Array:
+  """[B, *S, C] to [B, *(2 S), C], each voxel repeated."""
+  for axis in range(1, x.ndim - 1):
+    x = jnp.repeat(x, 2, axis)
+  return x
+
+
+def halve(x: jax.Array) -> jax.Array:
+  """[B, *S, C] to [B, *S / 2, C], voxels averaged."""
+  window = (2,) * (x.ndim - 2)
+  return nn.avg_pool(x, window, window)
+
+
+class Residual(nn.Module):
+  """Twice normalised, activated and convolved, added to a shortcut.
+
+  `up` doubles the grid before the first convolution, else the second halves it.
+  """
+
+  width: int
+  up: bool
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """[B, *S, C] to [B, *(2 S), width] or [B, *S / 2, width]."""
+    d = x.ndim - 2
+    shortcut = nn.Conv(self.width, (1,) * d)(double(x) if self.up else halve(x))
+    y = nn.leaky_relu(GridNorm()(x), SLOPE)
+    y = nn.Conv(self.width, (3,) * d)(double(y) if self.up else y)
+    y = nn.leaky_relu(GridNorm()(y), SLOPE)
+    return shortcut + nn.Conv(self.width, (3,) * d, 1 if self.up else 2)(y)
+
+
+class ResidualEncoder(nn.Module):
+  """A convolution to half the first width, a block for each width, a dense layer."""
+
+  widths: Sequence[int] = (32, 64, 128, 256)
+  latent: int = 128
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> tuple[jax.Array]:
+    """[B, *S, C] to (z,), z [B, latent]."""
+    x = nn.Conv(self.widths[0] // 2, (3,) * (x.ndim - 2))(x)
+    for width in self.widths:
+      x = Residual(width, up=False)(x)
+    return (nn.Dense(self.latent)(x.reshape(len(x), -1)),)
+
+
+class ResidualDecoder(nn.Module):
+  """A dense layer to the coarse grid, a convolution, blocks of half the widths."""
+
+  shape: Sequence[int]
+  channels: int = 1
+  widths: Sequence[int] = (32, 64, 128, 256)
+  dropout: float = 0.0
+
+  @nn.compact
+  def __call__(self, z: jax.Array, deterministic: bool = True) -> jax.Array:
+    """[B, Z] to [B, *shape, channels], linear; dropout after the dense layer."""
+    coarse, d = grid(self.shape, len(self.widths)), len(self.shape)
+    x = nn.Dense(math.prod(coarse) * self.widths[-1])(z)
+    x = nn.Dropout(self.dropout, deterministic=deterministic)(x)
+    x = x.reshape(len(x), *coarse, self.widths[-1])
+    x = nn.Conv(self.widths[-1] // 2, (3,) * d)(x)
+    for width in self.widths[::-1]:
+      x = Residual(width // 2, up=True)(x)
+    return nn.Conv(self.channels, (3,) * d)(nn.leaky_relu(x, SLOPE))

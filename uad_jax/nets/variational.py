@@ -1,0 +1,125 @@
+"""q(z | x) and p(x | z) of variational auto-encoders, as pure functions."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from uad_jax.nets.coder import Decoder, Encoder, Head
+from uad_jax.nets.position import position_features
+from uad_jax.nets.study import StudyDecoding, StudyEncoding
+
+Array = jax.Array
+
+LOG_VARIANCE = (-9.0, 2.0)
+LATENT_LOG_VARIANCE = (-12.0, 6.0)
+
+
+class Variational(NamedTuple):
+  """The two networks at work; `noise` is a key for dropout, or None without.
+
+  Attributes:
+    init: (key, batch) -> params of 'encoder' and 'decoder'.
+    encode: (params, image, noise) -> mean and log-variance of the latent.
+    decode: (params, z, position, noise) -> mean and log-variance [B, *S, C]; the latter
+      None where the architecture does not predict it.
+  """
+
+  init: Callable
+  encode: Callable
+  decode: Callable
+
+
+class Decoding(nn.Module):
+  """p(x | z): mean and log-variance by voxel."""
+
+  shape: Sequence[int]
+  channels: int
+  widths: Sequence[int]
+
+  @nn.compact
+  def __call__(self, z, where):
+    features = Decoder(self.shape, self.widths)(z, where)
+    log_variance = Head(self.channels, bias=-4.0)(features)
+    return Head(self.channels)(features), jnp.clip(log_variance, *LOG_VARIANCE)
+
+
+def sample(key: Array, mean: Array, log_variance: Array) -> Array:
+  """A draw of N(mean, exp(log_variance)), by reparametrisation."""
+  return mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape)
+
+
+def apply(net: nn.Module, params, *inputs, noise: Array | None):
+  """A network with its dropout on, drawn from `noise`, or off when that is None."""
+  rngs = None if noise is None else {'dropout': noise}
+  return net.apply({'params': params}, *inputs, noise is None, rngs=rngs)
+
+
+def convolutional(
+  shape: Sequence[int],
+  channels: int,
+  widths: Sequence[int],
+  latent: int,
+  position: bool,
+  dropout: float,
+) -> Variational:
+  """A latent with a grid, dropout on it, and a predicted variance."""
+  encoder = Encoder(widths, 2 * latent)
+  decoder = Decoding(shape, channels, widths[::-1])
+
+  def where(heights):
+    return position_features(heights) if position else None
+
+  def init(key, batch):
+    key_encoder, key_decoder = jax.random.split(key)
+    encoding = encoder.init(key_encoder, batch['image'])
+    mean, _ = jnp.split(encoder.apply(encoding, batch['image']), 2, -1)
+    decoding = decoder.init(key_decoder, mean, where(batch['position']))
+    return {'encoder': encoding['params'], 'decoder': decoding['params']}
+
+  def encode(params, image, noise):
+    statistics = encoder.apply({'params': params['encoder']}, image)
+    mean, log_variance = jnp.split(statistics, 2, -1)
+    return mean, jnp.clip(log_variance, *LATENT_LOG_VARIANCE)
+
+  def decode(params, z, heights, noise):
+    if dropout:
+      z = apply(nn.Dropout(dropout), {}, z, noise=noise)
+    return decoder.apply({'params': params['decoder']}, z, where(heights))
+
+  return Variational(init, encode, decode)
+
+
+def study(
+  shape: Sequence[int],
+  channels: int,
+  widths: Sequence[int],
+  latent: int,
+  dropout: float,
+) -> Variational:
+  """The dense one of Baur et al. 2021, whose second head is the log deviation.
+
+  The log-variance is kept within `LATENT_LOG_VARIANCE`, which they do not. Dropout is
+  after every dense layer.
+  """
+  encoder = StudyEncoding(widths, latent, heads=2, dropout=dropout)
+  decoder = StudyDecoding(shape, channels, widths, dropout=dropout)
+
+  def init(key, batch):
+    key_encoder, key_decoder = jax.random.split(key)
+    (mean, _), encoding = encoder.init_with_output(key_encoder, batch['image'])
+    decoding = decoder.init(key_decoder, mean)
+    return {'encoder': encoding['params'], 'decoder': decoding['params']}
+
+  def encode(params, image, noise):
+    mean, log_deviation = apply(encoder, params['encoder'], image, noise=noise)
+    return mean, jnp.clip(2 * log_deviation, *LATENT_LOG_VARIANCE)
+
+  def decode(params, z, heights, noise):
+    if noise is not None:
+      noise = jax.random.fold_in(noise, 1)  # not the encoder's draws
+    return apply(decoder, params['decoder'], z, noise=noise), None
+
+  return Variational(init, encode, decode)

@@ -1,0 +1,87 @@
+"""Networks between an image and one vector, at work as pure functions.
+
+A code that is one vector can be held against a prior over vectors, as the adversarial
+auto-encoders do.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+
+from uad_jax.nets.residual import ResidualDecoder, ResidualEncoder
+from uad_jax.nets.study import StudyDecoding, StudyEncoding
+
+
+class Coder(NamedTuple):
+  """Encoder and decoder; `noise` is a key for the decoder's dropout, or None without.
+
+  Attributes:
+    init: (key, image) -> params of 'encoder' and 'decoder'.
+    encode: (params, image) -> the code [B, Z], before any dropout.
+    decode: (params, z, noise) -> the image [B, *S, C].
+  """
+
+  init: Callable
+  encode: Callable
+  decode: Callable
+
+
+def coder(encoder: nn.Module, decoder: nn.Module, dropout: float = 0.0) -> Coder:
+  """The two networks, with dropout of this rate on the code that is decoded.
+
+  Args:
+    encoder: [B, *S, C] to (z,).
+    decoder: (z, deterministic) to [B, *S, C].
+    dropout: Rate.
+  """
+
+  def init(key, image):
+    key_encoder, key_decoder = jax.random.split(key)
+    (z,), encoding = encoder.init_with_output(key_encoder, image)
+    decoding = decoder.init(key_decoder, z)
+    return {'encoder': encoding['params'], 'decoder': decoding['params']}
+
+  def encode(params, image):
+    return encoder.apply({'params': params['encoder']}, image)[0]
+
+  def decode(params, z, noise=None):
+    variables = {'params': params['decoder']}
+    if noise is None:
+      return decoder.apply(variables, z)
+    key_code, key_layer = jax.random.split(noise)
+    z = nn.Dropout(dropout).apply({}, z, False, rngs={'dropout': key_code})
+    return decoder.apply(variables, z, False, rngs={'dropout': key_layer})
+
+  return Coder(init, encode, decode)
+
+
+def study(
+  shape: Sequence[int],
+  channels: int,
+  widths: Sequence[int],
+  latent: int,
+  dropout: float,
+) -> Coder:
+  """The dense network of Baur et al. 2021; dropout also after its dense layer."""
+  encoder = StudyEncoding(widths, latent)
+  decoder = StudyDecoding(shape, channels, widths, dropout=dropout)
+  return coder(encoder, decoder, dropout)
+
+
+def chen2018(
+  shape: Sequence[int],
+  channels: int,
+  widths: Sequence[int],
+  latent: int,
+  dropout: float,
+) -> Coder:
+  """The residual network of Chen & Konukoglu 2018, who use no dropout."""
+  encoder = ResidualEncoder(widths, latent)
+  decoder = ResidualDecoder(shape, channels, widths, dropout)
+  return coder(encoder, decoder, dropout)
+
+
+ARCHITECTURES = {'study': study, 'chen2018': chen2018}
+"""By name: (shape, channels, widths, latent, dropout) to a `Coder`."""
