@@ -27,14 +27,4 @@ def get_config(arg: str = 'demo'):
     critic_steps=5,
     penalty=10.0,
   )
-  config.batch_size = 16
-  config.steps = (2000,)
-  config.optimiser.update(
-    name='adam_critic', learning_rate=5e-4, schedule='constant', clip=0.0
-  )
-  config.scores.update(
-    residual=dict(scorer='residual'),
-    residual_bright=dict(scorer='residual', sign='bright'),
-    ssim=dict(scorer='ssim'),
-  )
-  return config
+  return defaults.with_critic(config, steps=(2000,))

@@ -30,14 +30,4 @@ def get_config(arg: str = 'demo'):
     penalty=10.0,
     consistency=0.5,
   )
-  config.batch_size = 16
-  config.steps = (2000,)
-  config.optimiser.update(
-    name='adam_critic', learning_rate=5e-4, schedule='constant', clip=0.0
-  )
-  config.scores.update(
-    residual=dict(scorer='residual'),
-    residual_bright=dict(scorer='residual', sign='bright'),
-    ssim=dict(scorer='ssim'),
-  )
-  return config
+  return defaults.with_critic(config, steps=(2000,))

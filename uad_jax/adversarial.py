@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.losses import example_mean, per_example
-from uad_jax.method import Array, Key, Metrics
+from uad_jax.method import Array, Batch, Key, Metrics, Params
 
 Critic = Callable[[Array], Array]
 """[B, ...] to a value for each example, [B], which no other example may influence."""
@@ -52,3 +52,36 @@ def critic_loss(
   distance = example_mean(critic(real) - critic(fake), weight)
   metrics = {'wasserstein': distance, 'gradient_norm': example_mean(norm, weight)}
   return penalty * example_mean(excess, weight) - distance, metrics
+
+
+def game(
+  draw: Callable[[Params, Batch, Key], tuple[Array, Array]],
+  judge: Callable[[Params, Array], Array],
+  penalty: float,
+) -> tuple[Callable, Callable]:
+  """The losses of the critic and of what deceives it, as an `Objective` takes them.
+
+  critic: `critic_loss`; the other: -E D(fake).
+
+  Args:
+    draw: What is real and what is fake, [B, ...] both.
+    judge: D, [B].
+    penalty: Weight of the gradient penalty.
+  """
+
+  def criticise(params, stats, batch: Batch, key, step):
+    key_draw, key_between = jax.random.split(key)
+    loss, metrics = critic_loss(
+      lambda x: judge(params, x),
+      *draw(params, batch, key_draw),
+      batch['weight'],
+      penalty,
+      key_between,
+    )
+    return loss, (stats, metrics)
+
+  def deceive(params, stats, batch: Batch, key, step):
+    believed = judge(params, draw(params, batch, key)[1])
+    return -example_mean(believed, batch['weight']), (stats, {})
+
+  return criticise, deceive

@@ -138,3 +138,21 @@ def get_config(arg: str = 'demo') -> ConfigDict:
       save_every=500,
     )
   )
+
+
+def with_critic(config: ConfigDict, steps: tuple[int, ...]) -> ConfigDict:
+  """The config of a method with a critic: how it is trained and scored.
+
+  `steps` are the critic's. They, the batches and the rate suit the simulated cohort.
+  """
+  config.batch_size = 16
+  config.steps = steps
+  config.optimiser.update(
+    name='adam_critic', learning_rate=5e-4, schedule='constant', clip=0.0
+  )
+  config.scores.update(
+    residual=dict(scorer='residual'),
+    residual_bright=dict(scorer='residual', sign='bright'),
+    ssim=dict(scorer='ssim'),
+  )
+  return config

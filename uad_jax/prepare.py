@@ -126,8 +126,8 @@ def splits_(options: argparse.Namespace) -> None:
   found = catalogue.cohort(options.name)
   contrast = options.contrast or found.contrasts[0]
   entries, _ = cohort.find(options.source, found, contrast, options.tree)
-  ill = {e.subject for e in entries if found.healthy and e.pathology != 'none'}
-  dealt = splits.deal({e.subject for e in entries} - ill, found.fractions)
+  patients = splits.ill(entries) if found.healthy else set()
+  dealt = splits.deal({e.subject for e in entries} - patients, found.fractions)
   target = options.output or cohort_builder.folder_of(found.name) / 'splits.txt'
   splits.write(dealt, target, f'python -m uad_jax.prepare splits {found.name}')
   for split in found.fractions:

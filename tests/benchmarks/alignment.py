@@ -30,7 +30,7 @@ from uad_jax.data.preprocessing import align, brainmask, grid, nifti
 from uad_jax.data.preprocessing.scan import Scan
 from uad_jax.data.preprocessing.steps import STEPS
 from uad_jax.data.simulation import anatomy
-from uad_jax.evaluation.bootstrap import percentiles
+from uad_jax.evaluation.bootstrap import mean_of
 from uad_jax.report import datasets
 
 SOURCE = pathlib.Path('../shared/data/ixi_t1_2mm')
@@ -110,13 +110,6 @@ def judge(scan: Scan, to_scan: np.ndarray) -> dict[str, float]:
   }
 
 
-def summary(values: list[float], seed: int = 0) -> dict[str, float]:
-  """The mean over subjects with its 95 % bootstrap interval."""
-  values = np.array(values)
-  drawn = np.random.default_rng(seed).integers(len(values), size=(2000, len(values)))
-  return percentiles(float(values.mean()), values[drawn].mean(1))._asdict()
-
-
 def compare(source: pathlib.Path, subjects: list[str]) -> dict:
   """By way and column, a value for each subject."""
   first = read(source, subjects[0])
@@ -143,7 +136,7 @@ def summarised(subjects: list[str], every: dict) -> dict:
   return {
     'about': about | {'cores': len(os.sched_getaffinity(0))},
     'ways': {
-      name: {column: summary(values) for column, values in found.items()}
+      name: {column: mean_of(values)._asdict() for column, values in found.items()}
       for name, found in every.items()
     },
     'subjects': subjects,

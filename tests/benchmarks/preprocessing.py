@@ -27,7 +27,7 @@ from uad_jax.data.preprocessing import (
   strip,
 )
 from uad_jax.data.workers import on_one_thread
-from uad_jax.evaluation.bootstrap import percentiles
+from uad_jax.evaluation.bootstrap import mean_of
 
 SOURCE = '../shared/data/ixi_t1_2mm'
 LABELS = 'derivatives/*/sub-*/**/*_dseg.nii*'
@@ -57,12 +57,14 @@ def stripping(entries) -> dict:
     overlaps['Otsu'].append(dice(rough, truth))
     found = strip.by_template(native.data, native.affine)
     overlaps['template'].append(dice(found, truth))
-  random, found = np.random.default_rng(0), {}
-  for way, values in overlaps.items():
-    picked = random.integers(0, len(values), (2000, len(values)))
-    mean = percentiles(np.mean(values), np.take(values, picked).mean(1))
-    found[way] = {'mean': mean._asdict(), 'min': min(values), 'subjects': len(values)}
-  return found
+  return {
+    way: {
+      'mean': mean_of(values)._asdict(),
+      'min': min(values),
+      'subjects': len(values),
+    }
+    for way, values in overlaps.items()
+  }
 
 
 def whole_head(entry, folder) -> str:

@@ -7,16 +7,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from tests.datasets.building import records
 from uad_jax.data import manifest
 from uad_jax.data.cohorts import audit, catalogue
 from uad_jax.datasets.nifti_folder import nifti_folder_dataset_builder as nifti_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.realdata]
 SMALL = {'shape': (64, 64), 'spacing': 3.0, 'workers': 2}
-
-
-def records(builder):
-  return [r for s in builder.info.splits for r in builder.as_data_source(split=s)]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from uad_jax.data import record
 from uad_jax.data.preprocessing.preprocess import VERSION, Prepared
 
 NAME = 'manifest.json'
@@ -20,8 +21,7 @@ def digest_of(arrays: Mapping[str, np.ndarray | None]) -> str:
     if array is None:
       sha.update(f'{name} none;'.encode())
       continue
-    sha.update(f'{name} {array.dtype} {array.shape};'.encode())
-    sha.update(np.ascontiguousarray(array).tobytes())
+    record.feed(sha, name, array)
   return sha.hexdigest()
 
 

@@ -81,7 +81,12 @@ def digest(slices: Iterable[Mapping[str, Any]]) -> str:
   sha = hashlib.sha256()
   for each in slices:
     for name in ARRAYS:
-      array = np.asarray(each[name])
-      sha.update(f'{name} {array.dtype} {array.shape};'.encode())
-      sha.update(np.ascontiguousarray(array).tobytes())
+      feed(sha, name, each[name])
   return sha.hexdigest()
+
+
+def feed(sha: Any, name: str, value: Any) -> None:
+  """Adds an array to a hash, with its name, type and shape."""
+  array = np.asarray(value)
+  sha.update(f'{name} {array.dtype} {array.shape};'.encode())
+  sha.update(np.ascontiguousarray(array).tobytes())

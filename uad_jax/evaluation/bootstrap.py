@@ -193,6 +193,15 @@ def percentiles(value: float, draws: np.ndarray) -> Interval:
   return Interval(value, float(low), float(high))
 
 
+def mean_of(values: np.ndarray, resamples: int = 2000, seed: int = 0) -> Interval:
+  """The mean of one value for each subject, resampled by subject."""
+  values = np.asarray(values)
+  drawn = np.random.default_rng(seed).integers(
+    len(values), size=(resamples, len(values))
+  )
+  return percentiles(float(values.mean()), values[drawn].mean(1))
+
+
 def paired(
   metric: Metric,
   a: Sample,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from uad_jax import losses
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets.autoencoder import AutoEncoder, StudyAutoEncoder
+from uad_jax.nets.noisy import apply
 from uad_jax.nets.study import BOTTLENECKS
 
 ARCHITECTURES = ('default', 'study')
@@ -70,13 +71,8 @@ def make(
     return {'autoencoder': variables['params']}, {}
 
   def run(params, batch, noise):
-    return net.apply(
-      {'params': params['autoencoder']},
-      batch['image'],
-      batch['position'],
-      deterministic=noise is None,
-      rngs=None if noise is None else {'dropout': noise},
-    )
+    inputs = batch['image'], batch['position']
+    return apply(net, params['autoencoder'], *inputs, noise=noise)
 
   def loss(params, stats, batch: Batch, key, step):
     _, mean, log_variance = run(params, batch, key)

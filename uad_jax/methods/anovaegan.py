@@ -10,8 +10,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax import losses
-from uad_jax.adversarial import critic_loss
+from uad_jax import adversarial, losses
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets.critic import GridNorm, ImageCritic
 from uad_jax.nets.study import WIDTHS, StudyDecoding, StudyEncoding
@@ -88,22 +87,9 @@ def make(
     kl = losses.example_mean(losses.example_sum(kl), batch['weight'])
     return error + kl, (stats, {'l1': error, 'kl': kl})
 
-  def criticise(params, stats, batch: Batch, key, step):
-    key_draw, key_between = jax.random.split(key)
-    fake, _ = draw(params, batch, key_draw)
-    loss, metrics = critic_loss(
-      lambda x: value(params, x),
-      seen(batch),
-      fake,
-      batch['weight'],
-      penalty,
-      key_between,
-    )
-    return loss, (stats, metrics)
-
-  def deceive(params, stats, batch: Batch, key, step):
-    believed = value(params, draw(params, batch, key)[0])
-    return -losses.example_mean(believed, batch['weight']), (stats, {})
+  def pair(params, batch, key):
+    """Images are real, their reconstructions fake."""
+    return seen(batch), draw(params, batch, key)[0]
 
   def infer(params, stats, batch: Batch, key):
     mean, spread = encode(params, batch)
@@ -118,6 +104,7 @@ def make(
       'kl': kl,
     }
 
+  criticise, deceive = adversarial.game(pair, value, penalty)
   objectives = {
     'vae': Objective(reconstruct, ('encoder', 'decoder'), every=critic_steps),
     'critic': Objective(criticise, ('critic',)),

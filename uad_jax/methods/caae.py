@@ -9,8 +9,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax import losses
-from uad_jax.adversarial import critic_loss
+from uad_jax import adversarial, losses
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets.critic import LatentCritic
 from uad_jax.nets.vector import ARCHITECTURES
@@ -82,23 +81,16 @@ def make(
     error, gap = (losses.example_mean(v, batch['weight']) for v in (error, gap))
     return error + consistency * gap, (stats, {'l2': error, 'consistency': gap})
 
-  def criticise(params, stats, batch: Batch, key, step):
-    key_prior, key_between = jax.random.split(key)
+  def draw(params, batch, key):
+    """The prior's codes are real, the encoder's fake."""
     code = net.encode(params, seen(batch))
-    prior = jax.random.normal(key_prior, code.shape)
-    loss, metrics = critic_loss(
-      lambda z: value(params, z), prior, code, batch['weight'], penalty, key_between
-    )
-    return loss, (stats, metrics)
-
-  def deceive(params, stats, batch: Batch, key, step):
-    believed = value(params, net.encode(params, seen(batch)))
-    return -losses.example_mean(believed, batch['weight']), (stats, {})
+    return jax.random.normal(key, code.shape), code
 
   def infer(params, stats, batch: Batch, key):
     z = net.encode(params, seen(batch))
     return {'latent': z, 'reconstruction': net.decode(params, z) * batch['mask']}
 
+  criticise, deceive = adversarial.game(draw, value, penalty)
   objectives = {
     'autoencoder': Objective(reconstruct, ('encoder', 'decoder'), every=critic_steps),
     'critic': Objective(criticise, ('critic',)),

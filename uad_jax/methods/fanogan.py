@@ -10,8 +10,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax import losses
-from uad_jax.adversarial import critic_loss
+from uad_jax import adversarial, losses
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets.critic import GridNorm, ImageCritic
 from uad_jax.nets.study import WIDTHS, StudyDecoding, StudyEncoding
@@ -78,22 +77,9 @@ def make(
     }
     return {name: v['params'] for name, v in variables.items()}, {}
 
-  def criticise(params, stats, batch: Batch, key, step):
-    key_fake, key_between = jax.random.split(key)
-    fake = generate(params, noise(key_fake, batch))
-    loss, metrics = critic_loss(
-      lambda x: judged(params, x)[0],
-      seen(batch),
-      fake,
-      batch['weight'],
-      penalty,
-      key_between,
-    )
-    return loss, (stats, metrics)
-
-  def deceive(params, stats, batch: Batch, key, step):
-    believed, _ = judged(params, generate(params, noise(key, batch)))
-    return -losses.example_mean(believed, batch['weight']), (stats, {})
+  def draw(params, batch, key):
+    """Images are real, what is made of noise is fake."""
+    return seen(batch), generate(params, noise(key, batch))
 
   def invert(params, batch):
     """The code, the reconstruction and the features' squared error, [B]."""
@@ -114,6 +100,9 @@ def make(
     z, found, features = invert(params, batch)
     return {'latent': z, 'reconstruction': found, 'feature_residual': features}
 
+  criticise, deceive = adversarial.game(
+    draw, lambda params, x: judged(params, x)[0], penalty
+  )
   objectives = {
     'critic': Objective(criticise, ('critic',)),
     'generator': Objective(deceive, ('generator',), every=critic_steps),

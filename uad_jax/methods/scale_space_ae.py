@@ -9,6 +9,7 @@ from uad_jax import losses, pyramid
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets import study
 from uad_jax.nets.autoencoder import StudyAutoEncoder
+from uad_jax.nets.noisy import apply
 
 
 def make(
@@ -72,10 +73,8 @@ def make(
     bands = pyramid.laplacian(image, levels)
     restored = []
     for i, ((name, net), band) in enumerate(zip(nets.items(), bands, strict=True)):
-      rngs = None if noise is None else {'dropout': jax.random.fold_in(noise, i)}
-      z, expected, _ = net.apply(
-        {'params': params[name]}, band, deterministic=noise is None, rngs=rngs
-      )
+      own = None if noise is None else jax.random.fold_in(noise, i)
+      z, expected, _ = apply(net, params[name], band, None, noise=own)
       restored.append(expected)
     return bands, restored, z
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from uad_jax import losses
 from uad_jax.method import Batch, Method, Objective
+from uad_jax.nets.noisy import apply
 from uad_jax.nets.skip import SkipAutoEncoder
 from uad_jax.nets.study import BOTTLENECKS
 
@@ -55,12 +56,7 @@ def make(
     return {'autoencoder': net.init(key, batch['image'])['params']}, {}
 
   def run(params, image, noise):
-    return net.apply(
-      {'params': params['autoencoder']},
-      image,
-      noise is None,
-      rngs=None if noise is None else {'dropout': noise},
-    )
+    return apply(net, params['autoencoder'], image, noise=noise)
 
   def loss(params, stats, batch: Batch, key, step):
     _, expected = run(params, batch['image'], key)

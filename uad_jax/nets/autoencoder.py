@@ -7,11 +7,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from uad_jax.nets.coder import Decoder, Encoder, Head, sizes
+from uad_jax.nets.coder import LOG_VARIANCE, Decoder, Encoder, Head, sizes
 from uad_jax.nets.position import position_features
 from uad_jax.nets.study import StudyDecoding, StudyEncoding
-
-LOG_VARIANCE = (-9.0, 2.0)
 
 
 class AutoEncoder(nn.Module):

@@ -9,6 +9,9 @@ import jax.numpy as jnp
 from uad_jax.nets.convolution import conv, upsample_conv
 from uad_jax.nets.position import everywhere
 
+LOG_VARIANCE = (-9.0, 2.0)
+"""Within which the logarithm of a voxel's predicted variance is kept."""
+
 
 def sizes(shape: Sequence[int], levels: int) -> list[tuple[int, ...]]:
   """The grids at full resolution and after each of `levels` halvings, rounded up."""

@@ -7,13 +7,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from uad_jax.nets.coder import Decoder, Encoder, Head
+from uad_jax.nets.coder import LOG_VARIANCE, Decoder, Encoder, Head
 from uad_jax.nets.position import position_features
 from uad_jax.nets.unet import UNet
 
 Array = jax.Array
-
-LOG_VARIANCE = (-9.0, 2.0)
 
 
 class Usual(NamedTuple):

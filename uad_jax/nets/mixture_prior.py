@@ -22,10 +22,9 @@ from uad_jax.nets.study import (
   grid,
   mirrored,
 )
+from uad_jax.nets.variational import LATENT_LOG_VARIANCE
 
 Array = jax.Array
-
-LOG_SCALE = (-12.0, 6.0)
 
 
 class Normal(NamedTuple):
@@ -57,7 +56,7 @@ class Recognition(nn.Module):
     else:
       one = (1,) * (x.ndim - 2)
       mean, log_deviation = nn.Conv(size, one)(x), nn.Conv(size, one)(x)
-    log_variance = jnp.clip(2 * log_deviation, *LOG_SCALE)
+    log_variance = jnp.clip(2 * log_deviation, *LATENT_LOG_VARIANCE)
     halves = [jnp.split(s, [self.latent], -1) for s in (mean, log_variance)]
     return tuple(Normal(*pair) for pair in zip(*halves, strict=True))
 
@@ -76,7 +75,7 @@ class Clusters(nn.Module):
     size, shape = self.clusters * self.latent, (self.clusters, self.latent)
     mean = nn.Dense(size)(h).reshape(*w.shape[:-1], *shape)
     log_variance = nn.Dense(size)(h).reshape(*w.shape[:-1], *shape)
-    return Normal(mean, jnp.clip(log_variance, *LOG_SCALE))
+    return Normal(mean, jnp.clip(log_variance, *LATENT_LOG_VARIANCE))
 
 
 class Generation(nn.Module):

@@ -7,13 +7,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from uad_jax.nets.coder import Decoder, Encoder, Head
+from uad_jax.nets.coder import LOG_VARIANCE, Decoder, Encoder, Head
+from uad_jax.nets.noisy import apply
 from uad_jax.nets.position import position_features
 from uad_jax.nets.study import StudyDecoding, StudyEncoding
 
 Array = jax.Array
 
-LOG_VARIANCE = (-9.0, 2.0)
 LATENT_LOG_VARIANCE = (-12.0, 6.0)
 
 
@@ -49,12 +49,6 @@ class Decoding(nn.Module):
 def sample(key: Array, mean: Array, log_variance: Array) -> Array:
   """A draw of N(mean, exp(log_variance)), by reparametrisation."""
   return mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape)
-
-
-def apply(net: nn.Module, params, *inputs, noise: Array | None):
-  """A network with its dropout on, drawn from `noise`, or off when that is None."""
-  rngs = None if noise is None else {'dropout': noise}
-  return net.apply({'params': params}, *inputs, noise is None, rngs=rngs)
 
 
 def convolutional(

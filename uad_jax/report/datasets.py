@@ -11,7 +11,8 @@ import numpy as np
 from uad_jax.data.cohorts import cohort_builder
 from uad_jax.data.cohorts.cohort import Cohort, listed
 from uad_jax.data.preprocessing import presets
-from uad_jax.evaluation.bootstrap import percentiles
+from uad_jax.evaluation.bootstrap import mean_of
+from uad_jax.report.tables import markdown
 
 HEAD = """# Data sets
 
@@ -44,12 +45,6 @@ split `patients`, with all of their sessions.
 """
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-  """A Markdown table."""
-  lines = [head, ['---'] * len(head), *rows]
-  return '\n'.join(f'| {" | ".join(line)} |' for line in lines) + '\n'
-
-
 def split_sizes(cohort: Cohort) -> str:
   """How many subjects of the list beside the builder each split has."""
   found = listed(cohort_builder.folder_of(cohort.name))
@@ -80,7 +75,7 @@ def cohort_table(cohorts: Sequence[Cohort]) -> str:
     )
     for c in cohorts
   ]
-  return table(head, rows)
+  return markdown(head, rows) + '\n'
 
 
 def preset_table() -> str:
@@ -89,7 +84,7 @@ def preset_table() -> str:
   for name, preset in presets.PRESETS.items():
     steps = ', '.join(step for step, _ in preset(presets.Case()))
     rows.append((f'`{name}`', preset.__doc__.strip().splitlines()[0], steps))
-  return table(('preset', 'after', 'steps (T1 slices)'), rows)
+  return markdown(('preset', 'after', 'steps (T1 slices)'), rows) + '\n'
 
 
 def page(cohorts: Sequence[Cohort], folder: pathlib.Path) -> str:
@@ -105,10 +100,10 @@ def alignment(stored: Mapping[str, Any]) -> str:
   rows = []
   for way, told in stored['ways'].items():
     less = np.array(every[way]['ventricle_mm']) - first
-    picked = np.random.default_rng(0).integers(len(less), size=(2000, len(less)))
-    paired = percentiles(float(less.mean()), less[picked].mean(1))._asdict()
     numbers = [interval(told[name], digits) for name, digits in MEASURES]
-    rows.append((way, *numbers, interval(paired, 2) if less.any() else ''))
+    rows.append(
+      (way, *numbers, interval(mean_of(less)._asdict(), 2) if less.any() else '')
+    )
   head = (
     'way', 'brain overlap (Dice)', 'ventricle distance in mm', 'CPU seconds',
     'distance less that of the first row',
@@ -118,7 +113,7 @@ def alignment(stored: Mapping[str, Any]) -> str:
     'masks from their labels; mean with the 95 % bootstrap interval over subjects. The '
     "distance is that of the lateral ventricles' centre to the template's. `python -m "
     'tests.benchmarks.alignment`.'
-    f'\n\n{table(head, rows)}'
+    f'\n\n{markdown(head, rows)}\n'
   )
 
 
@@ -138,7 +133,7 @@ def stripping(stored: Mapping[str, Any]) -> str:
     "aligns it, keeps what is bright within 4 mm of the template's outline, and aligns "
     'anew. Measured on T1 heads of one scanner; other contrasts were not. '
     '`python -m tests.benchmarks.preprocessing`.\n\n'
-    f'{table(("way", "mean Dice", "lowest", "heads"), rows)}'
+    f'{markdown(("way", "mean Dice", "lowest", "heads"), rows)}\n'
   )
 
 
@@ -168,7 +163,7 @@ def reading(stored: Mapping[str, Any]) -> str:
     f'{about["cores"]} cores; `python -m tests.benchmarks.reading`. The stream gives '
     f'{stored["stream_to_step"]:.0f} times what a training step of `ae` takes on these '
     f'cores; {about["target"]:,} a second were asked for of 16 cores.\n\n'
-    f'{table(("what", "a second", "a second of one core"), rows)}'
+    f'{markdown(("what", "a second", "a second of one core"), rows)}\n'
   )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from uad_jax.evaluation.bootstrap import Interval, paired
 from uad_jax.evaluation.metrics import POOLED
 from uad_jax.evaluation.sample import load
-from uad_jax.report.tables import COLUMNS, MISSING, number
+from uad_jax.report.tables import COLUMNS, MISSING, markdown, number
 
 HEAD = """# Results
 
@@ -84,7 +84,7 @@ def table(runs: Sequence[Run]) -> str:
       groups[run.name, run.variant, scorer].append(run)
   titles = [c.title for c in COLUMNS]
   head = ['method', 'map', *titles, 'steps', 'minutes', 'seeds']
-  lines = ['| ' + ' | '.join(head) + ' |', '|' + '---|' * len(head)]
+  rows = []
   for (name, variant, scorer), members in groups.items():
     by_title = [estimates(run, scorer) for run in members]
     chosen = any(not variant and run.summary['default'] == scorer for run in members)
@@ -92,12 +92,9 @@ def table(runs: Sequence[Run]) -> str:
     steps = members[0].training.get('steps', 0)
     minutes = np.mean([run.training.get('seconds', 0) / 60 for run in members])
     shown, mark = f'{name} {variant}'.strip(), ' \\*' if chosen else ''
-    lines.append(
-      f'| {shown} | {scorer}{mark} | '
-      + ' | '.join(cells)
-      + f' | {steps} | {minutes:.1f} | {len(members)} |'
-    )
-  return '\n'.join(lines)
+    trained = [str(steps), f'{minutes:.1f}', str(len(members))]
+    rows.append([shown, f'{scorer}{mark}', *cells, *trained])
+  return markdown(head, rows)
 
 
 def difference(a: Run, scorer_a: str, b: Run, scorer_b: str) -> Interval:
@@ -140,7 +137,7 @@ def rivals(main: Run, runs: Sequence[Run]) -> list[tuple[str, Run, str]]:
 
 def comparisons(runs: Sequence[Run]) -> str:
   """The maps of methods with uniform fields against their rivals."""
-  lines = []
+  rows = []
   varied = {run.name for run in runs if run.variant}
   mains = [run for run in runs if run.name in varied and not run.variant]
   for main in sorted(mains, key=lambda run: (run.name, run.seed)):
@@ -149,37 +146,31 @@ def comparisons(runs: Sequence[Run]) -> str:
         continue
       value, low, high = difference(main, ours, other, theirs)
       name = other.variant or ('own' if other is main else other.name)
-      lines.append(
-        f'| {main.name} | {main.seed} | {ours} | {name} {theirs} | '
-        f'{value:+.3f} [{low:+.3f}, {high:+.3f}] |'
-      )
-  if not lines:
+      shown = f'{value:+.3f} [{low:+.3f}, {high:+.3f}]'
+      rows.append([main.name, str(main.seed), ours, f'{name} {theirs}', shown])
+  if not rows:
     return ''
-  head = [
-    '| method | seed | map | against | difference of AUPRC |',
-    '|---|---|---|---|---|',
-  ]
+  head = ('method', 'seed', 'map', 'against', 'difference of AUPRC')
   note = 'The best uniform field is chosen on the test scans, in its favour.'
-  return '\n'.join(['', 'Paired differences. ' + note, '', *head, *lines])
+  return '\n'.join(['', 'Paired differences. ' + note, '', markdown(head, rows)])
 
 
 def speed(stored: Mapping) -> str:
   """The timings that `tests.benchmarks.table --json=FILE` stored, in Markdown."""
   about = stored['about']
-  lines = [
+  machine = (
     f'{about["machine"]}, {about["cores"]} cores, jax {about["jax"]} on '
-    f'{about["devices"]} devices, torch {about["torch"]} on {about["threads"]} threads',
-    '',
-    '| case | jax, ms | torch, ms | ratio of best | median ratio |',
-    '|---|---|---|---|---|',
-  ]
+    f'{about["devices"]} devices, torch {about["torch"]} on {about["threads"]} threads'
+  )
+  head = ('case', 'jax, ms', 'torch, ms', 'ratio of best', 'median ratio')
+  rows = []
   for name, row in stored['cases'].items():
     cells = [f'{row["ours_ms"]:.1f}']
     cells += [f'{row["torch_ms"]:.1f}' if 'torch_ms' in row else '-']
     for key in ('ratio_of_best', 'median_ratio'):
       cells += [f'{row[key]:.2f}' if key in row else '-']
-    lines += [f'| {name} | {" | ".join(cells)} |']
-  return '\n'.join(lines)
+    rows.append([name, *cells])
+  return f'{machine}\n\n{markdown(head, rows)}'
 
 
 def page(

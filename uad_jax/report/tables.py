@@ -102,6 +102,13 @@ def cells(table: Sequence[Row], intervals: Collection[str]) -> list[list[str]]:
   return [['map', *(column.title for column in columns)], *body]
 
 
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+  """A table in Markdown."""
+  rule = '|' + '---|' * len(head)
+  lines = [f'| {" | ".join(cells)} |' for cells in (head, *rows)]
+  return '\n'.join([lines[0], rule, *lines[1:]])
+
+
 def text(table: Sequence[Row], intervals: Collection[str] = ('AUPRC',)) -> str:
   """The table in aligned columns for the terminal; * marks the default map."""
   lines = cells(table, intervals)

@@ -175,7 +175,7 @@ def _in_trees(source, root, cohort, contrast, tree):
 def _absent(root, tree, contrast, found) -> list[str]:
   """Sentences about those who are known by other contrasts only."""
   others = {}
-  for other in tree.contrasts:
+  for other in (each for each in tree.contrasts if each != contrast):
     for key in layouts.images_of(root, tree.of(other)):
       others.setdefault(key, []).append(other)
   return [

@@ -88,16 +88,21 @@ def assign(
       'split for each scan or for none'
     )
   if not named:
-    ill = {e.subject for e in entries if healthy and e.pathology != 'none'}
+    patients = ill(entries) if healthy else set()
 
     def split(subject):
-      if subject in ill:
+      if subject in patients:
         return PATIENTS
       return (listed or {}).get(subject) or hashed_split(subject, fractions)
 
     entries = [e._replace(split=split(e.subject)) for e in entries]
   check_splits(((e.subject, e.split) for e in entries), 'the folder')
   return list(entries)
+
+
+def ill(entries: Sequence) -> set[str]:
+  """The subjects with a pathology at any session."""
+  return {entry.subject for entry in entries if entry.pathology != 'none'}
 
 
 def hashed_split(subject: str, fractions: Mapping[str, float]) -> str:
