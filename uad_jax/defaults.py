@@ -10,7 +10,7 @@ IXI = 'data/ixi_lesions'
 
 
 def sim_brain(name: str) -> ConfigDict:
-  """The simulated cohort; the map is chosen on painted validation scans."""
+  """The simulated cohort; the map is chosen on its validation scans with lesions."""
   return ConfigDict(
     dict(
       name='sim_brain',
@@ -19,7 +19,7 @@ def sim_brain(name: str) -> ConfigDict:
       train='train',
       val='val',
       test='test',
-      selection=PAINTED,
+      selection='val_lesion',
     )
   )
 

@@ -117,6 +117,49 @@ def inferred(*arguments) -> Iterator[dict]:
     yield {**batch, **jax.device_get(arrays)}
 
 
+def scans_of(
+  batches: Iterable[Mapping], label: str, infer: Callable, *given, progress: bool = True
+) -> Iterator[Scan]:
+  """The scans of batches with their maps; `given` as `launched` takes it."""
+  batches = shown(batches, label) if progress else batches
+  return collect(inferred(batches, infer, *given))
+
+
+def selection_auprc(
+  scans: Iterable[Scan], scorers: Iterable[str], chain: Postprocess
+) -> dict[str, float]:
+  """By scorer, the AUPRC over the brain voxels of validation scans with lesions."""
+  pooled = pooled_histograms(scans, scorers, chain)
+  return {
+    scorer: float(histogram.ranking(found.healthy, found.lesion).auprc)
+    for scorer, found in pooled.items()
+  }
+
+
+def validate(
+  method: Method,
+  params: Params,
+  stats: Stats,
+  scorers: Mapping[str, Scorer],
+  selection: Iterable[Mapping[str, np.ndarray]],
+  key: Key,
+  postprocess: str = 'none',
+  progress: bool = True,
+) -> dict[str, float]:
+  """`selection_auprc` of a trained method; what settings are chosen by.
+
+  Args as in `evaluate`, whose choice of a map sees the same numbers.
+  """
+  given = make_infer(method, scorers), *placed(params, stats), key, {}
+  scans = scans_of(selection, 'selection', *given, progress=progress)
+  return selection_auprc(scans, scorers, preset(postprocess))
+
+
+def placed(params: Params, stats: Stats) -> tuple[Params, Stats]:
+  """Both on every device of this host."""
+  return parallel.replicate((params, stats), parallel.local_mesh())
+
+
 def examine(
   scan: Scan,
   scorers: Iterable[str],
@@ -183,11 +226,10 @@ def evaluate(
     raise ValueError('evaluate needs at least one scorer')
   chain = preset(postprocess)
   infer = infer or make_infer(method, scorers)
-  params, stats = parallel.replicate((params, stats), parallel.local_mesh())
+  given = infer, *placed(params, stats), key, ask or {}
 
   def scans(batches, label):
-    batches = shown(batches, label) if progress else batches
-    return collect(inferred(batches, infer, params, stats, key, ask or {}))
+    return scans_of(batches, label, *given, progress=progress)
 
   healthy = pooled_histograms(scans(val, 'thresholds'), scorers, chain)
   thresholds = {
@@ -196,11 +238,7 @@ def evaluate(
   }
   chosen = {}
   if selection is not None:
-    pooled = pooled_histograms(scans(selection, 'selection'), scorers, chain)
-    chosen = {
-      scorer: float(histogram.ranking(found.healthy, found.lesion).auprc)
-      for scorer, found in pooled.items()
-    }
+    chosen = selection_auprc(scans(selection, 'selection'), scorers, chain)
   default = max(chosen, key=chosen.get) if chosen else next(iter(scorers))
 
   found = parallel.by_turns(

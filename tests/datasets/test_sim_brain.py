@@ -9,7 +9,7 @@ from uad_jax.data.simulation.pathology import KINDS
 from uad_jax.data.simulation.simulate import Grid
 from uad_jax.datasets.sim_brain import sim_brain_dataset_builder as sim_brain
 
-TINY = dict(train=2, val=1, test=1, sick=1, few=1, shifted=1, workers=1)
+TINY = dict(train=2, val=1, val_sick=1, test=1, sick=1, few=1, shifted=1, workers=1)
 
 
 @pytest.fixture(scope='module')
@@ -38,13 +38,14 @@ def test_splits_share_no_subject_and_hold_what_they_should(built):
   }
   names = [name for found in subjects.values() for name in found]
   assert len(names) == len(set(names))
-  assert set(subjects) == {'train', 'val', 'test'} | {
+  assert set(subjects) == {'train', 'val', 'val_lesion', 'test'} | {
     f'{kind}_{domain}' for kind in ('few_shot', 'test') for domain in 'bcd'
   }
   healthy = [read(built, split) for split in ('train', 'val', 'few_shot_b')]
   assert all(r['lesion'].sum() == 0 for records in healthy for r in records)
   found = {r['pathology'].decode() for r in read(built, 'test')}
   assert found == {'none', *KINDS}
+  assert {r['pathology'].decode() for r in read(built, 'val_lesion')} == set(KINDS)
   assert {r['domain'] for r in read(built, 'test_c')} == {b'c'}
 
 

@@ -40,6 +40,8 @@ class SimBrainConfig(tfds.core.BuilderConfig):
     volumes: Records are volumes, not slices.
     train: Number of healthy training subjects.
     val: Healthy validation subjects.
+    val_sick: Validation subjects of each pathology, on which maps and settings are
+      chosen.
     test: Healthy test subjects.
     sick: Test subjects of each pathology.
     few: Few-shot subjects of each target domain.
@@ -52,6 +54,7 @@ class SimBrainConfig(tfds.core.BuilderConfig):
   volumes: bool = False
   train: int = 48
   val: int = 10
+  val_sick: int = 2
   test: int = 10
   sick: int = 6
   few: int = 3
@@ -67,6 +70,8 @@ class SimBrainConfig(tfds.core.BuilderConfig):
       return [Plan(f'{stem}-{i:03d}', split, domain, pathology) for i in range(count)]
 
     plan = several(self.train, 'train', 'a') + several(self.val, 'val', 'a')
+    for kind in KINDS:
+      plan += several(self.val_sick, 'val_lesion', 'a', kind)
     plan += several(self.test, 'test', 'a')
     for kind in KINDS:
       plan += several(self.sick, 'test', 'a', kind)
@@ -90,6 +95,7 @@ CONFIGS = {
     grid=Grid((128, 128, 104), 1.5, tuple(range(36, 81, 3))),
     train=120,
     val=20,
+    val_sick=4,
     test=20,
     sick=12,
     few=5,
@@ -127,7 +133,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   leads from the subject's points to the template's (see `simulate`).
   """
 
-  VERSION = tfds.core.Version('1.0.0')
+  VERSION = tfds.core.Version('1.1.0')
   BUILDER_CONFIGS = list(CONFIGS.values())
 
   def _info(self) -> tfds.core.DatasetInfo:

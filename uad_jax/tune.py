@@ -1,0 +1,147 @@
+r"""Settings tried on validation scans; the test split is never read.
+
+  python -m uad_jax.tune --config=configs/aae.py:demo --trial='' \
+    --trial='steps=(4000,); optimiser.learning_rate=1e-3'
+  python -m uad_jax.tune --render                            writes docs/tuning.md
+
+A trial is a config with changed values; '' changes nothing. Each is trained (or taken
+up from a run of the same training), its maps are made for the validation scans with
+lesions (`config.data.selection`), and the pooled AUPRC of each is kept beside the run
+as trial-HASH.json. The page is made from what is stored.
+"""
+
+import ast
+import json
+import pathlib
+import sys
+from collections import defaultdict
+
+import jax
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from uad_jax import command, job, parallel, registry
+from uad_jax import experiment as experiments
+from uad_jax.evaluate import validate
+from uad_jax.report import page
+from uad_jax.report.tables import markdown, number
+
+FLAGS = flags.FLAGS
+HEAD = """# Settings tried
+
+Written by `python -m uad_jax.tune --render` from stored trials. Each was chosen, if it
+was, by the pooled AUPRC of its best map over validation scans with lesions; test scans
+were not read. Minutes are those of the training, on one core. `changes` are against the
+config as it stood when the trial was run.
+"""
+
+
+def changed(config: ConfigDict, changes: str) -> ConfigDict:
+  """The config with 'KEY=VALUE; KEY=VALUE' done to it; values as Python writes them.
+
+  Raises:
+    ValueError: No such key, or a value that cannot be read or has another type.
+  """
+  config = config.copy_and_resolve_references()
+  for change in filter(None, map(str.strip, changes.split(';'))):
+    key, _, text = change.partition('=')
+    try:
+      value = ast.literal_eval(text.strip())
+      config.update_from_flattened_dict({key.strip(): value})
+    except (SyntaxError, ValueError, KeyError, TypeError) as error:
+      raise ValueError(f"cannot change the config by '{change}': {error}") from None
+  return config
+
+
+def attempt(name: str, config: ConfigDict, changes: str, runs: pathlib.Path) -> dict:
+  """What a trial found; read where it is stored, else trained and stored."""
+  config = changed(config, changes)
+  folder = runs / f'{name.replace(":", "-")}-{registry.digest(config)}'
+  told = folder / f'trial-{registry.fingerprint(config)}.json'
+  if told.exists():
+    return json.loads(told.read_text())
+  experiment = experiments.build(config)
+  selection = job.chosen_on(experiment)
+  if selection is None:
+    raise ValueError('config.data.selection names no split to choose settings on')
+  job.claim(folder, registry.plain(config))
+  state = job.trained(experiment, folder)
+  key = jax.random.key(config.seed + 2)
+  scored = validate(
+    experiment.method,
+    state.params,
+    state.stats,
+    experiment.scorers,
+    selection,
+    key,
+    config.postprocess,
+  )
+  training = folder / 'training.json'
+  found = {
+    'config': name,
+    'changes': changes,
+    'seed': config.seed,
+    'manifest': experiments.digest(experiment),
+    'auprc': scored,
+    **(json.loads(training.read_text()) if training.exists() else {}),
+  }
+  page.write_text(told, json.dumps(found, indent=1))
+  return found
+
+
+def table(trials: list[dict]) -> str:
+  """The trials of a config, the best first."""
+  rows = []
+  for trial in sorted(trials, key=lambda t: -max(t['auprc'].values())):
+    maps = sorted(trial['auprc'].items(), key=lambda each: -each[1])
+    shown = ', '.join(f'{name} {number(value)}' for name, value in maps)
+    minutes = f'{trial.get("seconds", 0) / 60:.1f}'
+    changes = trial['changes'] or 'as it is'
+    rows.append([changes, shown, str(trial.get('steps', 0)), minutes])
+  return markdown(('changes', 'AUPRC on validation', 'steps', 'minutes'), rows)
+
+
+def render(runs: pathlib.Path, output: pathlib.Path) -> None:
+  """Writes the page of all stored trials."""
+  groups = defaultdict(list)
+  for path in sorted(runs.glob('*/trial-*.json')):
+    trial = json.loads(path.read_text())
+    groups[trial['config'], trial['manifest'][:12]].append(trial)
+  if not groups:
+    raise FileNotFoundError(f'{runs} holds no trial')
+  parts = [
+    f'## {config}\n\nData {data}.\n\n{table(trials)}\n'
+    for (config, data), trials in sorted(groups.items())
+  ]
+  page.write_text(output, '\n'.join([HEAD, *parts]))
+
+
+def main(_: list[str]) -> None:
+  """Runs the trials of a config and prints their table, or writes the page."""
+  runs = pathlib.Path(FLAGS.runs)
+  if FLAGS.render:
+    render(runs, pathlib.Path(FLAGS.output))
+    print(FLAGS.output)
+    return
+  if FLAGS.config is None:
+    raise ValueError('--config names the config to try settings of')
+  given = next(arg for arg in sys.argv if arg.startswith('--config='))
+  path, _, data = given.removeprefix('--config=').partition(':')
+  name = f'{pathlib.Path(path).stem}:{data or "demo"}'
+  found = [attempt(name, FLAGS.config, changes, runs) for changes in FLAGS.trial]
+  if parallel.leads():
+    print(table(found))
+
+
+def define_flags() -> None:
+  """The flags of the command."""
+  config_flags.DEFINE_config_file('config', None, 'The config, as for uad_jax.main.')
+  flags.DEFINE_multi_string('trial', [''], "Changes, 'KEY=VALUE; KEY=VALUE'.")
+  flags.DEFINE_string('runs', 'runs/tuning', 'Where the trials are kept.')
+  flags.DEFINE_string('output', 'docs/tuning.md', 'The page that is written.')
+  flags.DEFINE_bool('render', False, 'Train nothing; write the page.')
+
+
+if __name__ == '__main__':
+  define_flags()
+  command.run(main)
