@@ -11,7 +11,7 @@ import pytest
 from tests.data.test_pipeline import make_records
 from uad_jax import checkpoint, parallel, train
 from uad_jax.data import pipeline
-from uad_jax.method import Method, Objective, init_state
+from uad_jax.method import Bound, Method, Objective, init_state
 
 ENDS = (8, 12)
 
@@ -97,6 +97,43 @@ def test_a_nan_names_step_objective_and_last_good_checkpoint(tmp_path):
   text = str(error.value)
   assert "step 5: objective 'fit' gave the loss nan" in text
   assert 'the last good checkpoint is step 4' in text
+  assert list(checkpoint.manager(tmp_path).all_steps()) == [4]
+
+
+def watched(*bounds):
+  """Like `linear`, with a metric that is the step of the stage, and bounds on it."""
+  plain = linear()
+  fit = plain.objectives['fit']
+
+  def loss(params, stats, batch, key, step):
+    value, (stats, _) = fit.loss(params, stats, batch, key, step)
+    return value, (stats, {'height': step * jnp.ones(())})
+
+  objectives = {**plain.objectives, 'fit': fit._replace(loss=loss, bounds=bounds)}
+  return plain._replace(objectives=objectives)
+
+
+def test_a_metric_beyond_its_bound_is_told_once_and_training_goes_on(tmp_path, capfd):
+  bound = Bound('height', high=1, sign_of='a rising flood')
+  start(tmp_path, watched(bound))
+  told = [x for x in capfd.readouterr().err.splitlines() if x.startswith('warning')]
+  assert told == [
+    "warning, step 4: objective 'fit' has height 2.5, above 1, a sign of a rising flood"
+  ]
+
+
+def test_the_first_steps_of_a_stage_may_be_left_out_of_a_bound(tmp_path, capfd):
+  start(tmp_path, watched(Bound('height', high=1, after=6)))
+  assert 'warning, step 8' in capfd.readouterr().err
+  start(tmp_path / 'never', watched(Bound('height', low=0, high=7)))
+  assert 'warning' not in capfd.readouterr().err
+
+
+def test_a_fatal_bound_ends_the_training_and_keeps_the_last_good_checkpoint(tmp_path):
+  bound = Bound('height', high=5, sign_of='divergence', fatal=True)
+  with pytest.raises(train.Diverged, match='step 8: .* has height 6.5, above 5') as e:
+    start(tmp_path, watched(bound), save_every=4)
+  assert 'the last good checkpoint is step 4' in str(e.value)
   assert list(checkpoint.manager(tmp_path).all_steps()) == [4]
 
 

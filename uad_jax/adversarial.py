@@ -9,10 +9,19 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.losses import example_mean, per_example
-from uad_jax.method import Array, Batch, Key, Metrics, Params
+from uad_jax.method import Array, Batch, Bound, Key, Metrics, Params
 
 Critic = Callable[[Array], Array]
 """[B, ...] to a value for each example, [B], which no other example may influence."""
+
+BOUNDS = (
+  Bound(
+    'gradient_norm', 0.01, 10, 'a critic that its penalty does not hold', after=200
+  ),
+  Bound('gradient_norm', high=100, sign_of='divergence', fatal=True),
+  Bound('wasserstein', -1e4, 1e4, 'divergence', fatal=True),
+)
+"""For the objective of a critic; the norm is near 1 when all is well."""
 
 
 def gradient_penalty(

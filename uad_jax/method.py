@@ -7,6 +7,7 @@ Shape legend, everywhere: B batch, *S spatial (H W or X Y Z), C channels, Z late
 """
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -44,6 +45,28 @@ Infer = Callable[[Batch, Key], Outputs]
 Scorer = Callable[[Infer, Batch, Key], Array]
 
 
+class Bound(NamedTuple):
+  """Where a metric of an objective stays when all is well.
+
+  The loop looks at the mean over the steps between two lines of the log.
+
+  Attributes:
+    metric: Its name.
+    low: The least value.
+    high: The greatest.
+    sign_of: What a value beyond them is a sign of, in words.
+    fatal: The training ends there, and its last checkpoint stays; else it is only told.
+    after: Steps of the stage that are not looked at.
+  """
+
+  metric: str
+  low: float = -math.inf
+  high: float = math.inf
+  sign_of: str = 'trouble'
+  fatal: bool = False
+  after: int = 0
+
+
 class Objective(NamedTuple):
   """One optimiser's move.
 
@@ -54,6 +77,7 @@ class Objective(NamedTuple):
     stage: Stage 1 begins when stage 0 ends.
     every: The objective is due at each `every`-th step of its stage.
     split: Where its batches come from: 'train', 'val' for a calibration, 'few_shot'.
+    bounds: What its metrics have to stay within.
   """
 
   loss: Callable[[Params, Stats, Batch, Key, Step], tuple[Array, tuple[Stats, Metrics]]]
@@ -61,6 +85,7 @@ class Objective(NamedTuple):
   stage: int = 0
   every: int = 1
   split: str = 'train'
+  bounds: tuple[Bound, ...] = ()
 
 
 class Method(NamedTuple):
@@ -102,7 +127,7 @@ def need(outputs: Outputs, scorer: str, *keys: str) -> tuple[Array, ...]:
   if missing:
     raise ValueError(
       f"scorer '{scorer}' needs {', '.join(missing)}; this method gives "
-      f'{", ".join(sorted(outputs))}'
+      f'{", ".join(sorted(outputs)) or "nothing"}'
     )
   return tuple(outputs[key] for key in keys)
 

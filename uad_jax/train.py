@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from uad_jax import checkpoint, parallel
-from uad_jax.method import Key, Method, State, due, make_update
+from uad_jax.method import Key, Method, State, due, make_update, stage_starts
 
 
 class Diverged(RuntimeError):
@@ -49,21 +49,50 @@ def all_finite(tree) -> jax.Array:
   return jnp.array(leaves).all() if leaves else jnp.array(True)
 
 
+def last_good(checkpoints) -> str:
+  """Where a diverged run can be taken up, in words."""
+  last = checkpoints.latest_step()
+  if last is None:
+    return 'there is no checkpoint yet'
+  return f'the last good checkpoint is step {last} in {checkpoints.directory}'
+
+
 def check_losses(pending: list[tuple[int, dict]], checkpoints) -> None:
   """Raises on the first loss that is not finite, naming step and objective."""
   for step, metrics in pending:
     for name, value in metrics.items():
       if name.endswith('/loss') and not np.isfinite(value):
-        last = checkpoints.latest_step()
-        where = (
-          'there is no checkpoint yet'
-          if last is None
-          else (f'the last good checkpoint is step {last} in {checkpoints.directory}')
-        )
         raise Diverged(
           f"step {step}: objective '{name.removesuffix('/loss')}' gave the loss "
-          f'{float(value)}; {where}'
+          f'{float(value)}; {last_good(checkpoints)}'
         )
+
+
+def check_bounds(
+  method: Method,
+  stage_ends: tuple[int, ...],
+  step: int,
+  metrics: Mapping[str, float],
+  told: set[tuple[str, str]],
+  checkpoints,
+) -> None:
+  """Tells once of each bound that the metrics do not keep; raises where it is fatal."""
+  for name, objective in method.objectives.items():
+    within = step - stage_starts(stage_ends)[objective.stage]
+    for bound in objective.bounds:
+      value = metrics.get(f'{name}/{bound.metric}')
+      if value is None or within <= bound.after or bound.low <= value <= bound.high:
+        continue
+      limit = f'below {bound.low:g}' if value < bound.low else f'above {bound.high:g}'
+      sentence = (
+        f"step {step}: objective '{name}' has {bound.metric} {value:.4g}, {limit}, "
+        f'a sign of {bound.sign_of}'
+      )
+      if bound.fatal:
+        raise Diverged(f'{sentence}; {last_good(checkpoints)}')
+      if (name, bound.metric) not in told and parallel.leads():
+        print(f'warning, {sentence}', file=sys.stderr, flush=True)
+      told.add((name, bound.metric))
 
 
 def average(pending: list[tuple[int, dict]]) -> dict[str, float]:
@@ -103,13 +132,14 @@ def train(
     save_every: Steps between checkpoints.
 
   Raises:
-    Diverged: A loss or a parameter is not finite; nothing bad has been saved.
+    Diverged: A loss or a parameter is not finite, or a metric is beyond a bound that
+      ends the training; nothing bad has been saved.
     Interrupted: SIGTERM or Ctrl-C came; the state has been saved.
   """
   devices = parallel.mesh()
   updates = make_update(method, tx, stage_ends)
   step, last = int(state.step), stage_ends[-1] if stage_ends else 0
-  first, started, pending = step, time.monotonic(), []
+  first, started, pending, told = step, time.monotonic(), [], set()
 
   def flush():
     pending[:] = [(at, jax.device_get(metrics)) for at, metrics in pending]
@@ -119,15 +149,15 @@ def train(
       rate = (step - first) / max(time.monotonic() - started, 1e-9)
       left = (last - step) / max(rate, 1e-9)
       log(step, metrics | {'steps_per_second': rate, 'seconds_left': left})
+      check_bounds(method, stage_ends, step, metrics, told, checkpoints)
     pending.clear()
 
   def save():
     flush()
     if not all_finite(state.params):
-      before = checkpoints.latest_step()
       raise Diverged(
-        f'step {step}: a parameter is not finite after this update; the last good '
-        f'checkpoint is {"none" if before is None else f"step {before}"}'
+        f'step {step}: a parameter is not finite after this update; '
+        f'{last_good(checkpoints)}'
       )
     positions = {name: stream.get_state() for name, stream in streams.items()}
     checkpoint.save(checkpoints, step, state, positions)

@@ -175,7 +175,7 @@ def make(
     }
 
   objectives = {
-    'autoencoder': Objective(net.loss, vqvae.NETS),
+    'autoencoder': net.objective,
     'diffusion': Objective(diffuse, ('unet',), stage=1),
     'calibration': Objective(calibrate, stage=2, split='val'),
   }

@@ -147,7 +147,7 @@ def make(
     }
 
   objectives = {
-    'autoencoder': Objective(net.loss, vqvae.NETS),
+    'autoencoder': net.objective,
     'transformer': Objective(predict, ('transformer',), stage=1),
   }
   return Method(init, objectives, infer)

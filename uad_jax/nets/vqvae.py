@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax import losses
+from uad_jax.method import Bound, Objective
 from uad_jax.nets import quantise
 from uad_jax.nets.study import grid
 
@@ -21,13 +22,14 @@ class VQVAE(NamedTuple):
     init: (key, image) -> (params, stats, z).
     encode: (params, stats, batch) -> (z [B, *S', D], tokens [B, *S']).
     decode: (params, codes [B, *S', D]) -> image [B, *S, C].
-    loss: That of an `Objective`: mean |x - D(e)| + commitment mean |sg(e) - E(x)|^2.
+    objective: mean |x - D(e)| + commitment mean |sg(e) - E(x)|^2; tells of a codebook
+      that collapses.
   """
 
   init: Callable
   encode: Callable
   decode: Callable
-  loss: Callable
+  objective: Objective
 
 
 def make(
@@ -89,4 +91,11 @@ def make(
     metrics = {'l1': error, 'commitment': apart, 'perplexity': moved.perplexity}
     return error + commitment * apart, ({**stats, 'codebook': moved.codebook}, metrics)
 
-  return VQVAE(init, encode, decode, loss)
+  # K codes used alike have perplexity K.
+  collapse = Bound(
+    'perplexity',
+    low=codes / 10,
+    sign_of='a codebook that collapses: most codes are not used',
+    after=200,
+  )
+  return VQVAE(init, encode, decode, Objective(loss, NETS, bounds=(collapse,)))

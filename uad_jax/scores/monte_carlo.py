@@ -5,7 +5,24 @@ import jax.numpy as jnp
 
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
 
-KINDS = ('mean', 'variance', 'mahalanobis')
+
+def _mean(residual: Array, covariance: Array, floor: float) -> Array:
+  return jnp.abs(residual).mean(-1, keepdims=True)
+
+
+def _variance(residual: Array, covariance: Array, floor: float) -> Array:
+  return jnp.trace(covariance, axis1=-2, axis2=-1)[..., None] / residual.shape[-1]
+
+
+def _mahalanobis(residual: Array, covariance: Array, floor: float) -> Array:
+  if residual.shape[-1] == 1:
+    return jnp.abs(residual) / jnp.sqrt(covariance[..., 0] + floor**2)
+  floors = floor**2 * jnp.broadcast_to(jnp.eye(residual.shape[-1]), covariance.shape)
+  solved = jnp.linalg.solve(covariance + floors, residual[..., None])[..., 0]
+  return jnp.sqrt((residual * solved).sum(-1, keepdims=True))
+
+
+KINDS = {'mean': _mean, 'variance': _variance, 'mahalanobis': _mahalanobis}
 
 
 def moments(
@@ -61,17 +78,7 @@ def make(
 
   def score(infer: Infer, batch: Batch, key: Key) -> Array:
     mean, covariance = moments(infer, batch, key, samples, of)
-    residual = batch['image'] - mean
-    if kind == 'mean':
-      value = jnp.abs(residual).mean(-1, keepdims=True)
-    elif kind == 'variance':
-      value = jnp.trace(covariance, axis1=-2, axis2=-1)[..., None] / mean.shape[-1]
-    elif mean.shape[-1] == 1:
-      value = jnp.abs(residual) / jnp.sqrt(covariance[..., 0] + floor**2)
-    else:
-      floors = floor**2 * jnp.broadcast_to(jnp.eye(mean.shape[-1]), covariance.shape)
-      solved = jnp.linalg.solve(covariance + floors, residual[..., None])[..., 0]
-      value = jnp.sqrt((residual * solved).sum(-1, keepdims=True))
+    value = KINDS[kind](batch['image'] - mean, covariance, floor)
     return value * batch['mask']
 
   return score

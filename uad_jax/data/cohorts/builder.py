@@ -68,13 +68,13 @@ class ScanConfig(tfds.core.BuilderConfig):
 
   def shape(self) -> tuple[int, ...]:
     """Spatial shape of a record."""
-    shapes = [p['shape'] for name, p in self.steps if name == 'pad_or_crop']
-    if not shapes or len(shapes[-1]) not in (2, 3):
+    shape = dict(self.steps).get('pad_or_crop', {}).get('shape', ())
+    if len(shape) not in (2, 3):
       raise ValueError(
         "the steps give the records no common shape; allowed is a step 'pad_or_crop' "
         'with two sizes for slices or three for volumes'
       )
-    return tuple(shapes[-1])
+    return tuple(shape)
 
 
 def named(stem: str, **fields) -> ScanConfig:
