@@ -27,5 +27,7 @@ def get_config(arg: str = 'demo'):
     critic=(50, 50),
     critic_steps=5,
     penalty=10.0,
+    consistency=0.0,
+    bayesian=False,
   )
   return defaults.with_critic(config, steps=(2000,))

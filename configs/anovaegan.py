@@ -26,5 +26,7 @@ def get_config(arg: str = 'demo'):
     critic=widths,
     critic_steps=5,
     penalty=10.0,
+    dropout=0.0,
+    bayesian=False,
   )
   return defaults.with_critic(config, steps=(2000,))

@@ -29,5 +29,6 @@ def get_config(arg: str = 'demo'):
     critic_steps=5,
     penalty=10.0,
     consistency=0.5,
+    bayesian=False,
   )
   return defaults.with_critic(config, steps=(2000,))

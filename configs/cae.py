@@ -20,6 +20,7 @@ def get_config(arg: str = 'demo'):
     latent=128,
     dropout=0.2,
     consistency=1.0,
+    bayesian=False,
   )
   config.batch_size = 16
   config.steps = (800,)

@@ -27,5 +27,7 @@ def get_config(arg: str = 'demo'):
     critic_steps=5,
     penalty=10.0,
     kappa=1.0,
+    dropout=0.0,
+    bayesian=False,
   )
   return defaults.with_critic(config, steps=(2000, 400))

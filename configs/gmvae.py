@@ -23,6 +23,9 @@ def get_config(arg: str = 'demo'):
     clusters=9,
     hidden=64,
     c_lambda=1.0,
+    architecture='study',
+    dropout=0.0,
+    bayesian=False,
   )
   config.steps = (600,)
   config.adapt.ema = dict(decay=0.99)

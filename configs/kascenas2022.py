@@ -4,8 +4,14 @@
 
 Arguments: `demo` (default), `slices`, `volumes`, `ixi`, `ixi128`, `folder`, `cohort`.
 Published at 128 x 128 with four contrasts; of one contrast the network has 10 145 409
-parameters. The number of steps is ours. It asks for an accelerator: the small one is
-configs/denoising_ae.py.
+parameters. The number of steps is ours, and so are the median over 3 voxels (theirs: 5
+x 5 in the slice, in an eroded mask) and Adam without its `amsgrad` variant. It asks for
+an accelerator; `demo` has the sizes and steps of configs/denoising_ae.py: 5
+minutes of one core.
+
+Published: on the four contrasts of BraTS 2021 an average precision of about 0.83 and a
+best Dice of about 0.77 (both quoted from memory, not checked against the paper; the
+threshold of that Dice is set on the test labels).
 """
 
 from uad_jax import defaults
@@ -32,4 +38,6 @@ def get_config(arg: str = 'demo'):
     clip=0.0,
   )
   config.scores.residual = dict(scorer='residual')
+  if (arg or 'demo') == 'demo':
+    defaults.shrink(config, __file__, 'denoising_ae', 'widths', 'blocks')
   return config

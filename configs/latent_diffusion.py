@@ -30,7 +30,7 @@ def get_config(arg: str = 'demo'):
   config.optimiser.update(name='adam', learning_rate=1e-3)
   config.scores.update(
     healing=dict(scorer='healing', smooth=2.0),
-    likelihood=dict(scorer='output', of='surprise'),
+    surprise=dict(scorer='output', of='surprise'),
     residual=dict(scorer='residual'),
   )
   return config

@@ -7,38 +7,33 @@ The sizes of the authors' group as far as they are known (method card 8): 3 halv
 channels, 16 blocks and 8 heads, all 8 raster orders, p under 0.005 healed; Adam. On
 FLAIR of 15 000 subjects they report a best Dice on the central slices of BraTS of 0.759
 (quoted by Meissen et al. 2021; another version of the paper has other numbers). Two CPU
-cores take days; `demo` is `vqvae_transformer.py` at its own sizes.
+cores take days; `demo` has the sizes of configs/vqvae_transformer.py.
 """
 
 from uad_jax import defaults
 
-PAPER = dict(
+SIZES = dict(
   widths=(256, 256, 256), units=2, codes=32, size=256, width=256, depth=16, heads=8,
   rasters=8,
 )  # fmt: skip
-DEMO = dict(
-  widths=(16, 32, 64), units=1, codes=32, size=16, width=64, depth=3, heads=4, rasters=4
-)
 
 
 def get_config(arg: str = 'demo'):
   config = defaults.get_config(arg)
-  demo = (arg or 'demo') == 'demo'
   config.method.update(
-    name='vqvae_transformer',
-    **(DEMO if demo else PAPER),
-    decay=0.99,
-    commitment=0.25,
-    likely=0.005,
+    name='vqvae_transformer', **SIZES, decay=0.99, commitment=0.25, likely=0.005
   )
   config.batch_size = 32
-  config.steps = (600, 600) if demo else (100_000, 100_000)
+  config.steps = (100_000, 100_000)
   config.optimiser.update(
-    name='adam', learning_rate=1e-3 if demo else 5e-4, schedule='constant', clip=0.0
+    name='adam', learning_rate=5e-4, schedule='constant', clip=0.0
   )
   config.scores.update(
     healing=dict(scorer='healing', smooth=2.0),
-    likelihood=dict(scorer='output', of='surprise'),
+    likelihood=dict(scorer='likelihood'),
     residual=dict(scorer='residual'),
   )
+  if (arg or 'demo') == 'demo':
+    defaults.shrink(config, __file__, 'vqvae_transformer', *SIZES)
+    config.batch_size, config.steps = 16, (300, 300)
   return config

@@ -8,7 +8,9 @@ from uad_jax import defaults
 
 def get_config(arg: str = 'demo'):
   config = defaults.get_config(arg)
-  config.method.update(name='threshold', bins=256)
-  for name in ('bright', 'dark', 'bright_equalised', 'dark_equalised'):
-    config.scores[name] = dict(scorer='output', of=name)
+  config.method.update(name='threshold')
+  for rank, options in (('', {}), ('_equalised', dict(equalise=True, bins=256))):
+    for sign in ('bright', 'dark'):
+      row = dict(scorer='input_threshold', sign=sign, **options)
+      config.scores[f'{sign}{rank}'] = row
   return config

@@ -26,7 +26,7 @@ def get_config(arg: str = 'demo'):
   config.optimiser.update(name='adam', learning_rate=1e-3)
   config.scores.update(
     healing=dict(scorer='healing', smooth=2.0),
-    likelihood=dict(scorer='output', of='surprise'),
+    likelihood=dict(scorer='likelihood'),
     residual=dict(scorer='residual'),
   )
   return config

@@ -6,7 +6,11 @@ Arguments: `demo` (default), `slices`, `volumes`, `ixi`, `ixi128`, `folder`, `co
 Published at 256 x 256 with six levels, a batch of 1 and 3000 epochs; here the levels
 follow the grid, so that the coarsest is 8 x 8 as there (94 993 153 parameters at
 128 x 128), and batch and number of steps are ours. A scan takes 250 evaluations of the
-network: it asks for an accelerator. The small one is configs/ddpm.py.
+network: it asks for an accelerator. `demo` has the sizes and steps of configs/ddpm.py,
+and its 10 hops in place of 250: 7 minutes of one core.
+
+Published: on T1 of 22 gliomas (Edinburgh) a Dice of 0.383 +- 0.258 and an AUC of 0.863
+(quoted from memory, not checked against the paper; their slices were chosen by hand).
 """
 
 from uad_jax import defaults
@@ -40,4 +44,7 @@ def get_config(arg: str = 'demo'):
     name='adamw', learning_rate=1e-4, schedule='constant', weight_decay=0.0, clip=0.0
   )
   config.scores.residual = dict(scorer='residual')
+  if (arg or 'demo') == 'demo':
+    sizes = ('widths', 'blocks', 'attention', 'heads', 'furthest', 'start', 'hops')
+    defaults.shrink(config, __file__, 'ddpm', *sizes)
   return config

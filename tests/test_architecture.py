@@ -24,6 +24,7 @@ FORBIDDEN = {
   'registration': ('uad_jax.methods', 'uad_jax.nets', 'uad_jax.data', 'ml_collections'),
   'train.py': ('ml_collections', 'uad_jax.experiment', 'uad_jax.methods'),
   'evaluate.py': ('ml_collections', 'uad_jax.experiment', 'uad_jax.methods'),
+  'inference.py': ('ml_collections', 'uad_jax.experiment', 'uad_jax.methods'),
   'report': ('ml_collections', 'uad_jax.experiment', 'uad_jax.methods'),
 }
 

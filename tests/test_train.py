@@ -43,6 +43,7 @@ def start(folder, method, log=None, **options):
   state = parallel.replicate(state, parallel.mesh())
   manager = checkpoint.manager(folder)
   found = checkpoint.restore(manager, state)
+  checkpoint.forget_after(manager, found[0] if found else -1)
   if found:
     _, state, positions = found
     stream.set_state(positions['train'])
@@ -149,6 +150,18 @@ def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(
   assert 'checkpoint 12' in capfd.readouterr().err
   assert lines[0][0] > 8
   jax.tree.map(np.testing.assert_array_equal, whole, again)
+
+
+def test_when_no_checkpoint_can_be_read_training_begins_anew_and_is_saved(tmp_path):
+  whole, _ = start(tmp_path, linear(), save_every=100)
+  for path in (tmp_path / '12' / 'state').rglob('*'):
+    if path.is_file():
+      path.write_bytes(b'')
+  again, lines = start(tmp_path, linear(), save_every=100)
+  assert lines[0][0] == 2
+  found = checkpoint.restore(checkpoint.manager(tmp_path), whole)
+  assert found[0] == 12
+  jax.tree.map(np.testing.assert_array_equal, found[1], again)
 
 
 def test_progress_tells_losses_rate_and_time_left():

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from uad_jax import checkpoint, experiment, parallel
 from uad_jax.data import record
 from uad_jax.data.preprocessing import preprocess
-from uad_jax.method import bind, init_state
+from uad_jax.method import Method, State, bind, init_state
 
 BATCH = 16
 SHOWN = ('reconstruction', 'gate')
@@ -44,25 +44,16 @@ def read_json(path: pathlib.Path, what: str) -> dict:
   return json.loads(path.read_text())
 
 
-def load(run: str | os.PathLike, scorer: str | None = None) -> Run:
-  """Opens a run folder: newest checkpoint, preprocessing, default map, thresholds.
+def model_of(folder: pathlib.Path) -> dict:
+  """The model card of a run, `experiment.model_card`."""
+  return read_json(folder / 'model.json', 'the shape and preprocessing')
 
-  Args:
-    run: The workdir of a finished main job.
-    scorer: Another map of the run than its default.
-  """
-  folder = pathlib.Path(run)
-  config = ConfigDict(read_json(folder / 'config.json', 'the config'))
-  model = read_json(folder / 'model.json', 'the shape and preprocessing')
-  results = read_json(folder / 'results.json', 'the thresholds')
-  scorer = scorer or results['default']
-  if scorer not in results['scorers']:
-    raise ValueError(
-      f"run {folder} has no map '{scorer}'; there are {', '.join(results['scorers'])}"
-    )
+
+def restored(folder: pathlib.Path, config: ConfigDict) -> tuple[Method, State]:
+  """A run's method and the state of its newest checkpoint; no data are opened."""
+  model = model_of(folder)
   shape = tuple(model['shape'])
   method = experiment.make_method(config, shape, model['channels'])
-  score = experiment.make_scorers(config)[scorer]
   tx = experiment.make_optimisers(config, method)
   array = np.zeros((2, *shape, model['channels']), np.float32)
   batch = {
@@ -77,7 +68,27 @@ def load(run: str | os.PathLike, scorer: str | None = None) -> Run:
   found = checkpoint.restore(checkpoint.manager(folder / 'checkpoints'), state)
   if found is None:
     raise FileNotFoundError(f'{folder}/checkpoints holds no checkpoint to read')
-  state = found[1]
+  return method, found[1]
+
+
+def load(run: str | os.PathLike, scorer: str | None = None) -> Run:
+  """Opens a run folder: newest checkpoint, preprocessing, default map, thresholds.
+
+  Args:
+    run: The workdir of a finished main job.
+    scorer: Another map of the run than its default.
+  """
+  folder = pathlib.Path(run)
+  config = ConfigDict(read_json(folder / 'config.json', 'the config'))
+  model = model_of(folder)
+  results = read_json(folder / 'results.json', 'the thresholds')
+  scorer = scorer or results['default']
+  if scorer not in results['scorers']:
+    raise ValueError(
+      f"run {folder} has no map '{scorer}'; there are {', '.join(results['scorers'])}"
+    )
+  score = experiment.make_scorers(config)[scorer]
+  method, state = restored(folder, config)
 
   @parallel.jit
   def infer(params, stats, batch, key):
@@ -89,7 +100,7 @@ def load(run: str | os.PathLike, scorer: str | None = None) -> Run:
   return Run(
     functools.partial(infer, state.params, state.stats),
     tuple((name, dict(options)) for name, options in model['steps']),
-    shape,
+    tuple(model['shape']),
     scorer,
     results['scorers'][scorer]['thresholds'],
     results['protocol']['postprocess'],

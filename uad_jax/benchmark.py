@@ -2,25 +2,34 @@
 
   python -m uad_jax.benchmark --suite=demo --seeds=0,1,2      trains what is missing
   python -m uad_jax.benchmark --render                        writes docs/results.md
+  python -m uad_jax.benchmark --picture=demo      writes docs/figures/methods-demo.png
 
 A row is a config with a seed; its run folder is named by the hash of both, so that
-nothing is trained twice and a row that changed is trained anew. Tables come from stored
-results only; runs on unequal data are never put in one table.
+nothing is trained twice and a row that changed is trained anew. Tables and pictures
+come from stored runs only, and of these from those that today's configs would make;
+others are named on stderr. Runs on unequal data are never put in one table.
 """
 
 import importlib.util
 import json
 import pathlib
+import sys
 from typing import NamedTuple
 
 from absl import flags
 from ml_collections import ConfigDict
 
-from uad_jax import command, job, registry
-from uad_jax.report import datasets, results
+from uad_jax import command, exhibit, job, registry
+from uad_jax.report import costs, datasets, page, results
 
 FLAGS = flags.FLAGS
-ROWS = ('threshold', 'smoothing', 'atlas', 'ae', 'vae', 'dae', 'dae_unc')
+ROWS = (
+  'threshold', 'smoothing', 'atlas', 'ae', 'vae', 'cevae', 'gmvae', 'skip_ae',
+  'scale_space_ae', 'denoising_ae', 'cae', 'aae', 'caae', 'fanogan', 'anovaegan',
+  'vqvae_transformer', 'latent_diffusion', 'ddpm', 'cold_diffusion', 'dae', 'dae_unc',
+)  # fmt: skip
+"""In the order of the tables: those that learn no image first."""
+
 SUITES = ('demo', 'slices', 'ixi', 'ixi128')
 RUNS = 'runs/benchmark'
 INDEX = 'row.json'
@@ -73,21 +82,95 @@ def train(rows: list[Row]) -> None:
     (row.folder / INDEX).write_text(json.dumps(told))
 
 
+def outdated(row: Row, folder: pathlib.Path) -> str | None:
+  """Why a stored run is not what the command would make of the row; None if it is."""
+  settings = registry.plain(row.config)
+  for place in (folder, *(folder / 'variants' / name for name in row.config.variants)):
+    told = place / 'results.json'
+    if not told.exists():
+      return f'{told} is missing'
+    stored = json.loads(told.read_text())['run']['config']
+    difference = job.first_difference(stored, settings)
+    if difference:
+      return f'config.{difference}'
+  if folder.name != row.folder.name:
+    return f'its folder would be {row.folder.name}'
+  return None
+
+
+def stored(runs: str, suite: str = '*') -> list[Row]:
+  """The finished rows of today's configs, in the order of SUITES, ROWS and seeds.
+
+  Args:
+    runs: Where they are kept.
+    suite: One of SUITES; all by default.
+
+  Raises:
+    FileNotFoundError: There are none.
+  """
+  found = []
+  for path in sorted(pathlib.Path(runs).glob(f'{suite}/*/{INDEX}')):
+    told = json.loads(path.read_text())
+    if told['suite'] not in SUITES or told['name'] not in ROWS:
+      why = f"there is no row '{told['name']}' of '{told['suite']}'"
+    else:
+      (row,) = plan(told['suite'], [told['name']], [told['seed']], runs)
+      why = outdated(row, path.parent)
+    if why:
+      print(f'left out: {path.parent}: {why}', file=sys.stderr)
+    else:
+      found.append(row)
+  if not found:
+    raise FileNotFoundError(f"{runs}/{suite} holds no finished row of today's configs")
+  return sorted(
+    found, key=lambda r: (SUITES.index(r.suite), ROWS.index(r.name), r.seed)
+  )
+
+
+def picture_of(suite: str, output: pathlib.Path) -> pathlib.Path:
+  """Where the picture of a suite lies, beside the page."""
+  return output.parent / 'figures' / f'methods-{suite}.png'
+
+
+def show(suite: str, rows: list[Row], output: pathlib.Path) -> pathlib.Path:
+  """Draws the rows of a suite side by side, each with its lowest seed."""
+  runs = {}
+  for row in rows:
+    if row.suite == suite:
+      runs.setdefault(row.name, (row.config, row.folder))
+  made = exhibit.picture(runs)
+  path = picture_of(suite, output)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  page.write_atomically(path, lambda file: file.write(made))
+  return path
+
+
+def render(rows: list[Row], output: pathlib.Path) -> None:
+  """Writes the page."""
+  timed = output.with_name(TIMINGS)
+  timings = json.loads(timed.read_text()) if timed.exists() else None
+  more = datasets.measured((*datasets.SPEED, costs.COST), output.parent)
+  pictures = {
+    suite: str(picture_of(suite, output).relative_to(output.parent))
+    for suite in SUITES
+    if picture_of(suite, output).exists()
+  }
+  output.parent.mkdir(parents=True, exist_ok=True)
+  text = results.page([row.folder for row in rows], timings, more, pictures)
+  page.write_text(output, text)
+
+
 def main(_: list[str]) -> None:
-  """Trains a suite, or renders all that is stored."""
+  """Trains a suite, or renders all that is stored, or draws what is stored."""
+  output = pathlib.Path(FLAGS.output)
+  if FLAGS.picture:
+    print(show(FLAGS.picture, stored(FLAGS.runs, FLAGS.picture), output))
+    return
   if not FLAGS.render:
     seeds = [int(seed) for seed in FLAGS.seeds]
     train(plan(FLAGS.suite, FLAGS.rows or list(ROWS), seeds, FLAGS.runs))
-  stored = sorted(pathlib.Path(FLAGS.runs).glob(f'*/*/{INDEX}'))
-  if not stored:
-    raise FileNotFoundError(f'{FLAGS.runs} holds no finished row')
-  page = pathlib.Path(FLAGS.output)
-  page.parent.mkdir(parents=True, exist_ok=True)
-  timed = page.with_name(TIMINGS)
-  timings = json.loads(timed.read_text()) if timed.exists() else None
-  more = datasets.measured(datasets.SPEED, page.parent)
-  page.write_text(results.page([path.parent for path in stored], timings, more))
-  print(page)
+  render(stored(FLAGS.runs), output)
+  print(output)
 
 
 def define_flags() -> None:
@@ -98,6 +181,9 @@ def define_flags() -> None:
   flags.DEFINE_string('runs', RUNS, 'Where the runs are kept.')
   flags.DEFINE_string('output', 'docs/results.md', 'The page that is written.')
   flags.DEFINE_bool('render', False, 'Train nothing; write the page.')
+  flags.DEFINE_enum(
+    'picture', None, SUITES, 'Train nothing; draw all methods of this suite.'
+  )
 
 
 if __name__ == '__main__':

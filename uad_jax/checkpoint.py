@@ -37,6 +37,16 @@ def save(
   checkpoints.wait_until_finished()
 
 
+def forget_after(checkpoints: CheckpointManager, step: int) -> None:
+  """Removes what is newer than `step`, which could not be read.
+
+  Training that goes on from `step` could not save beside it.
+  """
+  for newer in checkpoints.all_steps():
+    if newer > step:
+      checkpoints.delete(newer)
+
+
 def shapes(params: Any) -> dict[str, tuple[int, ...]]:
   """The shape of every parameter by its path."""
   leaves = jax.tree_util.tree_flatten_with_path(params)[0]
@@ -67,7 +77,7 @@ def restore(
 ) -> tuple[int, State, dict[str, Any]] | None:
   """The newest checkpoint that can be read, as (step, state, streams); None if none is.
 
-  A damaged one is reported, removed from the list and the one before is used.
+  A damaged one is reported and the one before is used; `forget_after` removes it.
 
   Args:
     checkpoints: From `manager`.
@@ -77,7 +87,6 @@ def restore(
     ValueError: It is a checkpoint of other networks.
   """
   template = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-  damaged = []
   for step in sorted(checkpoints.all_steps(), reverse=True):
     check_method(checkpoints.directory / str(step), like)
     try:
@@ -94,9 +103,6 @@ def restore(
         'trying the one before',
         file=sys.stderr,
       )
-      damaged.append(step)
       continue
-    for bad in damaged:
-      checkpoints.delete(bad)
     return step, found['state'], found['streams']
   return None

@@ -1,5 +1,9 @@
 """What every config starts from: the data sets by short name, and the defaults."""
 
+import importlib.util
+import pathlib
+from collections.abc import Sequence
+
 from ml_collections import ConfigDict
 
 PAINTED = 'painted'
@@ -155,4 +159,47 @@ def with_critic(config: ConfigDict, steps: tuple[int, ...]) -> ConfigDict:
     residual_bright=dict(scorer='residual', sign='bright'),
     ssim=dict(scorer='ssim'),
   )
+  return config
+
+
+def method_and_data(
+  preset: str, arg: str, methods: Sequence[str], data: Sequence[str]
+) -> tuple[str, str]:
+  """What a preset's argument METHOD:DATA, METHOD or DATA names.
+
+  The first of `methods` and of `data` are the defaults.
+  """
+  name, _, where = arg.partition(':')
+  if name in data and not where:
+    name, where = '', name
+  name, where = name or methods[0], where or data[0]
+  for what, given, allowed in (('method', name, methods), ('data', where, data)):
+    if given not in allowed:
+      raise ValueError(
+        f"{preset}: unknown {what} '{given}'; there are {', '.join(allowed)}"
+      )
+  return name, where
+
+
+def shrink(config: ConfigDict, file: str, small: str, *sizes: str) -> ConfigDict:
+  """The config of a preset with the demo's sizes of another config of its folder.
+
+  Taken are the `sizes` of the method, the batch, the steps, the learning rate, and the
+  options of the adaptations that both have.
+
+  Args:
+    config: Of the preset, changed in place.
+    file: The preset's own, `__file__`.
+    small: Name of the other one, a smaller setting of the same method.
+    sizes: Names of options of the method.
+  """
+  path = pathlib.Path(file).with_name(f'{small}.py')
+  spec = importlib.util.spec_from_file_location(f'config_{small}', path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  other = module.get_config('demo')
+  config.method.update({name: other.method[name] for name in sizes})
+  config.batch_size, config.steps = other.batch_size, other.steps
+  config.optimiser.learning_rate = other.optimiser.learning_rate
+  config.adapt.update({k: other.adapt[k] for k in config.adapt if k in other.adapt})
   return config

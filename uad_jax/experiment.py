@@ -12,7 +12,7 @@ from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from uad_jax import checkpoint, corrupt, mixture, optimise, parallel, train
-from uad_jax.data import pipeline
+from uad_jax.data import manifest, pipeline
 from uad_jax.data.cohorts import catalogue
 from uad_jax.defaults import PAINTED
 from uad_jax.method import Method, Scorer, State, init_state
@@ -123,7 +123,7 @@ def check_splits(experiment: Experiment) -> None:
 
 
 def model_card(experiment: Experiment) -> dict[str, Any]:
-  """What predict needs of the data: shape, channels, preprocessing, fingerprint."""
+  """What predict and tables need of the data: shape, steps, fingerprint, size."""
   builder = mixture.first(experiment.builders)
   *shape, channels = builder.info.features['image'].shape
   return {
@@ -132,7 +132,20 @@ def model_card(experiment: Experiment) -> dict[str, Any]:
     'steps': builder.scan_steps(),
     'data': ' + '.join(b.info.full_name for b in experiment.builders.values()),
     'manifest': digest(experiment),
+    'training': training_size(experiment),
   }
+
+
+def training_size(experiment: Experiment) -> dict[str, int]:
+  """How many subjects and records the training split has, by the data's manifests."""
+  split = experiment.config.data.train
+  subjects = {
+    (term.data, volume['subject'])
+    for term in mixture.parse(split)
+    for volume in manifest.read(experiment.builders[term.data].data_dir)['volumes']
+    if volume['split'] == term.split
+  }
+  return {'subjects': len(subjects), 'records': len(experiment.records(split))}
 
 
 def digest(experiment: Experiment) -> str:
@@ -173,6 +186,7 @@ def trained(experiment: Experiment, workdir: pathlib.Path, log) -> State:
   if parallel.leads():
     (workdir / 'parameters.txt').write_text(f'{overview}\n')
   found = checkpoint.restore(manager, state)
+  checkpoint.forget_after(manager, found[0] if found else -1)
   last = experiment.stage_ends[-1] if experiment.stage_ends else 0
   if found and found[0] >= last:
     print(f'already trained: {workdir}/checkpoints/{found[0]}', file=sys.stderr)

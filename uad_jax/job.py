@@ -16,8 +16,9 @@ from ml_collections import ConfigDict
 from uad_jax import experiment as experiments
 from uad_jax import parallel, registry, train
 from uad_jax.defaults import PAINTED
-from uad_jax.evaluate import evaluate, make_infer
+from uad_jax.evaluate import evaluate
 from uad_jax.experiment import Experiment
+from uad_jax.inference import make_infer
 from uad_jax.method import State
 from uad_jax.report import page, tables
 from uad_jax.writers import metrics_log

@@ -5,114 +5,59 @@ that); PyTorch's is None where it is not installed.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from uad_jax import optimise, parallel
+from tests.benchmarks import method_cases
+from tests.benchmarks.pairs import (
+  Case,
+  noise,
+  our_output,
+  our_step,
+  planes,
+  run,
+  scans,
+  their_output,
+  their_step,
+  torch,
+)
 from uad_jax.data import pipeline
 from uad_jax.evaluation import histogram
-from uad_jax.method import init_state, make_update
 from uad_jax.methods import dae
 from uad_jax.registration import flow, similarity
 from uad_jax.registration.warp import warp
 
-try:
-  import torch
-
+if torch:
   from tests.benchmarks import torch_dae
-except ImportError:
-  torch = None
-
-
-class Case(NamedTuple):
-  """A pair to be timed, after both have run twice."""
-
-  ours: Callable[[], None]
-  theirs: Callable[[], None] | None
-
-
-def noise(*shape, seed=0) -> np.ndarray:
-  return np.random.default_rng(seed).normal(size=shape).astype('float32')
-
-
-def run(function, *arguments) -> Callable[[], None]:
-  """The jitted function of arrays split over the devices by their batch."""
-  mesh = parallel.mesh()
-  if len(arguments[0]) % mesh.size == 0:
-    arguments = parallel.shard(dict(enumerate(arguments)), mesh).values()
-  else:
-    arguments = [jnp.asarray(x) for x in arguments]
-  compiled = parallel.jit(function, quick=False)
-  return lambda: jax.block_until_ready(compiled(*arguments))
-
-
-def planes(x: np.ndarray):
-  """[B, *S, C] as a channels-last tensor [B, C, *S]."""
-  x = torch.from_numpy(np.moveaxis(x, -1, 1).copy())
-  last = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
-  return x.contiguous(memory_format=last)
 
 
 def training_step(batch: int = 16, size: int = 128) -> Case:
   """One update of `dae` by Adam, with all of its losses."""
-  image = np.random.default_rng(0).uniform(size=(batch, size, size, 1))
-  image = image.astype('float32')
+  data = scans(batch, size)
   method = dae.make((size, size), warm_up=0.0, ramp=0.0)
-  options = {'name': 'adam', 'schedule': 'constant', 'clip': 0.0}
-  tx = {'autoencoder': optimise.make(1, learning_rate=5e-4, **options)}
-  mesh = parallel.mesh()
-  data = parallel.shard({'image': image, 'weight': np.ones(batch, 'float32')}, mesh)
-  key = jax.random.key(0)
-  start = jax.jit(lambda k, x: init_state(method, tx, k, x))
-  state = parallel.replicate(start(key, jax.device_get(data)), mesh)
-  update = make_update(method, tx, (1 << 30,))(('autoencoder',))
-
-  def ours():
-    nonlocal state
-    state, _ = update(state, {'train': data}, key)
-    jax.block_until_ready(state)
-
+  ours = our_step(method, data, 'autoencoder', learning_rate=5e-4)
   if torch is None:
     return Case(ours, None)
   net = torch_dae.TorchDae().to(memory_format=torch.channels_last)
-  optimiser = torch.optim.Adam(net.parameters(), 5e-4)
-  x = planes(image)
-
-  def theirs():
-    optimiser.zero_grad()
-    torch_dae.loss(net, x, beta=1.0).backward()
-    optimiser.step()
-
-  return Case(ours, theirs)
+  x = planes(data['image'])
+  return Case(ours, their_step(net, lambda: torch_dae.loss(net, x, beta=1.0), lr=5e-4))
 
 
 def inference(batch: int = 16, size: int = 128) -> Case:
   """The reconstruction by `dae` from its running statistics."""
-  image = np.random.default_rng(0).uniform(size=(batch, size, size, 1))
-  image = image.astype('float32')
-  method = dae.make((size, size))
-  example = {'image': image, 'weight': np.ones(batch, 'float32')}
-  params, stats = jax.jit(method.init)(jax.random.key(0), example)
-
-  def infer(x, weight):
-    batch = {'image': x, 'weight': weight}
-    return method.infer(params, stats, batch, None)['reconstruction']
-
-  ours = run(infer, image, example['weight'])
+  data = scans(batch, size)
+  ours = our_output(dae.make((size, size)), data, 'reconstruction')
   if torch is None:
     return Case(ours, None)
   net = torch_dae.TorchDae().to(memory_format=torch.channels_last).eval()
-  x = planes(image)
+  x = planes(data['image'])
 
-  def theirs():
-    with torch.no_grad():
-      prior, velocity = net(x)
-      torch_dae.warp(prior, torch_dae.integrate(velocity))
+  def infer():
+    prior, velocity = net(x)
+    torch_dae.warp(prior, torch_dae.integrate(velocity))
 
-  return Case(ours, theirs)
+  return Case(ours, their_output(infer))
 
 
 def forward_and_back(ours: Callable, theirs: Callable | None, *arrays) -> Case:
@@ -137,12 +82,7 @@ def forward(ours: Callable, theirs: Callable | None, *arrays) -> Case:
   if torch is None:
     return Case(mine, None)
   tensors = [planes(x) for x in arrays]
-
-  def other():
-    with torch.no_grad():
-      theirs(*tensors)
-
-  return Case(mine, other)
+  return Case(mine, their_output(lambda: theirs(*tensors)))
 
 
 def operations() -> dict[str, Callable[[], Case]]:
@@ -225,6 +165,7 @@ def reading(batches: int = 50, batch: int = 16, size: int = 128) -> Case:
 CASES = {
   'dae training step, 16 x 128 x 128': training_step,
   'dae inference, 16 x 128 x 128': inference,
+  **method_cases.CASES,
   **operations(),
   'average precision of 1e8 voxels': precision_of_many,
   'input pipeline, 50 batches of 16 x 128 x 128': reading,

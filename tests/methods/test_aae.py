@@ -5,7 +5,7 @@ import scipy.stats
 
 from tests.test_methods import make_batch
 from uad_jax.method import due, init_state, make_update
-from uad_jax.methods import aae
+from uad_jax.methods import aae, cae
 
 SHAPE = (16, 16)
 
@@ -49,3 +49,22 @@ def test_the_deceiving_encoder_does_not_move_the_decoder():
     'critic': ('critic',),
     'generator': ('encoder',),
   }
+
+
+def test_the_constrained_ones_loss_is_the_constrained_auto_encoders(key):
+  batch, options = make_batch(SHAPE, 3), dict(widths=(8, 8), latent=2, dropout=0.3)
+  batch['weight'][2] = 0
+  for consistency in (0.0, 0.7):
+    method = aae.make(SHAPE, **options, consistency=consistency)
+    other = cae.make(SHAPE, **options, consistency=consistency)
+    params, stats = jax.jit(method.init)(key, batch)
+
+    def loss(objectives, params=params, stats=stats):
+      run = jax.jit(
+        lambda p: objectives['autoencoder'].loss(p, stats, batch, key, 0)[0]
+      )
+      return float(run(params))
+
+    # Oracle: the other method, which has no critic.
+    found, want = loss(method.objectives), loss(other.objectives)
+    np.testing.assert_allclose(found, want, rtol=1e-6)

@@ -131,3 +131,37 @@ def test_latents_in_two_and_three_dimensions(shape, bottleneck):
 def test_an_unknown_bottleneck_is_told():
   with pytest.raises(ValueError, match="unknown bottleneck 'wide'; there are dense"):
     gmvae.make(SHAPE, bottleneck='wide')
+
+
+def test_an_unknown_architecture_is_told():
+  with pytest.raises(ValueError, match="unknown architecture 'wide'; there are study"):
+    gmvae.make(SHAPE, architecture='wide')
+
+
+@pytest.mark.parametrize('bottleneck', ['dense', 'spatial'])
+def test_yous_likelihood_trains_and_its_square_restores(bottleneck, key):
+  method = gmvae.make(SHAPE, **TINY, bottleneck=bottleneck, architecture='you2019')
+  batch = make_batch(SHAPE, 2)
+  params, stats = jax.jit(method.init)(key, batch)
+  outputs = jax.device_get(jax.jit(method.infer)(params, stats, batch, key))
+  mean, spread = outputs['reconstruction'], outputs['reconstruction_log_variance']
+  # Deviations are at most 1, and vary.
+  assert spread.shape == mean.shape and spread.max() <= 0 < spread.std()
+  # Oracle: the plain squared error, in float64.
+  square = (np.float64(batch['image'] - mean) ** 2 * batch['mask']).sum((1, 2, 3))
+  np.testing.assert_allclose(outputs['rec'], square, rtol=1e-5)
+  # A posterior that has collapsed onto its mean: training and inference then see one z.
+  encoder = params['encoder']
+  last = encoder['ToVector_0'] if bottleneck == 'dense' else encoder
+  head = last['Dense_1'] if bottleneck == 'dense' else last['Conv_1']
+  assert head['bias'].shape == (5,)
+  head['bias'] = head['bias'] - 50.0
+  outputs = jax.device_get(jax.jit(method.infer)(params, stats, batch, key))
+  loss = jax.jit(lambda p: method.objectives['gmvae'].loss(p, stats, batch, key, 0))
+  _, (_, parts) = loss(params)
+  # Oracle: scipy's density of a normal, without its constant.
+  mean = np.float64(outputs['reconstruction'])
+  deviation = np.exp(np.float64(outputs['reconstruction_log_variance']) / 2)
+  log = scipy.stats.norm(mean, deviation).logpdf(batch['image'] * batch['mask'])
+  want = ((-log - 0.5 * np.log(2 * np.pi)) * batch['mask']).sum((1, 2, 3)).mean()
+  np.testing.assert_allclose(parts['rec'], want, rtol=1e-2, atol=0.05)

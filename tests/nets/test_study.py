@@ -1,11 +1,8 @@
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from uad_jax.nets.study import (
-  ConvTranspose,
   FromVector,
   StudyDecoder,
   StudyEncoder,
@@ -59,30 +56,6 @@ def test_shapes_in_two_and_three_dimensions(shape):
 def test_a_shape_that_does_not_halve_is_refused():
   with pytest.raises(ValueError, match=r'\(20, 16\) cannot be halved 3 times'):
     grid((20, 16), 3)
-
-
-@pytest.mark.parametrize('shape', [(6, 5), (4, 3, 5)])
-def test_the_transposed_convolution_is_flaxs(shape, key):
-  x = jax.random.normal(key, (2, *shape, 3))
-  d = len(shape)
-  # Oracle: flax.linen.ConvTranspose, with the same names and start of its parameters.
-  oracle = nn.ConvTranspose(4, (5,) * d, (2,) * d)
-  params = oracle.init(key, x)
-  ours = ConvTranspose(4)
-  jax.tree.map(np.testing.assert_array_equal, params, ours.init(key, x))
-  params['params']['bias'] = jax.random.normal(key, (4,))
-
-  def value_and_slopes(net):
-    def energy(params, x):
-      y = net.apply(params, x)
-      return (y**2).sum(), y
-
-    return jax.jit(jax.grad(energy, (0, 1), has_aux=True))(params, x)
-
-  found, want = value_and_slopes(ours), value_and_slopes(oracle)
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, atol=2e-3, rtol=1e-4), found, want
-  )
 
 
 @pytest.mark.parametrize(

@@ -1,27 +1,66 @@
 import json
+import types
 
 import jax
 import pytest
+from ml_collections import ConfigDict
 
 from tests.cohort import SCORERS, run
-from uad_jax.report import page, results
+from tests.conftest import ROOT
+from uad_jax import benchmark, experiment, registry
+from uad_jax.data import manifest
+from uad_jax.report import differences, page, results
+from uad_jax.report.stored import read
+
+CARD = {'shape': [16, 16], 'training': {'subjects': 48, 'records': 480}}
 
 
-def stored(folder, name, seed, manifest, variants=(), scorers=SCORERS):
+def stored(folder, name, seed, manifest, variants=(), scorers=SCORERS, config=None):
   """A finished run as the benchmark keeps it."""
   found = run(jax.random.key(seed), scorers=scorers)
+  config = config or {'variants': dict.fromkeys(variants, {})}
   for variant in ('', *variants):
     place = folder / 'variants' / variant if variant else folder
     page.write(
-      found, place, title=name, config={}, seed=seed, manifest=manifest, command='x'
+      found,
+      place,
+      title=name,
+      config=config,
+      seed=seed,
+      manifest=manifest,
+      command='x',
     )
-  config = {'variants': dict.fromkeys(variants, {})}
-  (folder / 'config.json').write_text(json.dumps(config))
-  (folder / 'row.json').write_text(
-    json.dumps({'suite': 's', 'name': name, 'seed': seed})
-  )
-  (folder / 'training.json').write_text(json.dumps({'steps': 7, 'seconds': 90.0}))
+  row = {'suite': folder.parent.name, 'name': name, 'seed': seed}
+  (folder / 'parameters.txt').write_text('| a | b |\nTotal: 1,234 -- 4,936 bytes\n')
+  for file, content in {
+    'config': config,
+    'row': row,
+    'training': {'steps': 7, 'seconds': 90.0},
+    'model': CARD,
+  }.items():
+    (folder / f'{file}.json').write_text(json.dumps(content))
   return folder
+
+
+def choose(folder, scorer):
+  """Lets a stored run have chosen this map."""
+  path = folder / 'results.json'
+  path.write_text(json.dumps({**json.loads(path.read_text()), 'default': scorer}))
+
+
+def tables(text):
+  """The tables of a page, each a list of rows of cells, heads and rules left out."""
+  found = []
+  for block in text.split('\n\n'):
+    lines = block.splitlines()
+    if lines and lines[0].startswith('|'):
+      found.append([line.strip('| ').split(' | ') for line in lines[2:]])
+  return found
+
+
+def pooled(folder, scorer, metric):
+  summary = json.loads((folder / 'results.json').read_text())
+  return summary['scorers'][scorer]['pooled'][metric]['value']
 
 
 def test_the_page_holds_every_map_with_its_interval(tmp_path):
@@ -29,14 +68,96 @@ def test_the_page_holds_every_map_with_its_interval(tmp_path):
     stored(tmp_path / 'demo' / f'a-{seed}', 'vae', seed, 'digest') for seed in (0, 1)
   ]
   text = results.page(folders)
-  summary = json.loads((folders[0] / 'results.json').read_text())
-  value = summary['scorers']['absolute']['pooled']['auprc']['value']
-  rows = [line for line in text.splitlines() if line.startswith('| vae')]
-  assert len(rows) == 2
-  absolute = next(row for row in rows if '| absolute' in row)
-  assert f'{value:.3f} [' in absolute
-  assert absolute.endswith('| 7 | 1.5 | 2 |')
+  value = pooled(folders[0], 'absolute', 'auprc')
+  _, rows = tables(text)
+  assert [row[:2] for row in rows] == [['vae', 'absolute \\*'], ['vae', 'signed']]
+  assert rows[0][2].startswith(f'{value:.3f} [')
+  assert rows[0][-3:] == ['7', '1.5', '2']
   assert '5 test scans of 5 subjects, 3 with lesions' in text
+
+
+def test_the_summary_has_a_row_for_each_method_in_the_order_given(tmp_path):
+  names = ('vae', 'atlas', 'zeta')
+  folders = [stored(tmp_path / 'demo' / name, name, 0, 'd') for name in names]
+  choose(folders[1], 'signed')
+  (folders[2] / 'model.json').unlink()
+  (folders[2] / 'parameters.txt').unlink()
+  rows, _ = tables(results.page(folders))
+  maps = ('absolute', 'signed', 'absolute')
+  assert [row[:2] for row in rows] == [[*p] for p in zip(names, maps, strict=True)]
+  for folder, scorer, row in zip(folders, maps, rows, strict=True):
+    assert row[2].startswith(f'{pooled(folder, scorer, "auprc"):.3f} [')
+    assert row[3] == f'{pooled(folder, scorer, "oracle_dice"):.3f}'
+  assert rows[0][-5:] == ['1,234', '48 subjects, 480 slices', '7', '1.5', '1']
+  assert rows[2][-5:] == ['–', '–', '7', '1.5', '1']
+
+
+def test_the_summary_takes_of_each_seed_the_map_that_it_chose(tmp_path):
+  folders = [stored(tmp_path / 'demo' / f'v-{s}', 'vae', s, 'd') for s in (0, 1, 2)]
+  choose(folders[2], 'signed')
+  # Only the chosen map of the last seed counts, so that a change of it must show.
+  path = folders[2] / 'results.json'
+  summary = json.loads(path.read_text())
+  summary['scorers']['signed']['pooled']['auprc']['value'] = 0.0
+  path.write_text(json.dumps(summary))
+  ((row,), _) = tables(results.page(folders))
+  assert row[1] == 'absolute (2), signed (1)'
+  mean = sum(pooled(f, 'absolute', 'auprc') for f in folders[:2]) / 3
+  assert row[2].startswith(f'{mean:.3f} [') and row[-1] == '3'
+
+
+def test_the_training_data_are_counted_by_the_manifests(tmp_path):
+  builders = {}
+  for name, subjects in {'': ('a', 'b'), 'oasis': ('a',)}.items():
+    folder = tmp_path / f'data{name}'
+    folder.mkdir()
+    volumes = [
+      {'subject': subject, 'session': session, 'split': split, 'sha256': ''}
+      for subject in subjects
+      for session, split in (('1', 'train'), ('2', 'train'), ('1', 'few'))
+    ]
+    volumes.append({**volumes[0], 'subject': 'c', 'split': 'test'})
+    manifest.write(manifest.make({}, volumes), str(folder))
+    builders[name] = types.SimpleNamespace(data_dir=str(folder))
+  made = experiment.Experiment(
+    ConfigDict({'data': {'train': 'train + 0.5*oasis/train'}}),
+    builders,
+    {'train + 0.5*oasis/train': range(60)}.get,
+    *[None] * 5,
+  )
+  assert experiment.training_size(made) == {'subjects': 3, 'records': 60}
+
+
+def test_the_picture_of_a_data_set_is_shown_where_there_is_one(tmp_path):
+  folders = [stored(tmp_path / suite / 'v', 'vae', 0, 'd') for suite in ('demo', 'ixi')]
+  text = results.page(folders, pictures={'ixi': 'figures/x.png'})
+  assert text.count('](figures/x.png)') == 1
+  assert text.index('## ixi') < text.index('](figures/x.png)')
+  assert '![' not in results.page(folders)
+
+
+def test_only_runs_of_todays_configs_are_taken(tmp_path, monkeypatch, capsys):
+  monkeypatch.chdir(ROOT)
+  rows = benchmark.plan('demo', ['ae', 'threshold'], [0, 1], str(tmp_path))
+  for row in rows:
+    config = registry.plain(row.config)
+    if (row.name, row.seed) == ('ae', 1):
+      config['batch_size'] = 7
+    stored(row.folder, row.name, row.seed, 'd', config=config)
+  taken = benchmark.stored(str(tmp_path))
+  assert [(row.name, row.seed) for row in taken] == [
+    ('threshold', 0),
+    ('threshold', 1),
+    ('ae', 0),
+  ]
+  (told,) = capsys.readouterr().err.splitlines()
+  assert 'demo/ae-1-' in told and 'config.batch_size was 7, now' in told
+  # The same run in a second folder would count twice.
+  rows[0].folder.rename(rows[0].folder.with_name('ae-0-copy'))
+  assert len(benchmark.stored(str(tmp_path))) == 2
+  assert 'its folder would be ae-0-' in capsys.readouterr().err
+  with pytest.raises(FileNotFoundError, match='ixi holds no finished row of today'):
+    benchmark.stored(str(tmp_path), 'ixi')
 
 
 def test_unequal_data_is_never_put_in_one_table(tmp_path):
@@ -62,6 +183,7 @@ def test_a_run_is_compared_with_its_prior_its_uniform_fields_and_others(tmp_path
   ]
   # The toy's variants are the run itself.
   assert rows[1].endswith('| +0.000 [+0.000, +0.000] |')
-  main, vae = results.read(ours)[0], results.read(other)[0]
-  expected = results.auprc(main, 'standardised') - results.auprc(vae, 'absolute')
+  main, vae = read(ours)[0], read(other)[0]
+  theirs = differences.auprc(vae, 'absolute')
+  expected = differences.auprc(main, 'standardised') - theirs
   assert f'| {expected:+.3f} [' in rows[2]

@@ -11,6 +11,7 @@ from uad_jax import adversarial, losses
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets import vector
 from uad_jax.nets.critic import LatentCritic
+from uad_jax.nets.noisy import check_bayesian
 from uad_jax.nets.study import WIDTHS
 
 
@@ -23,11 +24,15 @@ def make(
   critic: Sequence[int] = (50, 50),
   critic_steps: int = 20,
   penalty: float = 10.0,
+  consistency: float = 0.0,
+  bayesian: bool = False,
 ) -> Method:
   """The code's distribution is drawn to N(0, I) by a critic, not by a KL divergence.
 
   autoencoder: mean (x - D(E(x)))^2 in the brain; critic C: E C(E(x)) - E C(n) +
   penalty E (|grad C| - 1)^2, n ~ N(0, I); generator, which is the encoder: -E C(E(x)).
+  With `consistency` the auto-encoder's loss has that times mean (E(x) - E(D(E(x))))^2
+  besides: the constrained one, as the study runs it (Chen & Konukoglu's own is `caae`).
 
   Departures: the penalty is taken between code and prior (the reference program
   extrapolates away from them); the reference program moves the auto-encoder 20 times a
@@ -43,12 +48,19 @@ def make(
     critic: Widths of the critic.
     critic_steps: Steps of the critic, one each step, for each of the two others.
     penalty: Weight of the critic's gradient penalty.
+    consistency: Weight of the distance between the two codes; 0 in the plain one.
+    bayesian: Dropout stays on at inference, drawn from the key: a Monte Carlo scorer
+      averages over keys (Gal and Ghahramani 2016).
   """
+  check_bayesian('aae', bayesian, dropout)
   net = vector.study(shape, channels, widths, latent, dropout)
   judge = LatentCritic(critic)
 
+  def seen(batch):
+    return batch['image'] * batch['mask']
+
   def encode(params, batch):
-    return net.encode(params, batch['image'] * batch['mask'])
+    return net.encode(params, seen(batch))
 
   def value(params, z):
     return judge.apply({'params': params['critic']}, z)
@@ -60,9 +72,15 @@ def make(
     return {**params, 'critic': judging['params']}, {}
 
   def reconstruct(params, stats, batch: Batch, key, step):
-    found = net.decode(params, encode(params, batch), noise=key)
+    z = encode(params, batch)
+    found = net.decode(params, z, noise=key)
     weight = batch['mask'] * losses.per_example(batch['weight'], found)
-    return losses.masked_mean((batch['image'] - found) ** 2, weight), (stats, {})
+    error = losses.masked_mean((batch['image'] - found) ** 2, weight)
+    if not consistency:
+      return error, (stats, {})
+    again = net.encode(params, found * batch['mask'])
+    gap = losses.masked_mean((z - again) ** 2, losses.per_example(batch['weight'], z))
+    return error + consistency * gap, (stats, {'mse': error, 'consistency': gap})
 
   def draw(params, batch, key):
     """The prior's codes are real, the encoder's fake."""
@@ -71,12 +89,17 @@ def make(
 
   def infer(params, stats, batch: Batch, key):
     z = encode(params, batch)
-    return {'latent': z, 'reconstruction': net.decode(params, z) * batch['mask']}
+    found = net.decode(params, z, key if bayesian else None)
+    return {
+      'latent': z,
+      'reconstruction': found * batch['mask'],
+      'features': net.features(params, seen(batch)),
+    }
 
   criticise, deceive = adversarial.game(draw, value, penalty)
   objectives = {
     'autoencoder': Objective(reconstruct, ('encoder', 'decoder'), every=critic_steps),
-    'critic': Objective(criticise, ('critic',)),
+    'critic': Objective(criticise, ('critic',), bounds=adversarial.BOUNDS),
     'generator': Objective(deceive, ('encoder',), every=critic_steps),
   }
   return Method(init, objectives, infer)

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from uad_jax import losses
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets.autoencoder import AutoEncoder, StudyAutoEncoder
-from uad_jax.nets.noisy import apply
+from uad_jax.nets.features import finest
+from uad_jax.nets.noisy import apply, check_bayesian
 from uad_jax.nets.study import BOTTLENECKS
 
 ARCHITECTURES = ('default', 'study')
@@ -58,8 +59,7 @@ def make(
       raise ValueError(
         f"ae: unknown {what} '{given}'; there are {', '.join(sorted(allowed))}"
       )
-  if bayesian and not dropout:
-    raise ValueError('ae: bayesian inference needs a dropout above 0')
+  check_bayesian('ae', bayesian, dropout)
   study = architecture == 'study'
   if study:
     net = StudyAutoEncoder(shape, channels, widths, latent, bottleneck, dropout)
@@ -88,7 +88,12 @@ def make(
 
   def infer(params, stats, batch: Batch, key):
     z, mean, log_variance = run(params, batch, key if bayesian else None)
-    outputs = {'latent': z, 'reconstruction': mean * batch['mask']}
+    inputs = batch['image'], batch['position']
+    outputs = {
+      'latent': z,
+      'reconstruction': mean * batch['mask'],
+      'features': finest(net, params['autoencoder'], *inputs),
+    }
     if not study:
       outputs['reconstruction_log_variance'] = log_variance
     return outputs

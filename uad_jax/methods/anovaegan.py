@@ -13,6 +13,8 @@ import jax.numpy as jnp
 from uad_jax import adversarial, losses
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets.critic import GridNorm, ImageCritic
+from uad_jax.nets.features import finest
+from uad_jax.nets.noisy import apply, check_bayesian
 from uad_jax.nets.study import WIDTHS, StudyDecoding, StudyEncoding
 
 LOG_DEVIATION = (-6.0, 3.0)
@@ -26,6 +28,8 @@ def make(
   critic: Sequence[int] = WIDTHS,
   critic_steps: int = 5,
   penalty: float = 10.0,
+  dropout: float = 0.0,
+  bayesian: bool = False,
 ) -> Method:
   """The critic compares images with their reconstructions, not with prior samples.
 
@@ -35,9 +39,9 @@ def make(
 
   Departures: the gradient's norm is over the whole image (the study's program sums over
   one axis); the sum is over the brain, outside of which the critic sees zeros;
-  inference decodes the mean; the log deviation is kept within `LOG_DEVIATION`; no
-  dropout. As in the study the critic judges patches, and decoder and critic have a
-  layer normalisation over the grid.
+  inference decodes the mean; the log deviation is kept within `LOG_DEVIATION`. As in
+  the study the critic judges patches, and decoder and critic have a layer normalisation
+  over the grid.
 
   Args:
     shape: Spatial shape, which halves as often as there are widths.
@@ -47,28 +51,35 @@ def make(
     critic: Widths of the critic, one a halving of the grid.
     critic_steps: Steps of the critic, one each step, for each of the two others.
     penalty: Weight of the critic's gradient penalty.
+    dropout: Rate, after each dense layer of encoder and decoder; the study's is 0.2.
+    bayesian: Dropout stays on at inference, drawn from the key: a Monte Carlo scorer
+      averages over keys (Gal and Ghahramani 2016).
   """
-  encoder = StudyEncoding(widths, latent, heads=2)
-  decoder = StudyDecoding(shape, channels, widths, norm=GridNorm)
+  check_bayesian('anovaegan', bayesian, dropout)
+  encoder = StudyEncoding(widths, latent, heads=2, dropout=dropout)
+  decoder = StudyDecoding(shape, channels, widths, dropout=dropout, norm=GridNorm)
   judge = ImageCritic(critic)
 
   def seen(batch):
     return batch['image'] * batch['mask']
 
-  def encode(params, batch):
-    mean, spread = encoder.apply({'params': params['encoder']}, seen(batch))
+  def encode(params, batch, drop):
+    mean, spread = apply(encoder, params['encoder'], seen(batch), noise=drop)
     return mean, jnp.clip(spread, *LOG_DEVIATION)
 
-  def decode(params, batch, z):
-    return decoder.apply({'params': params['decoder']}, z) * batch['mask']
+  def decode(params, batch, z, drop):
+    if drop is not None:
+      drop = jax.random.fold_in(drop, 1)  # not the encoder's draws
+    return apply(decoder, params['decoder'], z, noise=drop) * batch['mask']
 
   def value(params, image):
     return judge.apply({'params': params['critic']}, image)[0]
 
   def draw(params, batch, key):
-    mean, spread = encode(params, batch)
+    drop = jax.random.fold_in(key, 1)  # apart from the draw of z
+    mean, spread = encode(params, batch, drop)
     z = mean + jnp.exp(spread) * jax.random.normal(key, mean.shape)
-    return decode(params, batch, z), losses.kl_normal(mean, 2 * spread)
+    return decode(params, batch, z, drop), losses.kl_normal(mean, 2 * spread)
 
   def init(key, batch: Batch):
     key_encoder, key_decoder, key_critic = jax.random.split(key, 3)
@@ -92,8 +103,9 @@ def make(
     return seen(batch), draw(params, batch, key)[0]
 
   def infer(params, stats, batch: Batch, key):
-    mean, spread = encode(params, batch)
-    found = decode(params, batch, mean)
+    drop = key if bayesian else None
+    mean, spread = encode(params, batch, drop)
+    found = decode(params, batch, mean, drop)
     rec = losses.example_sum(jnp.abs(seen(batch) - found))
     kl = losses.example_sum(losses.kl_normal(mean, 2 * spread))
     return {
@@ -102,12 +114,13 @@ def make(
       'elbo': -rec - kl,
       'rec': rec,
       'kl': kl,
+      'features': finest(encoder, params['encoder'], seen(batch)),
     }
 
   criticise, deceive = adversarial.game(pair, value, penalty)
   objectives = {
     'vae': Objective(reconstruct, ('encoder', 'decoder'), every=critic_steps),
-    'critic': Objective(criticise, ('critic',)),
+    'critic': Objective(criticise, ('critic',), bounds=adversarial.BOUNDS),
     'generator': Objective(deceive, ('decoder',), every=critic_steps),
   }
   return Method(init, objectives, infer)

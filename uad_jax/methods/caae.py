@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from uad_jax import adversarial, losses
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets.critic import LatentCritic
+from uad_jax.nets.noisy import check_bayesian
 from uad_jax.nets.vector import ARCHITECTURES
 
 
@@ -26,6 +27,7 @@ def make(
   critic_steps: int = 20,
   penalty: float = 10.0,
   consistency: float = 0.5,
+  bayesian: bool = False,
 ) -> Method:
   """A lesion is to be coded as its healthy version, whose codes are near N(0, I).
 
@@ -51,12 +53,15 @@ def make(
     critic_steps: Steps of the critic, one each step, for each of the two others.
     penalty: Weight of the critic's gradient penalty.
     consistency: Weight of the distance between the two codes.
+    bayesian: Dropout stays on at inference, drawn from the key: a Monte Carlo scorer
+      averages over keys (Gal and Ghahramani 2016).
   """
   if architecture not in ARCHITECTURES:
     raise ValueError(
       f"caae: unknown architecture '{architecture}'; there are "
       f'{", ".join(ARCHITECTURES)}'
     )
+  check_bayesian('caae', bayesian, dropout)
   net = ARCHITECTURES[architecture](shape, channels, widths, latent, dropout)
   judge = LatentCritic(critic)
 
@@ -88,12 +93,17 @@ def make(
 
   def infer(params, stats, batch: Batch, key):
     z = net.encode(params, seen(batch))
-    return {'latent': z, 'reconstruction': net.decode(params, z) * batch['mask']}
+    found = net.decode(params, z, key if bayesian else None)
+    return {
+      'latent': z,
+      'reconstruction': found * batch['mask'],
+      'features': net.features(params, seen(batch)),
+    }
 
   criticise, deceive = adversarial.game(draw, value, penalty)
   objectives = {
     'autoencoder': Objective(reconstruct, ('encoder', 'decoder'), every=critic_steps),
-    'critic': Objective(criticise, ('critic',)),
+    'critic': Objective(criticise, ('critic',), bounds=adversarial.BOUNDS),
     'generator': Objective(deceive, ('encoder',), every=critic_steps),
   }
   return Method(init, objectives, infer)

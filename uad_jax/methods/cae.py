@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from uad_jax import losses
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets import vector
+from uad_jax.nets.noisy import check_bayesian
 from uad_jax.nets.study import WIDTHS
 
 
@@ -19,6 +20,7 @@ def make(
   latent: int = 128,
   dropout: float = 0.2,
   consistency: float = 1.0,
+  bayesian: bool = False,
 ) -> Method:
   """L = mean (x - x')^2 + consistency mean (z - E(x'))^2, z = E(x), x' = D(z).
 
@@ -35,7 +37,10 @@ def make(
     latent: Values of the code.
     dropout: Rate, on the code and after the decoder's dense layer.
     consistency: rho, the weight of the second term.
+    bayesian: Dropout stays on at inference, drawn from the key: a Monte Carlo scorer
+      averages over keys (Gal and Ghahramani 2016).
   """
+  check_bayesian('cae', bayesian, dropout)
   net = vector.study(shape, channels, widths, latent, dropout)
 
   def init(key, batch: Batch):
@@ -52,7 +57,13 @@ def make(
     return error + consistency * gap, (stats, {'mse': error, 'consistency': gap})
 
   def infer(params, stats, batch: Batch, key):
-    z = net.encode(params, batch['image'] * batch['mask'])
-    return {'latent': z, 'reconstruction': net.decode(params, z) * batch['mask']}
+    image = batch['image'] * batch['mask']
+    z = net.encode(params, image)
+    found = net.decode(params, z, key if bayesian else None)
+    return {
+      'latent': z,
+      'reconstruction': found * batch['mask'],
+      'features': net.features(params, image),
+    }
 
   return Method(init, {'autoencoder': Objective(loss, ('encoder', 'decoder'))}, infer)

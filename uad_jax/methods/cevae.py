@@ -82,6 +82,7 @@ def make(
       'elbo': -rec - kl,
       'rec': rec,
       'kl': kl,
+      'features': nets.features(params, batch['image']),
     }
 
   return Method(init, {'cevae': Objective(loss, ('encoder', 'decoder'))}, infer)

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 from uad_jax import adversarial, losses
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets.critic import GridNorm, ImageCritic
+from uad_jax.nets.features import finest
+from uad_jax.nets.noisy import apply, check_bayesian
 from uad_jax.nets.study import WIDTHS, StudyDecoding, StudyEncoding
 
 
@@ -25,6 +27,8 @@ def make(
   critic_steps: int = 5,
   penalty: float = 10.0,
   kappa: float = 1.0,
+  dropout: float = 0.0,
+  bayesian: bool = False,
 ) -> Method:
   """Stage 0 is a Wasserstein GAN, stage 1 ('izi_f') trains the encoder alone.
 
@@ -35,8 +39,8 @@ def make(
   'feature_residual' [B] is the second term, part of the paper's score of an image.
 
   Departures: the gradient's norm is over the whole image (the study's program sums over
-  one axis); in stage 1 errors outside the brain do not count, and f sees zeros there;
-  no dropout. As in the study the critic judges patches, and generator and critic have
+  one axis); in stage 1 errors outside the brain do not count, and f sees zeros there.
+  As in the study the critic judges patches, and generator and critic have
   a layer normalisation over the grid.
 
   Args:
@@ -48,19 +52,25 @@ def make(
     critic_steps: Steps of the critic, one each step, for each of the generator.
     penalty: Weight of the critic's gradient penalty.
     kappa: Weight of the critic's features in stage 1.
+    dropout: Rate, after each dense layer of encoder and generator; the study's is 0.2.
+    bayesian: Dropout stays on at inference, drawn from the key: a Monte Carlo scorer
+      averages over keys (Gal and Ghahramani 2016).
   """
-  encoder = StudyEncoding(widths, latent)
-  decoder = StudyDecoding(shape, channels, widths, norm=GridNorm)
+  check_bayesian('fanogan', bayesian, dropout)
+  encoder = StudyEncoding(widths, latent, dropout=dropout)
+  decoder = StudyDecoding(shape, channels, widths, dropout=dropout, norm=GridNorm)
   judge = ImageCritic(critic)
 
   def seen(batch):
     return batch['image'] * batch['mask']
 
-  def encode(params, image):
-    return jnp.tanh(encoder.apply({'params': params['encoder']}, image)[0])
+  def encode(params, image, drop):
+    return jnp.tanh(apply(encoder, params['encoder'], image, noise=drop)[0])
 
-  def generate(params, z):
-    return jax.nn.sigmoid(decoder.apply({'params': params['generator']}, z))
+  def generate(params, z, drop):
+    if drop is not None:
+      drop = jax.random.fold_in(drop, 1)  # not the encoder's draws, nor those of z
+    return jax.nn.sigmoid(apply(decoder, params['generator'], z, noise=drop))
 
   def judged(params, image):
     return judge.apply({'params': params['critic']}, image)
@@ -79,32 +89,37 @@ def make(
 
   def draw(params, batch, key):
     """Images are real, what is made of noise is fake."""
-    return seen(batch), generate(params, noise(key, batch))
+    return seen(batch), generate(params, noise(key, batch), key)
 
-  def invert(params, batch):
+  def invert(params, batch, drop):
     """The code, the reconstruction and the features' squared error, [B]."""
     image = seen(batch)
-    z = encode(params, image)
-    found = generate(params, z) * batch['mask']
+    z = encode(params, image, drop)
+    found = generate(params, z, drop) * batch['mask']
     square = (judged(params, image)[1] - judged(params, found)[1]) ** 2
     return z, found, square.mean(tuple(range(1, square.ndim)))
 
   def embed(params, stats, batch: Batch, key, step):
-    _, found, features = invert(params, batch)
+    _, found, features = invert(params, batch, key)
     weight = batch['mask'] * losses.per_example(batch['weight'], found)
     error = losses.masked_mean((seen(batch) - found) ** 2, weight)
     gap = losses.example_mean(features, batch['weight'])
     return error + kappa * gap, (stats, {'mse': error, 'features': gap})
 
   def infer(params, stats, batch: Batch, key):
-    z, found, features = invert(params, batch)
-    return {'latent': z, 'reconstruction': found, 'feature_residual': features}
+    z, found, features = invert(params, batch, key if bayesian else None)
+    return {
+      'latent': z,
+      'reconstruction': found,
+      'feature_residual': features,
+      'features': finest(encoder, params['encoder'], seen(batch)),
+    }
 
   criticise, deceive = adversarial.game(
     draw, lambda params, x: judged(params, x)[0], penalty
   )
   objectives = {
-    'critic': Objective(criticise, ('critic',)),
+    'critic': Objective(criticise, ('critic',), bounds=adversarial.BOUNDS),
     'generator': Objective(deceive, ('generator',), every=critic_steps),
     'encoder': Objective(embed, ('encoder',), stage=1),
   }

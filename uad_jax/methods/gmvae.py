@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from uad_jax import losses
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets import mixture_prior as gm
+from uad_jax.nets.features import finest
+from uad_jax.nets.noisy import apply, check_bayesian
 from uad_jax.nets.study import BOTTLENECKS
 from uad_jax.nets.variational import sample
 
@@ -22,6 +24,9 @@ def make(
   clusters: int = 9,
   hidden: int = 64,
   c_lambda: float = 1.0,
+  architecture: str = 'study',
+  dropout: float = 0.0,
+  bayesian: bool = False,
 ) -> Method:
   """A VAE whose prior is a mixture, after Dilokthanakul et al. 2016.
 
@@ -34,13 +39,17 @@ def make(
 
   The cluster's posterior p(c|z,w) is Bayes' rule with the density
   log N = 1/2 p - 1/2 log 2 pi - 1/2 exp(p) (z - mean)^2, p the log precision; both
-  published programs have another factor of p there. Departing from You et al. ("Un-
-  supervised lesion detection via image restoration with a normative prior", MIDL 2019,
-  with 6 clusters and c_lambda 0.5 on maps): the study's network of strided
-  convolutions, and an absolute error instead of a predicted precision.
+  published programs have another factor of p there.
+
+  With architecture 'you2019', the method of You et al. ("Unsupervised lesion detection
+  via image restoration with a normative prior", MIDL 2019): their network, and the
+  negative log-likelihood of a normal whose log-variance by voxel is predicted in place
+  of the absolute error. Departing from them, zeros are put about the image where they
+  crop it, and the activation is the study's.
 
   'elbo' [B] is that of the means, with the KL of the clusters as it is; 'rec' and 'kl'
-  are its two parts. Restoration ascends it. 'latent', 'latent_w' and 'latent_c' are the
+  are its two parts. Restoration ascends it; with 'you2019' its reconstruction term is
+  the plain squared error, as they restore. 'latent', 'latent_w' and 'latent_c' are the
   means of z and w and the posterior of the clusters.
 
   Args:
@@ -53,19 +62,45 @@ def make(
     clusters: K.
     hidden: Units of the layer of p(z|w,c).
     c_lambda: Free bits of the clusters, in nats: below it their KL has no gradient.
+    architecture: 'study' or 'you2019'.
+    dropout: Rate, after the heads and after the decoder's dense layer.
+    bayesian: Dropout stays on at inference, drawn from the key: a Monte Carlo scorer
+      averages over keys (Gal and Ghahramani 2016).
   """
-  if bottleneck not in BOTTLENECKS:
-    raise ValueError(
-      f"gmvae: unknown bottleneck '{bottleneck}'; there are {', '.join(BOTTLENECKS)}"
-    )
+  for what, given, allowed in (
+    ('bottleneck', bottleneck, BOTTLENECKS),
+    ('architecture', architecture, gm.ENCODERS),
+  ):
+    if given not in allowed:
+      raise ValueError(
+        f"gmvae: unknown {what} '{given}'; there are {', '.join(allowed)}"
+      )
+  check_bayesian('gmvae', bayesian, dropout)
+  encoder, decoder = gm.ENCODERS[architecture], gm.DECODERS[architecture]
   nets = {
-    'encoder': gm.Recognition(widths, latent, latent_w, bottleneck),
+    'encoder': gm.Recognition(widths, latent, latent_w, bottleneck, dropout, encoder),
     'clusters': gm.Clusters(clusters, latent, hidden),
-    'decoder': gm.Generation(shape, channels, widths, bottleneck),
+    'decoder': gm.Generation(shape, channels, widths, bottleneck, dropout, decoder),
   }
 
-  def run(params, name, x):
-    return nets[name].apply({'params': params[name]}, x)
+  def encode(params, image, noise):
+    return apply(nets['encoder'], params['encoder'], image, noise=noise)
+
+  def decode(params, z, noise):
+    if noise is not None:
+      noise = jax.random.fold_in(noise, 1)  # not the encoder's draws
+    return apply(nets['decoder'], params['decoder'], z, noise=noise)
+
+  def likelihood(image, expected, log_variance):
+    """What training lowers."""
+    if log_variance is None:
+      return jnp.abs(image - expected)
+    return losses.gaussian_nll(image, expected, log_variance)
+
+  def distance(image, expected, log_variance):
+    """What restoration lowers."""
+    apart = image - expected
+    return jnp.abs(apart) if log_variance is None else apart**2
 
   def init(key, batch: Batch):
     keys = dict(zip(nets, jax.random.split(key, 3), strict=True))
@@ -77,15 +112,14 @@ def make(
     }
     return {name: variables['params'] for name, variables in made.items()}, {}
 
-  def terms(params, batch, q_z, q_w, z, w, free):
-    """The parts of the loss [B], with p(c|z,w) and the expected image."""
-    p_z = run(params, 'clusters', w)
+  def terms(params, batch, q_z, q_w, z, w, free, misfit, noise):
+    """The parts of the loss [B], with p(c|z,w) and mean and log-variance of p(x|z)."""
+    p_z = nets['clusters'].apply({'params': params['clusters']}, w)
     log_c = gm.cluster_posterior(z, p_z)
     per_cluster = gm.kl_between(gm.Normal(*(s[..., None, :] for s in q_z)), p_z)
-    expected = run(params, 'decoder', z)
-    error = jnp.abs(batch['image'] - expected) * batch['mask']
+    expected = decode(params, z, noise)
     parts = {
-      'rec': error,
+      'rec': misfit(batch['image'], *expected) * batch['mask'],
       'kl_z': (jnp.exp(log_c) * per_cluster).sum(-1),
       'kl_w': losses.kl_normal(*q_w),
       'kl_c': jnp.maximum(gm.kl_uniform(log_c), free),
@@ -94,18 +128,22 @@ def make(
     return parts, jnp.exp(log_c), expected
 
   def loss(params, stats, batch: Batch, key, step):
-    q_z, q_w = run(params, 'encoder', batch['image'])
+    noise = jax.random.fold_in(key, 2)  # apart from the draws of z and w
+    q_z, q_w = encode(params, batch['image'], noise)
     key_z, key_w = jax.random.split(key)
     z, w = sample(key_z, *q_z), sample(key_w, *q_w)
-    parts, _, _ = terms(params, batch, q_z, q_w, z, w, c_lambda)
+    parts, _, _ = terms(params, batch, q_z, q_w, z, w, c_lambda, likelihood, noise)
     means = {k: losses.example_mean(v, batch['weight']) for k, v in parts.items()}
     return sum(means.values()), (stats, means)
 
   def infer(params, stats, batch: Batch, key):
-    q_z, q_w = run(params, 'encoder', batch['image'])
-    parts, c, expected = terms(params, batch, q_z, q_w, q_z.mean, q_w.mean, 0.0)
+    noise = key if bayesian else None
+    q_z, q_w = encode(params, batch['image'], noise)
+    parts, c, (expected, log_variance) = terms(
+      params, batch, q_z, q_w, q_z.mean, q_w.mean, 0.0, distance, noise
+    )
     rec, kl = parts['rec'], parts['kl_z'] + parts['kl_w'] + parts['kl_c']
-    return {
+    outputs = {
       'latent': q_z.mean,
       'latent_w': q_w.mean,
       'latent_c': c,
@@ -113,6 +151,10 @@ def make(
       'elbo': -rec - kl,
       'rec': rec,
       'kl': kl,
+      'features': finest(nets['encoder'], params['encoder'], batch['image']),
     }
+    if log_variance is not None:
+      outputs['reconstruction_log_variance'] = log_variance
+    return outputs
 
   return Method(init, {'gmvae': Objective(loss, tuple(nets))}, infer)

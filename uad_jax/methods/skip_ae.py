@@ -6,7 +6,8 @@ import jax.numpy as jnp
 
 from uad_jax import losses
 from uad_jax.method import Batch, Method, Objective
-from uad_jax.nets.noisy import apply
+from uad_jax.nets.features import finest
+from uad_jax.nets.noisy import apply, check_bayesian
 from uad_jax.nets.skip import SkipAutoEncoder
 from uad_jax.nets.study import BOTTLENECKS
 
@@ -48,8 +49,7 @@ def make(
     raise ValueError(
       f"skip_ae: unknown bottleneck '{bottleneck}'; there are {', '.join(BOTTLENECKS)}"
     )
-  if bayesian and not dropout:
-    raise ValueError('skip_ae: bayesian inference needs a dropout above 0')
+  check_bayesian('skip_ae', bayesian, dropout)
   net = SkipAutoEncoder(shape, channels, widths, latent, bottleneck, dropout, drop_maps)
 
   def init(key, batch: Batch):
@@ -66,6 +66,10 @@ def make(
 
   def infer(params, stats, batch: Batch, key):
     z, expected = run(params, batch['image'], key if bayesian else None)
-    return {'latent': z, 'reconstruction': expected * batch['mask']}
+    return {
+      'latent': z,
+      'reconstruction': expected * batch['mask'],
+      'features': finest(net, params['autoencoder'], batch['image']),
+    }
 
   return Method(init, {'autoencoder': Objective(loss, ('autoencoder',))}, infer)

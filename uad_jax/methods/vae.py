@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from uad_jax import losses
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets import variational
+from uad_jax.nets.noisy import check_bayesian
 
 ARCHITECTURES = ('default', 'study')
 
@@ -55,8 +56,7 @@ def make(
       f"vae: unknown architecture '{architecture}'; there are "
       f'{", ".join(ARCHITECTURES)}'
     )
-  if bayesian and not dropout:
-    raise ValueError('vae: bayesian inference needs a dropout above 0')
+  check_bayesian('vae', bayesian, dropout)
   study = architecture == 'study'
   if study:
     nets = variational.study(shape, channels, widths, latent, dropout)
@@ -101,6 +101,7 @@ def make(
       'elbo': -rec - kl,
       'rec': rec,
       'kl': kl,
+      'features': nets.features(params, batch['image']),
     }
     return outputs if study else {**outputs, 'reconstruction_log_variance': spread}
 

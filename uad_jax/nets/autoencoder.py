@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from uad_jax.nets.coder import LOG_VARIANCE, Decoder, Encoder, Head, sizes
 from uad_jax.nets.position import position_features
-from uad_jax.nets.study import StudyDecoding, StudyEncoding
+from uad_jax.nets.study import StudyDecoding, StudyEncoding, check_latent
 
 
 class AutoEncoder(nn.Module):
@@ -30,6 +30,7 @@ class AutoEncoder(nn.Module):
     drop = nn.Dropout(self.dropout, deterministic=deterministic)
     z = Encoder(self.widths, self.latent)(image)
     if self.bottleneck == 'dense':
+      check_latent(8 * self.latent, image)
       grid = sizes(self.shape, len(self.widths))[-1]
       z = drop(nn.Dense(8 * self.latent)(z.reshape(len(z), -1)))
       wide = nn.swish(nn.Dense(math.prod(grid) * self.latent)(z))

@@ -96,12 +96,12 @@ def moments(x: Array, weight: Array) -> tuple[Array, Array, Array]:
     weight: [B], 0 marks padding.
   """
   count = weight.sum() * math.prod(x.shape[1:-1])
-  mean = weight @ _sums(x) / jnp.maximum(count, 1)
-  square = weight @ _sums(x * x) / jnp.maximum(count, 1)
+  mean = weight @ sums(x) / jnp.maximum(count, 1)
+  square = weight @ sums(x * x) / jnp.maximum(count, 1)
   return mean, jnp.maximum(square - mean * mean, 0), count
 
 
-def _sums(x: Array) -> Array:
+def sums(x: Array) -> Array:
   """The sums over each example, [B, C]; first along whole lines, which vectorises."""
   lines = x.reshape(len(x), -1, x.shape[-2] * x.shape[-1]).sum(1)
   return lines.reshape(len(x), *x.shape[-2:]).sum(1)

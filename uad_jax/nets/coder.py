@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.nets.convolution import conv, upsample_conv
+from uad_jax.nets.features import keep
+from uad_jax.nets.normalise import GroupNorm
 from uad_jax.nets.position import everywhere
 
 LOG_VARIANCE = (-9.0, 2.0)
@@ -14,7 +16,17 @@ LOG_VARIANCE = (-9.0, 2.0)
 
 
 def sizes(shape: Sequence[int], levels: int) -> list[tuple[int, ...]]:
-  """The grids at full resolution and after each of `levels` halvings, rounded up."""
+  """The grids at full resolution and after each of `levels` halvings, rounded up.
+
+  Raises:
+    ValueError: A single voxel would be halved.
+  """
+  most = (max(shape) - 1).bit_length()
+  if levels > most:
+    raise ValueError(
+      f'the shape {tuple(shape)} cannot be halved {levels} times; allowed are up to '
+      f'{most}'
+    )
   grids = [tuple(shape)]
   for _ in range(levels):
     grids.append(tuple(-(-n // 2) for n in grids[-1]))
@@ -26,13 +38,10 @@ def finish(x: jax.Array, width: int, vector: jax.Array | None) -> jax.Array:
 
   Called inside a compact module, whose parameters it makes.
   """
-  x = nn.GroupNorm(num_groups=None, group_size=min(8, width))(x)
+  film = None
   if vector is not None:
     film = nn.Dense(2 * width, kernel_init=nn.initializers.zeros)(vector)
-    film = film.reshape((len(film), *[1] * (x.ndim - 2), 2 * width))
-    scale, shift = jnp.split(film, 2, -1)
-    x = x * (1 + scale) + shift
-  return nn.swish(x)
+  return nn.swish(GroupNorm(-(-width // 8))(x, film))
 
 
 class Block(nn.Module):
@@ -97,6 +106,7 @@ class Encoder(nn.Module):
     """[B, *S, C] to [B, *S / 2^levels, latent]."""
     for width in self.widths:
       x = Block(width, stride=2)(x)
+      keep(self, x)
     return nn.Conv(self.latent, (1,) * (x.ndim - 2))(x)
 
 

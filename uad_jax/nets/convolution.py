@@ -11,10 +11,13 @@ tap: XLA's own convolutions for them were several times slower on a CPU.
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from uad_jax.nets import thin
 
 Array = jax.Array
 
@@ -53,15 +56,18 @@ def conv(x: Array, kernel: Array, stride: int = 1) -> Array:
   voxels = math.prod(x.shape[1:-1]) // stride**dims
   if x.shape[-1] <= NARROW or voxels <= SMALL_GRID:
     return _patch_conv(x, kernel, stride)
+  if stride == 1 and thin.suits(kernel):
+    return thin.conv(x, kernel)
   if stride == 1 and kernel.shape[0] == 3 and kernel.shape[-1] <= NARROW:
     return _narrow_conv(x, kernel)
   half = kernel.shape[0] // 2
-  return _conv(x, kernel, stride, [(half, half)] * dims)
+  return plain_conv(x, kernel, stride, [(half, half)] * dims)
 
 
-def _conv(
-  x: Array, kernel: Array, stride: int, padding: list[tuple[int, int]]
+def plain_conv(
+  x: Array, kernel: Array, stride: int, padding: str | Sequence[tuple[int, int]]
 ) -> Array:
+  """`jax.lax.conv_general_dilated` of a grid whose axes are all treated alike."""
   dims = x.ndim - 2
   space = 'XYZ'[:dims]
   return jax.lax.conv_general_dilated(
@@ -164,7 +170,7 @@ def _every(start: int, count: int, step: int) -> slice:
 
 @jax.custom_vjp
 def _narrow_conv(x: Array, kernel: Array) -> Array:
-  return _conv(x, kernel, 1, [(1, 1)] * (x.ndim - 2))
+  return plain_conv(x, kernel, 1, [(1, 1)] * (x.ndim - 2))
 
 
 def _narrow_conv_vjp(saved, g):
@@ -224,7 +230,7 @@ def _phases(
   composed = jnp.moveaxis(composed, dims + 1, -1)
   phases = composed.shape[dims + 1 :]
   composed = composed.reshape(*composed.shape[: dims + 1], -1)
-  y = _conv(x, composed, 1, [padding for _, padding in axes])
+  y = plain_conv(x, composed, 1, [padding for _, padding in axes])
   return y.reshape(*y.shape[:-1], *phases)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 
+from uad_jax.nets.strided import conv
+
 SLOPE = 0.2
 
 
@@ -59,7 +61,8 @@ class ImageCritic(nn.Module):
   def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """[B, *S, C] to the value [B] and the last features [B, *S / 2^levels, C]."""
     for width in self.widths:
-      x = GridNorm()(nn.Conv(width, (5,) * (x.ndim - 2), 2)(x))
+      convolve = nn.Conv(width, (5,) * (x.ndim - 2), 2, conv_general_dilated=conv)
+      x = GridNorm()(convolve(x))
       x = nn.leaky_relu(x, SLOPE)
     value = nn.Dense(1)(x)
     return value.mean(tuple(range(1, value.ndim))), x

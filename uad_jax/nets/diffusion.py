@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.nets.coder import Head, upsample
+from uad_jax.nets.normalise import GroupNorm
 
 
 def time_features(time: jax.Array, size: int, longest: float = 1e4) -> jax.Array:
@@ -27,12 +28,12 @@ def time_features(time: jax.Array, size: int, longest: float = 1e4) -> jax.Array
   return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], -1)
 
 
-def normalise(x: jax.Array) -> jax.Array:
+def normalise(x: jax.Array, film: jax.Array | None = None) -> jax.Array:
   """Group normalisation, inside a compact module: at most 32 groups of at least 4.
 
   A channel alone in its group would lose its mean and with it the level of the noise.
   """
-  return nn.GroupNorm(num_groups=math.gcd(32, max(1, x.shape[-1] // 4)))(x)
+  return GroupNorm(math.gcd(32, max(1, x.shape[-1] // 4)))(x, film)
 
 
 class Residual(nn.Module):
@@ -49,9 +50,7 @@ class Residual(nn.Module):
     d = x.ndim - 2
     y = nn.Conv(self.width, (3,) * d)(nn.swish(normalise(x)))
     film = nn.Dense(2 * self.width)(nn.swish(vector))
-    film = film.reshape(len(film), *[1] * d, -1)
-    scale, shift = jnp.split(film, 2, -1)
-    y = nn.swish(normalise(y) * (1 + scale) + shift)
+    y = nn.swish(normalise(y, film))
     y = nn.Conv(self.width, (3,) * d, kernel_init=nn.initializers.zeros)(y)
     if x.shape[-1] != self.width:
       x = nn.Conv(self.width, (1,) * d)(x)

@@ -6,19 +6,23 @@ z | w, c ~ N(mean_c(w), 1 / precision_c(w)), x | z. K clusters, Z and W latent v
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from uad_jax.nets.coder import LOG_VARIANCE
+from uad_jax.nets.features import keep
+from uad_jax.nets.residual import double
 from uad_jax.nets.study import (
   SLOPE,
   FromVector,
   StudyDecoder,
   StudyEncoder,
   ToVector,
+  check_latent,
   grid,
   mirrored,
 )
@@ -34,28 +38,76 @@ class Normal(NamedTuple):
   log_variance: Array
 
 
+class MapEncoder(nn.Module):
+  """Three convolutions of 3^d for each width, the first of which halves the grid.
+
+  That of You et al. 2019 has widths 64-64; zeros are put about the image, they crop.
+  """
+
+  widths: Sequence[int]
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    """[B, *S, C] to [B, *S / 2^levels, widths[-1]]."""
+    for width in self.widths:
+      for stride in (2, 1, 1):
+        x = nn.leaky_relu(nn.Conv(width, (3,) * (x.ndim - 2), stride)(x), SLOPE)
+      keep(self, x)
+    return x
+
+
+class MapDecoder(nn.Module):
+  """The mirrored `MapEncoder`, which doubles the grid by repeating voxels."""
+
+  channels: int
+  widths: Sequence[int]
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    """[B, *S, C] to [B, *S * 2^levels, channels], linear."""
+    kernel = (3,) * (x.ndim - 2)
+    for width in self.widths:
+      for grow in (False, False, True):
+        x = double(x) if grow else x
+        x = nn.leaky_relu(nn.Conv(width, kernel)(x), SLOPE)
+    return nn.Conv(self.channels, kernel)(x)
+
+
+ENCODERS = {'study': StudyEncoder, 'you2019': MapEncoder}
+DECODERS = {
+  'study': lambda channels, widths: StudyDecoder(channels, mirrored(widths)),
+  'you2019': lambda channels, widths: MapDecoder(2 * channels, widths[::-1]),
+}
+"""From the encoder's widths; that of You et al. also predicts the log-variance."""
+
+
 class Recognition(nn.Module):
-  """q(z | x) and q(w | x) by the study's encoder; the heads give log deviations."""
+  """q(z | x) and q(w | x); the heads give log deviations, with dropout after them."""
 
   widths: Sequence[int]
   latent: int
   latent_w: int
   bottleneck: str
+  dropout: float = 0.0
+  encoder: Callable[..., nn.Module] = StudyEncoder
 
   @nn.compact
-  def __call__(self, image: Array) -> tuple[Normal, Normal]:
+  def __call__(self, image: Array, deterministic: bool = True) -> tuple[Normal, Normal]:
     """[B, *S, C] to normals of [B, Z] and [B, W], or of maps [B, *S', Z], [B, *S', W].
 
     Z and W are two halves of one dense layer (or 1^d convolution) for the means, and
     of a second one for the log deviations.
     """
-    x = StudyEncoder(self.widths)(image)
+    x = self.encoder(self.widths)(image)
     size = self.latent + self.latent_w
     if self.bottleneck == 'dense':
+      check_latent(size, image)
       mean, log_deviation = ToVector(size, heads=2)(x)
     else:
       one = (1,) * (x.ndim - 2)
       mean, log_deviation = nn.Conv(size, one)(x), nn.Conv(size, one)(x)
+    drop = nn.Dropout(self.dropout, deterministic=deterministic)
+    mean, log_deviation = drop(mean), drop(log_deviation)
     log_variance = jnp.clip(2 * log_deviation, *LATENT_LOG_VARIANCE)
     halves = [jnp.split(s, [self.latent], -1) for s in (mean, log_variance)]
     return tuple(Normal(*pair) for pair in zip(*halves, strict=True))
@@ -79,22 +131,34 @@ class Clusters(nn.Module):
 
 
 class Generation(nn.Module):
-  """The mean of p(x | z) by the study's decoder, from a vector or a map."""
+  """p(x | z), from a vector or a map, with dropout after the dense layer.
+
+  The study's decoder gives the mean, that of You et al. also a log-variance of at most
+  0 (their deviations are at most 1).
+  """
 
   shape: Sequence[int]
   channels: int
   widths: Sequence[int]
   bottleneck: str
+  dropout: float = 0.0
+  decoder: Callable[..., nn.Module] = DECODERS['study']
 
   @nn.compact
-  def __call__(self, z: Array) -> Array:
-    """[B, Z] or [B, *S', Z] to [B, *S, C]."""
+  def __call__(
+    self, z: Array, deterministic: bool = True
+  ) -> tuple[Array, Array | None]:
+    """[B, Z] or [B, *S', Z] to mean and log-variance [B, *S, C], the latter or None."""
     coarse, width = grid(self.shape, len(self.widths)), self.widths[-1]
     if self.bottleneck == 'dense':
-      x = FromVector(coarse, width)(z)
+      x = FromVector(coarse, width)(z, self.dropout, deterministic)
     else:
       x = nn.Conv(width, (1,) * len(coarse))(z)
-    return StudyDecoder(self.channels, mirrored(self.widths))(x)
+    x = self.decoder(self.channels, self.widths)(x)
+    if x.shape[-1] == self.channels:
+      return x, None
+    mean, log_variance = jnp.split(x, 2, -1)
+    return mean, jnp.clip(log_variance, LOG_VARIANCE[0], 0.0)
 
 
 def log_density(z: Array, normal: Normal) -> Array:

@@ -11,3 +11,9 @@ def apply(net: nn.Module, params, *inputs, noise: jax.Array | None):
   """
   rngs = None if noise is None else {'dropout': noise}
   return net.apply({'params': params}, *inputs, noise is None, rngs=rngs)
+
+
+def check_bayesian(method: str, bayesian: bool, dropout: float) -> None:
+  """Refuses inference by dropout where there is none."""
+  if bayesian and not dropout:
+    raise ValueError(f'{method}: bayesian inference needs a dropout above 0')

@@ -11,6 +11,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from uad_jax.nets.transposed import ConvTranspose
+
 Array = jax.Array
 Codebook = dict[str, Array]
 """'codes' [K, D]; 'count' [K] and 'total' [K, D], the averages they are made of."""
@@ -133,5 +135,5 @@ class VQDecoder(nn.Module):
         x = Residual(x.shape[-1])(x)
       last = place == len(self.widths) - 1
       after = width if last else self.widths[place + 1]
-      x = nn.relu(nn.ConvTranspose(after, (4,) * d, (2,) * d)(nn.relu(x)))
+      x = nn.relu(ConvTranspose(after, edge=4)(nn.relu(x)))
     return nn.Conv(self.channels, (1,) * d)(x)

@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.nets.critic import SLOPE, GridNorm
-from uad_jax.nets.study import grid
+from uad_jax.nets.features import keep
+from uad_jax.nets.study import check_latent, grid
 
 
 def double(x: jax.Array) -> jax.Array:
@@ -59,9 +60,12 @@ class ResidualEncoder(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> tuple[jax.Array]:
     """[B, *S, C] to (z,), z [B, latent]."""
+    grid(x.shape[1:-1], len(self.widths))  # refuses those that cannot be halved
+    check_latent(self.latent, x)
     x = nn.Conv(self.widths[0] // 2, (3,) * (x.ndim - 2))(x)
     for width in self.widths:
       x = Residual(width, up=False)(x)
+      keep(self, x)
     return (nn.Dense(self.latent)(x.reshape(len(x), -1)),)
 
 

@@ -6,15 +6,17 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from uad_jax.nets.features import keep
 from uad_jax.nets.study import (
   SLOPE,
   WIDTHS,
-  ConvTranspose,
   FromVector,
   ToVector,
+  check_latent,
   grid,
   mirrored,
 )
+from uad_jax.nets.transposed import ConvTranspose
 
 
 class SkipAutoEncoder(nn.Module):
@@ -57,8 +59,10 @@ class SkipAutoEncoder(nn.Module):
     for width in self.widths:
       x = nn.leaky_relu(nn.Conv(width, (5,) * d, 2)(x), SLOPE)
       maps.append(x)
+      keep(self, x)
     latent = x
     if self.bottleneck == 'dense':
+      check_latent(self.latent, image)
       (latent,) = ToVector(self.latent)(x)
       x = FromVector(coarse, self.widths[-1])(latent)
     x = nn.relu(x)

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
-from uad_jax.nets.convolution import conv, interleave
+from uad_jax.nets.features import keep
+from uad_jax.nets.transposed import ConvTranspose
 
 SLOPE = 0.3
 WIDTHS = (32, 64, 128, 128)
@@ -29,6 +29,17 @@ def grid(shape: Sequence[int], levels: int) -> tuple[int, ...]:
       f'multiples of {2**levels}'
     )
   return tuple(n // 2**levels for n in shape)
+
+
+def check_latent(values: int, image: jax.Array) -> None:
+  """Refuses a latent vector of more values than an image [B, *S, C] has."""
+  *shape, channels = image.shape[1:]
+  most = math.prod(shape) * channels
+  if values > most:
+    raise ValueError(
+      f'a latent of {values} values is too large for images of {tuple(shape)} with '
+      f'{channels} channels; allowed are up to {most}'
+    )
 
 
 def mirrored(widths: Sequence[int]) -> tuple[int, ...]:
@@ -46,6 +57,7 @@ class StudyEncoder(nn.Module):
     """[B, *S, C] to [B, *S / 2^levels, widths[-1]]."""
     for width in self.widths:
       x = nn.leaky_relu(nn.Conv(width, (5,) * (x.ndim - 2), 2)(x), SLOPE)
+      keep(self, x)
     return x
 
 
@@ -82,33 +94,6 @@ class FromVector(nn.Module):
     x = nn.Dropout(rate, deterministic=deterministic)(x)
     x = x.reshape(len(x), *self.grid, narrow)
     return nn.Conv(self.width, (1,) * len(self.grid))(x)
-
-
-class ConvTranspose(nn.Module):
-  """The transposed convolution of 5^d and stride 2, `flax.linen.ConvTranspose`'s.
-
-  Computed at the coarse grid: a fine voxel is a 3^d convolution of the coarse image,
-  along each axis with the taps (1, 3, -) if it is even and (0, 2, 4) if odd. On a CPU
-  the gradient of XLA's own takes ten times as long.
-  """
-
-  width: int
-
-  @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """[B, *S, C] to [B, *(2 S), width]."""
-    d, c = x.ndim - 2, x.shape[-1]
-    shape = (5,) * d + (c, self.width)
-    kernel = self.param('kernel', nn.initializers.lecun_normal(), shape)
-    bias = self.param('bias', nn.initializers.zeros, (self.width,))
-    taps = jnp.pad(kernel, [(0, 1)] * d + [(0, 0)] * 2)
-    taps = taps.reshape((3, 2) * d + (c, self.width))
-    phases = range(1, 2 * d, 2)
-    taps = jnp.flip(taps, phases)  # the odd taps belong to the even voxels
-    taps = taps.transpose(*range(0, 2 * d, 2), 2 * d, *phases, 2 * d + 1)
-    y = conv(x, taps.reshape((3,) * d + (c, 2**d * self.width)))
-    y = interleave(y.reshape(*x.shape[:-1], *(2,) * d, self.width))
-    return y + bias.reshape((1,) * (d + 1) + (-1,))
 
 
 class StudyDecoder(nn.Module):
@@ -157,6 +142,7 @@ class StudyEncoding(nn.Module):
     features = StudyEncoder(self.widths)(image)
     latents = (features,)
     if self.bottleneck == 'dense':
+      check_latent(self.latent, image)
       latents = ToVector(self.latent, self.heads)(features)
     drop = nn.Dropout(self.dropout, deterministic=deterministic)
     return tuple(drop(z) for z in latents)

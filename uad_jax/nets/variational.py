@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.nets.coder import LOG_VARIANCE, Decoder, Encoder, Head
+from uad_jax.nets.features import finest
 from uad_jax.nets.noisy import apply
 from uad_jax.nets.position import position_features
 from uad_jax.nets.study import StudyDecoding, StudyEncoding
@@ -25,11 +26,13 @@ class Variational(NamedTuple):
     encode: (params, image, noise) -> mean and log-variance of the latent.
     decode: (params, z, position, noise) -> mean and log-variance [B, *S, C]; the latter
       None where the architecture does not predict it.
+    features: (params, image) -> the encoder's first maps [B, *S', K].
   """
 
   init: Callable
   encode: Callable
   decode: Callable
+  features: Callable
 
 
 class Decoding(nn.Module):
@@ -44,6 +47,11 @@ class Decoding(nn.Module):
     features = Decoder(self.shape, self.widths)(z, where)
     log_variance = Head(self.channels, bias=-4.0)(features)
     return Head(self.channels)(features), jnp.clip(log_variance, *LOG_VARIANCE)
+
+
+def features_of(encoder: nn.Module) -> Callable:
+  """(params, image) -> the first maps of the network 'encoder'."""
+  return lambda params, image: finest(encoder, params['encoder'], image)
 
 
 def sample(key: Array, mean: Array, log_variance: Array) -> Array:
@@ -83,7 +91,7 @@ def convolutional(
       z = apply(nn.Dropout(dropout), {}, z, noise=noise)
     return decoder.apply({'params': params['decoder']}, z, where(heights))
 
-  return Variational(init, encode, decode)
+  return Variational(init, encode, decode, features_of(encoder))
 
 
 def study(
@@ -116,4 +124,4 @@ def study(
       noise = jax.random.fold_in(noise, 1)  # not the encoder's draws
     return apply(decoder, params['decoder'], z, noise=noise), None
 
-  return Variational(init, encode, decode)
+  return Variational(init, encode, decode, features_of(encoder))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 
+from uad_jax.nets.features import finest
 from uad_jax.nets.residual import ResidualDecoder, ResidualEncoder
 from uad_jax.nets.study import StudyDecoding, StudyEncoding
 
@@ -21,11 +22,13 @@ class Coder(NamedTuple):
     init: (key, image) -> params of 'encoder' and 'decoder'.
     encode: (params, image) -> the code [B, Z], before any dropout.
     decode: (params, z, noise) -> the image [B, *S, C].
+    features: (params, image) -> the encoder's first maps [B, *S', K].
   """
 
   init: Callable
   encode: Callable
   decode: Callable
+  features: Callable
 
 
 def coder(encoder: nn.Module, decoder: nn.Module, dropout: float = 0.0) -> Coder:
@@ -54,7 +57,10 @@ def coder(encoder: nn.Module, decoder: nn.Module, dropout: float = 0.0) -> Coder
     z = nn.Dropout(dropout).apply({}, z, False, rngs={'dropout': key_code})
     return decoder.apply(variables, z, False, rngs={'dropout': key_layer})
 
-  return Coder(init, encode, decode)
+  def features(params, image):
+    return finest(encoder, params['encoder'], image)
+
+  return Coder(init, encode, decode, features)
 
 
 def study(

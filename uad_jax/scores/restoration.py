@@ -1,6 +1,7 @@
 """MAP restoration: the healthy image that explains the scan with few changes."""
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -106,6 +107,7 @@ def choose_weight(
   batches: Iterable[Batch],
   key: Key,
   weights: Sequence[float] = WEIGHTS,
+  shown: Callable[[int], None] | None = None,
   **options,
 ) -> tuple[float, dict[float, float]]:
   """The weight that changes healthy scans least (You et al. 2019), and all distances.
@@ -119,25 +121,30 @@ def choose_weight(
     batches: Healthy scans, padding of weight 0.
     key: Batch i is restored with fold_in(key, i), for each candidate.
     weights: The candidates.
+    shown: Is told how many restorations are done, of a batch with a candidate each.
     options: Those of `make`, without the weight.
   """
   _check(options.get('variant', VARIANTS[0]))
+  if not weights:
+    raise ValueError('choose_weight needs at least one candidate')
 
   @jax.jit
-  def totals(batch, key):
+  def total(batch, key, weight):
     voxels = batch['mask'] * losses.per_example(batch['weight'], batch['mask'])
+    found = restore(infer, batch, key, weight, **options)
+    change = (jnp.abs(batch['image'] - found) * voxels).sum()
+    return change, voxels.sum() * batch['image'].shape[-1]
 
-    def distance(weight):
-      found = restore(infer, batch, key, weight, **options)
-      return (jnp.abs(batch['image'] - found) * voxels).sum()
-
-    count = voxels.sum() * batch['image'].shape[-1]
-    return jax.lax.map(distance, jnp.array(weights, jnp.float32)), count
-
-  found = [totals(batch, jax.random.fold_in(key, i)) for i, batch in enumerate(batches)]
-  if not found:
+  sums, count, done = dict.fromkeys(weights, 0.0), 0.0, itertools.count(1)
+  for index, batch in enumerate(batches):
+    for weight in sums:
+      found = total(batch, jax.random.fold_in(key, index), weight)
+      change, voxels = map(float, found)
+      sums[weight] += change
+      if shown:
+        shown(next(done))
+    count += voxels
+  if not count:
     raise ValueError('choose_weight needs at least one batch of healthy scans')
-  sums, counts = (sum(part) for part in zip(*found, strict=True))
-  mean = (sums / jnp.maximum(counts, 1)).tolist()
-  distances = dict(zip(weights, mean, strict=True))
+  distances = {weight: change / count for weight, change in sums.items()}
   return min(distances, key=distances.get), distances

@@ -1,0 +1,105 @@
+"""Training steps and inference of four more methods, at their size for 128 x 128."""
+
+import functools
+from collections.abc import Callable
+
+from tests.benchmarks.pairs import (
+  Case,
+  our_output,
+  our_step,
+  planes,
+  scans,
+  their_output,
+  their_step,
+  torch,
+)
+from uad_jax import benchmark, experiment
+
+if torch:
+  from tests.benchmarks import torch_ddpm, torch_fanogan, torch_vae, torch_vqvae
+
+SIZE = 128
+# The step of the U-Net is compared, not the simplex noise, which PyTorch has not.
+CHANGED = {'ddpm': {'noise': 'gaussian'}}
+GAN = {'lr': 5e-4, 'betas': (0.5, 0.9)}
+
+
+def ours(name: str):
+  """The method of a config, as it is before adaptation, and a batch of its size."""
+  config = benchmark.read_config(name, 'slices')
+  config.adapt = {}
+  config.method.update(CHANGED.get(name, {}))
+  return experiment.make_method(config, (SIZE, SIZE), 1), scans(config.batch_size, SIZE)
+
+
+def tensors(batch: dict):
+  return planes(batch['image']), torch.from_numpy(batch['position'])
+
+
+def net_of(name: str):
+  made = {
+    'vae': lambda: torch_vae.TorchVae(),
+    'fanogan': lambda: torch_fanogan.TorchFanogan(),
+    'vqvae_transformer': lambda: torch_vqvae.TorchVqvae(),
+    'ddpm': lambda: torch_ddpm.TorchUNet(),
+  }
+  return made[name]().to(memory_format=torch.channels_last)
+
+
+def loss_of(net, objective: str, x, position) -> Callable:
+  """PyTorch's counterpart of an objective's loss."""
+
+  def noise():
+    return torch.randn(len(x), 128)
+
+  return {
+    'vae': lambda: torch_vae.loss(net, x, position),
+    'critic': lambda: torch_fanogan.critic_loss(net, x, noise()),
+    'generator': lambda: torch_fanogan.generator_loss(net, noise()),
+    'autoencoder': lambda: torch_vqvae.loss(net, x),
+    'noise': lambda: torch_ddpm.loss(net, x, position),
+  }[objective]
+
+
+def step(name: str, objective: str, trained: str = '') -> Case:
+  """One update; `trained` names the part of PyTorch's network that moves."""
+  method, batch = ours(name)
+  own = {'name': 'adam_critic', 'learning_rate': 5e-4} if trained else {}
+  mine = our_step(method, batch, objective, **own)
+  if torch is None:
+    return Case(mine, None)
+  net = net_of(name)
+  for part, module in net.named_children():
+    module.requires_grad_(part == trained or not trained)
+  moved = getattr(net, trained) if trained else net
+  theirs = loss_of(net, objective, *tensors(batch))
+  return Case(mine, their_step(moved, theirs, **(GAN if trained else {'lr': 1e-3})))
+
+
+def reconstruction(name: str) -> Case:
+  method, batch = ours(name)
+  mine = our_output(method, batch, 'reconstruction')
+  if torch is None:
+    return Case(mine, None)
+  net, (x, position) = net_of(name).eval(), tensors(batch)
+  theirs = {
+    'vae': lambda: net(x, position),
+    'ddpm': lambda: torch_ddpm.restored(net, x, position),
+  }.get(name, lambda: net(x))
+  return Case(mine, their_output(theirs))
+
+
+CASES = {
+  f'{label}, {batch} x 128 x 128': functools.partial(*call)
+  for label, batch, *call in (
+    ('vae training step', 32, step, 'vae', 'vae'),
+    ('vae inference', 32, reconstruction, 'vae'),
+    ('fanogan critic step', 16, step, 'fanogan', 'critic', 'critic'),
+    ('fanogan generator step', 16, step, 'fanogan', 'generator', 'generator'),
+    ('fanogan inference', 16, reconstruction, 'fanogan'),
+    ('vqvae training step', 32, step, 'vqvae_transformer', 'autoencoder'),
+    ('vqvae inference', 32, reconstruction, 'vqvae_transformer'),
+    ('ddpm training step', 16, step, 'ddpm', 'noise'),
+    ('ddpm inference, 10 evaluations', 16, reconstruction, 'ddpm'),
+  )
+}

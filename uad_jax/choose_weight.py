@@ -1,0 +1,150 @@
+"""The weight of a restoration, chosen on healthy scans by You et al.'s rule.
+
+  python -m uad_jax.choose_weight --checkpoint=runs/gmvae --batches=4
+
+Every candidate restores scans of the run's healthy validation split; the best changes
+them least (You et al., MIDL 2019; see `scores.restoration`). The distances are printed
+and kept in the run folder as restoration_weight.json. The options are those of the
+run's row of the scorer `restoration`; --variant and --steps change them.
+"""
+
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from absl import flags
+from ml_collections import ConfigDict
+
+from uad_jax import command, mixture, parallel
+from uad_jax import experiment as experiments
+from uad_jax.apply import read_json, restored
+from uad_jax.data import pipeline
+from uad_jax.inference import SEEN, placed
+from uad_jax.method import bind
+from uad_jax.progress import Progress
+from uad_jax.registry import plain, without
+from uad_jax.report import page
+from uad_jax.report.tables import markdown
+from uad_jax.scores import restoration
+
+FLAGS = flags.FLAGS
+SCORER = 'restoration'
+KEPT = 'restoration_weight.json'
+
+
+def row_of(config: ConfigDict, row: str = '') -> tuple[str, dict[str, Any]]:
+  """A row of the scorer and its options; without a name the first, or '' and none.
+
+  Raises:
+    ValueError: There is no such row.
+  """
+  scores = plain(config.scores)
+  rows = {name: o for name, o in scores.items() if o['scorer'] == SCORER}
+  if row and row not in rows:
+    there = ', '.join(rows) or 'none'
+    raise ValueError(
+      f"the run has no row '{row}' of the scorer {SCORER}; there are {there}"
+    )
+  row = row or next(iter(rows), '')
+  return row, without(rows.get(row, {}), 'scorer', 'weight')
+
+
+def healthy(config: ConfigDict, count: int = 0) -> list[dict]:
+  """`count` batches spread over the validation split, or all when 0."""
+  records = mixture.reader(experiments.open_data(config.data))(config.data.val)
+  found = list(pipeline.ordered_batches(records, config.batch_size))
+  count = min(count, len(found)) or len(found)
+  found = [found[int((i + 0.5) * len(found) / count)] for i in range(count)]
+  return [{name: batch[name] for name in SEEN} for batch in found]
+
+
+def choose(
+  folder: pathlib.Path,
+  row: str = '',
+  weights: Sequence[float] = restoration.WEIGHTS,
+  count: int = 0,
+  **changes,
+) -> dict[str, Any]:
+  """The distance of each candidate and the best; kept in the run folder.
+
+  Args:
+    folder: A finished run.
+    row: Of the run's scores; the first of the scorer when empty.
+    weights: The candidates.
+    count: Batches of healthy scans; 0 for all.
+    changes: Options of the scorer that replace the row's.
+  """
+  config = ConfigDict(read_json(folder / 'config.json', 'the config'))
+  row, options = row_of(config, row)
+  options |= changes
+  devices = parallel.local_mesh()
+  parallel.check_batch_size(config.batch_size, devices)
+  method, state = restored(folder, config)
+  batches = healthy(config, count)
+  shown = Progress(len(weights) * len(batches), 'choose_weight')
+  best, distances = restoration.choose_weight(
+    bind(method, *placed(state.params, state.stats)),
+    (parallel.shard(batch, devices) for batch in batches),
+    jax.random.key(config.seed + 2),
+    weights,
+    shown.update,
+    **options,
+  )
+  shown.close()
+  found = {
+    'row': row,
+    'options': options,
+    'split': config.data.val,
+    'batches': len(batches),
+    'step': int(state.step),
+    'best': best,
+    'distances': [[weight, value] for weight, value in distances.items()],
+  }
+  if parallel.leads():
+    page.write_text(folder / KEPT, json.dumps(found, indent=1))
+  return found
+
+
+def told(found: dict[str, Any]) -> str:
+  """The table, the best, and how to use it."""
+  best, candidates = found['best'], [weight for weight, _ in found['distances']]
+  rows = [[f'{weight:g}', f'{value:.4g}'] for weight, value in found['distances']]
+  lines = [markdown(('weight', 'mean |y - x*|'), rows), '', f'best: {best:g}']
+  if best in (min(candidates), max(candidates)):
+    lines.append('It is at the end of the candidates; --weights gives others.')
+  if found['row']:
+    lines.append(f'--config.scores.{found["row"]}.weight={best:g}')
+  else:
+    options = {'scorer': SCORER, 'weight': best, **found['options']}
+    row = ', '.join(f'{name}={value!r}' for name, value in options.items())
+    lines.append(f'The run has no such row; config.scores.{SCORER} = dict({row})')
+  return '\n'.join(lines)
+
+
+def main(_: list[str]) -> None:
+  """Chooses, and prints what was found."""
+  changes = {'variant': FLAGS.variant, 'steps': FLAGS.steps}
+  changes = {name: value for name, value in changes.items() if value}
+  weights = tuple(float(weight) for weight in FLAGS.weights)
+  folder = pathlib.Path(FLAGS.checkpoint)
+  found = choose(folder, FLAGS.score, weights, FLAGS.batches, **changes)
+  if parallel.leads():
+    print(told(found))
+
+
+def define_flags() -> None:
+  """The flags of the command."""
+  flags.DEFINE_string('checkpoint', None, 'Workdir of a finished run.')
+  flags.DEFINE_string('score', '', f'Row of the scorer {SCORER}; the first when empty.')
+  flags.DEFINE_list('weights', [*map(str, restoration.WEIGHTS)], 'Candidates.')
+  flags.DEFINE_integer('batches', 0, 'Batches of scans; 0 for all.', lower_bound=0)
+  flags.DEFINE_string('variant', '', f'Of {", ".join(restoration.VARIANTS)}.')
+  flags.DEFINE_integer('steps', 0, 'Steps of a restoration.', lower_bound=0)
+  flags.mark_flags_as_required(['checkpoint'])
+
+
+if __name__ == '__main__':
+  define_flags()
+  command.run(main)

@@ -1,0 +1,112 @@
+"""Inference over a data set: all maps of all scans, batch after batch."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import jax
+import numpy as np
+
+from uad_jax import parallel
+from uad_jax.evaluation.measure import MAP
+from uad_jax.evaluation.scans import Scan, collect
+from uad_jax.method import Batch, Infer, Key, Method, Params, Scorer, Stats, bind
+from uad_jax.progress import progress as shown
+from uad_jax.registration import flow
+
+SEEN = ('image', 'mask', 'position', 'weight')
+"""What a method sees of a batch: never the lesion."""
+
+KEPT = ('prior', 'reconstruction', 'gate', 'displacement')
+"""Outputs that are measured and shown beside the maps."""
+
+
+def placed(params: Params, stats: Stats) -> tuple[Params, Stats]:
+  """Both on every device of this host."""
+  return parallel.replicate((params, stats), parallel.local_mesh())
+
+
+def remembered(infer: Infer) -> Infer:
+  """The inference, traced only once for the very same batch and key."""
+  known = []
+
+  def recall(batch: Batch, key: Key):
+    for seen, used, outputs in known:
+      if seen is batch and used is key:
+        return outputs
+    known.append((batch, key, infer(batch, key)))
+    return known[-1][-1]
+
+  return recall
+
+
+def make_infer(
+  method: Method, scorers: Mapping[str, Scorer]
+) -> Callable[[Params, Stats, Mapping, Key], dict]:
+  """The jitted (params, stats, batch, key) -> arrays of a batch.
+
+  'map/NAME' of each scorer, the outputs in KEPT, strain and folding. Scorers that ask
+  for the same inference share it.
+  """
+
+  @parallel.jit
+  def infer(params, stats, batch, key):
+    infer = remembered(bind(method, params, stats))
+    arrays = {
+      f'{MAP}{name}': scorer(infer, batch, key) for name, scorer in scorers.items()
+    }
+    given = infer(batch, key)
+    arrays |= {name: given[name] for name in KEPT if name in given}
+    if 'displacement' in given:
+      arrays['strain'] = flow.strain(given['displacement'])
+      arrays['folded'] = flow.jacobian_determinant(given['displacement']) <= 0
+    return arrays
+
+  return infer
+
+
+def launched(
+  batches: Iterable[Mapping],
+  infer: Callable,
+  params: Params,
+  stats: Stats,
+  key: Key,
+  ask: Mapping[str, float],
+) -> Iterator[tuple[Mapping, dict]]:
+  """Each batch with the arrays that the devices were asked for, not waited for.
+
+  Those of the inference, and the twin's displacement.
+  """
+  devices = parallel.local_mesh()
+  for index, batch in enumerate(batches):
+    seen = {name: np.asarray(batch[name], np.float32) for name in SEEN}
+    size = len(seen['weight'])
+    seen |= {name: np.full(size, value, np.float32) for name, value in ask.items()}
+    place = parallel.replicate if size % devices.size else parallel.shard
+    seen = place(seen, devices)
+    batch_key = jax.random.fold_in(key, index)
+    arrays = infer(params, stats, seen, batch_key)
+    if 'displacement' in arrays and 'twin' in batch:
+      arrays['twin_displacement'] = arrays['displacement']
+      if np.any(batch['lesion']):  # a twin of the healthy is the image itself
+        twin = {'image': np.asarray(batch['twin'], np.float32)}
+        twin = seen | place(twin, devices)
+        # The same key, so that the fields differ by the lesion and not by chance.
+        again = infer(params, stats, twin, batch_key)
+        arrays['twin_displacement'] = again['displacement']
+    yield batch, arrays
+
+
+def inferred(*arguments) -> Iterator[dict]:
+  """The batches of `launched` with their arrays added."""
+  # The next is launched first: the devices work on it while this one is measured.
+  ahead = itertools.chain(launched(*arguments), [None])
+  for (batch, arrays), _ in itertools.pairwise(ahead):
+    yield {**batch, **jax.device_get(arrays)}
+
+
+def scans_of(
+  batches: Iterable[Mapping], label: str, infer: Callable, *given, progress: bool = True
+) -> Iterator[Scan]:
+  """The scans of batches with their maps; `given` as `launched` takes it."""
+  batches = shown(batches, label) if progress else batches
+  return collect(inferred(batches, infer, *given))

@@ -1,0 +1,23 @@
+"""Improbability: how unlikely the model finds what is at each place."""
+
+from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
+from uad_jax.registration.gate import gaussian_smooth
+
+
+def make(smooth: float = 0.0) -> Scorer:
+  """-log p in the mask, in nats; [B, *S, 1].
+
+  Pinaya et al., "Unsupervised brain imaging 3D anomaly detection and segmentation with
+  transformers", Medical Image Analysis 79, 2022: p is the probability of the code at
+  the voxel's place given the codes before it. The method gives -log p as 'surprise'. It
+  is as coarse as the codes' grid; `healing` finds where in a place the image differs.
+
+  Args:
+    smooth: Standard deviation of a Gaussian over the map, in voxels.
+  """
+
+  def score(infer: Infer, batch: Batch, key: Key) -> Array:
+    (surprise,) = need(infer(batch, key), 'likelihood', 'surprise')
+    return gaussian_smooth(surprise, smooth) * batch['mask']
+
+  return score
