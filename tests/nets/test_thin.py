@@ -1,0 +1,33 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from uad_jax.nets import thin
+from uad_jax.nets.convolution import plain_conv
+
+
+@pytest.mark.parametrize(
+  'shape, features, channels', [((7, 5), 4, 1), ((6, 8), 3, 2), ((4, 5, 3), 2, 1)]
+)
+def test_it_is_the_plain_convolution_with_its_derivatives(
+  shape, features, channels, key
+):
+  key_x, key_kernel = jax.random.split(key)
+  x = jax.random.normal(key_x, (2, *shape, features))
+  edges = (3,) * len(shape)
+  kernel = jax.random.normal(key_kernel, (*edges, features, channels))
+  assert thin.suits(kernel)
+
+  def energy(convolve):
+    return jax.value_and_grad(lambda x, k: (convolve(x, k) ** 3).sum(), (0, 1))
+
+  found = energy(thin.conv)(x, kernel)
+  want = energy(lambda x, k: plain_conv(x, k, 1, 'SAME'))(x, kernel)
+  for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(want), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * float(np.abs(b).max()))
+
+
+@pytest.mark.parametrize('shape', [(3, 3, 4, 8), (5, 5, 4, 1), (3, 3, 3, 4, 2)])
+def test_wide_and_other_kernels_do_not_suit(shape):
+  assert not thin.suits(jnp.zeros(shape))
