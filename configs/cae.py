@@ -4,9 +4,8 @@
 
 At 128 x 128 the network is that of the comparative study of Baur et al. 2021 (1 625 777
 parameters), at 64 x 64 one of half the width and one halving fewer. The study trains
-with batches of 8 at 1e-4 for up to 1 000 epochs:
-
-  --config.batch_size=8 --config.optimiser.learning_rate=1e-4 --config.steps=...
+by `adam_half` with batches of 8 at 1e-4 for up to 1 000 epochs:
+configs/baur2021.py:cae.
 """
 
 from uad_jax import defaults
@@ -22,11 +21,7 @@ def get_config(arg: str = 'demo'):
     consistency=1.0,
     bayesian=False,
   )
-  config.batch_size = 16
-  config.steps = (800,)
-  config.optimiser.update(
-    name='adam_half', learning_rate=5e-4, schedule='constant', clip=0.0
-  )
+  config.steps = (1200,)
   config.scores.update(
     residual=dict(scorer='residual'),
     residual_bright=dict(scorer='residual', sign='bright'),

@@ -3,11 +3,11 @@
   python -m uad_jax.main --config=configs/fanogan.py --workdir=runs/fanogan
 
 At 128 x 128 the network is that of the comparative study of Baur et al. 2021, at 64 x
-64 one of half the width and one halving fewer. `config.steps` are those of the GAN,
-counted by the critic's (5 for each of the generator), and those of the encoder. The
-study trains with batches of 8 at 1e-4:
+64 one of half the width and one halving fewer.
 
-  --config.batch_size=8 --config.optimiser.learning_rate=1e-4 --config.steps=...
+`config.steps` are those of the GAN, counted by the critic's (5 for each of the
+generator), and those of the encoder. The study's setting is
+configs/baur2021.py:fanogan.
 
 `critic/wasserstein` and `critic/gradient_norm` in metrics.jsonl tell of divergence: the
 first should fall and settle, the second stay near 1.
@@ -24,10 +24,9 @@ def get_config(arg: str = 'demo'):
     widths=widths,
     latent=128,
     critic=widths,
-    critic_steps=5,
     penalty=10.0,
     kappa=1.0,
     dropout=0.0,
     bayesian=False,
   )
-  return defaults.with_critic(config, steps=(2000, 400))
+  return defaults.with_critic(config, 'encoder', critic_steps=5, steps=(4000, 800))

@@ -144,16 +144,26 @@ def get_config(arg: str = 'demo') -> ConfigDict:
   )
 
 
-def with_critic(config: ConfigDict, steps: tuple[int, ...]) -> ConfigDict:
+def with_critic(
+  config: ConfigDict, fit: str, critic_steps: int, steps: tuple[int, ...]
+) -> ConfigDict:
   """The config of a method with a critic: how it is trained and scored.
 
-  `steps` are the critic's. They, the batches and the rate suit the simulated cohort.
+  What reconstructs keeps the default optimiser: with the slow one of the game it hardly
+  learns in minutes (docs/tuning.md).
+
+  Args:
+    config: Of the method, changed in place.
+    fit: The objective that reconstructs.
+    critic_steps: Steps of the critic, one each step, for each of the others.
+    steps: By stage; where there is a critic they are its steps.
   """
+  config.method.critic_steps = critic_steps
   config.batch_size = 16
   config.steps = steps
-  config.optimiser.update(
-    name='adam_critic', learning_rate=5e-4, schedule='constant', clip=0.0
-  )
+  game = dict(name='adam_critic', learning_rate=5e-4, schedule='constant', clip=0.0)
+  config.optimisers[fit] = {name: config.optimiser[name] for name in game}
+  config.optimiser.update(game)
   config.scores.update(
     residual=dict(scorer='residual'),
     residual_bright=dict(scorer='residual', sign='bright'),
