@@ -7,6 +7,7 @@ TEST = [
   'pytest>=8',
   'pytest-benchmark>=5',
   'pytest-timeout>=2.3',
+  'pytest-xdist>=3.6',
   'ruff>=0.14',
 ]
 

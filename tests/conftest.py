@@ -23,6 +23,20 @@ jax.config.update('jax_compilation_cache_dir', str(ROOT / '.cache' / 'jax'))
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
 
 
+def pytest_collection_modifyitems(items):
+  """Tests that share compiled functions or fixtures stay in one process.
+
+  In the tables over methods those of a method, elsewhere those of a file.
+  """
+  for item in items:
+    given = item.callspec.params if hasattr(item, 'callspec') else {}
+    about = (
+      given.get('method', given.get('name')) if 'ROWS' in vars(item.module) else ''
+    )
+    shared = f'the table: {about}' if about else item.module.__name__
+    item.add_marker(pytest.mark.xdist_group(shared))
+
+
 def seed_of(name: str) -> int:
   return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
 
