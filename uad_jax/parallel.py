@@ -77,7 +77,10 @@ def jit(function: Callable, quick: bool = True, **options) -> Callable:
 
 def keep_memory() -> None:
   """Tells glibc to keep freed memory: else each step pages its large arrays in anew."""
-  mallopt = getattr(ctypes.CDLL(None), 'mallopt', None) if os.name == 'posix' else None
+  try:
+    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
+  except (OSError, TypeError):  # Windows has no library without a name
+    return
   if mallopt is not None:
     trim_threshold, mmap_max = -1, -4
     mallopt(mmap_max, 0)

@@ -46,6 +46,8 @@ STYLE = {
   'legend.fontsize': 8,
 }
 DPI = 160
+CHOSEN, OTHER = dict(linewidth=2.2, zorder=3), dict(linewidth=1.2, zorder=2)
+"""The curve of the default map, and the others."""
 
 
 def png(figure: Figure, **options) -> bytes:
@@ -82,13 +84,13 @@ def precision_recall(
     precision, recall = histogram.precision_recall(
       sample.healthy.sum(0), sample.lesion.sum(0)
     )
+    line = CHOSEN if default == name else OTHER
     ax.step(
       recall,
       precision,
       where='pre',
       color=PALETTE[index % len(PALETTE)],
-      linewidth=2.2 if name == default else 1.2,
-      zorder=3 if name == default else 2,
+      **line,
       label=f'{name}  {auprc[name]:.3f}',
     )
   lesion, healthy = sample.lesion.sum(), sample.healthy.sum()
