@@ -27,4 +27,4 @@ def get_config(arg: str = 'demo'):
     consistency=0.0,
     bayesian=False,
   )
-  return defaults.with_critic(config, 'autoencoder', critic_steps=2, steps=(5000,))
+  return defaults.with_critic(config, 'autoencoder', critic_steps=2, steps=(2000,))

@@ -15,12 +15,13 @@ import json
 import pathlib
 import sys
 from collections import defaultdict
+from typing import Any
 
 import jax
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from uad_jax import command, job, parallel, registry
+from uad_jax import benchmark, command, job, parallel, registry
 from uad_jax import experiment as experiments
 from uad_jax.evaluate import validate
 from uad_jax.report import page
@@ -31,8 +32,8 @@ HEAD = """# Settings tried
 
 Written by `python -m uad_jax.tune --render` from stored trials. Each was chosen, if it
 was, by the pooled AUPRC of its best map over validation scans with lesions; test scans
-were not read. Minutes are those of the training, on one core. `changes` are against the
-config as it stood when the trial was run.
+were not read. Minutes are those of the training, on one core that other jobs used too.
+A trial is told by what it has otherwise than the config has today.
 """
 
 
@@ -42,7 +43,7 @@ def changed(config: ConfigDict, changes: str) -> ConfigDict:
   Raises:
     ValueError: No such key, or a value that cannot be read or has another type.
   """
-  config = config.copy_and_resolve_references()
+  config = config.copy_and_resolve_references().lock()
   for change in filter(None, map(str.strip, changes.split(';'))):
     key, _, text = change.partition('=')
     try:
@@ -89,6 +90,22 @@ def attempt(name: str, config: ConfigDict, changes: str, runs: pathlib.Path) -> 
   return found
 
 
+def flat(tree: dict, prefix: str = '') -> dict[str, Any]:
+  """A tree of dicts by the dotted paths of its leaves."""
+  found = {}
+  for key, value in tree.items():
+    inside = isinstance(value, dict)
+    found |= flat(value, f'{prefix}{key}.') if inside else {f'{prefix}{key}': value}
+  return found
+
+
+def told_apart(trained: dict, today: dict) -> str:
+  """What a trained config has otherwise than today's; '' for nothing."""
+  a, b = (flat(registry.without(c, *registry.AFTER_TRAINING)) for c in (trained, today))
+  keys = [key for key in sorted({*a, *b}) if a.get(key) != b.get(key)]
+  return '; '.join(f'{key}={a.get(key, "absent")}' for key in keys)
+
+
 def table(trials: list[dict]) -> str:
   """The trials of a config, the best first."""
   rows = []
@@ -106,6 +123,10 @@ def render(runs: pathlib.Path, output: pathlib.Path) -> None:
   groups = defaultdict(list)
   for path in sorted(runs.glob('*/trial-*.json')):
     trial = json.loads(path.read_text())
+    trained = json.loads((path.parent / 'config.json').read_text())
+    config, data = trial['config'].split(':')
+    today = registry.plain(benchmark.read_config(config, data))
+    trial['changes'] = told_apart(trained, today)
     groups[trial['config'], trial['manifest'][:12]].append(trial)
   if not groups:
     raise FileNotFoundError(f'{runs} holds no trial')

@@ -1,0 +1,66 @@
+"""Trials of settings: what is changed, what is kept, what the page tells."""
+
+import json
+
+import pytest
+
+from tests.data.heads import tree
+from tests.test_job import SUBJECTS, make_config
+from uad_jax import defaults, job, tune
+
+
+def test_changes_are_done_to_a_copy():
+  config = defaults.get_config('demo')
+  found = tune.changed(
+    config, "steps=(7,); optimiser.learning_rate=1e-4; data.test='x'"
+  )
+  assert found.steps == (7,) and found.optimiser.learning_rate == 1e-4
+  assert found.data.test == 'x' and config.steps == ()
+  assert tune.changed(config, '').to_dict() == config.to_dict()
+
+
+@pytest.mark.parametrize('change', ['stepps=(7,)', 'batch_size=many', 'batch_size="8"'])
+def test_a_change_that_cannot_be_done_is_named(change):
+  with pytest.raises(ValueError, match='cannot change the config by') as error:
+    tune.changed(defaults.get_config('demo'), change)
+  assert change in str(error.value)
+
+
+def test_a_trial_is_told_by_what_it_has_otherwise_than_today():
+  today = {'steps': [5], 'method': {'a': 1, 'b': 2}, 'scores': {}}
+  trained = {'steps': [7], 'method': {'a': 1}, 'scores': {'residual': {}}}
+  assert tune.told_apart(trained, today) == 'method.b=absent; steps=[7]'
+  assert tune.told_apart(today, today) == ''
+
+
+def test_the_best_trial_stands_first():
+  low = {'changes': 'steps=[1]', 'auprc': {'a': 0.1, 'b': 0.2}, 'steps': 1}
+  high = {'changes': '', 'auprc': {'a': 0.3, 'b': 0.05}, 'steps': 2, 'seconds': 90.0}
+  lines = tune.table([low, high]).splitlines()
+  assert lines[2] == '| as it is | a 0.300, b 0.050 | 2 | 1.5 |'
+  assert lines[3] == '| steps=[1] | b 0.200, a 0.100 | 1 | 0.0 |'
+
+
+def test_a_trial_is_trained_once_and_never_reads_the_test_split(tmp_path, monkeypatch):
+  names = [split for split, n in SUBJECTS.items() for _ in range(n)]
+  subjects = [f'sub-{i:02d}' for i in range(len(names))]
+  rows = ''.join(f'{s}\t{n}\n' for s, n in zip(subjects, names, strict=True))
+  tree(tmp_path / 'heads', subjects, f'participant_id\tsplit\n{rows}')
+  config = make_config(tmp_path / 'heads', tmp_path / 'data')
+  config.data.test = 'absent'
+  found = tune.attempt('vae:folder', config, 'steps=(4,)', tmp_path / 'runs')
+  assert found['steps'] == 4 and set(found['auprc']) == {'residual', 'standardised'}
+  assert all(0 <= value <= 1 for value in found['auprc'].values())
+  (folder,) = (tmp_path / 'runs').iterdir()
+  (stored,) = folder.glob('trial-*.json')
+  assert json.loads(stored.read_text()) == found
+
+  monkeypatch.setattr(job, 'trained', None)
+  again = tune.attempt('vae:folder', config, 'steps=(4,)', tmp_path / 'runs')
+  assert again == found
+
+
+def test_without_trials_there_is_no_page(tmp_path):
+  with pytest.raises(FileNotFoundError, match='holds no trial'):
+    tune.render(tmp_path, tmp_path / 'tuning.md')
+  assert not (tmp_path / 'tuning.md').exists()
