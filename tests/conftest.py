@@ -48,6 +48,12 @@ def key(request):
 
 
 @pytest.fixture
+def in_the_project(monkeypatch):
+  """Configs are read from the folder where commands are run."""
+  monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture
 def real_data():
   """The folder of real scans that lies beside the project in development."""
   if not SHARED_DATA.is_dir():

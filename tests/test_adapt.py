@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from tests.test_methods import make_batch
+from tests.method_table import make_batch
 from uad_jax import augment
 from uad_jax.adapt import augment as augmented
 from uad_jax.adapt import ema

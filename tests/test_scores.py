@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.test_methods import ROWS, trained
+from tests.method_table import ROWS, trained
 from uad_jax import scores
 from uad_jax.method import bind
 from uad_jax.registry import named

@@ -3,13 +3,25 @@
 Gulrajani et al., "Improved training of Wasserstein GANs", NeurIPS 2017.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 
 from uad_jax.losses import example_mean, per_example
-from uad_jax.method import Array, Batch, Bound, Key, Metrics, Params
+from uad_jax.method import (
+  Array,
+  Batch,
+  Bound,
+  Key,
+  Method,
+  Metrics,
+  Objective,
+  Params,
+)
+from uad_jax.nets import vector
+from uad_jax.nets.critic import LatentCritic
+from uad_jax.nets.vector import Coder
 
 Critic = Callable[[Array], Array]
 """[B, ...] to a value for each example, [B], which no other example may influence."""
@@ -94,3 +106,49 @@ def game(
     return -example_mean(believed, batch['weight']), (stats, {})
 
   return criticise, deceive
+
+
+def coded(
+  net: Coder,
+  reconstruct: Callable,
+  critic: Sequence[int],
+  critic_steps: int,
+  penalty: float,
+  bayesian: bool,
+) -> Method:
+  """An auto-encoder whose codes a critic draws to N(0, I).
+
+  Objectives: 'autoencoder', which is `reconstruct`; 'critic', to which draws of the
+  prior are real and codes of the scans, before any dropout, fake; 'generator', the
+  encoder that deceives it.
+
+  Args:
+    net: Encoder and decoder.
+    reconstruct: The loss of the auto-encoder, as an `Objective` takes it.
+    critic: Widths of the critic.
+    critic_steps: Steps of the critic, one each step, for each of the two others.
+    penalty: Weight of its gradient penalty.
+    bayesian: See `vector.inference`.
+  """
+  judge = LatentCritic(critic)
+
+  def value(params, z):
+    return judge.apply({'params': params['critic']}, z)
+
+  def init(key, batch: Batch):
+    key_net, key_critic = jax.random.split(key)
+    params = net.init(key_net, batch['image'])
+    judging = judge.init(key_critic, net.encode(params, batch['image']))
+    return {**params, 'critic': judging['params']}, {}
+
+  def draw(params, batch, key):
+    code = net.encode(params, batch['image'] * batch['mask'])
+    return jax.random.normal(key, code.shape), code
+
+  criticise, deceive = game(draw, value, penalty)
+  objectives = {
+    'autoencoder': Objective(reconstruct, ('encoder', 'decoder'), every=critic_steps),
+    'critic': Objective(criticise, ('critic',), bounds=BOUNDS),
+    'generator': Objective(deceive, ('encoder',), every=critic_steps),
+  }
+  return Method(init, objectives, vector.inference(net, bayesian))

@@ -10,7 +10,6 @@ come from stored runs only, and of these from those that today's configs would m
 others are named on stderr. Runs on unequal data are never put in one table.
 """
 
-import importlib.util
 import json
 import pathlib
 import sys
@@ -19,8 +18,9 @@ from typing import NamedTuple
 from absl import flags
 from ml_collections import ConfigDict
 
-from uad_jax import command, exhibit, job, registry
+from uad_jax import command, defaults, exhibit, job, registry
 from uad_jax.report import costs, datasets, page, results
+from uad_jax.report.stored import optional
 
 FLAGS = flags.FLAGS
 ROWS = (
@@ -49,13 +49,7 @@ class Row(NamedTuple):
 
 def read_config(name: str, arg: str) -> ConfigDict:
   """The config of configs/NAME.py with an argument."""
-  path = pathlib.Path('configs') / f'{name}.py'
-  spec = importlib.util.spec_from_file_location(f'config_{name}', path)
-  if spec is None or not path.exists():
-    raise FileNotFoundError(f'{path} does not exist; run this in the project folder')
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config(arg)
+  return defaults.read_config(pathlib.Path('configs') / f'{name}.py', arg)
 
 
 def plan(suite: str, names: list[str], seeds: list[int], runs: str) -> list[Row]:
@@ -148,7 +142,7 @@ def show(suite: str, rows: list[Row], output: pathlib.Path) -> pathlib.Path:
 def render(rows: list[Row], output: pathlib.Path) -> None:
   """Writes the page."""
   timed = output.with_name(TIMINGS)
-  timings = json.loads(timed.read_text()) if timed.exists() else None
+  timings = optional(timed) or None
   more = datasets.measured((*datasets.SPEED, costs.COST), output.parent)
   pictures = {
     suite: str(picture_of(suite, output).relative_to(output.parent))

@@ -144,6 +144,20 @@ def get_config(arg: str = 'demo') -> ConfigDict:
   )
 
 
+def read_config(path: pathlib.Path, arg: str) -> ConfigDict:
+  """What `get_config` of a config file gives for an argument.
+
+  Raises:
+    FileNotFoundError: There is no such file.
+  """
+  spec = importlib.util.spec_from_file_location(f'config_{path.stem}', path)
+  if spec is None or not path.exists():
+    raise FileNotFoundError(f'{path} does not exist; run this in the project folder')
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module.get_config(arg)
+
+
 def with_critic(
   config: ConfigDict, fit: str, critic_steps: int, steps: tuple[int, ...]
 ) -> ConfigDict:
@@ -203,11 +217,7 @@ def shrink(config: ConfigDict, file: str, small: str, *sizes: str) -> ConfigDict
     small: Name of the other one, a smaller setting of the same method.
     sizes: Names of options of the method.
   """
-  path = pathlib.Path(file).with_name(f'{small}.py')
-  spec = importlib.util.spec_from_file_location(f'config_{small}', path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  other = module.get_config('demo')
+  other = read_config(pathlib.Path(file).with_name(f'{small}.py'), 'demo')
   config.method.update({name: other.method[name] for name in sizes})
   config.batch_size, config.steps = other.batch_size, other.steps
   config.optimiser.learning_rate = other.optimiser.learning_rate

@@ -21,21 +21,16 @@ from uad_jax.experiment import Experiment
 from uad_jax.inference import make_infer
 from uad_jax.method import State
 from uad_jax.report import page, tables
+from uad_jax.report.stored import optional
 from uad_jax.writers import metrics_log
 
 PARTS = ('data', 'train', 'report')
 
 
-def first_difference(old: dict, new: dict, prefix: str = '') -> str | None:
+def first_difference(old: dict, new: dict) -> str | None:
   """The first key in which two configs differ, with both values."""
-  for key in sorted({*old, *new}):
-    a, b = old.get(key, 'nothing'), new.get(key, 'nothing')
-    if isinstance(a, dict) and isinstance(b, dict):
-      found = first_difference(a, b, f'{prefix}{key}.')
-      if found:
-        return found
-    elif a != b:
-      return f'{prefix}{key} was {a}, now {b}'
+  for key, a, b in registry.differences(old, new, 'nothing'):
+    return f'{key} was {a}, now {b}'
   return None
 
 
@@ -70,11 +65,8 @@ def chosen_on(experiment: Experiment):
 
 def evaluated(folder: pathlib.Path, config: dict) -> dict | None:
   """The results of this very config, if they are there."""
-  path = folder / 'results.json'
-  if not path.exists():
-    return None
-  found = json.loads(path.read_text())
-  return found if found['run']['config'] == config else None
+  found = optional(folder / 'results.json')
+  return found if found and found['run']['config'] == config else None
 
 
 def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
@@ -114,7 +106,7 @@ def trained(experiment: Experiment, folder: pathlib.Path) -> State:
   """The trained state; shows and logs progress on the way."""
   last = experiment.stage_ends[-1] if experiment.stage_ends else 0
   told = folder / 'training.json'
-  before = json.loads(told.read_text())['seconds'] if told.exists() else 0.0
+  before = optional(told).get('seconds', 0.0)
   start = time.monotonic()
   with metrics_log(folder) as write:
 

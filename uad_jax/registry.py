@@ -5,7 +5,7 @@ import importlib
 import inspect
 import json
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -53,6 +53,25 @@ def fingerprint(config: ConfigDict) -> str:
 def _hash(told: Mapping[str, Any]) -> str:
   text = json.dumps(told, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def differences(
+  old: Mapping[str, Any], new: Mapping[str, Any], missing: str, prefix: str = ''
+) -> Iterator[tuple[str, Any, Any]]:
+  """The dotted path and both values of each key in which two configs differ.
+
+  Args:
+    old: As `plain` gives it.
+    new: Likewise.
+    missing: Stands for a value of a key that only the other one has.
+    prefix: Of the paths.
+  """
+  for key in sorted({*old, *new}):
+    a, b = old.get(key, missing), new.get(key, missing)
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+      yield from differences(a, b, missing, f'{prefix}{key}.')
+    elif a != b:
+      yield f'{prefix}{key}', a, b
 
 
 def without(options: Mapping[str, Any], *names: str) -> dict[str, Any]:

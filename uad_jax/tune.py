@@ -15,7 +15,6 @@ import json
 import pathlib
 import sys
 from collections import defaultdict
-from typing import Any
 
 import jax
 from absl import flags
@@ -25,6 +24,7 @@ from uad_jax import benchmark, command, job, parallel, registry
 from uad_jax import experiment as experiments
 from uad_jax.evaluate import validate
 from uad_jax.report import page
+from uad_jax.report.stored import optional
 from uad_jax.report.tables import markdown, number
 
 FLAGS = flags.FLAGS
@@ -77,37 +77,25 @@ def attempt(name: str, config: ConfigDict, changes: str, runs: pathlib.Path) -> 
     key,
     config.postprocess,
   )
-  training = folder / 'training.json'
   found = {
     'config': name,
-    'changes': changes,
     'seed': config.seed,
     'manifest': experiments.digest(experiment),
     'auprc': scored,
-    **(json.loads(training.read_text()) if training.exists() else {}),
+    **optional(folder / 'training.json'),
   }
   page.write_text(told, json.dumps(found, indent=1))
   return found
 
 
-def flat(tree: dict, prefix: str = '') -> dict[str, Any]:
-  """A tree of dicts by the dotted paths of its leaves."""
-  found = {}
-  for key, value in tree.items():
-    inside = isinstance(value, dict)
-    found |= flat(value, f'{prefix}{key}.') if inside else {f'{prefix}{key}': value}
-  return found
-
-
 def told_apart(trained: dict, today: dict) -> str:
   """What a trained config has otherwise than today's; '' for nothing."""
-  a, b = (flat(registry.without(c, *registry.AFTER_TRAINING)) for c in (trained, today))
-  keys = [key for key in sorted({*a, *b}) if a.get(key) != b.get(key)]
-  return '; '.join(f'{key}={a.get(key, "absent")}' for key in keys)
+  kept = [registry.without(c, *registry.AFTER_TRAINING) for c in (trained, today)]
+  return '; '.join(f'{key}={a}' for key, a, _ in registry.differences(*kept, 'absent'))
 
 
 def table(trials: list[dict]) -> str:
-  """The trials of a config, the best first."""
+  """The trials of a config, the best first, each with its 'changes'."""
   rows = []
   for trial in sorted(trials, key=lambda t: -max(t['auprc'].values())):
     maps = sorted(trial['auprc'].items(), key=lambda each: -each[1])
@@ -149,7 +137,10 @@ def main(_: list[str]) -> None:
   given = next(arg for arg in sys.argv if arg.startswith('--config='))
   path, _, data = given.removeprefix('--config=').partition(':')
   name = f'{pathlib.Path(path).stem}:{data or "demo"}'
-  found = [attempt(name, FLAGS.config, changes, runs) for changes in FLAGS.trial]
+  found = [
+    {**attempt(name, FLAGS.config, changes, runs), 'changes': changes}
+    for changes in FLAGS.trial
+  ]
   if parallel.leads():
     print(table(found))
 

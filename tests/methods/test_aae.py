@@ -3,7 +3,7 @@ import numpy as np
 import optax
 import scipy.stats
 
-from tests.test_methods import make_batch
+from tests.method_table import make_batch
 from uad_jax.method import due, init_state, make_update
 from uad_jax.methods import aae, cae
 

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests.test_methods import ROWS, make_batch, trained
+from tests.method_table import ROWS, make_batch, trained
 from uad_jax.registry import named
 
 FAMILY = ('cae', 'aae', 'caae', 'fanogan', 'anovaegan')

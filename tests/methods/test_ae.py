@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests.test_methods import make_batch
+from tests.method_table import make_batch
 from uad_jax.methods import ae
 
 TINY = dict(widths=(8, 16), latent=4, architecture='study')

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import scipy.stats
 
-from tests.test_methods import make_batch, trained
+from tests.method_table import make_batch, trained
 from uad_jax.methods import anovaegan
 
 

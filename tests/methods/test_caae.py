@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests.test_methods import make_batch
+from tests.method_table import make_batch
 from uad_jax.methods import caae
 
 SHAPE = (16, 16)

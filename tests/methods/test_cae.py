@@ -1,7 +1,7 @@
 import jax
 import numpy as np
 
-from tests.test_methods import make_batch
+from tests.method_table import make_batch
 from uad_jax.methods import cae
 
 SHAPE = (16, 16)

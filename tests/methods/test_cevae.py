@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.test_methods import make_batch
+from tests.method_table import make_batch
 from uad_jax import losses, shapes
 from uad_jax.methods import cevae
 from uad_jax.nets import variational

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.test_methods import make_batch
+from tests.method_table import make_batch
 from uad_jax.registry import named
 
 

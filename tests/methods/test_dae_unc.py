@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from tests.test_methods import ROWS, make_batch, trained
+from tests.method_table import ROWS, make_batch, trained
 from uad_jax.method import due, init_state, make_update
 from uad_jax.methods import dae_unc
 

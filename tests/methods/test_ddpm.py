@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from tests.test_methods import ROWS, make_batch
+from tests.method_table import ROWS, make_batch
 from uad_jax.method import init_state, make_update
 from uad_jax.methods import ddpm
 

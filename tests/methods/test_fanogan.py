@@ -1,7 +1,7 @@
 import jax
 import numpy as np
 
-from tests.test_methods import ROWS, make_batch, trained
+from tests.method_table import ROWS, make_batch, trained
 from uad_jax.methods import fanogan
 from uad_jax.nets.critic import ImageCritic
 

@@ -8,7 +8,7 @@ import scipy.integrate
 import scipy.special
 import scipy.stats
 
-from tests.test_methods import make_batch
+from tests.method_table import make_batch
 from uad_jax.methods import gmvae
 from uad_jax.nets import mixture_prior as gm
 

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests.test_methods import ROWS, trained
+from tests.method_table import ROWS, trained
 from uad_jax import quantile
 from uad_jax.methods.latent_diffusion import SURPRISES
 from uad_jax.registry import named

@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from tests.test_methods import ROWS, make_batch
+from tests.method_table import ROWS, make_batch
 from uad_jax.registry import named
 
 SHAPE = (16, 16)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from tests.test_methods import make_batch
+from tests.method_table import make_batch
 from uad_jax import pyramid
 from uad_jax.methods import scale_space_ae
 

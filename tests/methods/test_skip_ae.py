@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.test_methods import make_batch
+from tests.method_table import make_batch
 from uad_jax.methods import skip_ae
 from uad_jax.nets.skip import SkipAutoEncoder
 

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.test_methods import ROWS, trained
+from tests.method_table import ROWS, trained
 from uad_jax import orders
 from uad_jax.nets import quantise
 from uad_jax.nets.transformer import Transformer

@@ -2,9 +2,9 @@ import functools
 
 import flax.linen as nn
 import jax
-import numpy as np
 import pytest
 
+from tests.nets.close import assert_close
 from uad_jax.nets.strided import conv
 
 
@@ -23,7 +23,7 @@ def test_it_is_the_plain_convolution_with_its_derivatives(shape, key):
   def slopes(net):
     return jax.value_and_grad(lambda p, x: (net.apply(p, x) ** 2).sum(), (0, 1))
 
-  same(slopes(ours)(params, x), slopes(plain)(params, x))
+  assert_close(slopes(ours)(params, x), slopes(plain)(params, x))
 
 
 @pytest.mark.parametrize('shape', [(8, 6), (6, 4, 5)])
@@ -40,9 +40,4 @@ def test_the_slopes_of_a_gradient_penalty_are_those_of_the_plain_one(shape, key)
   def found(net):
     return jax.value_and_grad(functools.partial(penalty, net), (0, 1))(params, x)
 
-  same(found(ours), found(plain))
-
-
-def same(found, want):
-  for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(want), strict=True):
-    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * float(np.abs(b).max()))
+  assert_close(found(ours), found(plain))

@@ -1,8 +1,8 @@
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
+from tests.nets.close import assert_close
 from uad_jax.nets import thin
 from uad_jax.nets.convolution import plain_conv
 
@@ -24,8 +24,7 @@ def test_it_is_the_plain_convolution_with_its_derivatives(
 
   found = energy(thin.conv)(x, kernel)
   want = energy(lambda x, k: plain_conv(x, k, 1, 'SAME'))(x, kernel)
-  for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(want), strict=True):
-    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * float(np.abs(b).max()))
+  assert_close(found, want)
 
 
 @pytest.mark.parametrize('shape', [(3, 3, 4, 8), (5, 5, 4, 1), (3, 3, 3, 4, 2)])

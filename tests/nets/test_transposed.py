@@ -3,6 +3,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests.nets.close import assert_close
 from uad_jax.nets.transposed import ConvTranspose, transposed_conv
 
 
@@ -26,9 +27,7 @@ def test_it_is_flaxs_with_the_same_derivatives(shape, edge, key):
     return jax.jit(jax.grad(energy, (0, 1), has_aux=True))(params, x)
 
   found, want = value_and_slopes(ours), value_and_slopes(oracle)
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, atol=2e-3, rtol=1e-4), found, want
-  )
+  assert_close(found, want)
 
 
 def test_other_edges_are_refused():

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage
 
-from tests.test_methods import trained
+from tests.method_table import trained
 from uad_jax.method import bind
 from uad_jax.scores.likelihood import make
 

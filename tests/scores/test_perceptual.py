@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from tests.test_methods import trained
+from tests.method_table import trained
 from uad_jax.method import bind
 from uad_jax.scores.perceptual import distance, make
 

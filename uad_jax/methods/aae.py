@@ -5,12 +5,9 @@ As the comparative study of Baur et al. (Medical Image Analysis 69, 2021) trains
 
 from collections.abc import Sequence
 
-import jax
-
-from uad_jax import adversarial, losses
-from uad_jax.method import Batch, Method, Objective
+from uad_jax import adversarial
+from uad_jax.method import Batch, Method
 from uad_jax.nets import vector
-from uad_jax.nets.critic import LatentCritic
 from uad_jax.nets.noisy import check_bayesian
 from uad_jax.nets.study import WIDTHS
 
@@ -54,52 +51,11 @@ def make(
   """
   check_bayesian('aae', bayesian, dropout)
   net = vector.study(shape, channels, widths, latent, dropout)
-  judge = LatentCritic(critic)
-
-  def seen(batch):
-    return batch['image'] * batch['mask']
-
-  def encode(params, batch):
-    return net.encode(params, seen(batch))
-
-  def value(params, z):
-    return judge.apply({'params': params['critic']}, z)
-
-  def init(key, batch: Batch):
-    key_net, key_critic = jax.random.split(key)
-    params = net.init(key_net, batch['image'])
-    judging = judge.init(key_critic, encode(params, batch))
-    return {**params, 'critic': judging['params']}, {}
 
   def reconstruct(params, stats, batch: Batch, key, step):
-    z = encode(params, batch)
-    found = net.decode(params, z, noise=key)
-    weight = batch['mask'] * losses.per_example(batch['weight'], found)
-    error = losses.masked_mean((batch['image'] - found) ** 2, weight)
+    error, gap = vector.errors(net, params, batch, key)
     if not consistency:
       return error, (stats, {})
-    again = net.encode(params, found * batch['mask'])
-    gap = losses.masked_mean((z - again) ** 2, losses.per_example(batch['weight'], z))
     return error + consistency * gap, (stats, {'mse': error, 'consistency': gap})
 
-  def draw(params, batch, key):
-    """The prior's codes are real, the encoder's fake."""
-    code = encode(params, batch)
-    return jax.random.normal(key, code.shape), code
-
-  def infer(params, stats, batch: Batch, key):
-    z = encode(params, batch)
-    found = net.decode(params, z, key if bayesian else None)
-    return {
-      'latent': z,
-      'reconstruction': found * batch['mask'],
-      'features': net.features(params, seen(batch)),
-    }
-
-  criticise, deceive = adversarial.game(draw, value, penalty)
-  objectives = {
-    'autoencoder': Objective(reconstruct, ('encoder', 'decoder'), every=critic_steps),
-    'critic': Objective(criticise, ('critic',), bounds=adversarial.BOUNDS),
-    'generator': Objective(deceive, ('encoder',), every=critic_steps),
-  }
-  return Method(init, objectives, infer)
+  return adversarial.coded(net, reconstruct, critic, critic_steps, penalty, bayesian)

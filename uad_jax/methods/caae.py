@@ -6,12 +6,10 @@ adversarial auto-encoders", 2018 (arXiv 1806.04972).
 
 from collections.abc import Sequence
 
-import jax
 import jax.numpy as jnp
 
 from uad_jax import adversarial, losses
-from uad_jax.method import Batch, Method, Objective
-from uad_jax.nets.critic import LatentCritic
+from uad_jax.method import Batch, Method
 from uad_jax.nets.noisy import check_bayesian
 from uad_jax.nets.vector import ARCHITECTURES
 
@@ -63,22 +61,9 @@ def make(
     )
   check_bayesian('caae', bayesian, dropout)
   net = ARCHITECTURES[architecture](shape, channels, widths, latent, dropout)
-  judge = LatentCritic(critic)
-
-  def seen(batch):
-    return batch['image'] * batch['mask']
-
-  def value(params, z):
-    return judge.apply({'params': params['critic']}, z)
-
-  def init(key, batch: Batch):
-    key_net, key_critic = jax.random.split(key)
-    params = net.init(key_net, batch['image'])
-    judging = judge.init(key_critic, net.encode(params, batch['image']))
-    return {**params, 'critic': judging['params']}, {}
 
   def reconstruct(params, stats, batch: Batch, key, step):
-    image = seen(batch)
+    image = batch['image'] * batch['mask']
     z = net.encode(params, image)
     found = net.decode(params, z, noise=key) * batch['mask']
     error = jnp.sqrt(losses.example_sum((image - found) ** 2) + 1e-8)
@@ -86,24 +71,4 @@ def make(
     error, gap = (losses.example_mean(v, batch['weight']) for v in (error, gap))
     return error + consistency * gap, (stats, {'l2': error, 'consistency': gap})
 
-  def draw(params, batch, key):
-    """The prior's codes are real, the encoder's fake."""
-    code = net.encode(params, seen(batch))
-    return jax.random.normal(key, code.shape), code
-
-  def infer(params, stats, batch: Batch, key):
-    z = net.encode(params, seen(batch))
-    found = net.decode(params, z, key if bayesian else None)
-    return {
-      'latent': z,
-      'reconstruction': found * batch['mask'],
-      'features': net.features(params, seen(batch)),
-    }
-
-  criticise, deceive = adversarial.game(draw, value, penalty)
-  objectives = {
-    'autoencoder': Objective(reconstruct, ('encoder', 'decoder'), every=critic_steps),
-    'critic': Objective(criticise, ('critic',), bounds=adversarial.BOUNDS),
-    'generator': Objective(deceive, ('encoder',), every=critic_steps),
-  }
-  return Method(init, objectives, infer)
+  return adversarial.coded(net, reconstruct, critic, critic_steps, penalty, bayesian)

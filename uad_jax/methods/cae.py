@@ -6,7 +6,6 @@ the comparative study of Baur et al. (Medical Image Analysis 69, 2021) runs it.
 
 from collections.abc import Sequence
 
-from uad_jax import losses
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets import vector
 from uad_jax.nets.noisy import check_bayesian
@@ -47,23 +46,8 @@ def make(
     return net.init(key, batch['image']), {}
 
   def loss(params, stats, batch: Batch, key, step):
-    image = batch['image'] * batch['mask']
-    z = net.encode(params, image)
-    found = net.decode(params, z, noise=key) * batch['mask']
-    again = net.encode(params, found)
-    weight = batch['mask'] * losses.per_example(batch['weight'], image)
-    error = losses.masked_mean((image - found) ** 2, weight)
-    gap = losses.masked_mean((z - again) ** 2, losses.per_example(batch['weight'], z))
+    error, gap = vector.errors(net, params, batch, key)
     return error + consistency * gap, (stats, {'mse': error, 'consistency': gap})
 
-  def infer(params, stats, batch: Batch, key):
-    image = batch['image'] * batch['mask']
-    z = net.encode(params, image)
-    found = net.decode(params, z, key if bayesian else None)
-    return {
-      'latent': z,
-      'reconstruction': found * batch['mask'],
-      'features': net.features(params, image),
-    }
-
-  return Method(init, {'autoencoder': Objective(loss, ('encoder', 'decoder'))}, infer)
+  objective = Objective(loss, ('encoder', 'decoder'))
+  return Method(init, {'autoencoder': objective}, vector.inference(net, bayesian))

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 
+from uad_jax import losses
+from uad_jax.method import Array, Batch
 from uad_jax.nets.features import finest
 from uad_jax.nets.residual import ResidualDecoder, ResidualEncoder
 from uad_jax.nets.study import StudyDecoding, StudyEncoding
@@ -61,6 +63,37 @@ def coder(encoder: nn.Module, decoder: nn.Module, dropout: float = 0.0) -> Coder
     return finest(encoder, params['encoder'], image)
 
   return Coder(init, encode, decode, features)
+
+
+def errors(net: Coder, params, batch: Batch, noise: Array) -> tuple[Array, Array]:
+  """mean (x - x')^2 over the brain and mean (z - E(x'))^2, z = E(x), x' = D(z).
+
+  As the comparative study of Baur et al. 2021 measures them. The gradient passes
+  through both codes, which meet before their dropout.
+  """
+  z = net.encode(params, batch['image'] * batch['mask'])
+  found = net.decode(params, z, noise)
+  weight = batch['mask'] * losses.per_example(batch['weight'], found)
+  error = losses.masked_mean((batch['image'] - found) ** 2, weight)
+  again = net.encode(params, found * batch['mask'])
+  gap = losses.masked_mean((z - again) ** 2, losses.per_example(batch['weight'], z))
+  return error, gap
+
+
+def inference(net: Coder, bayesian: bool) -> Callable:
+  """`Method.infer` of the two networks, with dropout drawn from the key or without."""
+
+  def infer(params, stats, batch: Batch, key):
+    image = batch['image'] * batch['mask']
+    z = net.encode(params, image)
+    found = net.decode(params, z, key if bayesian else None)
+    return {
+      'latent': z,
+      'reconstruction': found * batch['mask'],
+      'features': net.features(params, image),
+    }
+
+  return infer
 
 
 def study(

@@ -8,8 +8,15 @@ import numpy as np
 
 from uad_jax.report.differences import comparisons
 from uad_jax.report.side_by_side import CAPTION
-from uad_jax.report.stored import Run, estimates, read
-from uad_jax.report.tables import COLUMNS, MISSING, markdown, number
+from uad_jax.report.stored import Run, read
+from uad_jax.report.tables import (
+  COLUMNS,
+  MISSING,
+  Estimate,
+  estimates,
+  markdown,
+  number,
+)
 
 HEAD = """# Results
 
@@ -24,9 +31,9 @@ counterfactual field error in voxels.
 """
 
 
-def averaged(found: Sequence[Mapping], interval: bool = True) -> str:
+def averaged(found: Sequence[Estimate], interval: bool = True) -> str:
   """'0.313 [0.250, 0.380]' or '0.313', means over seeds of value and interval."""
-  found = [f for f in found if f.get('value') is not None]
+  found = [f for f in found if f['value'] is not None]
   if not found:
     return MISSING
   text = number(float(np.mean([f['value'] for f in found])))
@@ -67,9 +74,9 @@ def summary(runs: Sequence[Run]) -> str:
   for name, members in groups.items():
     counts = Counter(run.default for run in members)
     maps = [f'{m} ({n})' if len(counts) > 1 else m for m, n in counts.most_common()]
-    by_title = [estimates(run, run.default) for run in members]
+    by_title = [estimates(run.summary, run.default) for run in members]
     cells = [
-      averaged([each[title] for each in by_title], title in WITH_INTERVAL)
+      averaged([e[title] for e in by_title if title in e], title in WITH_INTERVAL)
       for title in titles
     ]
     known = members[0].parameters
@@ -93,9 +100,9 @@ def table(runs: Sequence[Run]) -> str:
   head = ['method', 'map', *titles, *TRAINED]
   rows = []
   for (name, variant, scorer), members in groups.items():
-    by_title = [estimates(run, scorer) for run in members]
+    by_title = [estimates(run.summary, scorer) for run in members]
     chosen = any(not variant and run.default == scorer for run in members)
-    cells = [averaged([each[title] for each in by_title]) for title in titles]
+    cells = [averaged([e[title] for e in by_title if title in e]) for title in titles]
     shown, mark = f'{name} {variant}'.strip(), ' \\*' if chosen else ''
     rows.append([shown, f'{scorer}{mark}', *cells, *trained(members)])
   return markdown(head, rows)

@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from uad_jax.report.tables import COLUMNS
-
 TOTAL = re.compile(r'^Total: ([\d,]+)', re.MULTILINE)
 """Where clu's overview of the parameters says how many there are."""
 
@@ -72,12 +70,3 @@ def read(folder: pathlib.Path) -> list[Run]:
     )
     for variant, place in places
   ]
-
-
-def estimates(run: Run, scorer: str) -> dict[str, Mapping]:
-  """By column title, the estimate of a run's map."""
-  sections = {
-    'pooled': run.summary['scorers'][scorer]['pooled'],
-    'registration': run.summary['registration'],
-  }
-  return {c.title: sections[c.section].get(c.metric) or {} for c in COLUMNS}

@@ -38,18 +38,25 @@ class Row(NamedTuple):
   default: bool = False
 
 
+def estimates(summary: Mapping, scorer: str) -> dict[str, Estimate]:
+  """By column title, the estimates of a scorer's map; those that it has."""
+  sections = {
+    'pooled': summary['scorers'][scorer]['pooled'],
+    'registration': summary['registration'],
+  }
+  return {
+    column.title: sections[column.section][column.metric]
+    for column in COLUMNS
+    if column.metric in sections[column.section]
+  }
+
+
 def rows(summary: Mapping) -> list[Row]:
   """A row for each scorer of a summary."""
-  found = []
-  for name, scorer in summary['scorers'].items():
-    sections = {'pooled': scorer['pooled'], 'registration': summary['registration']}
-    estimates = {
-      column.title: sections[column.section][column.metric]
-      for column in COLUMNS
-      if column.metric in sections[column.section]
-    }
-    found.append(Row(name, estimates, name == summary['default']))
-  return found
+  return [
+    Row(name, estimates(summary, name), name == summary['default'])
+    for name in summary['scorers']
+  ]
 
 
 def changed(variant: Mapping, own: Mapping, name: str) -> list[Row]:
