@@ -6,19 +6,17 @@ import numpy as np
 
 from uad_jax import parallel
 from uad_jax.data.record import CLASSES, VENTRICLE
-from uad_jax.evaluation import histogram, lesionwise
-from uad_jax.evaluation import registration as registration_metrics
+from uad_jax.evaluation import histogram, lesionwise, registration, restoration
 from uad_jax.evaluation.cases import Case, choose, take_case
 from uad_jax.evaluation.measure import (
   Measured,
   detected,
-  lesion_of,
   measure,
   pooled_histograms,
   scored,
 )
 from uad_jax.evaluation.metrics import FPR_PERCENT
-from uad_jax.evaluation.scans import Scan
+from uad_jax.evaluation.scans import Scan, lesion_in
 from uad_jax.evaluation.summary import Results, make_sample, subject_rows, summarise
 from uad_jax.inference import make_infer, placed, scans_of
 from uad_jax.method import Key, Method, Params, Scorer, Stats
@@ -66,15 +64,15 @@ def examine(
   chain: Postprocess,
 ) -> tuple[Scan, dict[str, Measured], Case]:
   """What is kept of a test scan: who it is, the numbers by scorer, and a picture."""
-  lesions = lesionwise.Lesions(lesion_of(scan), scan.voxel_ml)
-  registration = registration_metrics.measure(
-    scan.arrays, scan.planar, VENTRICLE, CLASSES.index('white')
-  )
+  lesions = lesionwise.Lesions(lesion_in(scan.arrays), scan.voxel_ml)
+  white = CLASSES.index('white')
+  own = restoration.measure(scan.arrays, scan.planar)
+  own |= registration.measure(scan.arrays, scan.planar, VENTRICLE, white)
   measured = {}
   for scorer in scorers:
     scores, brain = scored(scan, scorer, chain)
     numbers = measure(scores, brain, chain, thresholds[scorer], lesions)
-    measured[scorer] = numbers._replace(values=numbers.values | registration)
+    measured[scorer] = numbers._replace(values=numbers.values | own)
     if scorer == default:
       marked = detected(scores, brain, thresholds[scorer][CASE_PERCENT], chain)
       case = take_case(scan, scores, marked)

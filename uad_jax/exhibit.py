@@ -16,9 +16,9 @@ from ml_collections import ConfigDict
 from uad_jax import experiment as experiments
 from uad_jax.data import pipeline
 from uad_jax.evaluation.cases import Case, take_case
-from uad_jax.evaluation.measure import lesion_of, scored
+from uad_jax.evaluation.measure import scored
 from uad_jax.evaluation.sample import Sample, load
-from uad_jax.evaluation.scans import Scan, collect, scan_name
+from uad_jax.evaluation.scans import Scan, collect, lesion_in, scan_name
 from uad_jax.experiment import Experiment
 from uad_jax.inference import make_infer, placed, scans_of
 from uad_jax.method import Scorer, State
@@ -34,7 +34,7 @@ def typical(scans: Iterable[Scan]) -> dict[str, str]:
   """
   found = defaultdict(list)
   for scan in scans:
-    volume = float(lesion_of(scan).sum() * scan.voxel_ml)
+    volume = float(lesion_in(scan.arrays).sum() * scan.voxel_ml)
     if volume:
       found[scan.pathology].append((volume, scan.name))
   chosen = {}
@@ -71,7 +71,7 @@ def seen_by(
   cases = {}
   for scan in scans_of(batches, scorer, *given, progress=False):
     scores, _ = scored(scan, scorer, preset(config.postprocess))
-    cases[scan.name] = take_case(scan, rarity(scores, sample), lesion_of(scan))
+    cases[scan.name] = take_case(scan, rarity(scores, sample), lesion_in(scan.arrays))
   return cases
 
 

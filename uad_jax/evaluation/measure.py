@@ -9,7 +9,7 @@ from uad_jax import parallel
 from uad_jax.evaluation import histogram, lesionwise
 from uad_jax.evaluation.histogram import Histogram
 from uad_jax.evaluation.metrics import QUANTILE
-from uad_jax.evaluation.scans import Scan
+from uad_jax.evaluation.scans import Scan, lesion_in
 from uad_jax.postprocess import Postprocess
 
 MAP = 'map/'
@@ -50,20 +50,14 @@ def pooled_histograms(
   for scan in scans:
     for scorer, histograms in parts.items():
       scores, brain = scored(scan, scorer, chain)
-      histograms.append(histogram.histogram(scores[brain], lesion_of(scan)[brain]))
+      histograms.append(
+        histogram.histogram(scores[brain], lesion_in(scan.arrays)[brain])
+      )
   hosts = parallel.gather(parts)
   return {
     scorer: histogram.pool(part for host in hosts for part in host[scorer])
     for scorer in parts
   }
-
-
-def lesion_of(scan: Scan) -> np.ndarray:
-  """The lesion inside the brain mask, bool [X, Y, Z]; nothing where none is known."""
-  brain = scan.arrays['mask'][..., 0] > 0
-  if 'lesion' not in scan.arrays:
-    return np.zeros_like(brain)
-  return (scan.arrays['lesion'][..., 0] > 0) & brain
 
 
 def detected(

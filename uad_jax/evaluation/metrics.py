@@ -3,8 +3,8 @@
 Suffixes: `_at_5` means at the threshold that 5 % of the brain voxels of healthy
 validation scans reach. `oracle_` means that the threshold was chosen with the truth.
 POOLED metrics put all voxels (or lesions) of all test scans together; SUBJECT metrics
-are averaged over scans with lesions; REGISTRATION metrics describe the deformation and
-the gate (symbols in `registration_metrics`).
+are averaged over scans with lesions; RESTORATION metrics describe the reconstruction,
+REGISTRATION metrics the deformation and the gate (symbols in the files of these names).
 """
 
 import numpy as np
@@ -61,6 +61,11 @@ SUBJECT: dict[str, Metric] = {
   for name in (*Ranking._fields, *(f'dice_at_{percent}' for percent in FPR_PERCENT))
 }
 
+RESTORATION: dict[str, Metric] = {
+  'lesion_copied': mean('lesion_copied', where='diseased'),
+  'healthy_error': mean('healthy_error'),
+}
+
 REGISTRATION: dict[str, Metric] = {
   'ventricle_dice': mean('ventricle_dice'),
   'ventricle_dice_before': mean('ventricle_dice_before'),
@@ -89,6 +94,7 @@ BY_SIZE: dict[str, dict[str, Metric]] = {
 METRICS: dict[str, Metric] = {
   **POOLED,
   **{f'subject_{name}': metric for name, metric in SUBJECT.items()},
+  **RESTORATION,
   **REGISTRATION,
 }
 """All that `bootstrap.paired` can compare by name."""

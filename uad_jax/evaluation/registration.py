@@ -17,6 +17,7 @@ import numpy as np
 from scipy import ndimage
 
 from uad_jax.evaluation.metrics import dice
+from uad_jax.evaluation.scans import lesion_in
 
 REACH = 3  # voxels: the lesion's surroundings, and how far a ventricle is looked for
 OPEN = 0.5  # a gate above it counts as open
@@ -113,8 +114,7 @@ def measure(
     if name in volume
   }
   brain = volume['mask'][..., 0] > 0
-  lesion = volume['lesion'][..., 0] > 0 if 'lesion' in volume else np.zeros_like(brain)
-  lesion = lesion & brain
+  lesion = lesion_in(volume)
   around = dilate(lesion, planar) & brain
   healthy = brain & ~around
   found = {}

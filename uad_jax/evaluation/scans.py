@@ -104,3 +104,11 @@ def assemble(records: list[dict]) -> Scan:
     planar,
     arrays,
   )
+
+
+def lesion_in(volume: Mapping[str, np.ndarray]) -> np.ndarray:
+  """The lesion inside the brain mask, bool [X, Y, Z]; nothing where none is known."""
+  brain = volume['mask'][..., 0] > 0
+  if 'lesion' not in volume:
+    return np.zeros_like(brain)
+  return (volume['lesion'][..., 0] > 0) & brain

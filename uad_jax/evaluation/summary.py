@@ -13,7 +13,8 @@ estimate is {'value': v, 'interval': [low, high]}, null where it is undefined:
                    by_pathology {name: {scans, pooled metrics on those scans alone}};
                    by_lesion_size {bin: {lesions, lesion_recall_at_*}};
                    minus_default {auprc, oracle_dice, dice_at_5}: paired differences
-  registration     {metric: estimate}, of the method and so of every map
+  restoration      {metric: estimate}, of the method and so of every map
+  registration     likewise
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,12 +33,13 @@ from uad_jax.evaluation.metrics import (
   POOLED,
   QUANTILE,
   REGISTRATION,
+  RESTORATION,
   SUBJECT,
 )
 from uad_jax.evaluation.sample import Sample, common_bins, compress, restrict
 from uad_jax.evaluation.scans import Scan
 
-SCHEMA = '1.0'
+SCHEMA = '1.1'
 IN_PATHOLOGY = (
   'prevalence',
   *Ranking._fields,
@@ -227,5 +229,6 @@ def summarise(
       'voxel_ml': float(np.median([scan.voxel_ml for scan in scans])),
     },
     'scorers': scorers,
+    'restoration': estimates(RESTORATION, reference, drawn),
     'registration': estimates(REGISTRATION, reference, drawn),
   }

@@ -2,7 +2,7 @@
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jinja2
@@ -33,6 +33,11 @@ AT_THRESHOLD = (
   ('lesion_f1', 'Lesion F1'),
 )
 
+RESTORATION = (
+  ('lesion_copied', 'Lesion copied', '0 is the scan without its lesion, 1 the lesion'),
+  ('healthy_error', 'Error in healthy brain', 'mean absolute, in intensities'),
+)
+
 REGISTRATION = (
   ('ventricle_dice', 'Ventricle Dice', 'after the deformation'),
   ('ventricle_dice_before', 'Ventricle Dice of the prior', 'before the deformation'),
@@ -59,6 +64,13 @@ REGISTRATION = (
   ('gate_healthy_open', 'Gate open, healthy brain', 'share of voxels'),
   ('gate_lesion_recall', 'Gate open, lesions', 'share of voxels'),
 )
+
+
+def facts(
+  told: Sequence[tuple[str, str, str]], estimates: Mapping[str, Mapping]
+) -> list[tuple[str, str, Mapping]]:
+  """Label, note and estimate of each metric that there is."""
+  return [(label, note, estimates[n]) for n, label, note in told if n in estimates]
 
 
 def data_uri(png: bytes) -> str:
@@ -140,7 +152,7 @@ def render(
   table = tables.rows(summary)
   limits = figures.display_range(results.samples[summary['default']])
   shown = pictures.columns(results.cases)
-  sections = {'pooled': best['pooled'], 'registration': summary['registration']}
+  sections = {**summary, **best}
   return environment.get_template('report.html').render(
     title=title,
     summary=summary,
@@ -165,9 +177,6 @@ def render(
     case_columns=[pictures.COLUMNS[name][0] for name in shown],
     plots=plots(results, metrics_file),
     at_threshold=AT_THRESHOLD,
-    registration=[
-      (label, note, summary['registration'][name])
-      for name, label, note in REGISTRATION
-      if name in summary['registration']
-    ],
+    restoration=facts(RESTORATION, summary['restoration']),
+    registration=facts(REGISTRATION, summary['registration']),
   )

@@ -26,8 +26,10 @@ resamples of subjects). The first table of a data set takes of each run the map 
 chose on validation data; where seeds chose differently, the number of those that chose
 a map stands behind it. In the table of all maps `*` marks one that a run chose.
 Training data are healthy scans alone. Oracle Dice uses the truth to set its threshold.
-Registration measures: DLR, strain in lesions over strain in healthy brain; CFE,
-counterfactual field error in voxels.
+Of the reconstruction: lesion copied, 0 where it is the scan without its lesion, 1 where
+the lesion is in it; healthy error, its mean absolute error in healthy brain. A residual
+shows a lesion where both are small. Of the registration: DLR, strain in lesions over
+strain in healthy brain; CFE, counterfactual field error in voxels.
 """
 
 
@@ -68,7 +70,7 @@ def summary(runs: Sequence[Run]) -> str:
   for run in runs:
     if not run.variant:
       groups[run.name].append(run)
-  titles = [column.title for column in COLUMNS if column.section == 'pooled']
+  titles = [column.title for column in COLUMNS if column.section != 'registration']
   head = ['method', 'map', *titles, 'parameters', 'training data', *TRAINED]
   rows = []
   for name, members in groups.items():

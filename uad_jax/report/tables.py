@@ -10,7 +10,7 @@ class Column(NamedTuple):
   """A column of the results table: where its estimate stands in a summary."""
 
   title: str
-  section: str  # 'pooled' of the scorer, or 'registration'
+  section: str  # 'pooled' of the scorer, 'restoration' or 'registration'
   metric: str
   better: str  # 'high', 'low', or '' where neither is
 
@@ -21,6 +21,8 @@ COLUMNS = (
   Column('Dice @5% FPR', 'pooled', 'dice_at_5', 'high'),
   Column('healthy FPR', 'pooled', 'healthy_fpr_at_5', ''),
   Column('image AUROC', 'pooled', 'image_auroc_q99', 'high'),
+  Column('lesion copied', 'restoration', 'lesion_copied', 'low'),
+  Column('healthy error', 'restoration', 'healthy_error', 'low'),
   Column('ventricle Dice', 'registration', 'ventricle_dice', 'high'),
   Column('DLR', 'registration', 'dlr', 'low'),
   Column('CFE', 'registration', 'cfe', 'low'),
@@ -40,14 +42,11 @@ class Row(NamedTuple):
 
 def estimates(summary: Mapping, scorer: str) -> dict[str, Estimate]:
   """By column title, the estimates of a scorer's map; those that it has."""
-  sections = {
-    'pooled': summary['scorers'][scorer]['pooled'],
-    'registration': summary['registration'],
-  }
+  sections = {**summary, **summary['scorers'][scorer]}
   return {
     column.title: sections[column.section][column.metric]
     for column in COLUMNS
-    if column.metric in sections[column.section]
+    if column.metric in sections.get(column.section, ())
   }
 
 

@@ -1,0 +1,42 @@
+"""Is the reconstruction the scan without its lesion? On one scan.
+
+Symbols: x image, r reconstruction, t the same scan without its lesion (its twin), L
+lesion, H brain without the lesion and its surroundings.
+
+  lesion_copied   sum_L (r - t)(x - t) / sum_L (x - t)^2: 0 gives the twin back, 1 the
+                  lesion; what r has otherwise, such as blur, does not count on average
+  healthy_error   mean_H |x - r|, in intensities: what hides a lesion whose contrast is
+                  not larger
+
+A residual shows a lesion when both are small: a copier has the first large, a blurred
+reconstruction the second.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from uad_jax.evaluation.registration import dilate, fraction, mean_in
+from uad_jax.evaluation.scans import lesion_in
+
+
+def measure(volume: Mapping[str, np.ndarray], planar: bool) -> dict[str, float]:
+  """Both, as far as the scan's arrays allow.
+
+  Args:
+    volume: 'image' [X, Y, Z, C] and 'mask'; where known 'lesion' and 'twin'; where the
+      method gives it 'reconstruction'. All channels are looked at.
+    planar: Whether the scan is a stack of slices.
+  """
+  if 'reconstruction' not in volume:
+    return {}
+  lesion = lesion_in(volume)
+  healthy = (volume['mask'][..., 0] > 0) & ~dilate(lesion, planar)
+  image, found = (np.float64(volume[name]) for name in ('image', 'reconstruction'))
+  measured = {'healthy_error': mean_in(np.abs(image - found), healthy)}
+  if 'twin' in volume and lesion.any():
+    twin = np.float64(volume['twin'])[lesion]
+    contrast = image[lesion] - twin
+    copied = np.sum((found[lesion] - twin) * contrast)
+    measured['lesion_copied'] = fraction(copied, np.sum(contrast**2))
+  return measured
