@@ -19,7 +19,7 @@ def get_config(arg: str = 'demo'):
     bottleneck='dense',
     dropout=0.0,
   )
-  config.steps = (600,)
+  config.steps = (1500,)
   config.adapt.ema = dict(decay=0.99)
   config.scores.update(
     residual=dict(scorer='residual'),

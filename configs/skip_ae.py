@@ -3,7 +3,9 @@
   python -m uad_jax.main --config=configs/skip_ae.py --workdir=runs/skip_ae
 
 The rate of the dropout decides whether lesions are copied: compare
-`--config.method.dropout=` 0.2, 0.5 and 0.9.
+`--config.method.dropout=` 0.2, 0.5 and 0.9. The paper's bottleneck is spatial
+(`--config.method.bottleneck=spatial`); in these small networks it copies lesions at any
+rate (docs/tuning.md).
 
 Arguments: `demo` (default), `slices`, `volumes`, `ixi`, `ixi128`, `folder`, `cohort`.
 """
@@ -17,8 +19,8 @@ def get_config(arg: str = 'demo'):
     name='skip_ae',
     widths=(32, 64, 128, 128) if fine else (16, 32, 64),
     latent=128,
-    bottleneck='spatial',
-    dropout=0.5,
+    bottleneck='dense',
+    dropout=0.9,
     drop_maps=False,
     bayesian=True,
   )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from tests.test_job import world as world  # the finished run of the main job
+from tests.small_run import world as world  # the finished run of the main job
 from uad_jax import choose_weight
 
 ROW = dict(scorer='restoration', weight=9.0, steps=2, rates=[1e-3, 1e-3], clip=0.0)

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from tests.conftest import ROOT
 from tests.data.heads import tree
-from tests.test_job import make_config
+from tests.small_run import make_config
 from uad_jax import checkpoint, experiment, job, registry
 
 CONFIG = """

@@ -10,8 +10,8 @@ import pytest
 
 from tests.data.heads import tree
 from tests.method_table import make_batch
+from tests.small_run import make_config
 from tests.test_configs import FILES, PRESETS, SHAPES
-from tests.test_job import make_config
 from uad_jax import experiment, job, registry
 from uad_jax.benchmark import read_config
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.data.heads import tree
-from tests.test_job import SUBJECTS, make_config
+from tests.small_run import SUBJECTS, make_config
 from uad_jax import defaults, job, tune
 
 
