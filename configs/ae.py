@@ -18,7 +18,7 @@ def get_config(arg: str = 'demo'):
     dropout=0.0,
     bayesian=False,
   )
-  config.steps = (600,)
+  config.steps = (1500,)
   config.adapt.ema = dict(decay=0.99)
   config.scores.update(
     residual=dict(scorer='residual'),

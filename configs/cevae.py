@@ -20,7 +20,7 @@ def get_config(arg: str = 'demo'):
     edge=20 / 128,
     dropout=0.0,
   )
-  config.steps = (600,)
+  config.steps = (1500,)
   config.adapt.ema = dict(decay=0.99)
   config.scores.update(
     residual=dict(scorer='residual'),

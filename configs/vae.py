@@ -19,11 +19,20 @@ def get_config(arg: str = 'demo'):
     dropout=0.0,
     bayesian=False,
   )
-  config.steps = (600,)
+  config.steps = (1500,)
   config.adapt.ema = dict(decay=0.99)
   config.scores.update(
     residual=dict(scorer='residual'),
     standardised=dict(scorer='standardised'),
+    restoration=dict(
+      scorer='restoration',
+      weight=1.0,
+      variant='you2019',
+      steps=50,
+      rates=(5e-3, 2e-3),
+      switch=100,
+      clip=100.0,
+    ),
     ssim=dict(scorer='ssim'),
   )
   return config

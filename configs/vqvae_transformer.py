@@ -22,7 +22,7 @@ def get_config(arg: str = 'demo'):
     rasters=4,
     likely=0.005,
   )
-  config.steps = (600, 600)
+  config.steps = (1200, 2400)
   config.optimiser.update(name='adam', learning_rate=1e-3)
   config.scores.update(
     healing=dict(scorer='healing', smooth=2.0),
