@@ -29,4 +29,5 @@ def get_config(arg: str = 'demo'):
     dropout=0.0,
     bayesian=False,
   )
-  return defaults.with_critic(config, 'encoder', critic_steps=5, steps=(4000, 800))
+  steps, rate = (4000, 800), 5e-4
+  return defaults.with_critic(config, 'encoder', 5, steps, generator=rate)

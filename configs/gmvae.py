@@ -34,7 +34,7 @@ def get_config(arg: str = 'demo'):
     residual=dict(scorer='residual'),
     restoration=dict(
       scorer='restoration',
-      weight=1.0,
+      weight=1.5,
       variant='you2019',
       steps=50,
       rates=(5e-3, 2e-3),

@@ -159,27 +159,31 @@ def read_config(path: pathlib.Path, arg: str) -> ConfigDict:
 
 
 def with_critic(
-  config: ConfigDict, fit: str, critic_steps: int, steps: tuple[int, ...]
+  config: ConfigDict,
+  fit: str,
+  critic_steps: int,
+  steps: tuple[int, ...],
+  generator: float = 1e-4,
 ) -> ConfigDict:
   """The config of a method with a critic: how it is trained and scored.
 
   What reconstructs keeps the default optimiser: with the slow one of the game it hardly
-  learns in minutes. All rates fall together, and the generator's is a twentieth of its:
-  where it came to rest and they did not, they undid what it had learnt
-  (docs/tuning.md).
+  learns in minutes. All rates fall together: where it came to rest and those of the
+  game did not, they undid what it had learnt (docs/tuning.md).
 
   Args:
     config: Of the method, changed in place.
     fit: The objective that reconstructs.
     critic_steps: Steps of the critic, one each step, for each of the others.
     steps: By stage; where there is a critic they are its steps.
+    generator: Its learning rate: small where it moves what reconstructs, too.
   """
   config.method.critic_steps = critic_steps
   config.batch_size = 16
   config.steps = steps
   game = dict(name='adam_critic', learning_rate=5e-4, clip=0.0)
   config.optimisers[fit] = {name: config.optimiser[name] for name in game}
-  config.optimisers.generator = dict(learning_rate=1e-4)
+  config.optimisers.generator = dict(learning_rate=generator)
   config.optimiser.update(game)
   config.scores.update(
     residual=dict(scorer='residual'),
