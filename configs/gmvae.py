@@ -4,7 +4,7 @@
 
 A spatial latent: `--config.method.bottleneck=spatial --config.method.latent=1`;
 c_lambda then holds for each place. The weight of the restoration, the papers' score, is
-what `uad_jax.choose_weight` found best of 0 to 4 on healthy scans; it takes 50 steps
+what `uad_jax.choose_weight` found best of 0 to 3 on healthy scans; it takes 50 steps
 where You et al. take 500 (`configs/you2019.py`).
 
 Arguments: `demo` (default), `slices`, `volumes`, `ixi`, `ixi128`, `folder`, `cohort`.

@@ -1,6 +1,9 @@
 """Variational auto-encoder with a spatial latent.
 
 python -m uad_jax.main --config=configs/vae.py --workdir=runs/vae
+
+The weight of the restoration is what `uad_jax.choose_weight` found best of 0 to 3 on
+healthy scans.
 """
 
 from uad_jax import defaults
@@ -26,7 +29,7 @@ def get_config(arg: str = 'demo'):
     standardised=dict(scorer='standardised'),
     restoration=dict(
       scorer='restoration',
-      weight=1.0,
+      weight=1.5,
       variant='you2019',
       steps=50,
       rates=(5e-3, 2e-3),
