@@ -41,6 +41,18 @@ def test_a_second_run_skips_what_exists(world, capsys):
   assert (run / 'results.json').stat().st_mtime_ns == before
 
 
+def test_results_of_an_older_layout_are_made_anew(world, capsys):
+  config, _, run, _ = world
+  told = run / 'results.json'
+  results = json.loads(told.read_text())
+  told.write_text(json.dumps(results | {'schema': '0.9'}))
+  job.run(config, str(run))
+  assert 'nothing left to do' not in capsys.readouterr().err
+  again = json.loads(told.read_text())
+  assert again['schema'] == results['schema']
+  assert again['scorers'] == results['scorers']
+
+
 def test_a_run_of_another_config_is_refused(world):
   config, _, run, _ = world
   other = config.copy_and_resolve_references()

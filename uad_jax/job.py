@@ -17,6 +17,7 @@ from uad_jax import experiment as experiments
 from uad_jax import parallel, registry, train
 from uad_jax.defaults import PAINTED
 from uad_jax.evaluate import evaluate
+from uad_jax.evaluation.summary import SCHEMA
 from uad_jax.experiment import Experiment
 from uad_jax.inference import make_infer
 from uad_jax.method import State
@@ -64,9 +65,11 @@ def chosen_on(experiment: Experiment):
 
 
 def evaluated(folder: pathlib.Path, config: dict) -> dict | None:
-  """The results of this very config, if they are there."""
+  """The results of this very config in today's layout, if they are there."""
   found = optional(folder / 'results.json')
-  return found if found and found['run']['config'] == config else None
+  if not found or found['schema'] != SCHEMA or found['run']['config'] != config:
+    return None
+  return found
 
 
 def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
