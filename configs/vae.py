@@ -2,8 +2,8 @@
 
 python -m uad_jax.main --config=configs/vae.py --workdir=runs/vae
 
-The weight of the restoration is what `uad_jax.choose_weight` found best of 0 to 3 on
-healthy scans.
+Restoration, found worse here than the standardised residual and twenty times as long
+(docs/tuning.md), is in configs/you2019.py:vae and configs/baur2021.py:vae.
 """
 
 from uad_jax import defaults
@@ -27,15 +27,6 @@ def get_config(arg: str = 'demo'):
   config.scores.update(
     residual=dict(scorer='residual'),
     standardised=dict(scorer='standardised'),
-    restoration=dict(
-      scorer='restoration',
-      weight=1.5,
-      variant='you2019',
-      steps=50,
-      rates=(5e-3, 2e-3),
-      switch=100,
-      clip=100.0,
-    ),
     ssim=dict(scorer='ssim'),
   )
   return config
