@@ -66,3 +66,11 @@ def test_a_run_folder_is_named_by_config_and_seed():
   assert a.folder == again.folder != b.folder
   with pytest.raises(ValueError, match="unknown row 'gan'"):
     plan('demo', ['gan'], [0], 'runs')
+
+
+def test_the_main_job_is_the_demo_in_fewer_steps():
+  first, demo = (registry.plain(read_config('dae_unc', a)) for a in ('first', 'demo'))
+  assert {key for key, _, _ in registry.differences(first, demo, 'nothing')} == {
+    'steps'
+  }
+  assert sum(first['steps']) < 0.3 * sum(demo['steps'])
