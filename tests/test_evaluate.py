@@ -105,6 +105,16 @@ def test_registration_is_measured_against_the_twin(results):
   assert row['pathology'] == 'none'
 
 
+def test_restoration_is_measured_against_the_twin(results):
+  found = results.summary['restoration']
+  assert found['lesion_copied']['value'] == 0  # the reconstruction is constant
+  records = [r for r in split(2, TEST) if r['pathology'] == 'none']
+  inside = np.stack([r['mask'] for r in records]) > 0
+  error = abs(np.stack([r['image'] for r in records]) - 0.6)[inside].mean()
+  rows = [r for r in results.subjects if r['pathology'] == 'none']
+  assert np.mean([r['healthy_error'] for r in rows]) == pytest.approx(error, rel=0.05)
+
+
 def test_cases_show_a_lesion_and_a_healthy_scan(results):
   kinds = [case.kind for case in results.cases]
   assert kinds.count('healthy') == 1

@@ -19,6 +19,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from uad_jax import command, defaults, exhibit, job, registry
+from uad_jax.evaluation.summary import SCHEMA
 from uad_jax.report import costs, datasets, page, results
 from uad_jax.report.stored import optional
 
@@ -83,8 +84,10 @@ def outdated(row: Row, folder: pathlib.Path) -> str | None:
     told = place / 'results.json'
     if not told.exists():
       return f'{told} is missing'
-    stored = json.loads(told.read_text())['run']['config']
-    difference = job.first_difference(stored, settings)
+    stored = json.loads(told.read_text())
+    if stored['schema'] != SCHEMA:
+      return f'{told} has the layout {stored["schema"]}, now {SCHEMA}'
+    difference = job.first_difference(stored['run']['config'], settings)
     if difference:
       return f'config.{difference}'
   if folder.name != row.folder.name:

@@ -124,8 +124,8 @@ def evaluate(
   infer = infer or make_infer(method, scorers)
   given = infer, *placed(params, stats), key, ask or {}
 
-  def scans(batches, label):
-    return scans_of(batches, label, *given, progress=progress)
+  def scans(batches, label, twins=False):
+    return scans_of(batches, label, *given, twins=twins, progress=progress)
 
   healthy = pooled_histograms(scans(val, 'thresholds'), scorers, chain)
   thresholds = {
@@ -138,7 +138,10 @@ def evaluate(
   default = max(chosen, key=chosen.get) if chosen else next(iter(scorers))
 
   found = parallel.by_turns(
-    [examine(scan, scorers, thresholds, default, chain) for scan in scans(test, 'test')]
+    [
+      examine(scan, scorers, thresholds, default, chain)
+      for scan in scans(test, 'test', twins=True)
+    ]
   )
   if not found:
     raise ValueError('the test split is empty')

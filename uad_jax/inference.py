@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -18,6 +19,21 @@ SEEN = ('image', 'mask', 'position', 'weight')
 
 KEPT = ('prior', 'reconstruction', 'gate', 'displacement')
 """Outputs that are measured and shown beside the maps."""
+
+COMPARED = ('reconstruction', 'displacement')
+"""Outputs that are compared with those of the twin, the scan without its lesion."""
+
+
+class Inference(NamedTuple):
+  """Jitted (params, stats, batch, key) -> arrays of a batch.
+
+  Attributes:
+    maps: 'map/NAME' of each scorer, the outputs in KEPT, strain and folding.
+    outputs: Those in COMPARED alone.
+  """
+
+  maps: Callable[[Params, Stats, Mapping, Key], dict]
+  outputs: Callable[[Params, Stats, Mapping, Key], dict]
 
 
 def placed(params: Params, stats: Stats) -> tuple[Params, Stats]:
@@ -39,17 +55,11 @@ def remembered(infer: Infer) -> Infer:
   return recall
 
 
-def make_infer(
-  method: Method, scorers: Mapping[str, Scorer]
-) -> Callable[[Params, Stats, Mapping, Key], dict]:
-  """The jitted (params, stats, batch, key) -> arrays of a batch.
-
-  'map/NAME' of each scorer, the outputs in KEPT, strain and folding. Scorers that ask
-  for the same inference share it.
-  """
+def make_infer(method: Method, scorers: Mapping[str, Scorer]) -> Inference:
+  """The inference of a method; scorers that ask for the same one share it."""
 
   @parallel.jit
-  def infer(params, stats, batch, key):
+  def maps(params, stats, batch, key):
     infer = remembered(bind(method, params, stats))
     arrays = {
       f'{MAP}{name}': scorer(infer, batch, key) for name, scorer in scorers.items()
@@ -61,20 +71,26 @@ def make_infer(
       arrays['folded'] = flow.jacobian_determinant(given['displacement']) <= 0
     return arrays
 
-  return infer
+  @parallel.jit
+  def outputs(params, stats, batch, key):
+    given = method.infer(params, stats, batch, key)
+    return {name: given[name] for name in COMPARED if name in given}
+
+  return Inference(maps, outputs)
 
 
 def launched(
   batches: Iterable[Mapping],
-  infer: Callable,
+  infer: Inference,
   params: Params,
   stats: Stats,
   key: Key,
   ask: Mapping[str, float],
+  twins: bool,
 ) -> Iterator[tuple[Mapping, dict]]:
   """Each batch with the arrays that the devices were asked for, not waited for.
 
-  Those of the inference, and the twin's displacement.
+  Those of the inference, and with `twins` 'twin_NAME' for the outputs in COMPARED.
   """
   devices = parallel.local_mesh()
   for index, batch in enumerate(batches):
@@ -84,15 +100,15 @@ def launched(
     place = parallel.replicate if size % devices.size else parallel.shard
     seen = place(seen, devices)
     batch_key = jax.random.fold_in(key, index)
-    arrays = infer(params, stats, seen, batch_key)
-    if 'displacement' in arrays and 'twin' in batch:
-      arrays['twin_displacement'] = arrays['displacement']
-      if np.any(batch['lesion']):  # a twin of the healthy is the image itself
+    arrays = infer.maps(params, stats, seen, batch_key)
+    if twins and 'twin' in batch:
+      again = {name: arrays[name] for name in COMPARED if name in arrays}
+      if again and np.any(batch['lesion']):  # a twin of the healthy is the image itself
         twin = {'image': np.asarray(batch['twin'], np.float32)}
         twin = seen | place(twin, devices)
-        # The same key, so that the fields differ by the lesion and not by chance.
-        again = infer(params, stats, twin, batch_key)
-        arrays['twin_displacement'] = again['displacement']
+        # The same key, so that they differ by the lesion and not by chance.
+        again = infer.outputs(params, stats, twin, batch_key)
+      arrays |= {f'twin_{name}': value for name, value in again.items()}
     yield batch, arrays
 
 
@@ -105,8 +121,12 @@ def inferred(*arguments) -> Iterator[dict]:
 
 
 def scans_of(
-  batches: Iterable[Mapping], label: str, infer: Callable, *given, progress: bool = True
+  batches: Iterable[Mapping],
+  label: str,
+  *given,
+  twins: bool = False,
+  progress: bool = True,
 ) -> Iterator[Scan]:
   """The scans of batches with their maps; `given` as `launched` takes it."""
   batches = shown(batches, label) if progress else batches
-  return collect(inferred(batches, infer, *given))
+  return collect(inferred(batches, *given, twins))

@@ -1,10 +1,10 @@
 """Is the reconstruction the scan without its lesion? On one scan.
 
-Symbols: x image, r reconstruction, t the same scan without its lesion (its twin), L
-lesion, H brain without the lesion and its surroundings.
+Symbols: x image, t the same scan without its lesion (its twin), r(x) and r(t) their
+reconstructions, L lesion, H brain without the lesion and its surroundings.
 
-  lesion_copied   sum_L (r - t)(x - t) / sum_L (x - t)^2: 0 gives the twin back, 1 the
-                  lesion; what r has otherwise, such as blur, does not count on average
+  lesion_copied   sum_L (r(x) - r(t)) (x - t) / sum_L (x - t)^2: 0 does not follow the
+                  lesion, 1 copies it; blur and bias, which both have, do not count
   healthy_error   mean_H |x - r|, in intensities: what hides a lesion whose contrast is
                   not larger
 
@@ -25,7 +25,8 @@ def measure(volume: Mapping[str, np.ndarray], planar: bool) -> dict[str, float]:
 
   Args:
     volume: 'image' [X, Y, Z, C] and 'mask'; where known 'lesion' and 'twin'; where the
-      method gives it 'reconstruction'. All channels are looked at.
+      method gives it 'reconstruction', with a twin also 'twin_reconstruction'. All
+      channels are looked at.
     planar: Whether the scan is a stack of slices.
   """
   if 'reconstruction' not in volume:
@@ -35,8 +36,8 @@ def measure(volume: Mapping[str, np.ndarray], planar: bool) -> dict[str, float]:
   image, found = (np.float64(volume[name]) for name in ('image', 'reconstruction'))
   measured = {'healthy_error': mean_in(np.abs(image - found), healthy)}
   if 'twin' in volume and lesion.any():
-    twin = np.float64(volume['twin'])[lesion]
-    contrast = image[lesion] - twin
-    copied = np.sum((found[lesion] - twin) * contrast)
+    contrast = image[lesion] - np.float64(volume['twin'])[lesion]
+    followed = found[lesion] - np.float64(volume['twin_reconstruction'])[lesion]
+    copied = np.sum(followed * contrast)
     measured['lesion_copied'] = fraction(copied, np.sum(contrast**2))
   return measured

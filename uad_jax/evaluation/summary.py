@@ -39,7 +39,7 @@ from uad_jax.evaluation.metrics import (
 from uad_jax.evaluation.sample import Sample, common_bins, compress, restrict
 from uad_jax.evaluation.scans import Scan
 
-SCHEMA = '1.1'
+SCHEMA = '1.2'
 IN_PATHOLOGY = (
   'prevalence',
   *Ranking._fields,

@@ -34,7 +34,7 @@ AT_THRESHOLD = (
 )
 
 RESTORATION = (
-  ('lesion_copied', 'Lesion copied', '0 is the scan without its lesion, 1 the lesion'),
+  ('lesion_copied', 'Lesion copied', '0 does not follow lesions, 1 copies them'),
   ('healthy_error', 'Error in healthy brain', 'mean absolute, in intensities'),
 )
 

@@ -26,8 +26,8 @@ resamples of subjects). The first table of a data set takes of each run the map 
 chose on validation data; where seeds chose differently, the number of those that chose
 a map stands behind it. In the table of all maps `*` marks one that a run chose.
 Training data are healthy scans alone. Oracle Dice uses the truth to set its threshold.
-Of the reconstruction: lesion copied, 0 where it is the scan without its lesion, 1 where
-the lesion is in it; healthy error, its mean absolute error in healthy brain. A residual
+Of the reconstruction: lesion copied, how much of the lesion it follows, 0 nothing and 1
+all of it; healthy error, its mean absolute error in healthy brain. A residual
 shows a lesion where both are small. Of the registration: DLR, strain in lesions over
 strain in healthy brain; CFE, counterfactual field error in voxels.
 """
