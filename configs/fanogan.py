@@ -29,5 +29,6 @@ def get_config(arg: str = 'demo'):
     dropout=0.0,
     bayesian=False,
   )
-  steps, rate = (4000, 800), 5e-4
-  return defaults.with_critic(config, 'encoder', 5, steps, generator=rate)
+  return defaults.with_critic(
+    config, 'encoder', critic_steps=5, steps=(4000, 800), generator=5e-4
+  )

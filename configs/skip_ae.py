@@ -4,8 +4,8 @@
 
 The rate of the dropout decides whether lesions are copied: compare
 `--config.method.dropout=` 0.2, 0.5 and 0.9. The paper's bottleneck is spatial
-(`--config.method.bottleneck=spatial`); in these small networks it copies lesions at any
-rate (docs/tuning.md).
+(`--config.method.bottleneck=spatial`); in these small networks it was at chance at
+rates 0.5 and 0.9 (docs/tuning.md).
 
 Arguments: `demo` (default), `slices`, `volumes`, `ixi`, `ixi128`, `folder`, `cohort`.
 """

@@ -2,8 +2,9 @@
 
 python -m uad_jax.main --config=configs/vae.py --workdir=runs/vae
 
-Restoration, found worse here than the standardised residual and twenty times as long
-(docs/tuning.md), is in configs/you2019.py:vae and configs/baur2021.py:vae.
+Restoration found lesions less well here than the standardised residual
+(docs/tuning.md) and takes many times as long; it is in configs/you2019.py:vae and
+configs/baur2021.py:vae.
 """
 
 from uad_jax import defaults

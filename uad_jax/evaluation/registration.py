@@ -12,6 +12,7 @@ the same scan gets without its lesion.
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -34,6 +35,29 @@ def dilate(mask: np.ndarray, planar: bool, reach: int = REACH) -> np.ndarray:
   else:
     structure = ndimage.generate_binary_structure(3, 1)
   return ndimage.binary_dilation(mask, structure, reach)
+
+
+class Regions(NamedTuple):
+  """Where a scan is looked at, bool [X, Y, Z] each.
+
+  Attributes:
+    brain: The brain.
+    lesion: L, inside it.
+    around: The lesion and its surroundings, inside it.
+    healthy: H, the brain without these.
+  """
+
+  brain: np.ndarray
+  lesion: np.ndarray
+  around: np.ndarray
+  healthy: np.ndarray
+
+
+def regions(volume: Mapping[str, np.ndarray], planar: bool) -> Regions:
+  """Those of a scan's 'mask' and, where it is known, its 'lesion'."""
+  brain, lesion = volume['mask'][..., 0] > 0, lesion_in(volume)
+  around = dilate(lesion, planar) & brain
+  return Regions(brain, lesion, around, brain & ~around)
 
 
 def mean_in(values: np.ndarray, where: np.ndarray) -> float:
@@ -113,10 +137,7 @@ def measure(
     for name in ('image', 'prior', 'reconstruction', 'twin', 'labels', 'gate')
     if name in volume
   }
-  brain = volume['mask'][..., 0] > 0
-  lesion = lesion_in(volume)
-  around = dilate(lesion, planar) & brain
-  healthy = brain & ~around
+  brain, lesion, around, healthy = regions(volume, planar)
   found = {}
   if 'gate' in first:
     opened = first['gate'] > OPEN

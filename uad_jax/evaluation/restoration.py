@@ -16,8 +16,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from uad_jax.evaluation.registration import dilate, fraction, mean_in
-from uad_jax.evaluation.scans import lesion_in
+from uad_jax.evaluation.registration import fraction, mean_in, regions
 
 
 def measure(volume: Mapping[str, np.ndarray], planar: bool) -> dict[str, float]:
@@ -31,8 +30,7 @@ def measure(volume: Mapping[str, np.ndarray], planar: bool) -> dict[str, float]:
   """
   if 'reconstruction' not in volume:
     return {}
-  lesion = lesion_in(volume)
-  healthy = (volume['mask'][..., 0] > 0) & ~dilate(lesion, planar)
+  _, lesion, _, healthy = regions(volume, planar)
   image, found = (np.float64(volume[name]) for name in ('image', 'reconstruction'))
   measured = {'healthy_error': mean_in(np.abs(image - found), healthy)}
   if 'twin' in volume and lesion.any():
