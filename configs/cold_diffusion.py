@@ -18,7 +18,7 @@ def get_config(arg: str = 'demo'):
     position=True,
   )
   config.batch_size = 16
-  config.steps = (1500,)
+  config.steps = (3000,)
   config.adapt.ema = dict(decay=0.99)
   config.scores.update(
     restored=dict(scorer='output', of='restored'),
