@@ -87,7 +87,10 @@ def test_the_summary_has_a_row_for_each_method_in_the_order_given(tmp_path):
   assert [row[:2] for row in rows] == [[*p] for p in zip(names, maps, strict=True)]
   for folder, scorer, row in zip(folders, maps, rows, strict=True):
     assert row[2].startswith(f'{pooled(folder, scorer, "auprc"):.3f} [')
-    assert row[3] == f'{pooled(folder, scorer, "oracle_dice"):.3f}'
+    assert row[4] == f'{pooled(folder, scorer, "oracle_dice"):.3f}'
+  gap = pooled(folders[0], 'absolute', 'auprc') - pooled(folders[1], 'signed', 'auprc')
+  assert gap and rows[0][3].startswith(f'{gap:+.3f} [')
+  assert [row[3] for row in rows[1:]] == ['–', rows[0][3]]
   assert rows[0][-5:] == ['1,234', '48 subjects, 480 slices', '7', '1.5', '1']
   assert rows[2][-5:] == ['–', '–', '7', '1.5', '1']
 
@@ -103,7 +106,20 @@ def test_the_summary_takes_of_each_seed_the_map_that_it_chose(tmp_path):
   ((row,), _) = tables(results.page(folders))
   assert row[1] == 'absolute (2), signed (1)'
   mean = sum(pooled(f, 'absolute', 'auprc') for f in folders[:2]) / 3
-  assert row[2].startswith(f'{mean:.3f} [') and row[-1] == '3'
+  assert row[2].startswith(f'{mean:.3f} [') and row[3] == '–' and row[-1] == '3'
+
+
+def test_what_a_method_has_over_the_atlas_is_a_mean_over_the_seeds_of_both(tmp_path):
+  folders = [stored(tmp_path / 'demo' / f'v-{s}', 'vae', s, 'd') for s in (0, 1, 2)]
+  honest = [stored(tmp_path / 'demo' / f'a-{s}', 'atlas', s, 'd') for s in (0, 1)]
+  for folder in honest:
+    choose(folder, 'signed')
+  (_, row), _ = tables(results.page([*honest, *folders]))
+  gaps = [
+    pooled(a, 'absolute', 'auprc') - pooled(b, 'signed', 'auprc')
+    for a, b in zip(folders, honest, strict=False)  # the last seed has no atlas
+  ]
+  assert row[3].startswith(f'{sum(gaps) / 2:+.3f} [')
 
 
 def test_the_training_data_are_counted_by_the_manifests(tmp_path):

@@ -1,12 +1,17 @@
-"""Paired differences of a method with uniform fields to all that it has to beat."""
+"""Paired differences of AUPRC: over the honest row, and to all a method has to beat."""
 
 from collections.abc import Sequence
+
+import numpy as np
 
 from uad_jax.evaluation.bootstrap import Interval, paired
 from uad_jax.evaluation.metrics import POOLED
 from uad_jax.evaluation.sample import load
 from uad_jax.report.stored import Run
-from uad_jax.report.tables import markdown
+from uad_jax.report.tables import MISSING, markdown
+
+HONEST = 'atlas'
+"""The row without a network that knows most: mean and deviation of each voxel."""
 
 
 def difference(a: Run, scorer_a: str, b: Run, scorer_b: str) -> Interval:
@@ -16,6 +21,35 @@ def difference(a: Run, scorer_a: str, b: Run, scorer_b: str) -> Interval:
     load(a.folder / 'evaluation.npz')[scorer_a],
     load(b.folder / 'evaluation.npz')[scorer_b],
   )
+
+
+def signed(interval: Interval) -> str:
+  """'+0.123 [+0.045, +0.200]'."""
+  value, low, high = interval
+  return f'{value:+.3f} [{low:+.3f}, {high:+.3f}]'
+
+
+def over_honest(runs: Sequence[Run], members: Sequence[Run]) -> str:
+  """The chosen maps of a method over the honest row's of the same seeds.
+
+  Args:
+    runs: Of the data set.
+    members: Of the method, by seed.
+
+  Returns:
+    Means over the seeds of the difference and of the ends of its interval; a dash for
+    the honest row itself, and where no seed has it.
+  """
+  honest = {run.seed: run for run in runs if run.name == HONEST and not run.variant}
+  pairs = [
+    (run, honest[run.seed])
+    for run in members
+    if run.seed in honest and run.name != HONEST
+  ]
+  if not pairs:
+    return MISSING
+  found = [difference(a, a.default, b, b.default) for a, b in pairs]
+  return signed(Interval(*np.mean(found, 0)))
 
 
 def auprc(run: Run, scorer: str) -> float:
@@ -54,9 +88,8 @@ def comparisons(runs: Sequence[Run]) -> str:
     for ours, other, theirs in rivals(main, runs):
       if (main, ours) == (other, theirs):
         continue
-      value, low, high = difference(main, ours, other, theirs)
       name = other.variant or ('own' if other is main else other.name)
-      shown = f'{value:+.3f} [{low:+.3f}, {high:+.3f}]'
+      shown = signed(difference(main, ours, other, theirs))
       rows.append([main.name, str(main.seed), ours, f'{name} {theirs}', shown])
   if not rows:
     return ''

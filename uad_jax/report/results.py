@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from uad_jax.report.differences import comparisons
+from uad_jax.report.differences import HONEST, comparisons, over_honest
 from uad_jax.report.side_by_side import CAPTION
 from uad_jax.report.stored import Run, read
 from uad_jax.report.tables import (
@@ -24,12 +24,14 @@ Written by `python -m uad_jax.benchmark --render` from stored runs, not by hand.
 is the mean over the seeds with, in brackets, the mean ends of the 95 % intervals (2 000
 resamples of subjects). The first table of a data set takes of each run the map that it
 chose on validation data; where seeds chose differently, the number of those that chose
-a map stands behind it. In the table of all maps `*` marks one that a run chose.
-Training data are healthy scans alone. Oracle Dice uses the truth to set its threshold.
-Of the reconstruction: lesion copied, how much of the lesion it follows, 0 nothing and 1
-all of it; healthy error, its mean absolute error in healthy brain. A residual
-shows a lesion where both are small. Of the registration: DLR, strain in lesions over
-strain in healthy brain; CFE, counterfactual field error in voxels.
+a map stands behind it. What it has over the atlas (mean and deviation of each voxel,
+no network) is the paired difference on the same subjects. In the table of all maps `*`
+marks one that a run chose. Training data are healthy scans alone. Oracle Dice uses the
+truth to set its threshold. Of the reconstruction: lesion copied, how much of the lesion
+it follows, 0 nothing and 1 all of it; healthy error, its mean absolute error in healthy
+brain. A residual shows a lesion where both are small. Of the registration: DLR, strain
+in lesions over strain in healthy brain; CFE, counterfactual field error in voxels. What
+the orders mean: [comparison.md](comparison.md).
 """
 
 
@@ -71,7 +73,10 @@ def summary(runs: Sequence[Run]) -> str:
     if not run.variant:
       groups[run.name].append(run)
   titles = [column.title for column in COLUMNS if column.section != 'registration']
-  head = ['method', 'map', *titles, 'parameters', 'training data', *TRAINED]
+  first, *others = titles
+  over = f'{first} over {HONEST}'
+  columns = [first, over, *others, 'parameters', 'training data', *TRAINED]
+  head = ['method', 'map', *columns]
   rows = []
   for name, members in groups.items():
     counts = Counter(run.default for run in members)
@@ -81,6 +86,7 @@ def summary(runs: Sequence[Run]) -> str:
       averaged([e[title] for e in by_title if title in e], title in WITH_INTERVAL)
       for title in titles
     ]
+    cells.insert(1, over_honest(runs, members))
     known = members[0].parameters
     size = MISSING if known is None else f'{known:,}'
     own = [size, training_data(members[0]), *trained(members)]
