@@ -32,7 +32,7 @@ def get_config(arg: str = 'demo'):
     position=True,
   )
   config.batch_size = 16
-  config.steps = (600,)
+  config.steps = (1500,)
   config.adapt.ema = dict(decay=0.99)
   config.scores.update(
     residual=dict(scorer='residual'),
