@@ -24,7 +24,7 @@ def get_config(arg: str = 'demo'):
     drop_maps=False,
     bayesian=True,
   )
-  config.steps = (600,)
+  config.steps = (1800,)
   config.adapt.ema = dict(decay=0.99)
   config.scores.update(
     mean=dict(scorer='monte_carlo', kind='mean', samples=16),
