@@ -9,13 +9,15 @@ The argument is METHOD, DATA or METHOD:DATA. Methods: `vae` (default), `vae_baye
 128), `ixi128`, `cohort` (with the study's preprocessing), and at 64 x 64 `demo`, `ixi`,
 `folder`.
 
-At 128 x 128 everything is the study's: bottleneck 8 x 8, 128 latent values, dropout
-0.2, Adam with rate 1e-4 and beta1 0.5, batches of 8, 20 steps of a critic of codes and
-5 of one of images for each of the others; a median over 5 voxels in an eroded brain,
-parts below 3 voxels dropped. The study trained for up to 1000 epochs and stopped early
-on the validation loss; here the number of steps is fixed, for methods with a critic
-that of the auto-encoder's. At 64 x 64 a halving, half of the widths and a higher rate,
-which train in minutes.
+At 128 x 128 it is the study's: bottleneck 8 x 8, 128 latent values, dropout 0.2, Adam
+with rate 1e-4 and beta1 0.5, batches of 8, 20 steps of a critic of codes and 5 of one
+of images for each of the others; 12 voxels of the brain's rim left out, a median over 5
+voxels, parts of up to 7 voxels dropped. Its prior, by which only the brightest tenth of
+a volume can be a lesion, is left out. The weight of a restoration is 1 until
+`uad_jax.choose_weight` has found that of a trained run, as the study does. The study
+trained for up to 1000 epochs and stopped early on the validation loss; here the number
+of steps is fixed, for methods with a critic that of the auto-encoder's. At 64 x 64 a
+halving, half of the widths and a higher rate, which train in minutes.
 
 Published, as Meissen et al. 2021 quote them (best Dice over thresholds set on the test
 labels / AUPRC):
@@ -51,9 +53,7 @@ METHODS = {
   'ae': AE,
   'ae_spatial': {**AE, 'bottleneck': 'spatial'},
   'ae_bayesian': {**AE, 'bayesian': True},
-  'cevae': dict(
-    name='cevae', beta=1.0, context=1.0, boxes=3, edge=20 / 128, dropout=0.2
-  ),
+  'cevae': dict(name='cevae', beta=1.0, context=1.0, boxes=3, edge=20 / 128, **BAYES),
   'gmvae': GMVAE,
   'gmvae_spatial': {**GMVAE, 'bottleneck': 'spatial'},
   'cae': dict(name='cae', consistency=1.0, **BAYES),

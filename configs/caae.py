@@ -3,7 +3,8 @@
   python -m uad_jax.main --config=configs/caae.py --workdir=runs/caae
 
 At 128 x 128 the network has the paper's widths, which works at 256 x 256, at 64 x 64
-half of them and one halving fewer; the comparative study's is `architecture='study'`.
+half of them and one halving fewer; `architecture='study'` is this loss on the network
+of the comparative study, whose own constrained one is configs/baur2021.py:caae.
 
 `config.steps` counts the critic's, of which there are 2 for each of the auto-encoder;
 the paper's setting, with 20, is configs/chen2018.py.

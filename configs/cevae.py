@@ -19,6 +19,7 @@ def get_config(arg: str = 'demo'):
     boxes=3,
     edge=20 / 128,
     dropout=0.0,
+    bayesian=False,
   )
   config.steps = (1500,)
   config.adapt.ema = dict(decay=0.99)

@@ -14,9 +14,12 @@ weight 1/2, Adam with 2e-5, beta1 0.5 and beta2 0.9, batches of 64; |x - x'|, no
 processing. `config.steps` counts the critic's; their number, 300 epochs in the paper,
 is ours. `demo` has the sizes and steps of configs/caae.py: 5 minutes of one core.
 
-Published: AUC by voxel on T2 of BraTS, trained on HCP, of about 0.923 (`caae`), 0.909
-(`aae`) and 0.897 (a variational one); quoted from memory, not checked against the
-paper, and easy voxels raise such an AUC.
+A departure: outside the brain the network sees 0 and not the -3.5 of the paper's
+preprocessing, so that what surrounds a brain has no influence on its map.
+
+Published: areas under the ROC curve by voxel on T2 of BraTS, trained on HCP, the
+constrained one above the plain and the variational one. The figures could not be read
+in the paper and are left out; easy voxels raise such an area.
 """
 
 from uad_jax import defaults

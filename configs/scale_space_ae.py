@@ -18,6 +18,7 @@ def get_config(arg: str = 'demo'):
     latent=128,
     bottleneck='dense',
     dropout=0.0,
+    bayesian=False,
   )
   config.steps = (1500,)
   config.adapt.ema = dict(decay=0.99)

@@ -1,6 +1,7 @@
 """Every method at a small size, and trained for a few steps once a process."""
 
 import functools
+from collections import Counter
 
 import jax
 import numpy as np
@@ -107,11 +108,33 @@ def make_batch(shape, size=4, seed=0):
   }
 
 
+TRACED = {}
+"""How often `trained` let jax trace each objective, by method."""
+
+
+def counted(method):
+  """The method with objectives that count their traces, and the counts."""
+  counts = Counter()
+
+  def counting(label, loss):
+    def traced(*arguments):
+      counts[label] += 1
+      return loss(*arguments)
+
+    return traced
+
+  objectives = {
+    label: objective._replace(loss=counting(label, objective.loss))
+    for label, objective in method.objectives.items()
+  }
+  return method._replace(objectives=objectives), counts
+
+
 @functools.cache
 def trained(name):
   """The method after ten steps a stage on one batch, and the history of that."""
   shape, options, _ = ROWS[name]
-  method = named('methods', name)(shape, channels=1, **options)
+  method, counts = counted(named('methods', name)(shape, channels=1, **options))
   batch = make_batch(shape)
   key = jax.random.key(7)
   tx = {n: optax.adam(3e-3) for n, o in method.objectives.items() if o.trains}
@@ -128,5 +151,6 @@ def trained(name):
     before = jax.device_get(state)
     state, metrics = update(names)(state, splits, key)
     history.append((names, before, jax.device_get(state), jax.device_get(metrics)))
+  TRACED[name] = dict(counts)
   infer = jax.jit(method.infer)
   return method, batch, first, jax.device_get(state), history, infer

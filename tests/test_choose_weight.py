@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.small_run import world as world  # the finished run of the main job
 from uad_jax import choose_weight
+from uad_jax.scores import restoration
 
 ROW = dict(scorer='restoration', weight=9.0, steps=2, rates=[1e-3, 1e-3], clip=0.0)
 
@@ -47,6 +48,20 @@ def test_the_command_prints_the_table_and_keeps_it(run):
   assert 'choose_weight 3/3' in done.stderr
   # Nothing is left half-written, and the run's own files are as they were.
   assert {p.name for p in run.iterdir() if 'weight' in p.name} == {choose_weight.KEPT}
+
+
+def test_without_candidates_they_are_the_variants(run, monkeypatch):
+  offered = []
+
+  def keep(infer, batches, key, weights, *rest, **options):
+    offered.append(weights)
+    return weights[0], dict.fromkeys(weights, 1.0)
+
+  monkeypatch.setattr(restoration, 'choose_weight', keep)
+  for variant in ('you2019', 'baur2021'):
+    choose_weight.choose(run, variant=variant)
+  assert [weights[1] for weights in offered] == [0.2, 0.1]
+  assert [weights[-1] for weights in offered] == [3.8, 1.9]
 
 
 def test_a_row_that_is_not_there_takes_its_options_from_the_flags(run):

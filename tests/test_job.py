@@ -53,6 +53,16 @@ def test_results_of_an_older_layout_are_made_anew(world, capsys):
   assert again['scorers'] == results['scorers']
 
 
+def test_a_scorer_that_cannot_be_served_ends_the_job_before_training(world, tmp_path):
+  config = world[0].copy_and_resolve_references()
+  config.scores.healed = dict(scorer='healing')
+  with pytest.raises(
+    ValueError, match="'healing' needs healed, heal_mask; this method"
+  ):
+    job.run(config, str(tmp_path / 'run'))
+  assert not (tmp_path / 'run' / 'checkpoints').exists()
+
+
 def test_a_run_of_another_config_is_refused(world):
   config, _, run, _ = world
   other = config.copy_and_resolve_references()

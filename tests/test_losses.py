@@ -48,16 +48,6 @@ def test_ssim_equals_scikit_image_in_the_interior(key):
   np.testing.assert_allclose(found[3:-3, 3:-3], expected[3:-3, 3:-3], atol=2e-4)
 
 
-def test_focal_is_cross_entropy_without_gamma(key):
-  logit = jax.random.normal(key, (20,))
-  target = (logit > 0.3).astype(jnp.float32)
-  np.testing.assert_allclose(
-    losses.focal(logit, target, 0.0),
-    losses.binary_cross_entropy(logit, target),
-    rtol=1e-6,
-  )
-
-
 def test_soft_dice_of_a_sure_and_right_answer_is_zero():
   target = jnp.array([0.0, 1.0, 1.0, 0.0])
   assert losses.soft_dice(200 * target - 100, target) < 1e-6
@@ -73,7 +63,7 @@ def test_masked_mean_ignores_what_the_mask_leaves_out():
 
 @pytest.mark.parametrize(
   'loss',
-  [losses.kl_normal, losses.binary_cross_entropy, losses.focal, losses.soft_dice],
+  [losses.kl_normal, losses.binary_cross_entropy, losses.soft_dice],
   ids=lambda f: f.__name__,
 )
 def test_gradients(loss, key):

@@ -8,13 +8,15 @@ import numpy as np
 import optax
 import pytest
 
+import uad_jax.adapt
 import uad_jax.methods
-from tests.method_table import ROWS, make_batch, trained
+from tests.method_table import ROWS, TRACED, make_batch, trained
 from uad_jax import checkpoint
 from uad_jax.method import State, make_update
 from uad_jax.registry import named
 
 FILES = sorted(module.name for module in pkgutil.iter_modules(uad_jax.methods.__path__))
+ADAPTATIONS = [module.name for module in pkgutil.iter_modules(uad_jax.adapt.__path__)]
 
 ADVERSARIAL = ('critic', 'generator')
 """Objectives that move against each other: together one of their losses may rise, but
@@ -58,6 +60,44 @@ def test_training_lowers_each_loss(name):
     if objective in ADVERSARIAL:
       losses = losses_alone(name, objective)
     assert np.mean(losses[-2:]) < losses[0], (objective, losses)
+
+
+@pytest.mark.parametrize('name', ROWS)
+def test_each_objective_is_traced_once(name):
+  method, _, _, _, history, _ = trained(name)
+  moved = {label for names, *_ in history for label in names}
+  assert moved == set(method.objectives)
+  assert TRACED[name] == dict.fromkeys(moved, 1)
+
+
+@pytest.mark.parametrize('name', ROWS)
+def test_bounds_are_of_metrics_that_there_are(name):
+  method, _, _, _, history, _ = trained(name)
+  for label, objective in method.objectives.items():
+    given = [metrics for names, _, _, metrics in history if label in names]
+    for bound in objective.bounds:
+      assert bound.low < bound.high
+      assert all(f'{label}/{bound.metric}' in metrics for metrics in given)
+
+
+@pytest.mark.parametrize('name', ROWS)
+def test_the_adaptations_serve_every_method_together(name):
+  plain, batch, first, _, _, infer = trained(name)
+  adapted = plain
+  for adaptation in ADAPTATIONS:
+    adapted = named('adapt', adaptation)()(adapted)
+
+  def run(key):
+    params, stats = adapted.init(key, batch)
+    for objective in adapted.objectives.values():
+      _, (stats, _) = objective.loss(params, stats, batch, key, jnp.array(0))
+    return params, stats, adapted.infer(params, stats, batch, key)
+
+  params, stats, outputs = jax.eval_shape(run, jax.random.key(0))
+  expected = jax.eval_shape(infer, first.params, first.stats, batch, jax.random.key(0))
+  assert outputs == expected
+  assert jax.tree.structure(params) == jax.tree.structure(first.params)
+  assert set(stats) > set(first.stats)  # no objective drops what another keeps
 
 
 @pytest.mark.parametrize('name', ROWS)

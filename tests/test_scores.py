@@ -21,7 +21,7 @@ NEEDS = {
   'ssim': ({}, ('reconstruction',)),
   'log_jacobian': ({}, ('displacement',)),
   'output': ({'of': 'gate'}, ('gate',)),
-  'likelihood': ({'smooth': 1.0}, ('surprise',)),
+  'likelihood': ({'smooth': 1.0}, ('improbability',)),
   'input_threshold': ({'equalise': True}, ()),
   'perceptual': ({'smooth': 1.0}, ('features', 'reconstruction')),
   'healing': ({'smooth': 1.0}, ('healed', 'heal_mask')),

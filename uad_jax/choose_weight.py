@@ -63,7 +63,7 @@ def healthy(config: ConfigDict, count: int = 0) -> list[dict]:
 def choose(
   folder: pathlib.Path,
   row: str = '',
-  weights: Sequence[float] = restoration.WEIGHTS,
+  weights: Sequence[float] = (),
   count: int = 0,
   **changes,
 ) -> dict[str, Any]:
@@ -72,13 +72,14 @@ def choose(
   Args:
     folder: A finished run.
     row: Of the run's scores; the first of the scorer when empty.
-    weights: The candidates.
+    weights: The candidates; the published ones of the variant when empty.
     count: Batches of healthy scans; 0 for all.
     changes: Options of the scorer that replace the row's.
   """
   config = ConfigDict(read_json(folder / 'config.json', 'the config'))
   row, options = row_of(config, row)
   options |= changes
+  weights = weights or restoration.WEIGHTS.get(options.get('variant', 'you2019'), ())
   devices = parallel.local_mesh()
   parallel.check_batch_size(config.batch_size, devices)
   method, state = restored(folder, config)
@@ -138,7 +139,7 @@ def define_flags() -> None:
   """The flags of the command."""
   flags.DEFINE_string('checkpoint', None, 'Workdir of a finished run.')
   flags.DEFINE_string('score', '', f'Row of the scorer {SCORER}; the first when empty.')
-  flags.DEFINE_list('weights', [*map(str, restoration.WEIGHTS)], 'Candidates.')
+  flags.DEFINE_list('weights', [], "Candidates; the variant's published ones if empty.")
   flags.DEFINE_integer('batches', 0, 'Batches of scans; 0 for all.', lower_bound=0)
   flags.DEFINE_string('variant', '', f'Of {", ".join(restoration.VARIANTS)}.')
   flags.DEFINE_integer('steps', 0, 'Steps of a restoration.', lower_bound=0)

@@ -79,6 +79,22 @@ def make_infer(method: Method, scorers: Mapping[str, Scorer]) -> Inference:
   return Inference(maps, outputs)
 
 
+def check(infer: Inference, method: Method, batch: Mapping) -> None:
+  """Raises, before any training, unless the method gives what the maps need.
+
+  Nothing is computed.
+
+  Args:
+    infer: What `make_infer` made of the method.
+    method: Whose parameters it takes.
+    batch: Of the data, for its shapes.
+  """
+  seen = {name: jax.ShapeDtypeStruct(batch[name].shape, np.float32) for name in SEEN}
+  key = jax.random.key(0)
+  params, stats = jax.eval_shape(method.init, key, seen)
+  jax.eval_shape(infer.maps, params, stats, seen, key)
+
+
 def launched(
   batches: Iterable[Mapping],
   infer: Inference,

@@ -19,7 +19,7 @@ from uad_jax.defaults import PAINTED
 from uad_jax.evaluate import evaluate
 from uad_jax.evaluation.summary import SCHEMA
 from uad_jax.experiment import Experiment
-from uad_jax.inference import make_infer
+from uad_jax.inference import check, make_infer
 from uad_jax.method import State
 from uad_jax.report import page, tables
 from uad_jax.report.stored import optional
@@ -95,10 +95,13 @@ def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
   if done and until == PARTS[-1]:
     print(f'nothing left to do in {folder}', file=sys.stderr)
     return table(folder, config)
+  infer = make_infer(experiment.method, experiment.scorers)
+  check(
+    infer, experiment.method, next(experiments.batches(experiment, config.data.val))
+  )
   state = trained(experiment, folder)
   if until == 'train':
     return f'trained: {folder / "checkpoints"}'
-  infer = make_infer(experiment.method, experiment.scorers)
   report(experiment, infer, state, folder, settings)
   for name in experiment.variants:
     report(experiment, infer, state, folder, settings, name)

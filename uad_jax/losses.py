@@ -59,13 +59,6 @@ def binary_cross_entropy(logit: Array, target: Array) -> Array:
   return jax.nn.softplus(logit) - logit * target
 
 
-def focal(logit: Array, target: Array, gamma: float = 2.0) -> Array:
-  """(1 - p_target)^gamma * cross-entropy (focal loss, Lin et al. 2017), elementwise."""
-  probability = jax.nn.sigmoid(logit)
-  miss = probability * (1 - target) + (1 - probability) * target
-  return miss**gamma * binary_cross_entropy(logit, target)
-
-
 def soft_dice(logit: Array, target: Array) -> Array:
   """1 - Dice overlap of sigmoid(logit) with the target over the whole batch; scalar."""
   probability = jax.nn.sigmoid(logit)

@@ -8,7 +8,10 @@ from tests.method_table import ROWS, make_batch
 from uad_jax.registry import named
 
 SHAPE = (16, 16)
-NAMES = ('cae', 'aae', 'caae', 'fanogan', 'anovaegan', 'gmvae', 'gmvae spatial', 'vae')
+NAMES = (
+  'vae', 'cevae', 'gmvae', 'gmvae spatial', 'scale_space_ae', 'cae', 'aae', 'caae',
+  'fanogan', 'anovaegan',
+)  # fmt: skip
 
 
 def make(name, **options):

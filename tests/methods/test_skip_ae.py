@@ -45,11 +45,22 @@ def test_all_dropped_only_the_bottleneck_is_left(key):
     assert np.allclose(a, b, atol=1e-6) == (not copies)
 
 
-def test_whole_maps_are_dropped(key):
-  x = jnp.ones((3, 4, 4, 8))
-  drop = nn.Dropout(0.5, broadcast_dims=(1, 2), deterministic=False)
-  kept = drop.apply({}, x, rngs={'dropout': key})
-  assert ((kept == kept[:, :1, :1]).all()) and len(np.unique(kept)) == 2
+@pytest.mark.parametrize('whole', [False, True])
+def test_whole_maps_are_dropped_if_asked(whole, key):
+  image = make_batch(SHAPE, 2)['image']
+  net = SkipAutoEncoder(SHAPE, 1, **TINY, dropout=0.5, drop_maps=whole)
+  _, state = net.apply(
+    net.init(key, image),
+    image,
+    False,
+    rngs={'dropout': key},
+    capture_intermediates=lambda module, _: isinstance(module, nn.Dropout),
+  )
+  maps = state['intermediates']['Dropout_0']['__call__']
+  zero = [np.asarray(x == 0).mean((1, 2)).ravel() for x in maps]
+  zero = np.concatenate(zero)  # of each map the share that was dropped
+  assert 0.2 < zero.mean() < 0.8
+  assert ((zero < 0.1) | (zero == 1)).all() == whole  # a corner may be 0 by itself
 
 
 @pytest.mark.parametrize('bottleneck', ['dense', 'spatial'])

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats as stats_of
 
 from tests.method_table import make_batch
 from uad_jax.methods import vae
@@ -47,6 +48,21 @@ def test_the_loss_is_the_studys_with_kl_in_closed_form(key):
   np.testing.assert_allclose(outputs['elbo'], -rec - kl, rtol=1e-4)
   np.testing.assert_allclose(value, (rec + kl)[:2].mean(), rtol=1e-4)
   np.testing.assert_allclose(parts['kl'], kl[:2].mean(), rtol=1e-4)
+
+
+def test_the_elbo_is_of_the_predicted_likelihood(key):
+  options = {**TINY, 'architecture': 'default', 'beta': 1e-3}
+  method, batch = vae.make(SHAPE, **options), make_batch(SHAPE, 3)
+  params, stats = jax.jit(method.init)(key, batch)
+  outputs = jax.device_get(jax.jit(method.infer)(params, stats, batch, key))
+  # Oracle: scipy's normal log-density of the brain's voxels, without its constant.
+  spread = np.exp(0.5 * np.float64(outputs['reconstruction_log_variance']))
+  inside = batch['mask'] > 0.5
+  density = stats_of.norm.logpdf(batch['image'], outputs['reconstruction'], spread)
+  density += 0.5 * np.log(2 * np.pi)
+  rec = -np.where(inside, density, 0.0).sum((1, 2, 3))
+  np.testing.assert_allclose(outputs['rec'], rec, rtol=1e-4)
+  np.testing.assert_allclose(outputs['elbo'], -rec - outputs['kl'], rtol=1e-4)
 
 
 def test_the_ramp_of_the_kl_and_its_absence(key):

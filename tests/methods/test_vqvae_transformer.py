@@ -130,23 +130,27 @@ def test_only_what_is_unlikely_is_healed():
   assert np.abs(every['healed'] - other['healed']).max() > 0
 
 
-def test_the_likelihood_is_that_of_a_distribution():
-  # Of all 2^2 ways to fill two places with two codes the probabilities sum to 1.
-  make = named('methods', 'vqvae_transformer')
-  method = make((4, 2), widths=(2,), units=1, codes=2, size=2, width=8, heads=2,
-                depth=1, rasters=2)  # fmt: skip
-  batch = {'image': jnp.zeros((1, 4, 2, 1)), 'mask': jnp.ones((1, 4, 2, 1))}
-  batch |= {'weight': jnp.ones(1), 'position': jnp.zeros(1)}
-  params, _ = method.init(jax.random.key(0), batch)
-  net = Transformer(2, 2, 2, width=8, depth=1, heads=2)
-  total = 0.0
-  for first in range(2):
-    for second in range(2):
-      before = jnp.array([[2, first]])
-      logits = net.apply(
-        {'params': params['transformer']}, before, jnp.array([[2, 0]]),
-        jnp.array([[0, 1]]),
-      )  # fmt: skip
-      log = jax.nn.log_softmax(logits)[0]
-      total += float(jnp.exp(log[0, first] + log[1, second]))
-  np.testing.assert_allclose(total, 1, rtol=1e-5)
+def test_the_likelihood_is_of_each_code_given_those_before_it():
+  # Oracle: the transformer is given the prefix alone, so that no code can leak.
+  _, batch, _, state, _, infer = trained('vqvae_transformer')
+  _, options, _ = ROWS['vqvae_transformer']
+  found = infer(state.params, state.stats, batch, jax.random.key(0))
+  codes, ways = options['codes'], orders.raster((4, 4), options['rasters'])
+  book = state.stats['codebook']['codes']
+  apart = np.abs(np.asarray(found['latent'])[..., None, :] - np.asarray(book)).sum(-1)
+  assert apart.min(-1).max() == 0
+  tokens = apart.argmin(-1).reshape(len(apart), -1)
+  net = Transformer(codes, len(ways), 16, options['width'], options['depth'], 2)
+  logits = jax.jit(
+    lambda *told: net.apply({'params': state.params['transformer']}, *told)
+  )
+  total = np.zeros(len(tokens))
+  for number, way in enumerate(ways):
+    before = [np.full(len(tokens), codes + number), *tokens[:, way[:-1]].T]
+    at = [16, *way[:-1]]
+    for t in range(16):
+      prefix = (np.stack(before[: t + 1], 1), at[: t + 1], way[: t + 1])
+      prefix = [np.broadcast_to(each, prefix[0].shape) for each in prefix]
+      log = jax.nn.log_softmax(logits(*prefix)[:, -1])
+      total += np.asarray(log)[np.arange(len(tokens)), tokens[:, way[t]]]
+  np.testing.assert_allclose(found['log_prob'], total / len(ways), rtol=1e-4)

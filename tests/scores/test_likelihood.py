@@ -17,7 +17,7 @@ def test_it_is_minus_the_log_probability_in_the_mask(key):
   mask = jnp.zeros(SHAPE).at[:, 2:].set(1.0)
 
   def infer(batch, key):
-    return {'surprise': -jnp.log(probability)}
+    return {'improbability': -jnp.log(probability)}
 
   found = make()(infer, {'mask': mask}, key)
   want = np.where(mask > 0, -np.log(probability), 0.0)

@@ -54,8 +54,6 @@ def make(
 
   def reconstruct(params, stats, batch: Batch, key, step):
     error, gap = vector.errors(net, params, batch, key)
-    if not consistency:
-      return error, (stats, {})
     return error + consistency * gap, (stats, {'mse': error, 'consistency': gap})
 
   return adversarial.coded(net, reconstruct, critic, critic_steps, penalty, bayesian)

@@ -26,7 +26,7 @@ def make(
   dropout: float = 0.0,
   bayesian: bool = False,
 ) -> Method:
-  """L = mean |x - x'| in the brain, plus the variance head's likelihood.
+  """L = mean |x - x'| in the brain, plus 0.1 of the variance head's likelihood.
 
   The head reads the decoder's features behind a stop-gradient: it measures the healthy
   residual for the 'standardised' score and does not change the reconstruction.

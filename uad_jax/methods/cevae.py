@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from uad_jax import losses, shapes
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets import variational
+from uad_jax.nets.noisy import check_bayesian
 
 
 def make(
@@ -20,6 +21,7 @@ def make(
   boxes: int = 3,
   edge: float = 20 / 128,
   dropout: float = 0.0,
+  bayesian: bool = False,
 ) -> Method:
   """L = sum |x - g(z)| + beta KL(q(z|x) || N(0, I)) + context sum |x - g(mu(x_ce))|.
 
@@ -47,7 +49,10 @@ def make(
     boxes: Largest number of boxes in a scan.
     edge: Of a box, as a fraction of each axis.
     dropout: Rate, after each dense layer.
+    bayesian: Dropout stays on at inference, drawn from the key: a Monte Carlo scorer
+      averages over keys (Gal and Ghahramani 2016).
   """
+  check_bayesian('cevae', bayesian, dropout)
   nets = variational.study(shape, channels, widths, latent, dropout)
 
   def init(key, batch: Batch):
@@ -73,8 +78,9 @@ def make(
     return total, (stats, parts)
 
   def infer(params, stats, batch: Batch, key):
-    mean, log_variance = nets.encode(params, batch['image'], None)
-    rec, expected = misfit(params, batch, mean, None)
+    noise = key if bayesian else None
+    mean, log_variance = nets.encode(params, batch['image'], noise)
+    rec, expected = misfit(params, batch, mean, noise)
     kl = losses.example_sum(losses.kl_normal(mean, log_variance))
     return {
       'latent': mean,

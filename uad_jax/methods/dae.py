@@ -73,7 +73,7 @@ def make(
   networks = {'encoder': encoder, 'decoder': decoder, 'deformer': deformer}
 
   def forward(params, stats, batch: Batch, train: bool):
-    moved = {}
+    moved = dict(stats)
 
     def run(name, *inputs):
       outputs, state = networks[name].apply(

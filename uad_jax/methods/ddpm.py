@@ -138,7 +138,7 @@ def make(
 
   def infer(params, stats, batch: Batch, key):
     keys = jax.random.split(key, samples)
-    drawn = jax.lax.map(lambda key: back(params, batch, key), keys).mean(0)
+    drawn = jax.vmap(lambda key: back(params, batch, key))(keys).mean(0)
     image = low + (drawn + 1) * (high - low) / 2
     return {'reconstruction': image * batch['mask']}
 

@@ -112,7 +112,7 @@ def make(
       time, key = now
       return apart(params, z, jnp.full(len(z), time), key).mean(-1)
 
-    return jax.lax.map(look, (times, jax.random.split(key, many))).mean(0)
+    return jax.vmap(look)((times, jax.random.split(key, many))).mean(0)
 
   def init(key, batch: Batch):
     key_net, key_unet = jax.random.split(key)

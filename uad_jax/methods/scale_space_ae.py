@@ -9,7 +9,7 @@ from uad_jax import losses, pyramid
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets import study
 from uad_jax.nets.autoencoder import StudyAutoEncoder
-from uad_jax.nets.noisy import apply
+from uad_jax.nets.noisy import apply, check_bayesian
 
 
 def make(
@@ -21,6 +21,7 @@ def make(
   latent: int = 128,
   bottleneck: str = 'dense',
   dropout: float = 0.0,
+  bayesian: bool = False,
 ) -> Method:
   """L = sum_i sum |L_i - f_i(L_i)| over the brain, L_i the bands of a pyramid.
 
@@ -44,7 +45,10 @@ def make(
     latent: Values of a dense latent; a spatial one has the last width's channels.
     bottleneck: Of the coarsest image: 'dense' or 'spatial'.
     dropout: Rate, on the bottlenecks.
+    bayesian: Dropout stays on at inference, drawn from the key: a Monte Carlo scorer
+      averages over keys (Gal and Ghahramani 2016).
   """
+  check_bayesian('scale_space_ae', bayesian, dropout)
   if bottleneck not in study.BOTTLENECKS:
     raise ValueError(
       f"scale_space_ae: unknown bottleneck '{bottleneck}'; there are "
@@ -88,7 +92,7 @@ def make(
     return sum(parts.values()), (stats, parts)
 
   def infer(params, stats, batch: Batch, key):
-    bands, restored, z = run(params, batch['image'], None)
+    bands, restored, z = run(params, batch['image'], key if bayesian else None)
     residuals = [
       pyramid.resize(jnp.abs(band - found), shape)
       for band, found in zip(bands, restored, strict=True)

@@ -36,7 +36,9 @@ def make(
   over the brain only, and inference decodes the mean rather than a draw. Padded
   examples count in neither loss.
 
-  'rec' and 'kl' [B] are what the ELBO consists of, for scores by its gradient.
+  'rec' and 'kl' [B] are what the ELBO consists of, for scores by its gradient: the
+  negative log-likelihood of the brain's voxels at the mean of z (in the study the sum
+  of |x - x'|), and the whole KL divergence, whatever weight it has in training.
 
   Args:
     shape: Spatial shape of the images; in the study it must halve for each width.
@@ -66,14 +68,6 @@ def make(
   def init(key, batch: Batch):
     return nets.init(key, batch), {}
 
-  def terms(params, batch, z, mean, log_variance, noise):
-    expected, spread = nets.decode(params, z, batch['position'], noise)
-    if study:
-      error = jnp.abs(batch['image'] - expected)
-    else:
-      error = losses.beta_nll(batch['image'], expected, spread)
-    return error, losses.kl_normal(mean, log_variance), expected, spread
-
   def reduce(value, mask, weight):
     if study:
       return losses.example_mean(losses.example_sum(value * mask), weight)
@@ -83,18 +77,26 @@ def make(
     noise = jax.random.fold_in(key, 1)  # apart from the draw of z
     mean, log_variance = nets.encode(params, batch['image'], noise)
     z = variational.sample(key, mean, log_variance)
-    error, kl, _, _ = terms(params, batch, z, mean, log_variance, noise)
+    expected, spread = nets.decode(params, z, batch['position'], noise)
+    if study:
+      error = jnp.abs(batch['image'] - expected)
+    else:
+      error = losses.beta_nll(batch['image'], expected, spread)
     error = reduce(error, batch['mask'], batch['weight'])
-    kl = reduce(kl, 1.0, batch['weight'])
+    kl = reduce(losses.kl_normal(mean, log_variance), 1.0, batch['weight'])
     ramp = jnp.minimum(step / max(warm_up, 1), 1.0) if warm_up else 1.0
     return error + beta * ramp * kl, (stats, {'nll': error, 'kl': kl})
 
   def infer(params, stats, batch: Batch, key):
     noise = key if bayesian else None
     mean, log_variance = nets.encode(params, batch['image'], noise)
-    error, kl, expected, spread = terms(params, batch, mean, mean, log_variance, noise)
+    expected, spread = nets.decode(params, mean, batch['position'], noise)
+    if study:
+      error = jnp.abs(batch['image'] - expected)
+    else:
+      error = losses.gaussian_nll(batch['image'], expected, spread)
     rec = losses.example_sum(error * batch['mask'])
-    kl = losses.example_sum(kl)
+    kl = losses.example_sum(losses.kl_normal(mean, log_variance))
     outputs = {
       'latent': mean,
       'reconstruction': expected * batch['mask'],

@@ -41,8 +41,8 @@ def make(
   serves all orders (each training scan draws one), with ordinary attention instead of
   Performer's.
 
-  Outputs: 'reconstruction' (of the codes as they are), 'surprise' [B, *S, 1] (-l, mean
-  over orders, on the image's grid), 'log_prob' [B] (sum of l, mean over orders),
+  Outputs: 'reconstruction' (of the codes as they are), 'improbability' [B, *S, 1] (-l,
+  mean over orders, on the image's grid), 'log_prob' [B] (sum of l, mean over orders),
   'healed' [B, orders, *S, C] and 'heal_mask' [B, orders, *S, 1].
 
   Args:
@@ -140,7 +140,7 @@ def make(
     return {
       'latent': book[tokens],
       'reconstruction': net.decode(params, book[tokens]) * mask,
-      'surprise': -fine(each, 'linear').mean(1) * mask,
+      'improbability': -fine(each, 'linear').mean(1) * mask,
       'log_prob': each.sum(-1).reshape(count, rasters).mean(1),
       'healed': images.reshape(count, rasters, *shape, channels) * mask[:, None],
       'heal_mask': fine(unlikely.astype(jnp.float32), 'linear') * mask[:, None],

@@ -52,7 +52,7 @@ class ImageCritic(nn.Module):
   """Convolutions of 5^d that halve the grid once for each width, then a linear unit.
 
   The unit looks at each place of the last grid and its values are averaged: a critic of
-  patches, as the study's is, whose parameters do not grow with the image.
+  patches, as the study's is. Of its parameters only the norms' grow with the image.
   """
 
   widths: Sequence[int] = (32, 64, 128, 128)

@@ -91,10 +91,10 @@ def make(
     metrics = {'l1': error, 'commitment': apart, 'perplexity': moved.perplexity}
     return error + commitment * apart, ({**stats, 'codebook': moved.codebook}, metrics)
 
-  # K codes used alike have perplexity K.
+  # K codes used alike have perplexity K, one alone 1.
   collapse = Bound(
     'perplexity',
-    low=codes / 10,
+    low=max(codes / 10, 1.5),
     sign_of='a codebook that collapses: most codes are not used',
     after=200,
   )

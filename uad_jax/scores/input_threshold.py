@@ -2,7 +2,9 @@
 
 Meissen et al. 2021, "Challenging current semi-supervised anomaly segmentation methods
 for brain MRI": hyperintense lesions on FLAIR are found by thresholding the
-histogram-equalised image as well as by most trained models.
+histogram-equalised image as well as by most trained models. They rank the voxels of a
+volume; here those of an example are ranked, in 2-D of a slice, so that each slice has
+as many bright voxels as any other.
 """
 
 import jax

@@ -9,15 +9,16 @@ def make(smooth: float = 0.0) -> Scorer:
 
   Pinaya et al., "Unsupervised brain imaging 3D anomaly detection and segmentation with
   transformers", Medical Image Analysis 79, 2022: p is the probability of the code at
-  the voxel's place given the codes before it. The method gives -log p as 'surprise'. It
-  is as coarse as the codes' grid; `healing` finds where in a place the image differs.
+  the voxel's place given the codes before it. The method gives -log p as
+  'improbability'. It is as coarse as the codes' grid; `healing` finds where in a place
+  the image differs.
 
   Args:
     smooth: Standard deviation of a Gaussian over the map, in voxels.
   """
 
   def score(infer: Infer, batch: Batch, key: Key) -> Array:
-    (surprise,) = need(infer(batch, key), 'likelihood', 'surprise')
-    return gaussian_smooth(surprise, smooth) * batch['mask']
+    (improbability,) = need(infer(batch, key), 'likelihood', 'improbability')
+    return gaussian_smooth(improbability, smooth) * batch['mask']
 
   return score

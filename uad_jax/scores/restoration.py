@@ -9,9 +9,13 @@ import jax.numpy as jnp
 from uad_jax import losses
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
 
-VARIANTS = ('you2019', 'baur2021')
-WEIGHTS = tuple(round(0.2 * i, 1) for i in range(20))
-"""Candidates of You et al. for lambda; those of Baur et al. are 0, 0.1, ..., 1.9."""
+WEIGHTS = {
+  variant: tuple(round(step * i, 1) for i in range(20))
+  for variant, step in (('you2019', 0.2), ('baur2021', 0.1))
+}
+"""The published candidates for lambda, by variant."""
+
+VARIANTS = tuple(WEIGHTS)
 
 
 def total_variation(x: Array) -> Array:
@@ -106,7 +110,7 @@ def choose_weight(
   infer: Infer,
   batches: Iterable[Batch],
   key: Key,
-  weights: Sequence[float] = WEIGHTS,
+  weights: Sequence[float] = WEIGHTS['you2019'],
   shown: Callable[[int], None] | None = None,
   **options,
 ) -> tuple[float, dict[float, float]]:
