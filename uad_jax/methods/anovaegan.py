@@ -16,8 +16,7 @@ from uad_jax.nets.critic import GridNorm, ImageCritic
 from uad_jax.nets.features import finest
 from uad_jax.nets.noisy import apply, check_bayesian
 from uad_jax.nets.study import WIDTHS, StudyDecoding, StudyEncoding
-
-LOG_DEVIATION = (-6.0, 3.0)
+from uad_jax.nets.variational import LATENT_LOG_VARIANCE, sample
 
 
 def make(
@@ -39,9 +38,9 @@ def make(
 
   Departures: the gradient's norm is over the whole image (the study's program sums over
   one axis); the sum is over the brain, outside of which the critic sees zeros;
-  inference decodes the mean; the log deviation is kept within `LOG_DEVIATION`. As in
-  the study the critic judges patches, and decoder and critic have a layer normalisation
-  over the grid.
+  inference decodes the mean; the log-variance is kept within bounds. As in the study
+  the critic judges patches, and decoder and critic have a layer normalisation over the
+  grid.
 
   Args:
     shape: Spatial shape, which halves as often as there are widths.
@@ -64,8 +63,8 @@ def make(
     return batch['image'] * batch['mask']
 
   def encode(params, batch, drop):
-    mean, spread = apply(encoder, params['encoder'], seen(batch), noise=drop)
-    return mean, jnp.clip(spread, *LOG_DEVIATION)
+    mean, log_deviation = apply(encoder, params['encoder'], seen(batch), noise=drop)
+    return mean, jnp.clip(2 * log_deviation, *LATENT_LOG_VARIANCE)
 
   def decode(params, batch, z, drop):
     if drop is not None:
@@ -77,9 +76,9 @@ def make(
 
   def draw(params, batch, key):
     drop = jax.random.fold_in(key, 1)  # apart from the draw of z
-    mean, spread = encode(params, batch, drop)
-    z = mean + jnp.exp(spread) * jax.random.normal(key, mean.shape)
-    return decode(params, batch, z, drop), losses.kl_normal(mean, 2 * spread)
+    mean, log_variance = encode(params, batch, drop)
+    z = sample(key, mean, log_variance)
+    return decode(params, batch, z, drop), losses.kl_normal(mean, log_variance)
 
   def init(key, batch: Batch):
     key_encoder, key_decoder, key_critic = jax.random.split(key, 3)
@@ -104,10 +103,10 @@ def make(
 
   def infer(params, stats, batch: Batch, key):
     drop = key if bayesian else None
-    mean, spread = encode(params, batch, drop)
+    mean, log_variance = encode(params, batch, drop)
     found = decode(params, batch, mean, drop)
     rec = losses.example_sum(jnp.abs(seen(batch) - found))
-    kl = losses.example_sum(losses.kl_normal(mean, 2 * spread))
+    kl = losses.example_sum(losses.kl_normal(mean, log_variance))
     return {
       'latent': mean,
       'reconstruction': found,
