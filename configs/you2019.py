@@ -20,6 +20,10 @@ are in [0, 1] that of `gmvae` is multiplied by `SPREAD`, as the slope of its squ
 error is (that of the absolute error of `vae` has no scale); `uad_jax.choose_weight` is
 the paper's rule.
 
+In the demo the maps of `gmvae` are at chance (docs/tuning.md), with five times the
+steps as well: at 64 x 64 a quarter of the resolution still copies a third of a lesion,
+while folds are blurred. The dense latent of configs/gmvae.py does not.
+
 Published: Chen et al. 2020 have 0.13 more area under the ROC curve (by voxel, which
 easy voxels raise) than methods that project and subtract, for tumours and for strokes.
 The table of the first paper could not be read and is left out.

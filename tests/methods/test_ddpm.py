@@ -30,10 +30,13 @@ def learned():
   return state.params, batch, losses
 
 
+@functools.cache
+def inference(**options):
+  return jax.jit(ddpm.make(SHAPE, **{**QUICK, **options}).infer)
+
+
 def reconstruct(batch, key, **options):
-  method = ddpm.make(SHAPE, **{**QUICK, **options})
-  infer = jax.jit(method.infer)
-  return infer(learned()[0], {}, batch, key)['reconstruction']
+  return inference(**options)(learned()[0], {}, batch, key)['reconstruction']
 
 
 def test_the_noise_is_learned():

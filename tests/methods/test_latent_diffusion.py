@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from uad_jax.methods.latent_diffusion import SURPRISES
 from uad_jax.registry import named
 
 
+@functools.cache
 def outputs(limit_share):
   """Inference with the share of places that count as likely, after the training."""
   _, batch, _, state, _, _ = trained('latent_diffusion')
