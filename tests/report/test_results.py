@@ -76,7 +76,10 @@ def test_the_page_holds_every_map_with_its_interval(tmp_path):
   assert '5 test scans of 5 subjects, 3 with lesions' in text
 
 
-def test_the_summary_has_a_row_for_each_method_in_the_order_given(tmp_path):
+def test_the_summary_has_a_row_for_each_method_in_the_order_given(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(results, 'PLAIN', 'signed')
   names = ('vae', 'atlas', 'zeta')
   folders = [stored(tmp_path / 'demo' / name, name, 0, 'd') for name in names]
   choose(folders[1], 'signed')
@@ -87,7 +90,8 @@ def test_the_summary_has_a_row_for_each_method_in_the_order_given(tmp_path):
   assert [row[:2] for row in rows] == [[*p] for p in zip(names, maps, strict=True)]
   for folder, scorer, row in zip(folders, maps, rows, strict=True):
     assert row[2].startswith(f'{pooled(folder, scorer, "auprc"):.3f} [')
-    assert row[4] == f'{pooled(folder, scorer, "oracle_dice"):.3f}'
+    assert row[4] == f'{pooled(folder, "signed", "auprc"):.3f}'
+    assert row[5] == f'{pooled(folder, scorer, "oracle_dice"):.3f}'
   gap = pooled(folders[0], 'absolute', 'auprc') - pooled(folders[1], 'signed', 'auprc')
   assert gap and rows[0][3].startswith(f'{gap:+.3f} [')
   assert [row[3] for row in rows[1:]] == ['–', rows[0][3]]

@@ -25,7 +25,8 @@ is the mean over the seeds with, in brackets, the mean ends of the 95 % interval
 resamples of subjects). The first table of a data set takes of each run the map that it
 chose on validation data; where seeds chose differently, the number of those that chose
 a map stands behind it. What it has over the atlas (mean and deviation of each voxel,
-no network) is the paired difference on the same subjects. In the table of all maps `*`
+no network) is the paired difference on the same subjects; the AUPRC of `residual`, the
+plain |x - x'|, compares the reconstructions by one score. In the table of all maps `*`
 marks one that a run chose. Training data are healthy scans alone. Oracle Dice uses the
 truth to set its threshold. Of the reconstruction: lesion copied, how much of the lesion
 it follows, 0 nothing and 1 all of it; healthy error, its mean absolute error in healthy
@@ -75,7 +76,8 @@ def summary(runs: Sequence[Run]) -> str:
   titles = [column.title for column in COLUMNS if column.section != 'registration']
   first, *others = titles
   over = f'{first} over {HONEST}'
-  columns = [first, over, *others, 'parameters', 'training data', *TRAINED]
+  same = f'{first} of {PLAIN}'
+  columns = [first, over, same, *others, 'parameters', 'training data', *TRAINED]
   head = ['method', 'map', *columns]
   rows = []
   for name, members in groups.items():
@@ -86,13 +88,19 @@ def summary(runs: Sequence[Run]) -> str:
       averaged([e[title] for e in by_title if title in e], title in WITH_INTERVAL)
       for title in titles
     ]
-    cells.insert(1, over_honest(runs, members))
+    plain = [
+      estimates(r.summary, PLAIN) for r in members if PLAIN in r.summary['scorers']
+    ]
+    cells[1:1] = over_honest(runs, members), averaged([e[first] for e in plain], False)
     known = members[0].parameters
     size = MISSING if known is None else f'{known:,}'
     own = [size, training_data(members[0]), *trained(members)]
     rows.append([name, ', '.join(maps), *cells, *own])
   return markdown(head, rows)
 
+
+PLAIN = 'residual'
+"""The map that nearly all methods have: |x - x'| and nothing else."""
 
 WITH_INTERVAL = ('AUPRC',)
 """The columns of the summary that show their interval; the table of all maps does."""
