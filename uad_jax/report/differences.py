@@ -29,27 +29,17 @@ def signed(interval: Interval) -> str:
   return f'{value:+.3f} [{low:+.3f}, {high:+.3f}]'
 
 
-def over_honest(runs: Sequence[Run], members: Sequence[Run]) -> str:
-  """The chosen maps of a method over the honest row's of the same seeds.
-
-  Args:
-    runs: Of the data set.
-    members: Of the method, by seed.
+def over(members: Sequence[Run], others: Sequence[Run]) -> str:
+  """The chosen maps of a method over those of another, of the same seeds.
 
   Returns:
-    Means over the seeds of the difference and of the ends of its interval; a dash for
-    the honest row itself, and where no seed has it.
+    Means over the seeds of the difference and of the ends of its interval; a dash where
+    no seed has both, and for a method over itself.
   """
-  honest = {run.seed: run for run in runs if run.name == HONEST and not run.variant}
-  pairs = [
-    (run, honest[run.seed])
-    for run in members
-    if run.seed in honest and run.name != HONEST
-  ]
-  if not pairs:
-    return MISSING
-  found = [difference(a, a.default, b, b.default) for a, b in pairs]
-  return signed(Interval(*np.mean(found, 0)))
+  by_seed = {run.seed: run for run in others}
+  pairs = [(run, by_seed[run.seed]) for run in members if run.seed in by_seed]
+  found = [difference(a, a.default, b, b.default) for a, b in pairs if a is not b]
+  return signed(Interval(*np.mean(found, 0))) if found else MISSING
 
 
 def auprc(run: Run, scorer: str) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from uad_jax.report.differences import HONEST, comparisons, over_honest
+from uad_jax.report.differences import HONEST, comparisons, over
 from uad_jax.report.side_by_side import CAPTION
 from uad_jax.report.stored import Run, read
 from uad_jax.report.tables import (
@@ -75,9 +75,9 @@ def summary(runs: Sequence[Run]) -> str:
       groups[run.name].append(run)
   titles = [column.title for column in COLUMNS if column.section != 'registration']
   first, *others = titles
-  over = f'{first} over {HONEST}'
+  above = f'{first} over {HONEST}'
   same = f'{first} of {PLAIN}'
-  columns = [first, over, same, *others, 'parameters', 'training data', *TRAINED]
+  columns = [first, above, same, *others, 'parameters', 'training data', *TRAINED]
   head = ['method', 'map', *columns]
   rows = []
   for name, members in groups.items():
@@ -91,7 +91,8 @@ def summary(runs: Sequence[Run]) -> str:
     plain = [
       estimates(r.summary, PLAIN) for r in members if PLAIN in r.summary['scorers']
     ]
-    cells[1:1] = over_honest(runs, members), averaged([e[first] for e in plain], False)
+    gap = over(members, groups.get(HONEST, ()))
+    cells[1:1] = gap, averaged([e[first] for e in plain], False)
     known = members[0].parameters
     size = MISSING if known is None else f'{known:,}'
     own = [size, training_data(members[0]), *trained(members)]
