@@ -5,6 +5,7 @@ results.json, subjects.csv, evaluation.npz, report.html; other inferences of the
 training lie in variants/NAME with the same four files.
 """
 
+import itertools
 import json
 import pathlib
 import sys
@@ -15,6 +16,7 @@ from ml_collections import ConfigDict
 
 from uad_jax import experiment as experiments
 from uad_jax import parallel, registry, train
+from uad_jax.data.pipeline import ordered_batches
 from uad_jax.defaults import PAINTED
 from uad_jax.evaluate import evaluate
 from uad_jax.evaluation.summary import SCHEMA
@@ -96,9 +98,10 @@ def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
     print(f'nothing left to do in {folder}', file=sys.stderr)
     return table(folder, config)
   infer = make_infer(experiment.method, experiment.scorers)
-  check(
-    infer, experiment.method, next(experiments.batches(experiment, config.data.val))
-  )
+  # The first batch of all, which each host sees; an empty split is told of below.
+  records = experiment.records(config.data.train)
+  for batch in itertools.islice(ordered_batches(records, config.batch_size), 1):
+    check(infer, experiment.method, batch)
   state = trained(experiment, folder)
   if until == 'train':
     return f'trained: {folder / "checkpoints"}'
