@@ -19,7 +19,6 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from uad_jax import command, defaults, exhibit, job, registry
-from uad_jax.evaluation.summary import SCHEMA
 from uad_jax.report import costs, datasets, page, results
 from uad_jax.report.stored import optional
 
@@ -81,15 +80,9 @@ def outdated(row: Row, folder: pathlib.Path) -> str | None:
   """Why a stored run is not what the command would make of the row; None if it is."""
   settings = registry.plain(row.config)
   for place in (folder, *(folder / 'variants' / name for name in row.config.variants)):
-    told = place / 'results.json'
-    if not told.exists():
-      return f'{told} is missing'
-    stored = json.loads(told.read_text())
-    if stored['schema'] != SCHEMA:
-      return f'{told} has the layout {stored["schema"]}, now {SCHEMA}'
-    difference = job.first_difference(stored['run']['config'], settings)
-    if difference:
-      return f'config.{difference}'
+    why = job.outdated(place, settings)
+    if why:
+      return why
   if folder.name != row.folder.name:
     return f'its folder would be {row.folder.name}'
   return None

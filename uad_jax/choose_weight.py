@@ -79,7 +79,8 @@ def choose(
   config = ConfigDict(read_json(folder / 'config.json', 'the config'))
   row, options = row_of(config, row)
   options |= changes
-  weights = weights or restoration.WEIGHTS.get(options.get('variant', 'you2019'), ())
+  variant = options.get('variant', restoration.VARIANTS[0])
+  weights = weights or restoration.candidates(variant)
   devices = parallel.local_mesh()
   parallel.check_batch_size(config.batch_size, devices)
   method, state = restored(folder, config)

@@ -79,7 +79,7 @@ def make_infer(method: Method, scorers: Mapping[str, Scorer]) -> Inference:
   return Inference(maps, outputs)
 
 
-def check(infer: Inference, method: Method, batch: Mapping) -> None:
+def check(infer: Inference, method: Method, features: Mapping, size: int) -> None:
   """Raises, before any training, unless the method gives what the maps need.
 
   Nothing is computed.
@@ -87,9 +87,14 @@ def check(infer: Inference, method: Method, batch: Mapping) -> None:
   Args:
     infer: What `make_infer` made of the method.
     method: Whose parameters it takes.
-    batch: Of the data, for its shapes.
+    features: Of a record of the data, for their shapes.
+    size: Of a batch.
   """
-  seen = {name: jax.ShapeDtypeStruct(batch[name].shape, np.float32) for name in SEEN}
+  shapes = {name: features[name].shape if name in features else () for name in SEEN}
+  seen = {
+    name: jax.ShapeDtypeStruct((size, *shape), np.float32)
+    for name, shape in shapes.items()
+  }
   key = jax.random.key(0)
   params, stats = jax.eval_shape(method.init, key, seen)
   jax.eval_shape(infer.maps, params, stats, seen, key)

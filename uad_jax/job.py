@@ -5,7 +5,6 @@ results.json, subjects.csv, evaluation.npz, report.html; other inferences of the
 training lie in variants/NAME with the same four files.
 """
 
-import itertools
 import json
 import pathlib
 import sys
@@ -15,8 +14,7 @@ import jax
 from ml_collections import ConfigDict
 
 from uad_jax import experiment as experiments
-from uad_jax import parallel, registry, train
-from uad_jax.data.pipeline import ordered_batches
+from uad_jax import mixture, parallel, registry, train
 from uad_jax.defaults import PAINTED
 from uad_jax.evaluate import evaluate
 from uad_jax.evaluation.summary import SCHEMA
@@ -66,12 +64,19 @@ def chosen_on(experiment: Experiment):
   return experiments.batches(experiment, data.selection) if data.selection else None
 
 
-def evaluated(folder: pathlib.Path, config: dict) -> dict | None:
-  """The results of this very config in today's layout, if they are there."""
-  found = optional(folder / 'results.json')
-  if not found or found['schema'] != SCHEMA or found['run']['config'] != config:
-    return None
-  return found
+def outdated(folder: pathlib.Path, config: dict) -> str | None:
+  """Why the results of a folder are not those of this very config in today's layout.
+
+  None if they are.
+  """
+  told = folder / 'results.json'
+  if not told.exists():
+    return f'{told} is missing'
+  found = json.loads(told.read_text())
+  if found['schema'] != SCHEMA:
+    return f'{told} has the layout {found["schema"]}, now {SCHEMA}'
+  difference = first_difference(found['run']['config'], config)
+  return f'config.{difference}' if difference else None
 
 
 def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
@@ -93,15 +98,13 @@ def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
     card = json.dumps(experiments.model_card(experiment), indent=1)
     page.write_text(folder / 'model.json', card)
   parallel.wait()
-  done = parallel.gather(evaluated(folder, settings))[0]
-  if done and until == PARTS[-1]:
+  left = parallel.gather(outdated(folder, settings))[0]
+  if not left and until == PARTS[-1]:
     print(f'nothing left to do in {folder}', file=sys.stderr)
     return table(folder, config)
   infer = make_infer(experiment.method, experiment.scorers)
-  # The first batch of all, which each host sees; an empty split is told of below.
-  records = experiment.records(config.data.train)
-  for batch in itertools.islice(ordered_batches(records, config.batch_size), 1):
-    check(infer, experiment.method, batch)
+  features = mixture.first(experiment.builders).info.features
+  check(infer, experiment.method, features, config.batch_size)
   state = trained(experiment, folder)
   if until == 'train':
     return f'trained: {folder / "checkpoints"}'

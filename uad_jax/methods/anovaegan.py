@@ -12,11 +12,10 @@ import jax.numpy as jnp
 
 from uad_jax import adversarial, losses
 from uad_jax.method import Batch, Method, Objective
+from uad_jax.nets import variational
 from uad_jax.nets.critic import GridNorm, ImageCritic
-from uad_jax.nets.features import finest
-from uad_jax.nets.noisy import apply, check_bayesian
-from uad_jax.nets.study import WIDTHS, StudyDecoding, StudyEncoding
-from uad_jax.nets.variational import LATENT_LOG_VARIANCE, sample
+from uad_jax.nets.noisy import check_bayesian
+from uad_jax.nets.study import WIDTHS
 
 
 def make(
@@ -55,40 +54,28 @@ def make(
       averages over keys (Gal and Ghahramani 2016).
   """
   check_bayesian('anovaegan', bayesian, dropout)
-  encoder = StudyEncoding(widths, latent, heads=2, dropout=dropout)
-  decoder = StudyDecoding(shape, channels, widths, dropout=dropout, norm=GridNorm)
+  nets = variational.study(shape, channels, widths, latent, dropout, GridNorm)
   judge = ImageCritic(critic)
 
   def seen(batch):
     return batch['image'] * batch['mask']
 
-  def encode(params, batch, drop):
-    mean, log_deviation = apply(encoder, params['encoder'], seen(batch), noise=drop)
-    return mean, jnp.clip(2 * log_deviation, *LATENT_LOG_VARIANCE)
-
-  def decode(params, batch, z, drop):
-    if drop is not None:
-      drop = jax.random.fold_in(drop, 1)  # not the encoder's draws
-    return apply(decoder, params['decoder'], z, noise=drop) * batch['mask']
+  def decode(params, batch, z, noise):
+    return nets.decode(params, z, batch['position'], noise)[0] * batch['mask']
 
   def value(params, image):
     return judge.apply({'params': params['critic']}, image)[0]
 
   def draw(params, batch, key):
-    drop = jax.random.fold_in(key, 1)  # apart from the draw of z
-    mean, log_variance = encode(params, batch, drop)
-    z = sample(key, mean, log_variance)
-    return decode(params, batch, z, drop), losses.kl_normal(mean, log_variance)
+    noise = jax.random.fold_in(key, 1)  # apart from the draw of z
+    mean, log_variance = nets.encode(params, seen(batch), noise)
+    z = variational.sample(key, mean, log_variance)
+    return decode(params, batch, z, noise), losses.kl_normal(mean, log_variance)
 
   def init(key, batch: Batch):
-    key_encoder, key_decoder, key_critic = jax.random.split(key, 3)
-    (mean, _), encoding = encoder.init_with_output(key_encoder, batch['image'])
-    variables = {
-      'encoder': encoding,
-      'decoder': decoder.init(key_decoder, mean),
-      'critic': judge.init(key_critic, batch['image']),
-    }
-    return {name: v['params'] for name, v in variables.items()}, {}
+    key_critic = jax.random.split(key, 3)[2]  # the first two are those of the nets
+    judgement = judge.init(key_critic, batch['image'])
+    return {**nets.init(key, batch), 'critic': judgement['params']}, {}
 
   def reconstruct(params, stats, batch: Batch, key, step):
     found, kl = draw(params, batch, key)
@@ -102,9 +89,9 @@ def make(
     return seen(batch), draw(params, batch, key)[0]
 
   def infer(params, stats, batch: Batch, key):
-    drop = key if bayesian else None
-    mean, log_variance = encode(params, batch, drop)
-    found = decode(params, batch, mean, drop)
+    noise = key if bayesian else None
+    mean, log_variance = nets.encode(params, seen(batch), noise)
+    found = decode(params, batch, mean, noise)
     rec = losses.example_sum(jnp.abs(seen(batch) - found))
     kl = losses.example_sum(losses.kl_normal(mean, log_variance))
     return {
@@ -113,7 +100,7 @@ def make(
       'elbo': -rec - kl,
       'rec': rec,
       'kl': kl,
-      'features': finest(encoder, params['encoder'], seen(batch)),
+      'features': nets.features(params, seen(batch)),
     }
 
   criticise, deceive = adversarial.game(pair, value, penalty)

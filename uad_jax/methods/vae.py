@@ -68,6 +68,11 @@ def make(
   def init(key, batch: Batch):
     return nets.init(key, batch), {}
 
+  def misfit(likelihood, image, expected, spread):
+    if study:
+      return jnp.abs(image - expected)
+    return likelihood(image, expected, spread)
+
   def reduce(value, mask, weight):
     if study:
       return losses.example_mean(losses.example_sum(value * mask), weight)
@@ -78,10 +83,7 @@ def make(
     mean, log_variance = nets.encode(params, batch['image'], noise)
     z = variational.sample(key, mean, log_variance)
     expected, spread = nets.decode(params, z, batch['position'], noise)
-    if study:
-      error = jnp.abs(batch['image'] - expected)
-    else:
-      error = losses.beta_nll(batch['image'], expected, spread)
+    error = misfit(losses.beta_nll, batch['image'], expected, spread)
     error = reduce(error, batch['mask'], batch['weight'])
     kl = reduce(losses.kl_normal(mean, log_variance), 1.0, batch['weight'])
     ramp = jnp.minimum(step / max(warm_up, 1), 1.0) if warm_up else 1.0
@@ -91,10 +93,7 @@ def make(
     noise = key if bayesian else None
     mean, log_variance = nets.encode(params, batch['image'], noise)
     expected, spread = nets.decode(params, mean, batch['position'], noise)
-    if study:
-      error = jnp.abs(batch['image'] - expected)
-    else:
-      error = losses.gaussian_nll(batch['image'], expected, spread)
+    error = misfit(losses.gaussian_nll, batch['image'], expected, spread)
     rec = losses.example_sum(error * batch['mask'])
     kl = losses.example_sum(losses.kl_normal(mean, log_variance))
     outputs = {

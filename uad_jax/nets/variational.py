@@ -100,14 +100,15 @@ def study(
   widths: Sequence[int],
   latent: int,
   dropout: float,
+  norm: Callable[[], nn.Module] | None = None,
 ) -> Variational:
   """The dense one of Baur et al. 2021, whose second head is the log deviation.
 
   The log-variance is kept within `LATENT_LOG_VARIANCE`, which they do not. Dropout is
-  after every dense layer.
+  after every dense layer; `norm` is that of the decoder.
   """
   encoder = StudyEncoding(widths, latent, heads=2, dropout=dropout)
-  decoder = StudyDecoding(shape, channels, widths, dropout=dropout)
+  decoder = StudyDecoding(shape, channels, widths, dropout=dropout, norm=norm)
 
   def init(key, batch):
     key_encoder, key_decoder = jax.random.split(key)

@@ -31,6 +31,12 @@ def _check(variant: str) -> None:
     )
 
 
+def candidates(variant: str) -> tuple[float, ...]:
+  """The weights that a variant's authors choose from."""
+  _check(variant)
+  return WEIGHTS[variant]
+
+
 def restore(
   infer: Infer,
   batch: Batch,
@@ -110,7 +116,7 @@ def choose_weight(
   infer: Infer,
   batches: Iterable[Batch],
   key: Key,
-  weights: Sequence[float] = WEIGHTS['you2019'],
+  weights: Sequence[float] = WEIGHTS[VARIANTS[0]],
   shown: Callable[[int], None] | None = None,
   **options,
 ) -> tuple[float, dict[float, float]]:
