@@ -33,6 +33,27 @@ def test_a_trial_is_told_by_what_it_has_otherwise_than_today():
   assert tune.told_apart(today, today) == ''
 
 
+def test_a_map_is_told_by_the_options_it_has_otherwise_than_today():
+  today = {'ssim': {'scorer': 'ssim'}, 'slow': {'scorer': 'restoration', 'steps': 9}}
+  scores = {
+    'ssim': {'scorer': 'ssim'},
+    'slow': {'scorer': 'restoration', 'steps': 5},
+    'other': {'scorer': 'restoration', 'steps': 9, 'weight': 2.0},
+    'same': {'scorer': 'restoration', 'steps': 9},
+    'rare': {'scorer': 'healing', 'looks': 3},
+  }
+  found = {name: tune.label(name, scores, today) for name in (*scores, 'gone')}
+  assert found == {
+    'ssim': 'ssim',
+    'slow': 'slow (steps=5)',
+    'other': 'slow (weight=2.0)',
+    'same': 'slow',
+    'rare': 'healing (looks=3)',
+    'gone': 'gone',
+  }
+  assert tune.label('ssim', {}, today) == 'ssim'
+
+
 def test_the_best_trial_stands_first():
   low = {'changes': 'steps=[1]', 'auprc': {'a': 0.1, 'b': 0.2}, 'steps': 1}
   high = {'changes': '', 'auprc': {'a': 0.3, 'b': 0.05}, 'steps': 2, 'seconds': 90.0}

@@ -82,6 +82,7 @@ def attempt(name: str, config: ConfigDict, changes: str, runs: pathlib.Path) -> 
     'seed': config.seed,
     'manifest': experiments.digest(experiment),
     'auprc': scored,
+    'scores': registry.plain(config.scores),
     **optional(folder / 'training.json'),
   }
   page.write_text(told, json.dumps(found, indent=1))
@@ -92,6 +93,21 @@ def told_apart(trained: dict, today: dict) -> str:
   """What a trained config has otherwise than today's; '' for nothing."""
   kept = [registry.without(c, *registry.AFTER_TRAINING) for c in (trained, today)]
   return '; '.join(f'{key}={a}' for key, a, _ in registry.differences(*kept, 'absent'))
+
+
+def label(name: str, scores: dict, today: dict) -> str:
+  """A map's name, with the options it has otherwise than the config's row today.
+
+  A name that the config lacks is told by its first row of the same scorer.
+  """
+  options = scores.get(name, today.get(name))  # older trials kept no options
+  if options is None or options == today.get(name):
+    return name
+  alike = [row for row in today if today[row]['scorer'] == options['scorer']]
+  row = name if name in today else next(iter(alike), options['scorer'])
+  apart = registry.differences(options, today.get(row, {}), 'absent')
+  told = ', '.join(f'{key}={a}' for key, a, _ in apart if key != 'scorer')
+  return f'{row} ({told})' if told else row
 
 
 def table(trials: list[dict]) -> str:
@@ -115,6 +131,11 @@ def render(runs: pathlib.Path, output: pathlib.Path) -> None:
     config, data = trial['config'].split(':')
     today = registry.plain(benchmark.read_config(config, data))
     trial['changes'] = told_apart(trained, today)
+    kept = trial.get('scores', {})
+    trial['auprc'] = {
+      label(name, kept, today['scores']): value
+      for name, value in trial['auprc'].items()
+    }
     groups[trial['config'], trial['manifest'][:12]].append(trial)
   if not groups:
     raise FileNotFoundError(f'{runs} holds no trial')
