@@ -24,7 +24,6 @@ def get_config(arg: str = 'demo'):
   config.steps = (1200,)
   config.scores.update(
     residual=dict(scorer='residual'),
-    residual_bright=dict(scorer='residual', sign='bright'),
     ssim=dict(scorer='ssim'),
   )
   return config

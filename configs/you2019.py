@@ -15,10 +15,11 @@ As in the paper: maps of one channel at a quarter of the resolution for z and w,
 clusters, c_lambda 0.5, 64 channels, a predicted variance, sums over voxels, Adam with
 5e-5 and batches of 16; 500 steps of restoration, TV(y - x), weight 1.8 and gradients
 clipped at 100 (`vae`: 2.2 and 50); no post-processing. The paper trains for up to 1.6
-million steps; here it is fewer. Weights belong to z-scored intensities: where the data
-are in [0, 1] that of `gmvae` is multiplied by `SPREAD`, as the slope of its squared
-error is (that of the absolute error of `vae` has no scale); `uad_jax.choose_weight` is
-the paper's rule.
+million steps; here it is fewer. The constants of `gmvae` belong to z-scored
+intensities: where the data are in [0, 1] the weight and the bound are multiplied by
+`SPREAD`, as the slope of its squared error is, and the KL terms by its square. The
+absolute error of `vae` is restored as it was trained. `uad_jax.choose_weight` is the
+paper's rule. At 64 x 64 steps are six times as long and as many fewer.
 
 In the demo the maps of `gmvae` are at chance (docs/tuning.md), with five times the
 steps as well: at 64 x 64 a quarter of the resolution still copies a third of a lesion,
@@ -80,15 +81,17 @@ def get_config(arg: str = 'gmvae'):
     name='adam', learning_rate=5e-5 if fine else 1e-3, schedule='constant', clip=0.0
   )
   weight, clip = RESTORATION[name]
+  scale = SPREAD if name == 'gmvae' and data != 'cohort' else 1.0
   config.scores.update(
     restoration=dict(
       scorer='restoration',
-      weight=weight * (SPREAD if name == 'gmvae' and data != 'cohort' else 1.0),
+      weight=weight * scale,
       variant='you2019',
-      steps=500 if fine else 20,
-      rates=(5e-3, 2e-3) if fine else (2e-2, 1e-2),
-      switch=100 if fine else 10,
-      clip=clip,
+      steps=500 if fine else 84,
+      rates=(5e-3, 2e-3) if fine else (3e-2, 1.2e-2),
+      switch=100 if fine else 17,
+      clip=clip * scale,
+      prior=scale**2,
     ),
     residual=dict(scorer='residual'),
   )

@@ -187,7 +187,6 @@ def with_critic(
   config.optimiser.update(game)
   config.scores.update(
     residual=dict(scorer='residual'),
-    residual_bright=dict(scorer='residual', sign='bright'),
     ssim=dict(scorer='ssim'),
   )
   return config

@@ -64,6 +64,26 @@ def test_the_steps_are_those_of_the_closed_form(key):
   np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-6)
 
 
+def test_constants_of_z_scored_intensities_serve_those_of_another_scale(key):
+  """All of the ascent is the same up to the scale s if the KL weighs s^2."""
+  batch, s = batch_of(key), 0.25
+
+  def squared(scale):
+    def infer(batch, key):
+      rec = (batch['image'] ** 2).sum((1, 2, 3))
+      kl = (jnp.cos(3 * batch['image'] / scale)).sum((1, 2, 3))
+      return {'elbo': -rec - kl, 'kl': kl, 'reconstruction': batch['image']}
+
+    return infer
+
+  options = dict(steps=9, rates=(0.05, 0.02), switch=4)
+  want = restore(squared(1.0), batch, key, 0.6, clip=2.0, **options)
+  scaled = {**batch, 'image': s * batch['image']}
+  found = restore(squared(s), scaled, key, 0.6 * s, clip=2.0 * s, prior=s**2, **options)
+  assert np.abs(want - batch['image']).max() > 0.1
+  np.testing.assert_allclose(found, s * want, atol=1e-5)
+
+
 def test_a_large_weight_keeps_the_scan(key):
   batch = batch_of(key)
   centre = batch['image'] + batch['mask'] * jnp.where(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,16 +41,18 @@ def make(
   Pinaya et al., "Fast unsupervised brain anomaly detection and segmentation with
   diffusion models", MICCAI 2022. Stage 0 is that of `nets.vqvae`; stage 1 learns
   L = mean (eps - eps'(z_t, t))^2 on codes z of unit variance; stage 2 counts, on the
-  validation scans, the surprise at each place of the codes' grid: the mean over some
-  times of that error, to which a step's Kullback-Leibler divergence is proportional.
+  validation scans, the surprise at each place of the codes' grid, as much as it is
+  brain: the mean over some times of that error, to which a step's Kullback-Leibler
+  divergence is proportional.
 
   At inference what surprises more than a share `healthy` of validation places is drawn
   anew: from step `start`, with all other codes put back at each hop as they were
   (noised to the step's level), then decoded.
 
-  Outputs: 'reconstruction' (of the codes as they are), 'surprise' [B, *S, 1], 'healed'
-  [B, 1, *S, C] and 'heal_mask' [B, 1, *S, 1] for the scorer 'healing'; random with the
-  key. Departures: the U-Net is the project's; fewer looks and hops by default.
+  Outputs: 'reconstruction' (what is healed), 'decoded' (of the codes as they are),
+  'surprise' [B, *S, 1], 'healed' [B, 1, *S, C] and 'heal_mask' [B, 1, *S, 1] for the
+  scorer 'healing'; random with the key. Departures: the U-Net is the project's; fewer
+  looks and hops by default.
 
   Args:
     shape: Spatial shape of the images, which must halve for each width.
@@ -76,7 +79,7 @@ def make(
       f'latent_diffusion: looks {tuple(looks)} and start {start} must lie in 1 to '
       f'{steps}'
     )
-  coarse = grid(shape, len(widths))
+  coarse, place = grid(shape, len(widths)), (2 ** len(widths),) * len(shape)
   net = vqvae.make(shape, channels, widths, units, codes, size, decay, commitment)
   unet = DiffusionUNet(unet_widths, size, blocks, max(coarse), heads)
   kept = jnp.asarray(diffusion.schedule(schedule, steps))
@@ -131,7 +134,8 @@ def make(
   def calibrate(params, stats, batch: Batch, key, step):
     _, z = latent(params, stats, batch)
     value = surprise(params, z, key)
-    weight = jnp.broadcast_to(losses.per_example(batch['weight'], value), value.shape)
+    brain = nn.avg_pool(batch['mask'], place, place)[..., 0]
+    weight = brain * losses.per_example(batch['weight'], value)
     counts = quantile.observe(stats['surprise'], value, weight, SURPRISES)
     return jnp.zeros(()), ({**stats, 'surprise': counts}, {})
 
@@ -168,7 +172,8 @@ def make(
 
     return {
       'latent': z,
-      'reconstruction': net.decode(params, book[tokens]) * mask,
+      'reconstruction': healed,
+      'decoded': net.decode(params, book[tokens]) * mask,
       'surprise': fine(value),
       'healed': healed[:, None],
       'heal_mask': fine(unlikely)[:, None],

@@ -41,9 +41,10 @@ def make(
   serves all orders (each training scan draws one), with ordinary attention instead of
   Performer's.
 
-  Outputs: 'reconstruction' (of the codes as they are), 'improbability' [B, *S, 1] (-l,
-  mean over orders, on the image's grid), 'log_prob' [B] (sum of l, mean over orders),
-  'healed' [B, orders, *S, C] and 'heal_mask' [B, orders, *S, 1].
+  Outputs: 'reconstruction' (the mean of 'healed'), 'decoded' (the codes as they are),
+  'improbability' [B, *S, 1] (-l, mean over orders, on the image's grid), 'log_prob' [B]
+  (sum of l, mean over orders), 'healed' [B, orders, *S, C] and 'heal_mask' [B, orders,
+  *S, 1].
 
   Args:
     shape: Spatial shape of the images, which must halve for each width.
@@ -137,12 +138,14 @@ def make(
       return maps.reshape(count, rasters, *shape, 1)
 
     images = net.decode(params, book[healed.reshape(-1, *coarse)])
+    images = images.reshape(count, rasters, *shape, channels) * mask[:, None]
     return {
       'latent': book[tokens],
-      'reconstruction': net.decode(params, book[tokens]) * mask,
+      'reconstruction': images.mean(1),
+      'decoded': net.decode(params, book[tokens]) * mask,
       'improbability': -fine(each, 'linear').mean(1) * mask,
       'log_prob': each.sum(-1).reshape(count, rasters).mean(1),
-      'healed': images.reshape(count, rasters, *shape, channels) * mask[:, None],
+      'healed': images,
       'heal_mask': fine(unlikely.astype(jnp.float32), 'linear') * mask[:, None],
     }
 

@@ -47,6 +47,7 @@ def restore(
   rates: Sequence[float] = (5e-3, 2e-3),
   switch: int = 100,
   clip: float = 100.0,
+  prior: float = 1.0,
 ) -> Array:
   """The restored image x* [B, *S, C]; the arguments are those of `make`.
 
@@ -56,13 +57,15 @@ def restore(
 
   def energy(x, key):
     outputs = infer({**batch, 'image': x}, key)
+    (evidence,) = need(outputs, 'restoration', 'elbo')
+    if prior != 1:
+      evidence += (1 - prior) * need(outputs, 'restoration', 'kl')[0]
     if variant == 'you2019':
-      (elbo,) = need(outputs, 'restoration', 'elbo')
       penalty = total_variation(image - x)
     else:
-      elbo, expected = need(outputs, 'restoration', 'elbo', 'reconstruction')
+      (expected,) = need(outputs, 'restoration', 'reconstruction')
       penalty = total_variation(x - expected)
-    return (elbo - weight * penalty).sum()
+    return (evidence - weight * penalty).sum()
 
   def ascend(x, step):
     slope = jax.grad(energy)(x, jax.random.fold_in(key, step))
@@ -80,6 +83,7 @@ def make(
   rates: Sequence[float] = (5e-3, 2e-3),
   switch: int = 100,
   clip: float = 100.0,
+  prior: float = 1.0,
 ) -> Scorer:
   """|y - x*| in the mask, channels averaged; [B, *S, 1].
 
@@ -101,11 +105,16 @@ def make(
     rates: Step sizes before and from step `switch` on.
     switch: See `rates`.
     clip: Bound of the gradient; 0 for none.
+    prior: Weight of the ELBO's KL term. A squared error of intensities with deviation s
+      has it where it would be with z-scored ones if this is s^2, lambda and `clip` are
+      s times what they are there, and the rates are the same.
   """
   _check(variant)
 
   def score(infer: Infer, batch: Batch, key: Key) -> Array:
-    found = restore(infer, batch, key, weight, variant, steps, rates, switch, clip)
+    found = restore(
+      infer, batch, key, weight, variant, steps, rates, switch, clip, prior
+    )
     change = jnp.abs(batch['image'] - found) * batch['mask']
     return change.mean(-1, keepdims=True)
 
