@@ -4,7 +4,7 @@
 
 A spatial latent: `--config.method.bottleneck=spatial --config.method.latent=1`;
 c_lambda then holds for each place. The weight of the restoration, the papers' score, is
-what `uad_jax.choose_weight` found best of 0 to 3 on healthy scans; it takes 25 steps,
+what `uad_jax.choose_weight` found best of 0 to 3 on healthy scans; it takes 50 steps,
 longer ones, where You et al. take 500 (`configs/you2019.py`).
 
 Arguments: `demo` (default), `slices`, `volumes`, `ixi`, `ixi128`, `folder`, `cohort`.
@@ -36,9 +36,9 @@ def get_config(arg: str = 'demo'):
       scorer='restoration',
       weight=1.5,
       variant='you2019',
-      steps=25,
-      rates=(2e-2, 2e-3),
-      switch=17,
+      steps=50,
+      rates=(1e-2, 1e-3),
+      switch=35,
       clip=100.0,
     ),
     ssim=dict(scorer='ssim'),
