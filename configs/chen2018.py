@@ -10,9 +10,10 @@ paper's preprocessing, 256 x 256), and at 64 x 64 `demo`, `ixi`, `folder`.
 
 As in the paper and its program: the residual network of widths 16 to 256 and 128 latent
 values, a critic of 200-400, 20 steps of it for each of the others, the constraint's
-weight 1/2, Adam with 2e-5, beta1 0.5 and beta2 0.9, batches of 64; |x - x'|, no post-
-processing. `config.steps` counts the critic's; their number, 300 epochs in the paper,
-is ours. `demo` has the sizes and steps of configs/caae.py: 5 minutes of one core.
+weight 1/2 (elsewhere than in `cohort` less: configs/caae.py), Adam with 2e-5, beta1 0.5
+and beta2 0.9, batches of 64; |x - x'|, no post-processing. `config.steps` counts the
+critic's; their number, 300 epochs in the paper, is ours. `demo` has
+the sizes and steps of configs/caae.py: 5 minutes of one core.
 
 A departure: outside the brain the network sees 0 and not the -3.5 of the paper's
 preprocessing, so that what surrounds a brain has no influence on its map.
@@ -25,14 +26,15 @@ in the paper and are left out; easy voxels raise such an area.
 from uad_jax import defaults
 
 METHODS = {'caae': 0.5, 'aae': 0.0}
-"""Weight of the constraint."""
+"""Weight of the constraint for z-scored images of 256 x 256."""
 
 DATA = ('slices', 'ixi128', 'cohort', 'demo', 'ixi', 'folder')
 
 
 def get_config(arg: str = 'caae'):
   name, data = defaults.method_and_data('chen2018', arg, tuple(METHODS), DATA)
-  config = defaults.get_config(data)
+  config, fine = defaults.get_config(data), data in defaults.FINE
+  share = 1.0 if data == 'cohort' else (128 if fine else 64) / 1024
   config.method.update(
     name='caae',
     architecture='chen2018',
@@ -42,7 +44,7 @@ def get_config(arg: str = 'caae'):
     critic=(200, 400),
     critic_steps=20,
     penalty=10.0,
-    consistency=METHODS[name],
+    consistency=METHODS[name] * share,
     bayesian=False,
   )
   config.batch_size = 64
@@ -52,7 +54,7 @@ def get_config(arg: str = 'caae'):
   )
   config.scores.residual = dict(scorer='residual')
   config.postprocess = 'none'
-  if data not in defaults.FINE:
+  if not fine:
     defaults.shrink(config, __file__, 'caae', 'widths', 'critic_steps')
   if data == 'cohort':
     config.data.preset = 'chen2018'
