@@ -76,9 +76,9 @@ def step(name: str, objective: str, trained: str = '') -> Case:
   return Case(mine, their_step(moved, theirs, **(GAN if trained else {'lr': 1e-3})))
 
 
-def reconstruction(name: str) -> Case:
+def inference(name: str, output: str = 'reconstruction') -> Case:
   method, batch = ours(name)
-  mine = our_output(method, batch, 'reconstruction')
+  mine = our_output(method, batch, output)
   if torch is None:
     return Case(mine, None)
   net, (x, position) = net_of(name).eval(), tensors(batch)
@@ -93,13 +93,13 @@ CASES = {
   f'{label}, {batch} x 128 x 128': functools.partial(*call)
   for label, batch, *call in (
     ('vae training step', 32, step, 'vae', 'vae'),
-    ('vae inference', 32, reconstruction, 'vae'),
+    ('vae inference', 32, inference, 'vae'),
     ('fanogan critic step', 16, step, 'fanogan', 'critic', 'critic'),
     ('fanogan generator step', 16, step, 'fanogan', 'generator', 'generator'),
-    ('fanogan inference', 16, reconstruction, 'fanogan'),
+    ('fanogan inference', 16, inference, 'fanogan'),
     ('vqvae training step', 32, step, 'vqvae_transformer', 'autoencoder'),
-    ('vqvae inference', 32, reconstruction, 'vqvae_transformer'),
+    ('vqvae inference', 32, inference, 'vqvae_transformer', 'decoded'),
     ('ddpm training step', 16, step, 'ddpm', 'noise'),
-    ('ddpm inference, 10 evaluations', 16, reconstruction, 'ddpm'),
+    ('ddpm inference, 10 evaluations', 16, inference, 'ddpm'),
   )
 }
