@@ -30,7 +30,7 @@ def get_config(arg: str = 'demo'):
     dropout=0.0,
     critic=(200, 400),
     penalty=10.0,
-    consistency=0.5 * (128 if fine else 64) / 1024,
+    consistency=0.5 * defaults.norm_share(arg),
     bayesian=False,
   )
   return defaults.with_critic(config, 'autoencoder', critic_steps=2, steps=(2000,))

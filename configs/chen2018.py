@@ -12,8 +12,8 @@ As in the paper and its program: the residual network of widths 16 to 256 and 12
 values, a critic of 200-400, 20 steps of it for each of the others, the constraint's
 weight 1/2 (elsewhere than in `cohort` less: configs/caae.py), Adam with 2e-5, beta1 0.5
 and beta2 0.9, batches of 64; |x - x'|, no post-processing. `config.steps` counts the
-critic's; their number, 300 epochs in the paper, is ours. `demo` has
-the sizes and steps of configs/caae.py: 5 minutes of one core.
+critic's; their number, 300 epochs in the paper, is ours. `demo` has the sizes and steps
+of configs/caae.py: 5 minutes of one core.
 
 A departure: outside the brain the network sees 0 and not the -3.5 of the paper's
 preprocessing, so that what surrounds a brain has no influence on its map.
@@ -33,8 +33,8 @@ DATA = ('slices', 'ixi128', 'cohort', 'demo', 'ixi', 'folder')
 
 def get_config(arg: str = 'caae'):
   name, data = defaults.method_and_data('chen2018', arg, tuple(METHODS), DATA)
-  config, fine = defaults.get_config(data), data in defaults.FINE
-  share = 1.0 if data == 'cohort' else (128 if fine else 64) / 1024
+  config = defaults.get_config(data)
+  share = 1.0 if data == 'cohort' else defaults.norm_share(data)
   config.method.update(
     name='caae',
     architecture='chen2018',
@@ -54,7 +54,7 @@ def get_config(arg: str = 'caae'):
   )
   config.scores.residual = dict(scorer='residual')
   config.postprocess = 'none'
-  if not fine:
+  if data not in defaults.FINE:
     defaults.shrink(config, __file__, 'caae', 'widths', 'critic_steps')
   if data == 'cohort':
     config.data.preset = 'chen2018'

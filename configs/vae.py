@@ -6,8 +6,9 @@ The likelihood has a predicted variance, so that a step of restoration is some t
 the published one's slope: weight and rates belong to it and were found on validation
 scans with lesions (docs/tuning.md). With the published rates (5e-3, 2e-3) the ascent
 overshoots, and the maps are at chance. `uad_jax.choose_weight`, the published rule,
-takes the largest weight here, whose maps are empty: the bound of the gradient keeps the
-total variation from moving the scan, by which the rule has its optimum.
+takes the largest weight here, whose maps find a third as much: the bound of the
+gradient keeps the total variation from moving the scan, by which the rule has its
+optimum.
 """
 
 from uad_jax import defaults

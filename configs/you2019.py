@@ -17,9 +17,9 @@ clusters, c_lambda 0.5, 64 channels, a predicted variance, sums over voxels, Ada
 clipped at 100 (`vae`: 2.2 and 50); no post-processing. The paper trains for up to 1.6
 million steps; here it is fewer. The constants of `gmvae` belong to z-scored
 intensities: where the data are in [0, 1] the weight and the bound are multiplied by
-`SPREAD`, as the slope of its squared error is, and the KL terms by its square. The
-absolute error of `vae` is restored as it was trained. `uad_jax.choose_weight` is the
-paper's rule. At 64 x 64 steps are six times as long and as many fewer.
+`defaults.SPREAD`, as the slope of its squared error is, and the KL terms by its square.
+The absolute error of `vae` is restored as it was trained. `uad_jax.choose_weight` is
+the paper's rule. At 64 x 64 steps are six times as long and as many fewer.
 
 In the demo the maps of `gmvae` are at chance (docs/tuning.md), with five times the
 steps as well: at 64 x 64 a quarter of the resolution still copies a third of a lesion,
@@ -31,9 +31,6 @@ The table of the first paper could not be read and is left out.
 """
 
 from uad_jax import defaults
-
-SPREAD = 0.25
-"""About the deviation of intensities in [0, 1] within the brain."""
 
 METHODS = {
   'gmvae': dict(
@@ -81,7 +78,7 @@ def get_config(arg: str = 'gmvae'):
     name='adam', learning_rate=5e-5 if fine else 1e-3, schedule='constant', clip=0.0
   )
   weight, clip = RESTORATION[name]
-  scale = SPREAD if name == 'gmvae' and data != 'cohort' else 1.0
+  scale = defaults.SPREAD if name == 'gmvae' and data != 'cohort' else 1.0
   config.scores.update(
     restoration=dict(
       scorer='restoration',

@@ -95,6 +95,9 @@ def cohort() -> ConfigDict:
   )
 
 
+SPREAD = 0.25
+"""About the deviation of intensities in [0, 1] within the brain."""
+
 FINE = ('slices', 'ixi128', 'cohort')
 """The data sets of 128 x 128, for which networks get one halving more: the bottleneck
 then covers as many millimetres."""
@@ -156,6 +159,11 @@ def read_config(path: pathlib.Path, arg: str) -> ConfigDict:
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
   return module.get_config(arg)
+
+
+def norm_share(arg: str) -> float:
+  """Norm of an error over a slice in [0, 1], as a share of 256 x 256 z-scores'."""
+  return SPREAD * (128 if arg in FINE else 64) / 256
 
 
 def with_critic(
