@@ -1,11 +1,15 @@
 """Which stored runs stand in the tables."""
 
 import json
+import pathlib
+import shutil
 
 import pytest
 
 from uad_jax import benchmark, registry
 from uad_jax.evaluation.summary import SCHEMA
+from uad_jax.report import records
+from uad_jax.report.records import Record
 
 pytestmark = pytest.mark.usefixtures('in_the_project')
 
@@ -39,7 +43,37 @@ def test_what_today_would_be_otherwise_is_named(
   row, tmp_path, capsys, schema, steps, says
 ):
   store(row, schema, registry.plain(row.config) | {'steps': list(steps)})
-  with pytest.raises(FileNotFoundError, match="no finished row of today's configs"):
-    benchmark.stored(str(tmp_path))
+  assert benchmark.stored(str(tmp_path)) == []
   told = capsys.readouterr().err
   assert f'left out: {row.folder}: ' in told and says in told
+
+
+def test_a_record_of_another_config_is_left_out(tmp_path, capsys):
+  kept = [record('ae', (0, 1)), record('atlas', (0,))._replace(config='another')]
+  records.write(tmp_path / 'demo.jsonl', kept)
+  assert benchmark.recorded('demo', [], tmp_path) == kept[:1]
+  assert "atlas is not of today's config" in capsys.readouterr().err
+
+
+def record(name, seeds):
+  """A record of today's config."""
+  config = benchmark.read_config(name, 'demo')
+  config.seed = seeds[0]
+  return Record(
+    name, '', seeds, registry.fingerprint(config), {}, 'm', None, None, 1, None, {},
+    None, [],
+  )  # fmt: skip
+
+
+@pytest.mark.parametrize('suite', benchmark.SUITES)
+def test_the_records_of_the_project_are_of_todays_configs(suite):
+  kept = records.read(pathlib.Path('docs') / benchmark.RECORDS / f'{suite}.jsonl')
+  assert benchmark.recorded(suite, [], pathlib.Path('docs') / benchmark.RECORDS) == kept
+
+
+def test_the_page_of_the_project_is_what_its_records_render(tmp_path):
+  docs = pathlib.Path('docs')
+  copied = tmp_path / 'docs'
+  shutil.copytree(docs, copied)
+  benchmark.render([], copied / 'results.md')
+  assert (copied / 'results.md').read_text() == (docs / 'results.md').read_text()

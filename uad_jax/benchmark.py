@@ -5,9 +5,10 @@
   python -m uad_jax.benchmark --picture=demo      writes docs/figures/methods-demo.png
 
 A row is a config with a seed; its run folder is named by the hash of both, so that
-nothing is trained twice and a row that changed is trained anew. Tables and pictures
-come from stored runs only, and of these from those that today's configs would make;
-others are named on stderr. Runs on unequal data are never put in one table.
+nothing is trained twice and a row that changed is trained anew. What the
+tables show of a run is kept in docs/runs, and they are rendered from there; pictures
+come from run folders. Of both only those count that today's configs would make; others
+are named on stderr. Runs on unequal data are never put in one table.
 """
 
 import json
@@ -19,8 +20,9 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from uad_jax import command, defaults, exhibit, job, registry
-from uad_jax.report import costs, datasets, page, results
-from uad_jax.report.stored import optional
+from uad_jax.report import costs, datasets, page, records, results
+from uad_jax.report.records import Record
+from uad_jax.report.stored import optional, read
 
 FLAGS = flags.FLAGS
 ROWS = (
@@ -33,6 +35,9 @@ ROWS = (
 SUITES = ('demo', 'slices', 'ixi', 'ixi128')
 RUNS = 'runs/benchmark'
 INDEX = 'row.json'
+RECORDS = 'runs'
+"""Beside the page: the folder of what `report.records` keeps."""
+
 TIMINGS = 'benchmarks.json'
 """Beside the page: what `python -m tests.benchmarks.table --json` stored."""
 
@@ -95,8 +100,6 @@ def stored(runs: str, suite: str = '*') -> list[Row]:
     runs: Where they are kept.
     suite: One of SUITES; all by default.
 
-  Raises:
-    FileNotFoundError: There are none.
   """
   found = []
   for path in sorted(pathlib.Path(runs).glob(f'{suite}/*/{INDEX}')):
@@ -110,8 +113,6 @@ def stored(runs: str, suite: str = '*') -> list[Row]:
       print(f'left out: {path.parent}: {why}', file=sys.stderr)
     else:
       found.append(row)
-  if not found:
-    raise FileNotFoundError(f"{runs}/{suite} holds no finished row of today's configs")
   return sorted(
     found, key=lambda r: (SUITES.index(r.suite), ROWS.index(r.name), r.seed)
   )
@@ -123,7 +124,13 @@ def picture_of(suite: str, output: pathlib.Path) -> pathlib.Path:
 
 
 def show(suite: str, rows: list[Row], output: pathlib.Path) -> pathlib.Path:
-  """Draws the rows of a suite side by side, each with its lowest seed."""
+  """Draws the rows of a suite side by side, each with its lowest seed.
+
+  Raises:
+    FileNotFoundError: There are none.
+  """
+  if not rows:
+    raise FileNotFoundError(f"no finished row of '{suite}' is of today's configs")
   runs = {}
   for row in rows:
     if row.suite == suite:
@@ -135,18 +142,39 @@ def show(suite: str, rows: list[Row], output: pathlib.Path) -> pathlib.Path:
   return path
 
 
+def recorded(suite: str, rows: list[Row], folder: pathlib.Path) -> list[Record]:
+  """The records of a suite, those of finished rows made anew, in the tables' order."""
+  kept = []
+  path = folder / f'{suite}.jsonl'
+  for record in records.read(path):
+    config = read_config(record.name, suite)
+    config.seed = record.seeds[0]
+    if record.config == registry.fingerprint(config):
+      kept.append(record)
+    else:
+      print(
+        f"left out: {path}: {record.name} is not of today's config", file=sys.stderr
+      )
+  runs = [run for row in rows if row.suite == suite for run in read(row.folder)]
+  found = records.merge(kept, records.of(runs))
+  return sorted(found, key=lambda r: (ROWS.index(r.name), r.seeds, r.variant))
+
+
 def render(rows: list[Row], output: pathlib.Path) -> None:
-  """Writes the page."""
-  timed = output.with_name(TIMINGS)
-  timings = optional(timed) or None
+  """Writes the records of the rows and the page."""
+  timings = optional(output.with_name(TIMINGS)) or None
   more = datasets.measured((*datasets.SPEED, costs.COST), output.parent)
   pictures = {
     suite: str(picture_of(suite, output).relative_to(output.parent))
     for suite in SUITES
     if picture_of(suite, output).exists()
   }
-  output.parent.mkdir(parents=True, exist_ok=True)
-  text = results.page([row.folder for row in rows], timings, more, pictures)
+  folder = output.parent / RECORDS
+  suites = {suite: recorded(suite, rows, folder) for suite in SUITES}
+  text = results.page(suites, timings, more, pictures)
+  for suite, found in suites.items():
+    if found:
+      records.write(folder / f'{suite}.jsonl', found)
   page.write_text(output, text)
 
 

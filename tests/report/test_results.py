@@ -9,7 +9,7 @@ from tests.cohort import SCORERS, run
 from tests.conftest import ROOT
 from uad_jax import benchmark, experiment, registry
 from uad_jax.data import manifest
-from uad_jax.report import differences, page, results
+from uad_jax.report import differences, page, records, results
 from uad_jax.report.stored import read
 
 CARD = {'shape': [16, 16], 'training': {'subjects': 48, 'records': 480}}
@@ -42,6 +42,19 @@ def stored(folder, name, seed, manifest, variants=(), scorers=SCORERS, config=No
   return folder
 
 
+def rendered(folders, **more):
+  """The page of stored runs, by their records as they come back from a file."""
+  suites = {}
+  for folder in folders:
+    suites.setdefault(folder.parent.name, []).extend(read(folder))
+  path = folders[0].parent / 'records.jsonl'
+  kept = {}
+  for suite, runs in suites.items():
+    records.write(path, records.of(runs))
+    kept[suite] = records.read(path)
+  return results.page(kept, **more)
+
+
 def choose(folder, scorer):
   """Lets a stored run have chosen this map."""
   path = folder / 'results.json'
@@ -67,7 +80,7 @@ def test_the_page_holds_every_map_with_its_interval(tmp_path):
   folders = [
     stored(tmp_path / 'demo' / f'a-{seed}', 'vae', seed, 'digest') for seed in (0, 1)
   ]
-  text = results.page(folders)
+  text = rendered(folders)
   value = pooled(folders[0], 'absolute', 'auprc')
   _, rows = tables(text)
   assert [row[:2] for row in rows] == [['vae', 'absolute \\*'], ['vae', 'signed']]
@@ -85,7 +98,7 @@ def test_the_summary_has_a_row_for_each_method_in_the_order_given(
   choose(folders[1], 'signed')
   (folders[2] / 'model.json').unlink()
   (folders[2] / 'parameters.txt').unlink()
-  rows, _ = tables(results.page(folders))
+  rows, _ = tables(rendered(folders))
   maps = ('absolute', 'signed', 'absolute')
   assert [row[:2] for row in rows] == [[*p] for p in zip(names, maps, strict=True)]
   for folder, scorer, row in zip(folders, maps, rows, strict=True):
@@ -107,7 +120,7 @@ def test_the_summary_takes_of_each_seed_the_map_that_it_chose(tmp_path):
   summary = json.loads(path.read_text())
   summary['scorers']['signed']['pooled']['auprc']['value'] = 0.0
   path.write_text(json.dumps(summary))
-  ((row,), _) = tables(results.page(folders))
+  ((row,), _) = tables(rendered(folders))
   assert row[1] == 'absolute (2), signed (1)'
   mean = sum(pooled(f, 'absolute', 'auprc') for f in folders[:2]) / 3
   assert row[2].startswith(f'{mean:.3f} [') and row[3] == '–' and row[-1] == '3'
@@ -118,7 +131,7 @@ def test_what_a_method_has_over_the_atlas_is_a_mean_over_the_seeds_of_both(tmp_p
   honest = [stored(tmp_path / 'demo' / f'a-{s}', 'atlas', s, 'd') for s in (0, 1)]
   for folder in honest:
     choose(folder, 'signed')
-  (_, row), _ = tables(results.page([*honest, *folders]))
+  (_, row), _ = tables(rendered([*honest, *folders]))
   gaps = [
     pooled(a, 'absolute', 'auprc') - pooled(b, 'signed', 'auprc')
     for a, b in zip(folders, honest, strict=False)  # the last seed has no atlas
@@ -150,10 +163,10 @@ def test_the_training_data_are_counted_by_the_manifests(tmp_path):
 
 def test_the_picture_of_a_data_set_is_shown_where_there_is_one(tmp_path):
   folders = [stored(tmp_path / suite / 'v', 'vae', 0, 'd') for suite in ('demo', 'ixi')]
-  text = results.page(folders, pictures={'ixi': 'figures/x.png'})
+  text = rendered(folders, pictures={'ixi': 'figures/x.png'})
   assert text.count('](figures/x.png)') == 1
   assert text.index('## ixi') < text.index('](figures/x.png)')
-  assert '![' not in results.page(folders)
+  assert '![' not in rendered(folders)
 
 
 def test_only_runs_of_todays_configs_are_taken(tmp_path, monkeypatch, capsys):
@@ -176,8 +189,9 @@ def test_only_runs_of_todays_configs_are_taken(tmp_path, monkeypatch, capsys):
   rows[0].folder.rename(rows[0].folder.with_name('ae-0-copy'))
   assert len(benchmark.stored(str(tmp_path))) == 2
   assert 'its folder would be ae-0-' in capsys.readouterr().err
-  with pytest.raises(FileNotFoundError, match='ixi holds no finished row of today'):
-    benchmark.stored(str(tmp_path), 'ixi')
+  assert benchmark.stored(str(tmp_path), 'ixi') == []
+  with pytest.raises(FileNotFoundError, match="no finished row of 'ixi' is of today"):
+    benchmark.show('ixi', [], tmp_path / 'results.md')
 
 
 def test_unequal_data_is_never_put_in_one_table(tmp_path):
@@ -185,7 +199,31 @@ def test_unequal_data_is_never_put_in_one_table(tmp_path):
     stored(tmp_path / 'demo' / digest, 'vae', 0, digest) for digest in ('one', 'two')
   ]
   with pytest.raises(ValueError, match="runs of 'demo' saw unequal data: one, two"):
-    results.page(folders)
+    rendered(folders)
+
+
+def test_data_are_the_same_where_the_honest_row_finds_them_so(tmp_path):
+  folders = [
+    stored(tmp_path / 'demo' / f'{name}-{digest}', name, seed, digest)
+    for seed, digest in enumerate(('one', 'two'))
+    for name in ('atlas', 'vae')
+  ]
+
+  def shift(by):
+    path = folders[2] / 'results.json'
+    told = json.loads(path.read_text())
+    auprc = told['scorers'][told['default']]['pooled']['auprc']
+    auprc['value'] = pooled(folders[0], told['default'], 'auprc') + by
+    path.write_text(json.dumps(told))
+
+  shift(results.SAME / 2)
+  assert 'Data one, two.' in rendered(folders)
+  for seen in (folders[:2] + folders[3:], folders[1::2]):
+    with pytest.raises(ValueError, match="or run 'atlas' beside each to show"):
+      rendered(seen)
+  shift(2 * results.SAME)
+  with pytest.raises(ValueError, match='saw unequal data: one, two'):
+    rendered(folders)
 
 
 def test_a_run_is_compared_with_its_prior_its_uniform_fields_and_others(tmp_path):
@@ -194,7 +232,7 @@ def test_a_run_is_compared_with_its_prior_its_uniform_fields_and_others(tmp_path
   fields = ('uniform_1', 'uniform_10')
   ours = stored(tmp_path / 'demo' / 'u', 'dae_unc', 0, 'd', fields, maps)
   other = stored(tmp_path / 'demo' / 'v', 'vae', 0, 'd')
-  text = results.page([ours, other])
+  text = rendered([ours, other])
   rows = [line for line in text.splitlines() if line.startswith('| dae_unc | 0 |')]
   assert [row.split(' | ')[2:4] for row in rows] == [
     ['standardised', 'own standardised_prior'],

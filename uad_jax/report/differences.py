@@ -1,17 +1,32 @@
 """Paired differences of AUPRC: over the honest row, and to all a method has to beat."""
 
-from collections.abc import Sequence
-
-import numpy as np
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from uad_jax.evaluation.bootstrap import Interval, paired
 from uad_jax.evaluation.metrics import POOLED
 from uad_jax.evaluation.sample import load
 from uad_jax.report.stored import Run
-from uad_jax.report.tables import MISSING, markdown
+from uad_jax.report.tables import Estimate, markdown
 
 HONEST = 'atlas'
 """The row without a network that knows most: mean and deviation of each voxel."""
+
+
+class Rival(NamedTuple):
+  """A map of a run with variants against what it has to beat.
+
+  Attributes:
+    seed: Of both runs.
+    map: The run's.
+    against: Whose map it is compared with, and which: 'vae restoration'.
+    gap: The paired difference of AUPRC.
+  """
+
+  seed: int
+  map: str
+  against: str
+  gap: Estimate
 
 
 def difference(a: Run, scorer_a: str, b: Run, scorer_b: str) -> Interval:
@@ -23,23 +38,23 @@ def difference(a: Run, scorer_a: str, b: Run, scorer_b: str) -> Interval:
   )
 
 
-def signed(interval: Interval) -> str:
+def signed(gap: Estimate) -> str:
   """'+0.123 [+0.045, +0.200]'."""
-  value, low, high = interval
+  value, (low, high) = gap['value'], gap['interval']
   return f'{value:+.3f} [{low:+.3f}, {high:+.3f}]'
 
 
-def over(members: Sequence[Run], others: Sequence[Run]) -> str:
-  """The chosen maps of a method over those of another, of the same seeds.
+def over(run: Run, runs: Sequence[Run]) -> Interval | None:
+  """The chosen map of a run over that of the honest row with the same seed.
 
-  Returns:
-    Means over the seeds of the difference and of the ends of its interval; a dash where
-    no seed has both, and for a method over itself.
+  None where there is no such run, for a variant, and for the honest row itself.
   """
-  by_seed = {run.seed: run for run in others}
-  pairs = [(run, by_seed[run.seed]) for run in members if run.seed in by_seed]
-  found = [difference(a, a.default, b, b.default) for a, b in pairs if a is not b]
-  return signed(Interval(*np.mean(found, 0))) if found else MISSING
+  if run.variant or run.name == HONEST:
+    return None
+  for other in runs:
+    if (other.name, other.seed) == (HONEST, run.seed):
+      return difference(run, run.default, other, other.default)
+  return None
 
 
 def auprc(run: Run, scorer: str) -> float:
@@ -47,42 +62,44 @@ def auprc(run: Run, scorer: str) -> float:
   return run.summary['scorers'][scorer]['pooled']['auprc']['value']
 
 
-def rivals(main: Run, runs: Sequence[Run]) -> list[tuple[str, Run, str]]:
+def opponents(main: Run, runs: Sequence[Run]) -> Iterator[tuple[str, Run, str]]:
   """What a run with variants has to beat, as (map of its own, run, map).
 
   Its own prior; the best of its uniform fields, by their residual and by the same map;
-  the chosen map of every other method of the same seed.
+  the chosen map of every other method of the same seed. Nothing for other runs.
   """
   default = main.default
-  others = [run for run in runs if run.seed == main.seed and run.name != main.name]
-  uniform = [
-    r for r in runs if (r.name, r.seed) == (main.name, main.seed) and r.variant
-  ]
-  found = []
+  alike = [run for run in runs if run.seed == main.seed]
+  uniform = [run for run in alike if run.name == main.name and run.variant]
+  if main.variant or not uniform:
+    return
   for ours in dict.fromkeys((default, 'standardised')):
-    found.append((ours, main, 'standardised_prior'))
+    yield ours, main, 'standardised_prior'
     for theirs in dict.fromkeys(('standardised', ours)):
       having = [run for run in uniform if theirs in run.summary['scorers']]
       if having:
-        best = max(having, key=lambda run: auprc(run, theirs))
-        found.append((ours, best, theirs))
-  return found + [(default, run, run.default) for run in others if not run.variant]
+        yield ours, max(having, key=lambda run: auprc(run, theirs)), theirs
+  for run in alike:
+    if run.name != main.name and not run.variant:
+      yield default, run, run.default
 
 
-def comparisons(runs: Sequence[Run]) -> str:
-  """The maps of methods with uniform fields against their rivals."""
-  rows = []
-  varied = {run.name for run in runs if run.variant}
-  mains = [run for run in runs if run.name in varied and not run.variant]
-  for main in sorted(mains, key=lambda run: (run.name, run.seed)):
-    for ours, other, theirs in rivals(main, runs):
-      if (main, ours) == (other, theirs):
-        continue
+def rivals(main: Run, runs: Sequence[Run]) -> Iterator[tuple[int, str, str, Interval]]:
+  """The fields of `Rival` for each of a run's opponents."""
+  for ours, other, theirs in opponents(main, runs):
+    if (main, ours) != (other, theirs):
       name = other.variant or ('own' if other is main else other.name)
-      shown = signed(difference(main, ours, other, theirs))
-      rows.append([main.name, str(main.seed), ours, f'{name} {theirs}', shown])
-  if not rows:
+      yield main.seed, ours, f'{name} {theirs}', difference(main, ours, other, theirs)
+
+
+def table(found: Sequence[tuple[str, Rival]]) -> str:
+  """The rivals of the methods named, in Markdown; nothing where there are none."""
+  if not found:
     return ''
+  rows = [
+    [name, str(rival.seed), rival.map, rival.against, signed(rival.gap)]
+    for name, rival in sorted(found, key=lambda each: (each[0], each[1].seed))
+  ]
   head = ('method', 'seed', 'map', 'against', 'difference of AUPRC')
   note = 'The best uniform field is chosen on the test scans, in its favour.'
   return f'Paired differences. {note}\n\n{markdown(head, rows)}'

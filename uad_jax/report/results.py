@@ -1,125 +1,122 @@
-"""docs/results.md, rendered from stored runs and nothing else."""
+"""docs/results.md, rendered from the records of runs and nothing else."""
 
-import pathlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from uad_jax.report.differences import HONEST, comparisons, over
+from uad_jax.report.differences import HONEST, signed
+from uad_jax.report.differences import table as rivals
+from uad_jax.report.records import TESTED, Record
 from uad_jax.report.side_by_side import CAPTION
-from uad_jax.report.stored import Run, read
-from uad_jax.report.tables import (
-  COLUMNS,
-  MISSING,
-  Estimate,
-  estimates,
-  markdown,
-  number,
-)
+from uad_jax.report.tables import COLUMNS, MISSING, Estimate, cell, markdown
 
 HEAD = """# Results
 
-Written by `python -m uad_jax.benchmark --render` from stored runs, not by hand. A cell
-is the mean over the seeds with, in brackets, the mean ends of the 95 % intervals (2 000
-resamples of subjects). The first table of a data set takes of each run the map that it
-chose on validation data; where seeds chose differently, the number of those that chose
-a map stands behind it. What it has over the atlas (mean and deviation of each voxel,
-no network) is the paired difference on the same subjects; the AUPRC of `residual`, the
-plain |x - x'|, compares the reconstructions by one score. In the table of all maps `*`
-marks one that a run chose. Training data are healthy scans alone. Oracle Dice uses the
-truth to set its threshold. Of the reconstruction: lesion copied, how much of the lesion
-it follows, 0 nothing and 1 all of it; healthy error, its mean absolute error in healthy
-brain. A residual shows a lesion where both are small. Of the registration: DLR, strain
-in lesions over strain in healthy brain; CFE, counterfactual field error in voxels. What
-the orders mean: [comparison.md](comparison.md).
+Written by `python -m uad_jax.benchmark --render` from the records of runs in
+[runs](runs), not by hand. A cell is the mean over the seeds with, in brackets, the mean
+ends of the 95 % intervals (2 000 resamples of subjects). The first table of a data set
+takes of each run the map that it chose on validation data; where seeds chose
+differently, the number of those that chose a map stands behind it. What it has over the
+atlas (mean and deviation of each voxel, no network) is the paired difference on the
+same subjects; the AUPRC of `residual`, the plain |x - x'|, compares the reconstructions
+by one score. In the table of all maps `*` marks one that a run chose. Training data are
+healthy scans alone. Minutes of training are of the machine that did it. Oracle Dice
+uses the truth to set its threshold. Of the reconstruction: lesion copied, how much of
+the lesion it follows, 0 nothing and 1 all of it; healthy error, its mean absolute error
+in healthy brain. A residual shows a lesion where both are small. Of the registration:
+DLR, strain in lesions over strain in healthy brain; CFE, counterfactual field error in
+voxels. Where data have several fingerprints, machines that round differently made them
+by one recipe; they count as the same because the atlas gets the same AUPRC on them.
+What the orders mean: [comparison.md](comparison.md).
 """
 
 
-def averaged(found: Sequence[Estimate], interval: bool = True) -> str:
-  """'0.313 [0.250, 0.380]' or '0.313', means over seeds of value and interval."""
-  found = [f for f in found if f['value'] is not None]
-  if not found:
-    return MISSING
-  text = number(float(np.mean([f['value'] for f in found])))
-  ends = [f['interval'] for f in found if f['interval'][0] is not None]
-  if ends and interval:
-    low, high = np.mean(ends, 0)
-    text += f' [{number(float(low))}, {number(float(high))}]'
-  return text
+def mean(pairs: Sequence[tuple[float | None, int]]) -> float | None:
+  """The mean of the values that are there, each as often as its number says."""
+  known = [(value, times) for value, times in pairs if value is not None]
+  if not known:
+    return None
+  values, weights = zip(*known, strict=True)
+  return float(np.average(values, weights=weights))
 
 
-def trained(runs: Sequence[Run]) -> list[str]:
-  """The cells of the columns in TRAINED, for the runs of one method."""
-  minutes = np.mean([run.training.get('seconds', 0) / 60 for run in runs])
-  return [str(runs[0].training.get('steps', 0)), f'{minutes:.1f}', str(len(runs))]
+def averaged(found: Sequence[tuple[Estimate, int]]) -> Estimate:
+  """Means over seeds of value and interval, of estimates of so many seeds each."""
+  low, high = (mean([(e['interval'][end], n) for e, n in found]) for end in (0, 1))
+  return {'value': mean([(e['value'], n) for e, n in found]), 'interval': [low, high]}
+
+
+def over_seeds(
+  members: Sequence[Record], metric: str, scorer: str | None = None
+) -> Estimate:
+  """A metric of one map, or of the map that each record chose, averaged over seeds."""
+  found = [(r.maps.get(scorer or r.default, {}), len(r.seeds)) for r in members]
+  return averaged([(maps[metric], n) for maps, n in found if metric in maps])
+
+
+def trained(members: Sequence[Record]) -> list[str]:
+  """The cells of the columns in TRAINED, for the records of one method."""
+  minutes = mean([(record.minutes, len(record.seeds)) for record in members])
+  shown = MISSING if minutes is None else f'{minutes:.1f}'
+  return [str(members[0].steps), shown, str(sum(len(r.seeds) for r in members))]
 
 
 TRAINED = ('steps', 'minutes', 'seeds')
 
 
-def training_data(run: Run) -> str:
-  """'48 subjects, 480 slices'; a dash for a run that was stored without it."""
-  told = run.model.get('training')
-  if not told:
-    return MISSING
-  kind = 'slices' if len(run.model['shape']) == 2 else 'volumes'
-  return f'{told["subjects"]} subjects, {told["records"]} {kind}'
+def choices(members: Sequence[Record]) -> str:
+  """The maps that were chosen, each with the number of seeds where they disagree."""
+  counts = Counter()
+  for record in members:
+    counts[record.default] += len(record.seeds)
+  if len(counts) == 1:
+    return members[0].default
+  return ', '.join(f'{name} ({n})' for name, n in counts.most_common())
 
 
-def summary(runs: Sequence[Run]) -> str:
-  """One row for each method, in the order of the runs: the map that each run chose."""
+def summary(records: Sequence[Record]) -> str:
+  """One row for each method, in the order of the records: the map that each chose."""
   groups = defaultdict(list)
-  for run in runs:
-    if not run.variant:
-      groups[run.name].append(run)
-  titles = [column.title for column in COLUMNS if column.section != 'registration']
-  first, *others = titles
-  above = f'{first} over {HONEST}'
-  same = f'{first} of {PLAIN}'
-  columns = [first, above, same, *others, 'parameters', 'training data', *TRAINED]
-  head = ['method', 'map', *columns]
+  for record in records:
+    if not record.variant:
+      groups[record.name].append(record)
+  first, *others = (c for c in COLUMNS if c.section != 'registration')
+  above = f'{first.title} over {HONEST}'
+  same = f'{first.title} of {PLAIN}'
+  titles = [first.title, above, same, *(column.title for column in others)]
+  head = ['method', 'map', *titles, 'parameters', 'training data', *TRAINED]
   rows = []
   for name, members in groups.items():
-    counts = Counter(run.default for run in members)
-    maps = [f'{m} ({n})' if len(counts) > 1 else m for m, n in counts.most_common()]
-    by_title = [estimates(run.summary, run.default) for run in members]
+    gaps = [(r.over, len(r.seeds)) for r in members if r.over]
+    size = members[0].parameters
     cells = [
-      averaged([e[title] for e in by_title if title in e], title in WITH_INTERVAL)
-      for title in titles
+      cell(over_seeds(members, first.metric), True),
+      signed(averaged(gaps)) if gaps else MISSING,
+      cell(over_seeds(members, first.metric, PLAIN), False),
+      *(cell(over_seeds(members, c.metric), False) for c in others),
+      MISSING if size is None else f'{size:,}',
+      members[0].training or MISSING,
     ]
-    plain = [
-      estimates(r.summary, PLAIN) for r in members if PLAIN in r.summary['scorers']
-    ]
-    gap = over(members, groups.get(HONEST, ()))
-    cells[1:1] = gap, averaged([e[first] for e in plain], False)
-    known = members[0].parameters
-    size = MISSING if known is None else f'{known:,}'
-    own = [size, training_data(members[0]), *trained(members)]
-    rows.append([name, ', '.join(maps), *cells, *own])
+    rows.append([name, choices(members), *cells, *trained(members)])
   return markdown(head, rows)
 
 
 PLAIN = 'residual'
 """The map that nearly all methods have: |x - x'| and nothing else."""
 
-WITH_INTERVAL = ('AUPRC',)
-"""The columns of the summary that show their interval; the table of all maps does."""
 
-
-def table(runs: Sequence[Run]) -> str:
-  """All maps of all runs of a data set, in Markdown."""
+def table(records: Sequence[Record]) -> str:
+  """All maps of all records of a data set, in Markdown."""
   groups = defaultdict(list)
-  for run in runs:
-    for scorer in run.summary['scorers']:
-      groups[run.name, run.variant, scorer].append(run)
-  titles = [c.title for c in COLUMNS]
-  head = ['method', 'map', *titles, *TRAINED]
+  for record in records:
+    for scorer in record.maps:
+      groups[record.name, record.variant, scorer].append(record)
+  head = ['method', 'map', *(column.title for column in COLUMNS), *TRAINED]
   rows = []
   for (name, variant, scorer), members in groups.items():
-    by_title = [estimates(run.summary, scorer) for run in members]
-    chosen = any(not variant and run.default == scorer for run in members)
-    cells = [averaged([e[title] for e in by_title if title in e]) for title in titles]
+    chosen = any(not variant and r.default == scorer for r in members)
+    cells = [cell(over_seeds(members, c.metric, scorer), True) for c in COLUMNS]
     shown, mark = f'{name} {variant}'.strip(), ' \\*' if chosen else ''
     rows.append([shown, f'{scorer}{mark}', *cells, *trained(members)])
   return markdown(head, rows)
@@ -143,35 +140,59 @@ def speed(stored: Mapping) -> str:
   return f'{machine}\n\n{markdown(head, rows)}'
 
 
-def section(suite: str, runs: Sequence[Run], picture: str | None) -> str:
+SAME = 0.002
+"""How far the AUPRC of the honest row, a mean and a deviation of each voxel, may lie
+apart on data that two machines made, for these to count as the same."""
+
+
+def check_data(suite: str, records: Sequence[Record]) -> None:
+  """Whether the records of a table saw the same data.
+
+  Machines of different kinds round differently, and so one recipe gives data of
+  different fingerprints. These count as the same where as many scans were tested and
+  the honest row gets the same AUPRC on them.
+
+  Raises:
+    ValueError: They did not.
+  """
+  seen = sorted({record.data['digest'] for record in records})
+  counts = {tuple(record.data[name] for name in TESTED) for record in records}
+  honest = [record.data['honest'] for record in records]
+  same = None not in honest and max(honest) - min(honest) <= SAME
+  if len(seen) > 1 and (len(counts) > 1 or not same):
+    raise ValueError(
+      f"the runs of '{suite}' saw unequal data: {', '.join(seen)}; delete those of the "
+      f"old data, or run '{HONEST}' beside each to show that they are the same"
+    )
+
+
+def section(suite: str, records: Sequence[Record], picture: str | None) -> str:
   """What the page says of one data set.
 
   Raises:
     ValueError: Two of its runs saw unequal data.
   """
-  seen = {run.summary['run']['manifest'] for run in runs}
-  if len(seen) > 1:
-    raise ValueError(
-      f"the runs of '{suite}' saw unequal data: {', '.join(sorted(map(str, seen)))}; "
-      'delete those of the old data'
-    )
-  data = runs[0].summary['data']
+  check_data(suite, records)
+  data = records[0].data
+  digests = dict.fromkeys(record.data['digest'][:12] for record in records)
   parts = [
     f'## {suite}',
     f'{data["scans"]} test scans of {data["subjects"]} subjects, {data["diseased"]} '
-    f'with lesions. Data {seen.pop()[:12]}.',
-    summary(runs),
+    f'with lesions. Data {", ".join(digests)}.',
+    summary(records),
   ]
   if picture:
     parts.append(
       f'![All methods on the same slices of {suite}]({picture})\n\n{CAPTION}'
     )
-  parts.append(f'<details><summary>All maps</summary>\n\n{table(runs)}\n\n</details>')
-  return '\n\n'.join(part for part in (*parts, comparisons(runs)) if part) + '\n'
+  every = table(records)
+  parts.append(f'<details><summary>All maps</summary>\n\n{every}\n\n</details>')
+  parts.append(rivals([(r.name, rival) for r in records for rival in r.rivals]))
+  return '\n\n'.join(part for part in parts if part) + '\n'
 
 
 def page(
-  folders: Sequence[pathlib.Path],
+  suites: Mapping[str, Sequence[Record]],
   timings: Mapping | None = None,
   more: Sequence[str] = (),
   pictures: Mapping[str, str] | None = None,
@@ -179,7 +200,7 @@ def page(
   """The whole page, with the stored timings and further sections at its end.
 
   Args:
-    folders: Of the runs; data sets and methods stand in their order.
+    suites: The records by data set; data sets and methods stand in their order.
     timings: What `speed` tells.
     more: Further sections.
     pictures: By data set, where the picture of all methods lies, seen from the page.
@@ -187,11 +208,10 @@ def page(
   Raises:
     ValueError: Two runs of one table saw unequal data.
   """
-  suites = defaultdict(list)
-  for folder in folders:
-    suites[folder.parent.name] += read(folder)
   found = [
-    section(suite, runs, (pictures or {}).get(suite)) for suite, runs in suites.items()
+    section(suite, records, (pictures or {}).get(suite))
+    for suite, records in suites.items()
+    if records
   ]
   if timings:
     found.append(f'## Speed beside PyTorch\n\n{speed(timings)}\n')

@@ -1,0 +1,56 @@
+"""What docs/ keeps of a run, and how records of several machines come together."""
+
+import pytest
+
+from uad_jax.report import differences, records, results
+
+GAP = {'value': 0.25, 'interval': [0.125, 0.5]}
+
+
+def record(seeds, auprc=0.5, name='vae', **more):
+  """A record with one map."""
+  found = {'value': auprc, 'interval': [auprc - 0.25, auprc + 0.25]}
+  fields = {
+    'name': name, 'variant': '', 'seeds': seeds, 'config': 'c', 'default': 'residual',
+    'data': {'digest': 'd', 'scans': 3, 'subjects': 3, 'diseased': 1, 'honest': 0.1},
+    'parameters': 7, 'training': '2 subjects, 9 slices', 'steps': 5, 'minutes': 2.0,
+    'maps': {'residual': {'auprc': found}}, 'over': None, 'rivals': [],
+  }  # fmt: skip
+  return records.Record(**(fields | more))
+
+
+def test_records_come_back_as_they_were_written(tmp_path):
+  rival = differences.Rival(1, 'fused', 'vae residual', GAP)
+  kept = [record((0, 1), over=GAP), record((2,), rivals=[rival], minutes=None)]
+  path = tmp_path / 'runs' / 'demo.jsonl'
+  records.write(path, kept)
+  assert records.read(path) == kept
+  assert records.read(tmp_path / 'ixi.jsonl') == []
+
+
+@pytest.mark.parametrize('line', ['{"name": "vae"', '{"name": "vae"}', '[]'])
+def test_a_line_that_is_no_record_is_named(tmp_path, line):
+  path = tmp_path / 'demo.jsonl'
+  records.write(path, [record((0,))])
+  path.write_text(path.read_text() + line)
+  with pytest.raises(ValueError, match='demo.jsonl, line 2, is no record'):
+    records.read(path)
+
+
+def test_a_mean_of_seeds_stays_until_all_of_them_are_run_afresh():
+  mean, other = record((0, 1)), record((0,), name='ae')
+  fresh = [record((seed,), 0.75) for seed in (0, 1, 2)]
+  assert records.merge([mean, other], fresh) == [other, *fresh]
+  # Seed 0 is within the mean, and would count twice.
+  assert records.merge([mean, other], fresh[::2]) == [mean, other, fresh[2]]
+  assert records.merge([fresh[0]], [record((0,), 0.5)]) == [record((0,), 0.5)]
+
+
+def test_a_record_counts_as_often_as_it_has_seeds():
+  members = [record((0, 1, 2), 0.25), record((3,), 0.75, minutes=None)]
+  found = results.over_seeds(members, 'auprc')
+  assert found == {'value': 0.375, 'interval': [0.125, 0.625]}
+  assert results.trained(members) == ['5', '2.0', '4']
+  chosen = [members[0], record((3,), default='ssim')]
+  assert results.choices(chosen) == 'residual (3), ssim (1)'
+  assert results.over_seeds(members, 'dlr') == {'value': None, 'interval': [None, None]}
