@@ -55,6 +55,17 @@ def test_a_record_of_another_config_is_left_out(tmp_path, capsys):
   assert "atlas is not of today's config" in capsys.readouterr().err
 
 
+def test_a_run_within_a_mean_of_seeds_is_left_out_and_named(
+  tmp_path, capsys, monkeypatch
+):
+  records.write(tmp_path / 'demo.jsonl', [record('ae', (0, 1))])
+  fresh = [record('ae', (1,)), record('ae', (2,))]
+  monkeypatch.setattr(records, 'of', lambda runs: fresh)
+  found = benchmark.recorded('demo', [], tmp_path)
+  assert [each.seeds for each in found] == [(0, 1), (2,)]
+  assert 'left out: demo ae, seed 1 is in a mean of' in capsys.readouterr().err
+
+
 def record(name, seeds):
   """A record of today's config."""
   config = benchmark.read_config(name, 'demo')

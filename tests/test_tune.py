@@ -1,6 +1,8 @@
 """Trials of settings: what is changed, what is kept, what the page tells."""
 
 import json
+import pathlib
+import shutil
 
 import pytest
 
@@ -85,3 +87,26 @@ def test_without_trials_there_is_no_page(tmp_path):
   with pytest.raises(FileNotFoundError, match='holds no trial'):
     tune.render(tmp_path, tmp_path / 'tuning.md')
   assert not (tmp_path / 'tuning.md').exists()
+
+
+def trial(**more):
+  """A trial as it is kept."""
+  return {'config': 'a:demo', 'trained': {'steps': [1]}, 'scores': {}, **more}
+
+
+def test_a_fresh_trial_replaces_that_of_its_training_and_its_maps():
+  maps = {'residual': {'scorer': 'residual'}}
+  named, other = trial(), trial(trained={'steps': [2]})
+  fresh, wide = trial(scores=maps), trial(scores=maps | {'ssim': {'scorer': 'ssim'}})
+  assert tune.merge([named, other], [fresh]) == [other, fresh]
+  assert tune.merge([fresh | {'seconds': 1.0}], [fresh]) == [fresh]
+  assert tune.merge([fresh], [wide]) == [fresh, wide]
+  assert tune.merge([trial(config='b:demo')], [fresh])[0]['config'] == 'b:demo'
+
+
+def test_the_page_of_the_project_is_what_its_trials_render(tmp_path, in_the_project):
+  for name in ('tuning.md', tune.RECORDS):
+    shutil.copy(pathlib.Path('docs') / name, tmp_path / name)
+  tune.render(tmp_path / 'runs', tmp_path / 'tuning.md')
+  for name in ('tuning.md', tune.RECORDS):
+    assert (tmp_path / name).read_text() == (pathlib.Path('docs') / name).read_text()

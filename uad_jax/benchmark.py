@@ -156,7 +156,12 @@ def recorded(suite: str, rows: list[Row], folder: pathlib.Path) -> list[Record]:
         f"left out: {path}: {record.name} is not of today's config", file=sys.stderr
       )
   runs = [run for row in rows if row.suite == suite for run in read(row.folder)]
-  found = records.merge(kept, records.of(runs))
+  fresh = records.of(runs)
+  found = records.merge(kept, fresh)
+  for record in fresh:
+    if record not in found:
+      told = f'{suite} {record.name}, seed {record.seeds[0]}'
+      print(f'left out: {told} is in a mean of {path}', file=sys.stderr)
   return sorted(found, key=lambda r: (ROWS.index(r.name), r.seeds, r.variant))
 
 

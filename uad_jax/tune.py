@@ -7,14 +7,15 @@ r"""Settings tried on validation scans; the test split is never read.
 A trial is a config with changed values; '' changes nothing. Each is trained (or taken
 up from a run of the same training), its maps are made for the validation scans with
 lesions (`config.data.selection`), and the pooled AUPRC of each is kept beside the run
-as trial-HASH.json. The page is made from what is stored.
+as trial-HASH.json. The page is made from these and from docs/tuning.jsonl, which keeps
+those of all machines.
 """
 
 import ast
+import itertools
 import json
 import pathlib
 import sys
-from collections import defaultdict
 
 import jax
 from absl import flags
@@ -28,6 +29,9 @@ from uad_jax.report.stored import optional
 from uad_jax.report.tables import markdown, number
 
 FLAGS = flags.FLAGS
+RECORDS = 'tuning.jsonl'
+"""Beside the page: a line for each trial."""
+
 HEAD = """# Settings tried
 
 Written by `python -m uad_jax.tune --render` from stored trials. Each was chosen, if it
@@ -122,28 +126,59 @@ def table(trials: list[dict]) -> str:
   return markdown(('changes', 'AUPRC on validation', 'steps', 'minutes'), rows)
 
 
-def render(runs: pathlib.Path, output: pathlib.Path) -> None:
-  """Writes the page of all stored trials."""
-  groups = defaultdict(list)
+def finished(runs: pathlib.Path) -> list[dict]:
+  """The trials of a folder, each with what it 'trained', as RECORDS keeps them."""
+  found = []
   for path in sorted(runs.glob('*/trial-*.json')):
-    trial = json.loads(path.read_text())
-    trained = json.loads((path.parent / 'config.json').read_text())
-    config, data = trial['config'].split(':')
-    today = registry.plain(benchmark.read_config(config, data))
-    trial['changes'] = told_apart(trained, today)
-    kept = trial.get('scores', {})
-    trial['auprc'] = {
-      label(name, kept, today['scores']): value
-      for name, value in trial['auprc'].items()
-    }
-    groups[trial['config'], trial['manifest'][:12]].append(trial)
-  if not groups:
-    raise FileNotFoundError(f'{runs} holds no trial')
-  parts = [
-    f'## {config}\n\nData {data}.\n\n{table(trials)}\n'
-    for (config, data), trials in sorted(groups.items())
-  ]
-  page.write_text(output, '\n'.join([HEAD, *parts]))
+    config = json.loads((path.parent / 'config.json').read_text())
+    trained = registry.without(config, *registry.AFTER_TRAINING)
+    found.append(json.loads(path.read_text()) | {'trained': trained})
+  return found
+
+
+def merge(kept: list[dict], fresh: list[dict]) -> list[dict]:
+  """Kept and fresh trials; a fresh one replaces those of its training and its maps.
+
+  A kept one that has no 'scores' named its maps in full, and gives way to any.
+  """
+
+  def replaced(old):
+    return any(
+      all(old[key] == new[key] for key in ('config', 'trained'))
+      and old['scores'] in ({}, new['scores'])
+      for new in fresh
+    )
+
+  return [trial for trial in kept if not replaced(trial)] + fresh
+
+
+def described(trial: dict) -> dict:
+  """A trial with its 'changes' and its maps told by what differs from today."""
+  config, data = trial['config'].split(':')
+  today = registry.plain(benchmark.read_config(config, data))
+  changes = told_apart(trial['trained'], today)
+  auprc = {
+    label(name, trial['scores'], today['scores']): value
+    for name, value in trial['auprc'].items()
+  }
+  return trial | {'changes': changes, 'auprc': auprc}
+
+
+def render(runs: pathlib.Path, output: pathlib.Path) -> None:
+  """Writes the records of all trials and the page."""
+  records = output.with_name(RECORDS)
+  lines = records.read_text().splitlines() if records.exists() else []
+  trials = merge([json.loads(line) for line in lines], finished(runs))
+  if not trials:
+    raise FileNotFoundError(f'{runs} holds no trial, and there is no {records}')
+  trials.sort(key=lambda trial: trial['config'])
+  parts = [HEAD]
+  for config, group in itertools.groupby(trials, lambda trial: trial['config']):
+    found = [described(trial) for trial in group]
+    data = ', '.join(dict.fromkeys(trial['manifest'][:12] for trial in found))
+    parts.append(f'## {config}\n\nData {data}.\n\n{table(found)}\n')
+  page.write_text(records, ''.join(f'{json.dumps(trial)}\n' for trial in trials))
+  page.write_text(output, '\n'.join(parts))
 
 
 def main(_: list[str]) -> None:
