@@ -11,6 +11,8 @@ if importlib.metadata.version('jaxlib').startswith('0.10.'):
 os.environ['XLA_FLAGS'] = ' '.join([os.environ.get('XLA_FLAGS', ''), *flags])
 os.environ.setdefault('MPLBACKEND', 'Agg')
 
+import uad_jax  # noqa: E402, F401, isort: skip  # before numpy, whose kernels it chooses
+
 import jax  # noqa: E402
 import pytest  # noqa: E402
 

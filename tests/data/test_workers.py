@@ -1,5 +1,7 @@
 """Work in processes: in order, and on one thread each."""
 
+import os
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
@@ -15,3 +17,17 @@ def threads(item):
 @pytest.mark.parametrize('count', [1, 2])
 def test_order_is_kept_and_linear_algebra_has_one_thread(count):
   assert list(workers.mapped(threads, range(5), count)) == [(i, 1) for i in range(5)]
+
+
+def kernels(item):
+  assert np.ones(1) @ np.ones(1) == 1
+  return [pool.get('architecture') for pool in threadpool_info()]
+
+
+@pytest.mark.skipif(
+  os.environ.get('OPENBLAS_CORETYPE') != 'Haswell', reason='no x86 that has these'
+)
+@pytest.mark.parametrize('count', [1, 2])
+def test_linear_algebra_has_the_kernels_that_all_have(count):
+  for found in workers.mapped(kernels, range(2), count):
+    assert {*found} == {'Haswell'}

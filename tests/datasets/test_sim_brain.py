@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from uad_jax.data.simulation.simulate import Grid
 from uad_jax.datasets.sim_brain import sim_brain_dataset_builder as sim_brain
 
 TINY = dict(train=2, val=1, val_sick=1, test=1, sick=1, few=1, shifted=1, workers=1)
+DIGEST = 'aee5d28b714b8606c489677ec6fc67883a3debf2ea1ea2098fb416ecd739545a'
+"""Of the tiny cohort; who changes it gives the data set a new version."""
 
 
 @pytest.fixture(scope='module')
@@ -26,6 +29,14 @@ def built(tmp_path_factory):
   )
   builder.download_and_prepare()
   return builder
+
+
+@pytest.mark.skipif(
+  os.environ.get('OPENBLAS_CORETYPE') != 'Haswell',
+  reason='other kernels round otherwise',
+)
+def test_the_same_cohort_is_made_on_every_machine(built):
+  assert built.digest() == DIGEST
 
 
 def read(builder, split):
