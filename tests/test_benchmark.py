@@ -49,10 +49,15 @@ def test_what_today_would_be_otherwise_is_named(
 
 
 def test_a_record_of_another_config_is_left_out(tmp_path, capsys):
-  kept = [record('ae', (0, 1)), record('atlas', (0,))._replace(config='another')]
+  kept = [
+    record('ae', (0, 1)),
+    record('atlas', (0,))._replace(config='another'),
+    record('ae', (2,))._replace(name='gone'),
+  ]
   records.write(tmp_path / 'demo.jsonl', kept)
   assert benchmark.recorded('demo', [], tmp_path) == kept[:1]
-  assert "atlas is not of today's config" in capsys.readouterr().err
+  told = capsys.readouterr().err
+  assert all(f"'{name}' is not of today's config" in told for name in ('atlas', 'gone'))
 
 
 def test_a_run_within_a_mean_of_seeds_is_left_out_and_named(

@@ -142,26 +142,36 @@ def show(suite: str, rows: list[Row], output: pathlib.Path) -> pathlib.Path:
   return path
 
 
+def is_of_today(record: Record, suite: str) -> bool:
+  """Whether a record's config is what its row has now."""
+  if record.name not in ROWS:
+    return False
+  config = read_config(record.name, suite)
+  config.seed = record.seeds[0]
+  return record.config == registry.fingerprint(config)
+
+
 def recorded(suite: str, rows: list[Row], folder: pathlib.Path) -> list[Record]:
   """The records of a suite, those of finished rows made anew, in the tables' order."""
-  kept = []
   path = folder / f'{suite}.jsonl'
+  kept = []
   for record in records.read(path):
-    config = read_config(record.name, suite)
-    config.seed = record.seeds[0]
-    if record.config == registry.fingerprint(config):
+    if is_of_today(record, suite):
       kept.append(record)
     else:
       print(
-        f"left out: {path}: {record.name} is not of today's config", file=sys.stderr
+        f"left out: {path}: '{record.name}' is not of today's config", file=sys.stderr
       )
-  runs = [run for row in rows if row.suite == suite for run in read(row.folder)]
-  fresh = records.of(runs)
+  fresh = records.of(
+    [run for row in rows if row.suite == suite for run in read(row.folder)]
+  )
   found = records.merge(kept, fresh)
   for record in fresh:
     if record not in found:
-      told = f'{suite} {record.name}, seed {record.seeds[0]}'
-      print(f'left out: {told} is in a mean of {path}', file=sys.stderr)
+      print(
+        f'left out: {suite} {record.name}, seed {record.seeds[0]} is in a mean of {path}',
+        file=sys.stderr,
+      )
   return sorted(found, key=lambda r: (ROWS.index(r.name), r.seeds, r.variant))
 
 
