@@ -168,10 +168,8 @@ def recorded(suite: str, rows: list[Row], folder: pathlib.Path) -> list[Record]:
   found = records.merge(kept, fresh)
   for record in fresh:
     if record not in found:
-      print(
-        f'left out: {suite} {record.name}, seed {record.seeds[0]} is in a mean of {path}',
-        file=sys.stderr,
-      )
+      told = f'{suite} {record.name}, seed {record.seeds[0]}'
+      print(f'left out: {told} is in a mean of {path}', file=sys.stderr)
   return sorted(found, key=lambda r: (ROWS.index(r.name), r.seeds, r.variant))
 
 
