@@ -4,7 +4,9 @@
 
 Arguments: `demo` (default), `slices`, `volumes`, `ixi`, `ixi128`, `folder`, `cohort`.
 The published size is configs/wyatt2022.py; diffusion to 150 of 1000 instead of its 250
-found lesions of the validation subjects better (docs/tuning.md).
+found lesions of the validation subjects better, and the distance from six ways back in
+units of their spread (Behrendt et al. 2024) much better than one residual
+(docs/tuning.md).
 """
 
 from uad_jax import defaults
@@ -37,6 +39,7 @@ def get_config(arg: str = 'demo'):
   config.scores.update(
     residual=dict(scorer='residual'),
     residual_smooth=dict(scorer='residual', smooth=1.0),
+    mahalanobis=dict(scorer='monte_carlo', kind='mahalanobis', samples=6),
     ssim=dict(scorer='ssim'),
   )
   return config
