@@ -42,15 +42,16 @@ AFTER_TRAINING = ('scores', 'variants', 'variant_scores', 'postprocess', 'resamp
 
 def digest(config: ConfigDict) -> str:
   """A short hash of what a config trains, by which results are kept."""
-  return _hash(without(plain(config), *AFTER_TRAINING))
+  return hashed(without(plain(config), *AFTER_TRAINING))
 
 
 def fingerprint(config: ConfigDict) -> str:
   """A short hash of all that a config says."""
-  return _hash(plain(config))
+  return hashed(plain(config))
 
 
-def _hash(told: Mapping[str, Any]) -> str:
+def hashed(told: Mapping[str, Any]) -> str:
+  """A short hash of a config as `plain` gives it."""
   text = json.dumps(told, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
 

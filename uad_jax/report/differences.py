@@ -1,6 +1,7 @@
 """Paired differences of AUPRC: over the honest row, and to all a method has to beat."""
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from uad_jax.evaluation.bootstrap import Interval, paired
@@ -44,17 +45,24 @@ def signed(gap: Estimate) -> str:
   return f'{value:+.3f} [{low:+.3f}, {high:+.3f}]'
 
 
+def by_name(runs: Sequence[Run]) -> Mapping[str, list[Run]]:
+  """The runs of each row, [] of one that is not there."""
+  found = defaultdict(list)
+  for run in runs:
+    found[run.name].append(run)
+  return found
+
+
 def over(run: Run, runs: Sequence[Run]) -> Interval | None:
   """The chosen map of a run over that of the honest row with the same seed.
 
   None where there is no such run, for a variant, and for the honest row itself.
   """
-  if run.variant or run.name == HONEST:
+  honest = {other.seed: other for other in by_name(runs)[HONEST]}
+  other = honest.get(run.seed)
+  if run.variant or other in (None, run):
     return None
-  for other in runs:
-    if (other.name, other.seed) == (HONEST, run.seed):
-      return difference(run, run.default, other, other.default)
-  return None
+  return difference(run, run.default, other, other.default)
 
 
 def auprc(run: Run, scorer: str) -> float:
@@ -68,20 +76,20 @@ def opponents(main: Run, runs: Sequence[Run]) -> Iterator[tuple[str, Run, str]]:
   Its own prior; the best of its uniform fields, by their residual and by the same map;
   the chosen map of every other method of the same seed. Nothing for other runs.
   """
-  default = main.default
-  alike = [run for run in runs if run.seed == main.seed]
-  uniform = [run for run in alike if run.name == main.name and run.variant]
+  rows = by_name([run for run in runs if run.seed == main.seed])
+  uniform = [run for run in rows.pop(main.name) if run.variant]
   if main.variant or not uniform:
     return
-  for ours in dict.fromkeys((default, 'standardised')):
+  for ours in dict.fromkeys((main.default, 'standardised')):
     yield ours, main, 'standardised_prior'
     for theirs in dict.fromkeys(('standardised', ours)):
       having = [run for run in uniform if theirs in run.summary['scorers']]
       if having:
         yield ours, max(having, key=lambda run: auprc(run, theirs)), theirs
-  for run in alike:
-    if run.name != main.name and not run.variant:
-      yield default, run, run.default
+  for others in rows.values():
+    for other in others:
+      if not other.variant:
+        yield main.default, other, other.default
 
 
 def rivals(main: Run, runs: Sequence[Run]) -> Iterator[tuple[int, str, str, Interval]]:

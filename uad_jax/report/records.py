@@ -12,8 +12,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ml_collections import ConfigDict
-
 from uad_jax import registry
 from uad_jax.report import differences
 from uad_jax.report.page import write_text
@@ -92,8 +90,7 @@ def of(runs: Sequence[Run]) -> list[Record]:
   found = []
   honest = {
     run.summary['run']['manifest']: round(differences.auprc(run, run.default), DIGITS)
-    for run in runs
-    if run.name == differences.HONEST
+    for run in differences.by_name(runs)[differences.HONEST]
   }
   for run in runs:
     digest = run.summary['run']['manifest']
@@ -104,7 +101,7 @@ def of(runs: Sequence[Run]) -> list[Record]:
         name=run.name,
         variant=run.variant,
         seeds=(run.seed,),
-        config=registry.fingerprint(ConfigDict(run.summary['run']['config'])),
+        config=registry.hashed(run.summary['run']['config']),
         data={'digest': digest, **data, 'honest': honest.get(digest)},
         default=run.default,
         parameters=run.parameters,
