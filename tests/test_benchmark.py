@@ -77,7 +77,7 @@ def record(name, seeds):
   config.seed = seeds[0]
   return Record(
     name, '', seeds, registry.fingerprint(config), {}, 'm', None, None, 1, None, {},
-    None, [],
+    '', None, [],
   )  # fmt: skip
 
 

@@ -1,7 +1,12 @@
 """What docs/ keeps of a run, and how records of several machines come together."""
 
+import jax
+import numpy as np
 import pytest
 
+from tests.cohort import run
+from uad_jax.evaluation import bootstrap
+from uad_jax.evaluation.metrics import POOLED
 from uad_jax.report import differences, records, results
 
 GAP = {'value': 0.25, 'interval': [0.125, 0.5]}
@@ -14,7 +19,7 @@ def record(seeds, auprc=0.5, name='vae', **more):
     'name': name, 'variant': '', 'seeds': seeds, 'config': 'c', 'default': 'residual',
     'data': {'digest': 'd', 'scans': 3, 'subjects': 3, 'diseased': 1, 'honest': 0.1},
     'parameters': 7, 'training': '2 subjects, 9 slices', 'steps': 5, 'minutes': 2.0,
-    'maps': {'residual': {'auprc': found}}, 'over': None, 'rivals': [],
+    'maps': {'residual': {'auprc': found}}, 'draws': '', 'over': None, 'rivals': [],
   }  # fmt: skip
   return records.Record(**(fields | more))
 
@@ -26,6 +31,33 @@ def test_records_come_back_as_they_were_written(tmp_path):
   records.write(path, kept)
   assert records.read(path) == kept
   assert records.read(tmp_path / 'ixi.jsonl') == []
+
+
+@pytest.mark.parametrize('seed', [0, 1])
+def test_a_gap_of_records_is_the_paired_difference_of_their_samples(seed):
+  keys = jax.random.split(jax.random.key(seed))
+  samples = [run(key).samples['absolute'] for key in keys]
+  auprc = POOLED['auprc']
+  a, b = (
+    record(
+      (0,),
+      float(auprc(bootstrap.whole(sample))[0]),
+      draws=records.packed(bootstrap.resample(auprc, sample)),
+    )
+    for sample in samples
+  )
+  found = records.gap(a, b)
+  value, low, high = bootstrap.paired(auprc, *samples)
+  np.testing.assert_allclose(found['value'], value, atol=1e-6)
+  np.testing.assert_allclose(found['interval'], (low, high), atol=2 / records.LEVELS)
+  assert records.gap(a, record((0,))) is None
+
+
+def test_undefined_draws_are_not_kept():
+  assert records.packed(np.array([0.5, np.nan])) == ''
+  draws = np.linspace(0, 1, 2000)
+  kept = records.unpacked(records.packed(draws))
+  np.testing.assert_allclose(kept, draws, atol=0.51 / records.LEVELS)
 
 
 @pytest.mark.parametrize('line', ['{"name": "vae"', '{"name": "vae"}', '[]'])

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from uad_jax.evaluation import histogram
-from uad_jax.evaluation.sample import Sample, align
+from uad_jax.evaluation.sample import Sample, align, ordered
 
 _CHUNK = 250
 
@@ -200,6 +200,14 @@ def mean_of(values: np.ndarray, resamples: int = 2000, seed: int = 0) -> Interva
     len(values), size=(resamples, len(values))
   )
   return percentiles(float(values.mean()), values[drawn].mean(1))
+
+
+def resample(
+  metric: Metric, sample: Sample, resamples: int = 2000, seed: int = 0
+) -> np.ndarray:
+  """The metric in each resample, [R]; two runs on the same subjects have the same."""
+  sample = ordered(sample)
+  return estimated({'': metric}, sample, weights(sample, resamples, seed)).draws['']
 
 
 def paired(

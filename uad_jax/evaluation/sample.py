@@ -78,13 +78,18 @@ def restrict(sample: Sample, rows: np.ndarray) -> Sample:
   )
 
 
+def ordered(sample: Sample) -> Sample:
+  """The sample in the order of its subjects' names."""
+  return restrict(sample, np.argsort(sample.subjects, kind='stable'))
+
+
 def align(a: Sample, b: Sample) -> tuple[Sample, Sample]:
   """Both samples in the order of their subjects' names.
 
   Raises:
     ValueError: They are not of the same subjects with the same lesions.
   """
-  a, b = (restrict(s, np.argsort(s.subjects, kind='stable')) for s in (a, b))
+  a, b = ordered(a), ordered(b)
   if not np.array_equal(a.subjects, b.subjects):
     only = sorted(set(a.subjects.tolist()) ^ set(b.subjects.tolist()))
     raise ValueError(

@@ -1,7 +1,7 @@
-"""Paired differences of AUPRC: over the honest row, and to all a method has to beat."""
+"""Paired differences of AUPRC between maps, and their table."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from uad_jax.evaluation.bootstrap import Interval, paired
@@ -10,8 +10,7 @@ from uad_jax.evaluation.sample import load
 from uad_jax.report.stored import Run
 from uad_jax.report.tables import Estimate, markdown
 
-HONEST = 'atlas'
-"""The row without a network that knows most: mean and deviation of each voxel."""
+DIGITS = 6
 
 
 class Rival(NamedTuple):
@@ -39,30 +38,16 @@ def difference(a: Run, scorer_a: str, b: Run, scorer_b: str) -> Interval:
   )
 
 
+def estimate(found: Sequence[float]) -> Estimate:
+  """Value and ends of an interval, rounded, as records keep them."""
+  value, low, high = (None if x is None else round(float(x), DIGITS) for x in found)
+  return {'value': value, 'interval': [low, high]}
+
+
 def signed(gap: Estimate) -> str:
   """'+0.123 [+0.045, +0.200]'."""
   value, (low, high) = gap['value'], gap['interval']
   return f'{value:+.3f} [{low:+.3f}, {high:+.3f}]'
-
-
-def by_name(runs: Sequence[Run]) -> Mapping[str, list[Run]]:
-  """The runs of each row, [] of one that is not there."""
-  found = defaultdict(list)
-  for run in runs:
-    found[run.name].append(run)
-  return found
-
-
-def over(run: Run, runs: Sequence[Run]) -> Interval | None:
-  """The chosen map of a run over that of the honest row with the same seed.
-
-  None where there is no such run, for a variant, and for the honest row itself.
-  """
-  honest = {other.seed: other for other in by_name(runs)[HONEST]}
-  other = honest.get(run.seed)
-  if run.variant or other in (None, run):
-    return None
-  return difference(run, run.default, other, other.default)
 
 
 def auprc(run: Run, scorer: str) -> float:
@@ -70,34 +55,33 @@ def auprc(run: Run, scorer: str) -> float:
   return run.summary['scorers'][scorer]['pooled']['auprc']['value']
 
 
-def opponents(main: Run, runs: Sequence[Run]) -> Iterator[tuple[str, Run, str]]:
-  """What a run with variants has to beat, as (map of its own, run, map).
+def own(main: Run, runs: Sequence[Run]) -> list[Rival]:
+  """What a run with variants has to beat within its own training.
 
-  Its own prior; the best of its uniform fields, by their residual and by the same map;
-  the chosen map of every other method of the same seed. Nothing for other runs.
+  Its own prior, and the best of its uniform fields, by their residual and by the same
+  map. Nothing for other runs.
   """
-  rows = by_name([run for run in runs if run.seed == main.seed])
-  uniform = [run for run in rows.pop(main.name) if run.variant]
+  alike = defaultdict(list)
+  for run in runs:
+    alike[run.name, run.seed].append(run)
+  uniform = [run for run in alike[main.name, main.seed] if run.variant]
   if main.variant or not uniform:
-    return
+    return []
+  found = []
+
+  def meet(ours, other, name, theirs):
+    gap = estimate(difference(main, ours, other, theirs))
+    found.append(Rival(main.seed, ours, f'{name} {theirs}', gap))
+
   for ours in dict.fromkeys((main.default, 'standardised')):
-    yield ours, main, 'standardised_prior'
+    if ours != 'standardised_prior':
+      meet(ours, main, 'own', 'standardised_prior')
     for theirs in dict.fromkeys(('standardised', ours)):
       having = [run for run in uniform if theirs in run.summary['scorers']]
       if having:
-        yield ours, max(having, key=lambda run: auprc(run, theirs)), theirs
-  for others in rows.values():
-    for other in others:
-      if not other.variant:
-        yield main.default, other, other.default
-
-
-def rivals(main: Run, runs: Sequence[Run]) -> Iterator[tuple[int, str, str, Interval]]:
-  """The fields of `Rival` for each of a run's opponents."""
-  for ours, other, theirs in opponents(main, runs):
-    if (main, ours) != (other, theirs):
-      name = other.variant or ('own' if other is main else other.name)
-      yield main.seed, ours, f'{name} {theirs}', difference(main, ours, other, theirs)
+        best = max(having, key=lambda run: auprc(run, theirs))
+        meet(ours, best, best.variant, theirs)
+  return found
 
 
 def table(found: Sequence[tuple[str, Rival]]) -> str:

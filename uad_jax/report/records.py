@@ -6,19 +6,31 @@ a run, or of the mean of several runs whose folders are gone. The page is render
 records alone, so that a row can be added on another machine and another day.
 """
 
+import base64
 import json
 import pathlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from uad_jax import registry
+from uad_jax.evaluation.bootstrap import percentiles, resample
+from uad_jax.evaluation.metrics import POOLED
+from uad_jax.evaluation.sample import load
 from uad_jax.report import differences
 from uad_jax.report.page import write_text
 from uad_jax.report.stored import Run
 from uad_jax.report.tables import COLUMNS, Estimate, estimates
 
-DIGITS = 6
+HONEST = 'atlas'
+"""The row without a network that knows most: mean and deviation of each voxel."""
+
+METRIC = COLUMNS[0].metric
+"""The metric by which methods are compared."""
+
+LEVELS = 2**16 - 1
 
 TESTED = ('scans', 'subjects', 'diseased')
 
@@ -39,8 +51,11 @@ class Record(NamedTuple):
     steps: Of the training.
     minutes: Of the training; None where it was interrupted or never timed.
     maps: By scorer and metric of `COLUMNS`, the estimates.
-    over: AUPRC over the honest row's, of the same seed and the same scans.
-    rivals: Of a run with variants: what it has to beat, as `differences.Rival`.
+    draws: AUPRC of the chosen map in each resample of the subjects, as `packed` writes
+      it; '' for a variant and for a mean of several trainings.
+    over: Of such a mean, AUPRC over the honest row's; else None, see `gap`.
+    rivals: Of a run with variants, what it has to beat within its own training; of a
+      mean also other methods.
   """
 
   name: str
@@ -54,14 +69,9 @@ class Record(NamedTuple):
   steps: int
   minutes: float | None
   maps: Mapping[str, Mapping[str, Estimate]]
+  draws: str
   over: Estimate | None
   rivals: Sequence[differences.Rival]
-
-
-def estimate(found: Sequence[float | None]) -> Estimate:
-  """Value and ends of an interval, rounded, as they are kept."""
-  value, low, high = (None if x is None else round(float(x), DIGITS) for x in found)
-  return {'value': value, 'interval': [low, high]}
 
 
 def training_data(model: Mapping) -> str | None:
@@ -78,7 +88,7 @@ def maps_of(summary: Mapping) -> dict[str, dict[str, Estimate]]:
   metrics = {column.title: column.metric for column in COLUMNS}
   return {
     scorer: {
-      metrics[title]: estimate((found['value'], *found['interval']))
+      metrics[title]: differences.estimate((found['value'], *found['interval']))
       for title, found in estimates(summary, scorer).items()
     }
     for scorer in summary['scorers']
@@ -87,15 +97,17 @@ def maps_of(summary: Mapping) -> dict[str, dict[str, Estimate]]:
 
 def of(runs: Sequence[Run]) -> list[Record]:
   """The records of the runs of one data set."""
-  found = []
+  found, by_name = [], defaultdict(list)
+  for run in runs:
+    by_name[run.name].append(run)
   honest = {
-    run.summary['run']['manifest']: round(differences.auprc(run, run.default), DIGITS)
-    for run in differences.by_name(runs)[differences.HONEST]
+    run.summary['run']['manifest']: differences.auprc(run, run.default)
+    for run in by_name[HONEST]
   }
   for run in runs:
     digest = run.summary['run']['manifest']
     data = {name: run.summary['data'][name] for name in TESTED}
-    over = differences.over(run, runs)
+    sample = load(run.folder / 'evaluation.npz')[run.default]
     found.append(
       Record(
         name=run.name,
@@ -109,14 +121,36 @@ def of(runs: Sequence[Run]) -> list[Record]:
         steps=run.training.get('steps', 0),
         minutes=round(run.training.get('seconds', 0) / 60, 2),
         maps=maps_of(run.summary),
-        over=None if over is None else estimate(over),
-        rivals=[
-          differences.Rival(seed, ours, against, estimate(gap))
-          for seed, ours, against, gap in differences.rivals(run, runs)
-        ],
+        draws='' if run.variant else packed(resample(POOLED[METRIC], sample)),
+        over=None,
+        rivals=differences.own(run, runs),
       )
     )
   return found
+
+
+def packed(draws: np.ndarray) -> str:
+  """Values in [0, 1] as text: 16 bits each, '' where any is undefined."""
+  if not np.isfinite(draws).all():
+    return ''
+  return base64.b64encode(np.round(draws * LEVELS).astype('<u2').tobytes()).decode()
+
+
+def unpacked(text: str) -> np.ndarray:
+  """The values of `packed`, to 1 / 131 070."""
+  return np.frombuffer(base64.b64decode(text), '<u2') / LEVELS
+
+
+def gap(a: Record, b: Record) -> Estimate | None:
+  """AUPRC of the chosen map of one record minus another's, by the same resamples.
+
+  None where one of them has no draws.
+  """
+  if not a.draws or not b.draws:
+    return None
+  one, other = (r.maps[r.default][METRIC]['value'] for r in (a, b))
+  draws = unpacked(a.draws) - unpacked(b.draws)
+  return differences.estimate(percentiles(one - other, draws))
 
 
 def merge(kept: Sequence[Record], fresh: Sequence[Record]) -> list[Record]:

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from uad_jax.report.differences import HONEST, signed
-from uad_jax.report.differences import table as rivals
-from uad_jax.report.records import TESTED, Record
+from uad_jax.report import differences
+from uad_jax.report.differences import Rival, signed
+from uad_jax.report.records import HONEST, TESTED, Record, gap
 from uad_jax.report.side_by_side import CAPTION
 from uad_jax.report.tables import COLUMNS, MISSING, Estimate, cell, markdown
 
@@ -88,7 +88,8 @@ def summary(records: Sequence[Record]) -> str:
   head = ['method', 'map', *titles, 'parameters', 'training data', *TRAINED]
   rows = []
   for name, members in groups.items():
-    gaps = [(r.over, len(r.seeds)) for r in members if r.over]
+    gaps = [(over(r, groups.get(HONEST, ())), len(r.seeds)) for r in members]
+    gaps = [(found, times) for found, times in gaps if found]
     size = members[0].parameters
     cells = [
       cell(over_seeds(members, first.metric), True),
@@ -100,6 +101,29 @@ def summary(records: Sequence[Record]) -> str:
     ]
     rows.append([name, choices(members), *cells, *trained(members)])
   return markdown(head, rows)
+
+
+def over(record: Record, honest: Sequence[Record]) -> Estimate | None:
+  """What a record has over the honest row of its seed; None for that row itself."""
+  for other in honest:
+    if other.seeds == record.seeds and other != record:
+      return gap(record, other) or record.over
+  return record.over
+
+
+def rivals(records: Sequence[Record]) -> str:
+  """What methods with variants have to beat: themselves, and all others by seed."""
+  found = []
+  for main in records:
+    others = [r for r in records if r.seeds == main.seeds and not r.variant]
+    gaps = [(r, gap(main, r)) for r in others if main.rivals and r != main]
+    found += [(main.name, rival) for rival in main.rivals]
+    found += [
+      (main.name, Rival(main.seeds[0], main.default, f'{r.name} {r.default}', apart))
+      for r, apart in gaps
+      if apart
+    ]
+  return differences.table(found)
 
 
 PLAIN = 'residual'
@@ -187,7 +211,7 @@ def section(suite: str, records: Sequence[Record], picture: str | None) -> str:
     )
   every = table(records)
   parts.append(f'<details><summary>All maps</summary>\n\n{every}\n\n</details>')
-  parts.append(rivals([(r.name, rival) for r in records for rival in r.rivals]))
+  parts.append(rivals(records))
   return '\n\n'.join(part for part in parts if part) + '\n'
 
 
