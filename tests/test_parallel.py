@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import optax
@@ -11,6 +15,24 @@ from uad_jax.methods import vae
 def test_batch_size_must_divide():
   with pytest.raises(ValueError, match='batch_size 6 does not divide over 4 devices'):
     parallel.check_batch_size(6, parallel.mesh())
+
+
+@pytest.mark.skipif(not hasattr(os, 'sched_setaffinity'), reason='Linux tells')
+def test_a_process_makes_no_more_devices_than_it_has_cores():
+  program = (
+    'import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n'
+    'from uad_jax import parallel; parallel.split_cpu()\n'
+    'import jax; print(parallel.own_cores(), jax.local_device_count())'
+  )
+  plain = {k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'}
+  told = subprocess.run(
+    [sys.executable, '-c', program],
+    env=plain,
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  assert told.stdout.split() == ['1', '1']
 
 
 def test_items_come_back_in_the_order_in_which_they_were_dealt(monkeypatch):

@@ -37,13 +37,22 @@ def initialize() -> None:
     jax.distributed.initialize()
 
 
+def own_cores() -> int:
+  """The cores that this process may use, which a scheduler may have made fewer."""
+  if hasattr(os, 'sched_getaffinity'):  # Linux
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
+
+
 def split_cpu() -> None:
   """Makes each core a device, at most 8; to be called before any array is made.
 
   XLA runs a small convolution on one thread; split over the mesh, a batch uses all
-  cores. `UAD_CPU_DEVICES` sets the number, without effect on accelerators.
+  cores. More devices than cores of one's own would wait for each other for ever, as XLA
+  has a thread for each core. `UAD_CPU_DEVICES` sets the number, without effect on
+  accelerators.
   """
-  cores = os.cpu_count() or 1
+  cores = own_cores()
   devices = int(
     os.environ.get('UAD_CPU_DEVICES', 2 ** (min(cores, 8).bit_length() - 1))
   )

@@ -17,7 +17,6 @@ import functools
 import importlib.metadata
 import importlib.util
 import json
-import os
 import pathlib
 import sys
 import time
@@ -26,6 +25,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
+from uad_jax import parallel
 from uad_jax.data.preprocessing import align, brainmask, grid, nifti
 from uad_jax.data.preprocessing.scan import Scan
 from uad_jax.data.preprocessing.steps import STEPS
@@ -134,7 +134,7 @@ def summarised(subjects: list[str], every: dict) -> dict:
   packages += ['antspyx'] * (ANTS in every)
   about = {p: importlib.metadata.version(p) for p in packages}
   return {
-    'about': about | {'cores': len(os.sched_getaffinity(0))},
+    'about': about | {'cores': parallel.own_cores()},
     'ways': {
       name: {column: mean_of(values)._asdict() for column, values in found.items()}
       for name, found in every.items()

@@ -139,7 +139,7 @@ def measure(name: str) -> dict:
 
 def apart(name: str, limit: float) -> dict:
   """`measure` in a fresh process; a failure as {'error': sentence}."""
-  devices = os.environ.get('UAD_CPU_DEVICES', str(len(os.sched_getaffinity(0))))
+  devices = os.environ.get('UAD_CPU_DEVICES', str(parallel.own_cores()))
   command = [sys.executable, '-m', 'tests.benchmarks.methods', f'--one={name}']
   try:
     told = subprocess.run(
@@ -169,7 +169,7 @@ def main() -> None:
 
   stored['about'] = {
     'machine': platform.machine(),
-    'cores': len(os.sched_getaffinity(0)),
+    'cores': parallel.own_cores(),
     'jax': jax.__version__,
     'size': SIZE,
   }

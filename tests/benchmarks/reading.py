@@ -10,7 +10,6 @@ and from memory, the whole stream, and what a training step takes.
 import argparse
 import dataclasses
 import json
-import os
 import pathlib
 import platform
 import statistics
@@ -236,7 +235,7 @@ def main() -> None:
   share = stream['per_core_second'] / TARGET
   print(f'a core gives {share:.2f} of the {TARGET} slices/s that 16 cores should')
   if options.json:
-    about = {'machine': platform.machine(), 'cores': os.cpu_count()}
+    about = {'machine': platform.machine(), 'cores': parallel.own_cores()}
     about |= {'slice': [SIZE, SIZE], 'batch': BATCH, 'target': TARGET}
     stored = {'about': about, 'slices': found, 'stream_to_step': ratio}
     pathlib.Path(options.json).write_text(json.dumps(stored, indent=2) + '\n')

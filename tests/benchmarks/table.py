@@ -26,9 +26,11 @@ def arguments() -> argparse.Namespace:
   parser.add_argument('--rounds', type=int, default=7)
   parser.add_argument('--only', default='', help='cases whose name contains this')
   parser.add_argument(
-    '--devices', type=int, default=os.cpu_count(), help='CPU devices, one a core'
+    '--devices', type=int, default=parallel.own_cores(), help='CPU devices, one a core'
   )
-  parser.add_argument('--threads', type=int, default=os.cpu_count(), help="PyTorch's")
+  parser.add_argument(
+    '--threads', type=int, default=parallel.own_cores(), help="PyTorch's"
+  )
   return parser.parse_args()
 
 
@@ -76,7 +78,7 @@ def main() -> None:
     cases.torch.set_num_threads(options.threads)
   about = {
     'machine': platform.machine(),
-    'cores': os.cpu_count(),
+    'cores': parallel.own_cores(),
     'jax': jax.__version__,
     'devices': jax.device_count(),
     'torch': cases.torch.__version__ if cases.torch else 'not installed',
