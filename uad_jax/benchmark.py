@@ -5,10 +5,10 @@
   python -m uad_jax.benchmark --picture=demo      writes docs/figures/methods-demo.png
 
 A row is a config with a seed; its run folder is named by the hash of both, so that
-nothing is trained twice and a row that changed is trained anew. What the
-tables show of a run is kept in docs/runs, and they are rendered from there; pictures
-come from run folders. Of both only those count that today's configs would make; others
-are named on stderr. Runs on unequal data are never put in one table.
+nothing is trained twice and a row that changed is trained anew. What tables and
+pictures show of a run is kept in docs/runs, and they are made from there. Of runs, and
+of what is kept, only those count that today's configs would make; others are named on
+stderr. Runs on unequal data are never put in one table.
 """
 
 import json
@@ -20,7 +20,8 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from uad_jax import command, defaults, exhibit, job, registry
-from uad_jax.report import costs, datasets, page, records, results
+from uad_jax.report import costs, datasets, kept, page, records, results, side_by_side
+from uad_jax.report.kept import Exhibit
 from uad_jax.report.records import Record
 from uad_jax.report.stored import optional, read
 
@@ -124,26 +125,33 @@ def picture_of(suite: str, output: pathlib.Path) -> pathlib.Path:
 
 
 def show(suite: str, rows: list[Row], output: pathlib.Path) -> pathlib.Path:
-  """Draws the rows of a suite side by side, each with its lowest seed.
+  """Keeps slices of the rows, each with its lowest seed, and draws all that are kept.
 
   Raises:
     FileNotFoundError: There are none.
   """
-  if not rows:
-    raise FileNotFoundError(f"no finished row of '{suite}' is of today's configs")
+  folder = output.parent / RECORDS / suite
   runs = {}
   for row in rows:
-    if row.suite == suite:
-      runs.setdefault(row.name, (row.config, row.folder))
-  made = exhibit.picture(runs)
+    runs.setdefault(row.name, (row.config, row.folder))
+  for found in exhibit.exhibits(runs):
+    kept.write(folder / f'{found.name}.npz', found)
+  files = [folder / f'{name}.npz' for name in ROWS]
+  found = [kept.read(path) for path in files if path.exists()]
+  found = [each for each in found if is_of_today(each, suite)]
+  if not found:
+    raise FileNotFoundError(f"no row of '{suite}' is of today's configs")
+  titles = found[0].titles
+  shown = {(e.name, e.scorer): e.cases for e in found if [*e.titles] == [*titles]}
   path = picture_of(suite, output)
   path.parent.mkdir(parents=True, exist_ok=True)
+  made = side_by_side.draw(shown, [*titles.values()])
   page.write_atomically(path, lambda file: file.write(made))
   return path
 
 
-def is_of_today(record: Record, suite: str) -> bool:
-  """Whether a record's config is what its row has now."""
+def is_of_today(record: Record | Exhibit, suite: str) -> bool:
+  """Whether the config of a record is what its row has now."""
   if record.name not in ROWS:
     return False
   config = read_config(record.name, suite)
@@ -154,10 +162,10 @@ def is_of_today(record: Record, suite: str) -> bool:
 def recorded(suite: str, rows: list[Row], folder: pathlib.Path) -> list[Record]:
   """The records of a suite, those of finished rows made anew, in the tables' order."""
   path = folder / f'{suite}.jsonl'
-  kept = []
+  stay = []
   for record in records.read(path):
     if is_of_today(record, suite):
-      kept.append(record)
+      stay.append(record)
     else:
       print(
         f"left out: {path}: '{record.name}' is not of today's config", file=sys.stderr
@@ -165,7 +173,7 @@ def recorded(suite: str, rows: list[Row], folder: pathlib.Path) -> list[Record]:
   fresh = records.of(
     [run for row in rows if row.suite == suite for run in read(row.folder)]
   )
-  found = records.merge(kept, fresh)
+  found = records.merge(stay, fresh)
   for record in fresh:
     if record not in found:
       told = f'{suite} {record.name}, seed {record.seeds[0]}'

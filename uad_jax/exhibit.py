@@ -8,12 +8,13 @@ import json
 import pathlib
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import jax
 from ml_collections import ConfigDict
 
 from uad_jax import experiment as experiments
+from uad_jax import registry
 from uad_jax.data import pipeline
 from uad_jax.evaluation.cases import Case, take_case
 from uad_jax.evaluation.measure import scored
@@ -23,7 +24,8 @@ from uad_jax.experiment import Experiment
 from uad_jax.inference import make_infer, placed, scans_of
 from uad_jax.method import Scorer, State
 from uad_jax.postprocess import preset
-from uad_jax.report.side_by_side import draw, rarity
+from uad_jax.report.kept import Exhibit
+from uad_jax.report.side_by_side import rarity
 
 
 def typical(scans: Iterable[Scan]) -> dict[str, str]:
@@ -91,13 +93,15 @@ def restored(config: ConfigDict, folder: pathlib.Path) -> tuple[Experiment, Stat
   return experiment, found[1], results['default']
 
 
-def picture(runs: Mapping[str, tuple[ConfigDict, pathlib.Path]]) -> bytes:
-  """The PNG of `side_by_side.draw`; what cannot be restored is named on stderr.
+def exhibits(runs: Mapping[str, tuple[ConfigDict, pathlib.Path]]) -> Iterator[Exhibit]:
+  """What each run makes of the typical scans.
+
+  A run that cannot be restored is named on stderr.
 
   Args:
     runs: By method, in order: config and folder of a finished run, all on like data.
   """
-  methods, titles, records = {}, {}, []
+  titles, records = {}, []
   for number, (name, (config, folder)) in enumerate(runs.items()):
     print(f'{number + 1}/{len(runs)}: {folder}', file=sys.stderr, flush=True)
     try:
@@ -114,7 +118,5 @@ def picture(runs: Mapping[str, tuple[ConfigDict, pathlib.Path]]) -> bytes:
     sample = load(folder / 'evaluation.npz')[scorer]
     score = experiment.scorers[scorer]
     cases = seen_by(experiment, state, scorer, score, records, sample)
-    methods[name, scorer] = [cases[scan] for scan in titles]
-  if not titles:
-    raise ValueError('there is no run to show, or no scan with a lesion')
-  return draw(methods, list(titles.values()))
+    told = (config.seed,), registry.fingerprint(config), scorer, titles
+    yield Exhibit(name, *told, [cases[scan] for scan in titles])

@@ -190,7 +190,7 @@ def test_only_runs_of_todays_configs_are_taken(tmp_path, monkeypatch, capsys):
   assert len(benchmark.stored(str(tmp_path))) == 2
   assert 'its folder would be ae-0-' in capsys.readouterr().err
   assert benchmark.stored(str(tmp_path), 'ixi') == []
-  with pytest.raises(FileNotFoundError, match="no finished row of 'ixi' is of today"):
+  with pytest.raises(FileNotFoundError, match="no row of 'ixi' is of today"):
     benchmark.show('ixi', [], tmp_path / 'results.md')
 
 
