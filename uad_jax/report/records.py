@@ -107,7 +107,6 @@ def of(runs: Sequence[Run]) -> list[Record]:
   for run in runs:
     digest = run.summary['run']['manifest']
     data = {name: run.summary['data'][name] for name in TESTED}
-    sample = load(run.folder / 'evaluation.npz')[run.default]
     found.append(
       Record(
         name=run.name,
@@ -121,12 +120,18 @@ def of(runs: Sequence[Run]) -> list[Record]:
         steps=run.training.get('steps', 0),
         minutes=round(run.training.get('seconds', 0) / 60, 2),
         maps=maps_of(run.summary),
-        draws='' if run.variant else packed(resample(POOLED[METRIC], sample)),
+        draws='' if run.variant else draws_of(run),
         over=None,
         rivals=differences.own(run, runs),
       )
     )
   return found
+
+
+def draws_of(run: Run) -> str:
+  """The `packed` AUPRC of a run's chosen map in each resample of the subjects."""
+  sample = load(run.folder / 'evaluation.npz')[run.default]
+  return packed(resample(POOLED[METRIC], sample))
 
 
 def packed(draws: np.ndarray) -> str:
