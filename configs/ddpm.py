@@ -18,7 +18,7 @@ def get_config(arg: str = 'demo'):
     name='ddpm',
     widths=(8, 16, 32, 64, 64) if fine else (8, 16, 32, 64),
     blocks=1,
-    attention=8,
+    attention=12 if arg == 'volumes' else 8,  # the coarsest grid is 12 x 12 x 12
     heads=2,
     schedule='linear',
     steps=1000,

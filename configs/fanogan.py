@@ -5,8 +5,8 @@
 At 128 x 128 the network is that of the comparative study of Baur et al. 2021, at 64 x
 64 one of half the width and one halving fewer.
 
-`config.steps` are those of the GAN, counted by the critic's (5 for each of the
-generator), and those of the encoder. The study's setting is
+`config.steps` are those of the GAN, counted by the critic's (2 for each of the
+generator), and those of the encoder. The study's setting, with 5, is
 configs/baur2021.py:fanogan.
 
 `critic/wasserstein` and `critic/gradient_norm` in metrics.jsonl tell of divergence: the
@@ -30,5 +30,5 @@ def get_config(arg: str = 'demo'):
     bayesian=False,
   )
   return defaults.with_critic(
-    config, 'encoder', critic_steps=5, steps=(4000, 800), generator=5e-4
+    config, 'encoder', critic_steps=2, steps=(5000, 1000), generator=5e-4
   )

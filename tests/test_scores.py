@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from tests.method_table import ROWS, trained
 from uad_jax import scores
-from uad_jax.method import bind
+from uad_jax.method import Method, bind
 from uad_jax.registry import named
 
 FILES = sorted(module.name for module in pkgutil.iter_modules(scores.__path__))
@@ -96,6 +97,53 @@ def test_ssim_of_the_image_itself_is_no_anomaly(key):
   batch = image_batch(key)
   found = named('scores', 'ssim')()(constant(reconstruction=batch['image']), batch, key)
   np.testing.assert_allclose(found, 0.0, atol=1e-5)
+
+
+AROUND = {
+  'residual': {'smooth': 1.0},
+  'standardised': {'smooth': 1.0},
+  'restoration': {'variant': 'baur2021', 'steps': 3},
+}
+"""Scorers that look around a voxel at how far the image is from what is expected."""
+
+
+@pytest.mark.parametrize('scorer', AROUND)
+def test_the_value_of_the_background_does_not_matter(scorer, key):
+  """Some presets put it at -3.5; the method here does not look at it."""
+
+  def infer(params, stats, batch, key):
+    brain = batch['image'] * batch['mask']
+    expected = 1.5 * brain
+    return {
+      'reconstruction': expected,
+      'reconstruction_log_variance': jnp.zeros_like(brain),
+      'elbo': -((brain - expected) ** 2).sum((1, 2, 3)),
+    }
+
+  bound = bind(Method(None, {}, infer), {}, {})
+  score, batch = named('scores', scorer)(**AROUND[scorer]), image_batch(key)
+  mask = batch['mask'].at[:, :5].set(0.0)
+  maps = [
+    score(bound, {'image': jnp.where(mask > 0, batch['image'], v), 'mask': mask}, key)
+    for v in (0.0, -3.5)
+  ]
+  np.testing.assert_allclose(maps[0] * mask, maps[1] * mask, atol=1e-5)
+  assert (maps[0] * mask).max() > 1e-3
+
+
+def test_healing_is_the_mean_residual_in_the_smoothed_masks(key):
+  batch = image_batch(key)
+  keys = jax.random.split(key, 2)
+  healed = jax.random.uniform(keys[0], (2, 3, 16, 16, 1))
+  places = jax.random.bernoulli(keys[1], 0.5, healed.shape).astype(jnp.float32)
+  mask = batch['mask'].at[:, :4].set(0.0)
+  found = named('scores', 'healing')(smooth=1.5)(
+    constant(healed=healed, heal_mask=places), {**batch, 'mask': mask}, key
+  )
+  # oracle: scipy; the mask of the brain cuts what was smoothed already
+  soft = ndimage.gaussian_filter(places, (0, 0, 1.5, 1.5, 0), mode='nearest')
+  want = (np.abs(batch['image'][:, None] - healed) * soft).mean(1) * mask
+  np.testing.assert_allclose(found, want, atol=2e-4)
 
 
 def test_log_jacobian_of_a_known_stretch(key):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 from flax import struct
 
@@ -39,6 +40,9 @@ Stats = dict[str, Tree]
 
 Outputs = dict[str, Array]
 """'reconstruction', 'prior', 'latent', 'velocity', 'gate', ...: each [B, ...]."""
+
+EXPECTED = ('reconstruction', 'prior')
+"""The outputs that an image is compared with."""
 
 Metrics = dict[str, Array]
 Infer = Callable[[Batch, Key], Outputs]
@@ -117,8 +121,22 @@ class State:
 
 
 def bind(method: Method, params: Params, stats: Stats) -> Infer:
-  """The method's inference with its parameters filled in, as scorers take it."""
-  return lambda batch, key: method.infer(params, stats, batch, key)
+  """The method's inference with its parameters filled in, as scorers take it.
+
+  Outside of the brain the image itself is expected: a scorer that looks around a voxel
+  must not take the background, which some presets put far from 0, for an anomaly.
+  """
+
+  def infer(batch: Batch, key: Key) -> Outputs:
+    outputs = method.infer(params, stats, batch, key)
+    expected = {
+      name: jnp.where(batch['mask'] > 0, outputs[name], batch['image'])
+      for name in EXPECTED
+      if name in outputs
+    }
+    return {**outputs, **expected}
+
+  return infer
 
 
 def need(outputs: Outputs, scorer: str, *keys: str) -> tuple[Array, ...]:

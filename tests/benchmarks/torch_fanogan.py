@@ -75,7 +75,7 @@ class Critic(nn.Module):
     layers = []
     for conv in strided((1, *widths[:-1]), widths):
       size //= 2
-      layers += [conv, GridNorm(size), nn.LeakyReLU(0.2)]
+      layers += [conv, GridNorm(size), nn.LeakyReLU(0.3)]
     self.features = nn.Sequential(*layers)
     self.value = nn.Conv2d(widths[-1], 1, 1)
 

@@ -16,6 +16,9 @@ from uad_jax.nets.study import grid
 SURPRISES = quantile.Range(0.0, 8.0)
 """Of the mean squared error of the noise, which is about 1 for what is all noise."""
 
+PLACES = 4096
+"""Of the largest grid on which the U-Net attends: 64 x 64, 16 x 16 x 16."""
+
 
 def make(
   shape: tuple[int, ...],
@@ -80,8 +83,9 @@ def make(
       f'{steps}'
     )
   coarse, place = grid(shape, len(widths)), (2 ** len(widths),) * len(shape)
+  attention = min(max(coarse), round(PLACES ** (1 / len(shape))))
   net = vqvae.make(shape, channels, widths, units, codes, size, decay, commitment)
-  unet = DiffusionUNet(unet_widths, size, blocks, max(coarse), heads)
+  unet = DiffusionUNet(unet_widths, size, blocks, attention, heads)
   kept = jnp.asarray(diffusion.schedule(schedule, steps))
   times = jnp.asarray(np.linspace(first, last, many).round().astype(int))
   way = jnp.asarray(diffusion.strides(start, hops))
@@ -168,13 +172,13 @@ def make(
     healed = net.decode(params, book[quantise.nearest(book, drawn)]) * mask
 
     def fine(values):
-      return jax.image.resize(values, (len(values), *shape, 1), 'linear') * mask
+      return jax.image.resize(values, (len(values), *shape, 1), 'linear')
 
     return {
       'latent': z,
       'reconstruction': healed,
       'decoded': net.decode(params, book[tokens]) * mask,
-      'surprise': fine(value),
+      'surprise': fine(value) * mask,
       'healed': healed[:, None],
       'heal_mask': fine(unlikely)[:, None],
     }

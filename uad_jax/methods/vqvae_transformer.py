@@ -143,10 +143,10 @@ def make(
       'latent': book[tokens],
       'reconstruction': images.mean(1),
       'decoded': net.decode(params, book[tokens]) * mask,
-      'improbability': -fine(each, 'linear').mean(1) * mask,
+      'improbability': -fine(each, 'linear').mean(1),
       'log_prob': each.sum(-1).reshape(count, rasters).mean(1),
       'healed': images,
-      'heal_mask': fine(unlikely.astype(jnp.float32), 'linear') * mask[:, None],
+      'heal_mask': fine(unlikely.astype(jnp.float32), 'linear'),
     }
 
   objectives = {

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 
+from uad_jax.nets import study
 from uad_jax.nets.strided import conv
 
 SLOPE = 0.2
+"""Of the critics of codes; those of images have the slope of the study's encoders."""
 
 
 class GridNorm(nn.Module):
@@ -63,6 +65,6 @@ class ImageCritic(nn.Module):
     for width in self.widths:
       convolve = nn.Conv(width, (5,) * (x.ndim - 2), 2, conv_general_dilated=conv)
       x = GridNorm()(convolve(x))
-      x = nn.leaky_relu(x, SLOPE)
+      x = nn.leaky_relu(x, study.SLOPE)
     value = nn.Dense(1)(x)
     return value.mean(tuple(range(1, value.ndim))), x

@@ -27,7 +27,8 @@ def start(key: Array, codes: int, size: int) -> Codebook:
 def nearest(codes: Array, z: Array) -> Array:
   """Index of the nearest code by the Euclidean distance; [..., D] to [...]."""
   flat = z.reshape(-1, z.shape[-1])
-  distance = (codes**2).sum(-1)[None] - 2 * flat @ codes.T  # up to |z|^2, alike for all
+  product = jnp.matmul(flat, codes.T, precision='highest')
+  distance = (codes**2).sum(-1)[None] - 2 * product  # up to |z|^2, alike for all
   return distance.argmin(-1).reshape(z.shape[:-1])
 
 
@@ -68,7 +69,9 @@ def follow(
   one_hot = jax.nn.one_hot(tokens, size) * weight[:, None]
   used = one_hot.sum(0)
   count = decay * book['count'] + (1 - decay) * used
-  total = decay * book['total'] + (1 - decay) * one_hot.T @ z
+  total = decay * book['total'] + (1 - decay) * jnp.matmul(
+    one_hot.T, z, precision='highest'
+  )
   whole = count.sum()
   smoothed = (count + epsilon) / (whole + size * epsilon) * whole
   codes = total / smoothed[:, None]

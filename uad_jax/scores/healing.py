@@ -9,10 +9,11 @@ from uad_jax.registration.gate import gaussian_smooth
 def make(smooth: float = 0.0) -> Scorer:
   """Mean over orders of |x - healed| m, m the healed places; [B, *S, 1].
 
-  Pinaya et al. 2022: the mask keeps the blur of the codes out of the map.
+  Pinaya et al. 2022: the mask keeps the blur of the codes out of the map. It is cut by
+  the brain's only after it was smoothed, or the cortex would count less.
 
   Args:
-    smooth: Standard deviation of a Gaussian over the masks, in voxels.
+    smooth: Standard deviation of a Gaussian over the masks m, in voxels.
   """
 
   def score(infer: Infer, batch: Batch, key: Key) -> Array:
@@ -20,6 +21,7 @@ def make(smooth: float = 0.0) -> Scorer:
     residual = jnp.abs(batch['image'][:, None] - healed).mean(-1, keepdims=True)
     count, orders = masks.shape[:2]
     soft = gaussian_smooth(masks.reshape(-1, *masks.shape[2:]), smooth)
-    return (residual * soft.reshape(count, orders, *masks.shape[2:])).mean(1)
+    found = residual * soft.reshape(count, orders, *masks.shape[2:])
+    return found.mean(1) * batch['mask']
 
   return score
