@@ -58,7 +58,7 @@ METHODS = {
   'gmvae_spatial': {**GMVAE, 'bottleneck': 'spatial'},
   'cae': dict(name='cae', consistency=1.0, **BAYES),
   'aae': AAE,
-  'caae': {**AAE, 'critic': (100, 50), 'penalty': 1.0, 'consistency': 1.0},
+  'caae': {**AAE, 'critic': (100, 50), 'consistency': 1.0},
   'fanogan': dict(name='fanogan', critic_steps=5, penalty=10.0, kappa=1.0, **BAYES),
   'anovaegan': dict(name='anovaegan', critic_steps=5, penalty=10.0, **BAYES),
 }

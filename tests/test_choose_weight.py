@@ -21,7 +21,12 @@ def run(world, tmp_path):  # noqa: F811
   """A copy of that run with a row to choose the weight of."""
   copy = tmp_path / 'run'
   shutil.copytree(world[2], copy)
-  change(copy, scores={'residual': {'scorer': 'residual'}, 'map': ROW})
+  rows = {
+    'map': ROW,
+    'map_bright': ROW | {'sign': 'bright'},
+    'map_longer': ROW | {'steps': 3},
+  }
+  change(copy, scores={'residual': {'scorer': 'residual'}, **rows})
   return copy
 
 
@@ -38,12 +43,18 @@ def test_the_command_prints_the_table_and_keeps_it(run):
   )  # fmt: skip
   assert done.returncode == 0, done.stderr
   kept = json.loads((run / choose_weight.KEPT).read_text())
-  assert kept['row'] == 'map' and kept['split'] == 'val' and kept['step'] == 6
+  assert (
+    kept['rows'] == ['map', 'map_bright']
+    and kept['split'] == 'val'
+    and kept['step'] == 6
+  )
   assert kept['options']['steps'] == 2 and 'weight' not in kept['options']
   distances = dict(kept['distances'])
   assert list(distances) == [0.0, 1.0, 5.0] and len(set(distances.values())) == 3
   assert kept['best'] == min(distances, key=distances.get)
-  assert f'--config.scores.map.weight={kept["best"]:g}' in done.stdout
+  for row in ('map', 'map_bright'):  # both restore alike, the longer one does not
+    assert f'--config.scores.{row}.weight={kept["best"]:g}' in done.stdout
+  assert 'longer' not in done.stdout
   assert '| 5 | ' in done.stdout and f'best: {kept["best"]:g}' in done.stdout
   assert 'choose_weight 3/3' in done.stderr
   # Nothing is left half-written, and the run's own files are as they were.
@@ -62,6 +73,9 @@ def test_without_candidates_they_are_the_variants(run, monkeypatch):
     choose_weight.choose(run, variant=variant)
   assert [weights[1] for weights in offered] == [0.2, 0.1]
   assert [weights[-1] for weights in offered] == [3.8, 1.9]
+  change(run, scores={'map': ROW | {'prior': 0.0625}})  # intensities of deviation 1/4
+  choose_weight.choose(run)
+  assert offered[-1][1] == 0.05 and offered[-1][-1] == 0.95
 
 
 def test_a_row_that_is_not_there_takes_its_options_from_the_flags(run):
@@ -90,7 +104,7 @@ def test_batches_are_spread_over_the_split(run):
 @pytest.mark.parametrize('best, end', [(0.0, True), (1.0, False), (2.0, True)])
 def test_a_best_at_the_end_of_the_candidates_is_told(best, end):
   distances = [[w, 0.1 + abs(w - best)] for w in (0.0, 1.0, 2.0)]
-  found = {'row': 'map', 'options': {}, 'best': best, 'distances': distances}
+  found = {'rows': ['map'], 'options': {}, 'best': best, 'distances': distances}
   assert ('at the end of the candidates' in choose_weight.told(found)) == end
 
 

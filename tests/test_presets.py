@@ -94,6 +94,8 @@ def test_a_demo_has_the_sizes_of_the_small_config(name):
   assert sum(config.steps) <= sum(small.steps)
   assert config.batch_size <= small.batch_size
   assert config.optimiser.learning_rate == small.optimiser.learning_rate
+  rates = {own.get('learning_rate') for own in config.optimisers.values()}
+  assert rates <= {None}  # of single objectives there is none of the full size
   # The full size has nothing of it.
   assert read_config(name, 'slices').method.widths != small.method.widths
 

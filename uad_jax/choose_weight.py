@@ -34,21 +34,31 @@ SCORER = 'restoration'
 KEPT = 'restoration_weight.json'
 
 
-def row_of(config: ConfigDict, row: str = '') -> tuple[str, dict[str, Any]]:
-  """A row of the scorer and its options; without a name the first, or '' and none.
+def rows_of(config: ConfigDict, row: str = '') -> tuple[list[str], dict[str, Any]]:
+  """Rows of the scorer that restore alike, and how; without any an empty list.
+
+  Args:
+    config: Of a run.
+    row: One of them, which comes first; the first of the scorer when empty.
 
   Raises:
     ValueError: There is no such row.
   """
-  scores = plain(config.scores)
-  rows = {name: o for name, o in scores.items() if o['scorer'] == SCORER}
+  rows = {
+    name: without(options, 'scorer', 'weight', 'sign')
+    for name, options in plain(config.scores).items()
+    if options['scorer'] == SCORER
+  }
   if row and row not in rows:
     there = ', '.join(rows) or 'none'
     raise ValueError(
       f"the run has no row '{row}' of the scorer {SCORER}; there are {there}"
     )
-  row = row or next(iter(rows), '')
-  return row, without(rows.get(row, {}), 'scorer', 'weight')
+  if not rows:
+    return [], {}
+  row = row or next(iter(rows))
+  alike = [name for name in rows if name != row and rows[name] == rows[row]]
+  return [row, *alike], rows[row]
 
 
 def healthy(config: ConfigDict, count: int = 0) -> list[dict]:
@@ -72,15 +82,16 @@ def choose(
   Args:
     folder: A finished run.
     row: Of the run's scores; the first of the scorer when empty.
-    weights: The candidates; the published ones of the variant when empty.
+    weights: The candidates; when empty the published ones of the variant, at the
+      scale of the row's `prior`.
     count: Batches of healthy scans; 0 for all.
     changes: Options of the scorer that replace the row's.
   """
   config = ConfigDict(read_json(folder / 'config.json', 'the config'))
-  row, options = row_of(config, row)
+  rows, options = rows_of(config, row)
   options |= changes
   variant = options.get('variant', restoration.VARIANTS[0])
-  weights = weights or restoration.candidates(variant)
+  weights = weights or restoration.candidates(variant, options.get('prior', 1.0))
   devices = parallel.local_mesh()
   parallel.check_batch_size(config.batch_size, devices)
   method, state = restored(folder, config)
@@ -96,7 +107,7 @@ def choose(
   )
   shown.close()
   found = {
-    'row': row,
+    'rows': rows,
     'options': options,
     'split': config.data.val,
     'batches': len(batches),
@@ -116,9 +127,8 @@ def told(found: dict[str, Any]) -> str:
   lines = [markdown(('weight', 'mean |y - x*|'), rows), '', f'best: {best:g}']
   if best in (min(candidates), max(candidates)):
     lines.append('It is at the end of the candidates; --weights gives others.')
-  if found['row']:
-    lines.append(f'--config.scores.{found["row"]}.weight={best:g}')
-  else:
+  lines += [f'--config.scores.{row}.weight={best:g}' for row in found['rows']]
+  if not found['rows']:
     options = {'scorer': SCORER, 'weight': best, **found['options']}
     row = ', '.join(f'{name}={value!r}' for name, value in options.items())
     lines.append(f'The run has no such row; config.scores.{SCORER} = dict({row})')

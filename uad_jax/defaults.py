@@ -222,8 +222,8 @@ def method_and_data(
 def shrink(config: ConfigDict, file: str, small: str, *sizes: str) -> ConfigDict:
   """The config of a preset with the demo's sizes of another config of its folder.
 
-  Taken are the `sizes` of the method, the batch, the steps, the learning rate, and the
-  options of the adaptations that both have.
+  Taken are the `sizes` of the method, the batch, the steps, the learning rate (then
+  that of all objectives), and the options of the adaptations that both have.
 
   Args:
     config: Of the preset, changed in place.
@@ -235,5 +235,8 @@ def shrink(config: ConfigDict, file: str, small: str, *sizes: str) -> ConfigDict
   config.method.update({name: other.method[name] for name in sizes})
   config.batch_size, config.steps = other.batch_size, other.steps
   config.optimiser.learning_rate = other.optimiser.learning_rate
+  for own in config.optimisers.values():
+    if 'learning_rate' in own:
+      del own.learning_rate
   config.adapt.update({k: other.adapt[k] for k in config.adapt if k in other.adapt})
   return config

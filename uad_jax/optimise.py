@@ -6,6 +6,9 @@ OPTIMISERS = {
   'adam': lambda rate, decay: optax.adam(rate),
   'adam_half': lambda rate, decay: optax.adam(rate, b1=0.5),
   'adam_critic': lambda rate, decay: optax.adam(rate, b1=0.5, b2=0.9),
+  'amsgrad': lambda rate, decay: optax.chain(
+    optax.add_decayed_weights(decay), optax.amsgrad(rate)
+  ),
   'adamw': lambda rate, decay: optax.adamw(rate, weight_decay=decay),
   'sgd': lambda rate, decay: optax.sgd(rate, momentum=0.9),
 }
@@ -41,7 +44,7 @@ def make(
     learning_rate: The peak.
     schedule: 'constant', or 'cosine' after a linear warm-up.
     warm_up: Share of the steps that warm up.
-    weight_decay: Of AdamW.
+    weight_decay: Of AdamW; with 'amsgrad' added to the gradient, as an L2 penalty.
     clip: Largest global norm of the gradient; 0 switches clipping off.
   """
   rate = choose(SCHEDULES, schedule, 'schedule')(learning_rate, steps, warm_up)

@@ -76,7 +76,7 @@ def test_the_ramp_of_the_kl_and_its_absence(key):
     np.testing.assert_allclose(value, parts['nll'] + 2 * share * parts['kl'], rtol=1e-5)
 
 
-@pytest.mark.parametrize('architecture', ['default', 'study'])
+@pytest.mark.parametrize('architecture', vae.MISFITS)
 def test_dropout_is_on_at_inference_only_if_bayesian(architecture):
   batch, (a, b) = make_batch(SHAPE, 2), jax.random.split(jax.random.key(3))
   options = {**TINY, 'architecture': architecture, 'dropout': 0.5}
@@ -92,9 +92,35 @@ def test_dropout_is_on_at_inference_only_if_bayesian(architecture):
   assert not np.allclose(*found[True], atol=1e-6)
 
 
+def test_yous_likelihood_trains_and_its_square_restores(key):
+  method = vae.make(SHAPE, **{**TINY, 'architecture': 'you2019'})
+  batch = make_batch(SHAPE, 3)
+  batch['weight'][2] = 0
+  params, stats = jax.jit(method.init)(key, batch)
+  head = params['encoder']['Conv_0']  # means beside log-variances
+  head['bias'] = head['bias'].at[4:].add(-50.0)  # a draw is its mean
+  outputs = jax.device_get(jax.jit(method.infer)(params, stats, batch, key))
+  mean, spread = outputs['reconstruction'], outputs['reconstruction_log_variance']
+  assert spread.shape == mean.shape and spread.max() <= 0 < spread.std()
+  assert outputs['latent'].shape == (3, 4, 4, 4)
+  # Oracle: the formulas in float64, scipy's density of a normal without its constant.
+  square = (np.float64(batch['image'] - mean) ** 2 * batch['mask']).sum((1, 2, 3))
+  np.testing.assert_allclose(outputs['rec'], square, rtol=1e-5)
+  log = stats_of.norm(mean, np.exp(np.float64(spread) / 2)).logpdf(batch['image'])
+  want = ((-log - 0.5 * np.log(2 * np.pi)) * batch['mask']).sum((1, 2, 3))
+  value, (_, parts) = jax.jit(method.objectives['vae'].loss)(
+    params, stats, batch, key, jnp.array(0)
+  )
+  np.testing.assert_allclose(parts['nll'], want[:2].mean(), rtol=1e-2, atol=0.05)
+  np.testing.assert_allclose(parts['kl'], outputs['kl'][:2].mean(), rtol=1e-4)
+  np.testing.assert_allclose(value, parts['nll'] + parts['kl'], rtol=1e-5)
+
+
+@pytest.mark.parametrize('architecture', ['study', 'you2019'])
 @pytest.mark.parametrize('shape', [(16, 8), (8, 16, 8)])
-def test_two_and_three_dimensions(shape):
-  method, batch = vae.make(shape, **TINY), make_batch(shape, 2)
+def test_two_and_three_dimensions(shape, architecture):
+  options = {**TINY, 'architecture': architecture}
+  method, batch = vae.make(shape, **options), make_batch(shape, 2)
 
   def run(key):
     params, stats = method.init(key, batch)
@@ -102,7 +128,8 @@ def test_two_and_three_dimensions(shape):
 
   outputs = jax.eval_shape(run, jax.random.key(0))
   assert outputs['reconstruction'].shape == batch['image'].shape
-  assert outputs['latent'].shape == (2, 4)
+  grid = tuple(n // 4 for n in shape) if architecture == 'you2019' else ()
+  assert outputs['latent'].shape == (2, *grid, 4)
   assert outputs['kl'].shape == outputs['rec'].shape == outputs['elbo'].shape == (2,)
 
 

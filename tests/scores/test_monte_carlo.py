@@ -59,9 +59,27 @@ def test_the_kinds_of_one_contrast(key):
     'variance': variance,
     'mahalanobis': residual / jnp.sqrt(variance + 0.01),
   }
+  signed = make('mean', samples=9, sign='dark')(one, batch, key)
+  np.testing.assert_allclose(signed, (mean - batch['image']) * batch['mask'], atol=1e-6)
   for kind, value in want.items():
     found = make(kind, samples=9, floor=0.1)(one, batch, key)
     np.testing.assert_allclose(found, value * batch['mask'], rtol=1e-5, atol=1e-6)
+
+
+def test_the_full_covariance_is_that_of_all_values(key):
+  batch = batch_of(key)
+  batch['mask'] = jnp.ones_like(batch['mask'])
+  found = make('mahalanobis_full', samples=5, floor=0.1)(infer, batch, key)
+  drawn = np.stack(
+    [infer(batch, k)['reconstruction'] for k in jax.random.split(key, 5)]
+  ).astype('float64')
+  residual = np.asarray(batch['image'], 'float64') - drawn.mean(0)
+  for index, r in enumerate(residual):  # oracle: numpy, the covariance in full
+    covariance = np.cov(drawn[:, index].reshape(5, -1).T) + 0.01 * np.eye(r.size)
+    value = r.ravel() * np.linalg.solve(covariance, r.ravel())
+    value = value.reshape(r.shape).sum(-1, keepdims=True)
+    want = np.sqrt(np.maximum(value, 0))
+    np.testing.assert_allclose(found[index], want, rtol=1e-2, atol=2e-2)
 
 
 def test_of_a_deterministic_method_it_is_the_residual_over_the_floor(key):
@@ -74,12 +92,16 @@ def test_of_a_deterministic_method_it_is_the_residual_over_the_floor(key):
   found = make(samples=3, floor=0.1)(same, batch, key)
   want = jnp.sqrt((batch['image'] ** 2).sum(-1, keepdims=True)) / 0.2 * batch['mask']
   np.testing.assert_allclose(found, want, rtol=1e-4)
+  full = make('mahalanobis_full', samples=3, floor=0.1)(same, batch, key)
+  np.testing.assert_allclose(full, want, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
   'options, sentence',
   [
     (dict(kind='mode'), "monte_carlo: no kind 'mode'; there are mean, variance"),
+    (dict(sign='up'), "monte_carlo: unknown sign 'up'; there are absolute"),
+    (dict(sign='dark'), "kind 'mahalanobis' has no sign, 'dark' was given"),
     (dict(samples=1), 'monte_carlo needs at least 2 samples, not 1'),
   ],
 )

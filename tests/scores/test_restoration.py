@@ -117,6 +117,20 @@ def test_the_variants_differ_in_what_should_be_smooth(key):
   assert baur.max() > 0.2
 
 
+def test_the_sign_of_a_change_is_kept(key):
+  batch = batch_of(key)
+  options = dict(steps=20, rates=(0.05, 0.05), clip=0.0, weight=0.0)
+  absolute, bright, dark = (
+    make(**options, sign=sign)(gaussian(0.5), batch, key)
+    for sign in ('absolute', 'bright', 'dark')
+  )
+  np.testing.assert_allclose(bright, -dark)
+  np.testing.assert_allclose(absolute, jnp.abs(bright))
+  assert bright.min() < 0 < bright.max()
+  with pytest.raises(ValueError, match="restoration: unknown sign 'up'; there are abs"):
+    make(sign='up')
+
+
 def test_an_unknown_variant_is_told():
   with pytest.raises(ValueError, match="unknown variant 'zhou'; there are you2019"):
     make(variant='zhou')

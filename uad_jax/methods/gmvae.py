@@ -44,13 +44,12 @@ def make(
   With architecture 'you2019', the method of You et al. ("Unsupervised lesion detection
   via image restoration with a normative prior", MIDL 2019): their network, and the
   negative log-likelihood of a normal whose log-variance by voxel is predicted in place
-  of the absolute error. Departing from them, zeros are put about the image where they
-  crop it, and the activation is the study's.
+  of the absolute error.
 
-  'elbo' [B] is that of the means, with the KL of the clusters as it is; 'rec' and 'kl'
-  are its two parts. Restoration ascends it; with 'you2019' its reconstruction term is
-  the plain squared error, as they restore. 'latent', 'latent_w' and 'latent_c' are the
-  means of z and w and the posterior of the clusters.
+  'elbo' [B] is that of the means (theirs is of a draw), with the KL of the clusters as
+  it is; 'rec' and 'kl' are its two parts. Restoration ascends it; with 'you2019' its
+  reconstruction term is the plain squared error, as they restore. 'latent', 'latent_w'
+  and 'latent_c' are the means of z and w and the posterior of the clusters.
 
   Args:
     shape: Spatial shape of the images, which must halve for each width.

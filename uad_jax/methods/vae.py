@@ -1,5 +1,6 @@
 """Variational auto-encoder (Kingma & Welling 2014) as a prior of healthy anatomy."""
 
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -10,7 +11,23 @@ from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets import variational
 from uad_jax.nets.noisy import check_bayesian
 
-ARCHITECTURES = ('default', 'study')
+Array = jax.Array
+
+
+def _absolute(image: Array, expected: Array, log_variance: Array | None) -> Array:
+  return jnp.abs(image - expected)
+
+
+def _square(image: Array, expected: Array, log_variance: Array | None) -> Array:
+  return (image - expected) ** 2
+
+
+MISFITS = {
+  'default': (losses.beta_nll, losses.gaussian_nll),
+  'study': (_absolute, _absolute),
+  'you2019': (losses.gaussian_nll, _square),
+}
+"""By architecture: what training lowers, and what 'rec' and the ELBO are made of."""
 
 
 def make(
@@ -40,41 +57,43 @@ def make(
   negative log-likelihood of the brain's voxels at the mean of z (in the study the sum
   of |x - x'|), and the whole KL divergence, whatever weight it has in training.
 
+  With architecture 'you2019', the VAE that You et al. ("Unsupervised lesion detection
+  via image restoration with a normative prior", MIDL 2019) compare with their GMVAE: z
+  a map, the negative log-likelihood of a normal whose variance is predicted, sums as in
+  the study. 'rec' is the plain squared error, by which they restore.
+
   Args:
-    shape: Spatial shape of the images; in the study it must halve for each width.
+    shape: Spatial shape of the images; it must halve for each width but by 'default'.
     channels: Number of contrasts.
     widths: Encoder widths, one a halving of the grid; the decoder mirrors them.
     latent: Channels of the latent grid; in the study the values of the vector.
     beta: Weight of the KL divergence; it rises linearly from 0 over `warm_up` steps.
     warm_up: Steps of that ramp; 0 for none.
-    position: Give the slice height to the decoder; the study's does not take it.
-    architecture: 'default' or 'study'.
+    position: Give the slice height to the decoder; only the default one takes it.
+    architecture: One of `MISFITS`.
     dropout: Rate: on the latent grid, or after each dense layer of the study's.
     bayesian: Dropout stays on at inference, drawn from the key: a Monte Carlo scorer
       averages over keys (Gal and Ghahramani 2016).
   """
-  if architecture not in ARCHITECTURES:
+  if architecture not in MISFITS:
     raise ValueError(
-      f"vae: unknown architecture '{architecture}'; there are "
-      f'{", ".join(ARCHITECTURES)}'
+      f"vae: unknown architecture '{architecture}'; there are {', '.join(MISFITS)}"
     )
   check_bayesian('vae', bayesian, dropout)
-  study = architecture == 'study'
-  if study:
-    nets = variational.study(shape, channels, widths, latent, dropout)
-  else:
-    nets = variational.convolutional(shape, channels, widths, latent, position, dropout)
+  trained, told = MISFITS[architecture]
+  sums = architecture != 'default'
+  build = {
+    'default': functools.partial(variational.convolutional, position=position),
+    'study': variational.study,
+    'you2019': variational.maps,
+  }[architecture]
+  nets = build(shape, channels, widths, latent, dropout=dropout)
 
   def init(key, batch: Batch):
     return nets.init(key, batch), {}
 
-  def misfit(likelihood, image, expected, spread):
-    if study:
-      return jnp.abs(image - expected)
-    return likelihood(image, expected, spread)
-
   def reduce(value, mask, weight):
-    if study:
+    if sums:
       return losses.example_mean(losses.example_sum(value * mask), weight)
     return losses.masked_mean(value, mask * losses.per_example(weight, value))
 
@@ -83,7 +102,7 @@ def make(
     mean, log_variance = nets.encode(params, batch['image'], noise)
     z = variational.sample(key, mean, log_variance)
     expected, spread = nets.decode(params, z, batch['position'], noise)
-    error = misfit(losses.beta_nll, batch['image'], expected, spread)
+    error = trained(batch['image'], expected, spread)
     error = reduce(error, batch['mask'], batch['weight'])
     kl = reduce(losses.kl_normal(mean, log_variance), 1.0, batch['weight'])
     ramp = jnp.minimum(step / max(warm_up, 1), 1.0) if warm_up else 1.0
@@ -93,7 +112,7 @@ def make(
     noise = key if bayesian else None
     mean, log_variance = nets.encode(params, batch['image'], noise)
     expected, spread = nets.decode(params, mean, batch['position'], noise)
-    error = misfit(losses.gaussian_nll, batch['image'], expected, spread)
+    error = told(batch['image'], expected, spread)
     rec = losses.example_sum(error * batch['mask'])
     kl = losses.example_sum(losses.kl_normal(mean, log_variance))
     outputs = {
@@ -104,6 +123,8 @@ def make(
       'kl': kl,
       'features': nets.features(params, batch['image']),
     }
-    return outputs if study else {**outputs, 'reconstruction_log_variance': spread}
+    if spread is not None:
+      outputs['reconstruction_log_variance'] = spread
+    return outputs
 
   return Method(init, {'vae': Objective(loss, ('encoder', 'decoder'))}, infer)

@@ -13,9 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from uad_jax.nets.coder import LOG_VARIANCE
-from uad_jax.nets.features import keep
-from uad_jax.nets.residual import double
+from uad_jax.nets.maps import MapDecoder, MapEncoder
 from uad_jax.nets.study import (
   SLOPE,
   FromVector,
@@ -38,45 +36,10 @@ class Normal(NamedTuple):
   log_variance: Array
 
 
-class MapEncoder(nn.Module):
-  """Three convolutions of 3^d for each width, the first of which halves the grid.
-
-  That of You et al. 2019 has widths 64-64; zeros are put about the image, they crop.
-  """
-
-  widths: Sequence[int]
-
-  @nn.compact
-  def __call__(self, x: Array) -> Array:
-    """[B, *S, C] to [B, *S / 2^levels, widths[-1]]."""
-    for width in self.widths:
-      for stride in (2, 1, 1):
-        x = nn.leaky_relu(nn.Conv(width, (3,) * (x.ndim - 2), stride)(x), SLOPE)
-      keep(self, x)
-    return x
-
-
-class MapDecoder(nn.Module):
-  """The mirrored `MapEncoder`, which doubles the grid by repeating voxels."""
-
-  channels: int
-  widths: Sequence[int]
-
-  @nn.compact
-  def __call__(self, x: Array) -> Array:
-    """[B, *S, C] to [B, *S * 2^levels, channels], linear."""
-    kernel = (3,) * (x.ndim - 2)
-    for width in self.widths:
-      for grow in (False, False, True):
-        x = double(x) if grow else x
-        x = nn.leaky_relu(nn.Conv(width, kernel)(x), SLOPE)
-    return nn.Conv(self.channels, kernel)(x)
-
-
 ENCODERS = {'study': StudyEncoder, 'you2019': MapEncoder}
 DECODERS = {
   'study': lambda channels, widths: StudyDecoder(channels, mirrored(widths)),
-  'you2019': lambda channels, widths: MapDecoder(2 * channels, widths[::-1]),
+  'you2019': MapDecoder,
 }
 """From the encoder's widths; that of You et al. also predicts the log-variance."""
 
@@ -133,8 +96,7 @@ class Clusters(nn.Module):
 class Generation(nn.Module):
   """p(x | z), from a vector or a map, with dropout after the dense layer.
 
-  The study's decoder gives the mean, that of You et al. also a log-variance of at most
-  0 (their deviations are at most 1).
+  The study's decoder gives the mean, that of You et al. also the log-variance.
   """
 
   shape: Sequence[int]
@@ -154,11 +116,8 @@ class Generation(nn.Module):
       x = FromVector(coarse, width)(z, self.dropout, deterministic)
     else:
       x = nn.Conv(width, (1,) * len(coarse))(z)
-    x = self.decoder(self.channels, self.widths)(x)
-    if x.shape[-1] == self.channels:
-      return x, None
-    mean, log_variance = jnp.split(x, 2, -1)
-    return mean, jnp.clip(log_variance, LOG_VARIANCE[0], 0.0)
+    found = self.decoder(self.channels, self.widths)(x)
+    return found if isinstance(found, tuple) else (found, None)
 
 
 def log_density(z: Array, normal: Normal) -> Array:

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 
 from uad_jax.nets.coder import LOG_VARIANCE, Decoder, Encoder, Head
 from uad_jax.nets.features import finest
+from uad_jax.nets.maps import MapDecoder, MapEncoder
 from uad_jax.nets.noisy import apply
 from uad_jax.nets.position import position_features
-from uad_jax.nets.study import StudyDecoding, StudyEncoding
+from uad_jax.nets.study import StudyDecoding, StudyEncoding, grid
 
 Array = jax.Array
 
@@ -49,6 +50,30 @@ class Decoding(nn.Module):
     return Head(self.channels)(features), jnp.clip(log_variance, *LOG_VARIANCE)
 
 
+class MapEncoding(nn.Module):
+  """q(z | x) of You et al. 2019: maps of means and log-variances."""
+
+  widths: Sequence[int]
+  latent: int
+
+  @nn.compact
+  def __call__(self, x):
+    x = MapEncoder(self.widths)(x)
+    return nn.Conv(2 * self.latent, (1,) * (x.ndim - 2))(x)
+
+
+class MapDecoding(nn.Module):
+  """p(x | z) of You et al. 2019; the slice height is not taken."""
+
+  channels: int
+  widths: Sequence[int]
+
+  @nn.compact
+  def __call__(self, z, where=None):
+    x = nn.Conv(self.widths[-1], (1,) * (z.ndim - 2))(z)
+    return MapDecoder(self.channels, self.widths)(x)
+
+
 def features_of(encoder: nn.Module) -> Callable:
   """(params, image) -> the first maps of the network 'encoder'."""
   return lambda params, image: finest(encoder, params['encoder'], image)
@@ -69,7 +94,26 @@ def convolutional(
 ) -> Variational:
   """A latent with a grid, dropout on it, and a predicted variance."""
   encoder = Encoder(widths, 2 * latent)
-  decoder = Decoding(shape, channels, widths[::-1])
+  return _gridded(encoder, Decoding(shape, channels, widths[::-1]), position, dropout)
+
+
+def maps(
+  shape: Sequence[int],
+  channels: int,
+  widths: Sequence[int],
+  latent: int,
+  dropout: float,
+) -> Variational:
+  """That of You et al. 2019: the latent has a grid, a variance is predicted."""
+  grid(shape, len(widths))  # refuses what cannot be halved
+  encoder = MapEncoding(widths, latent)
+  return _gridded(encoder, MapDecoding(channels, widths), False, dropout)
+
+
+def _gridded(
+  encoder: nn.Module, decoder: nn.Module, position: bool, dropout: float
+) -> Variational:
+  """Of an encoder that gives means beside log-variances."""
 
   def where(heights):
     return position_features(heights) if position else None

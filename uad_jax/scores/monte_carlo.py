@@ -4,25 +4,9 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
+from uad_jax.signs import signed
 
-
-def _mean(residual: Array, covariance: Array, floor: float) -> Array:
-  return jnp.abs(residual).mean(-1, keepdims=True)
-
-
-def _variance(residual: Array, covariance: Array, floor: float) -> Array:
-  return jnp.trace(covariance, axis1=-2, axis2=-1)[..., None] / residual.shape[-1]
-
-
-def _mahalanobis(residual: Array, covariance: Array, floor: float) -> Array:
-  if residual.shape[-1] == 1:
-    return jnp.abs(residual) / jnp.sqrt(covariance[..., 0] + floor**2)
-  floors = floor**2 * jnp.broadcast_to(jnp.eye(residual.shape[-1]), covariance.shape)
-  solved = jnp.linalg.solve(covariance + floors, residual[..., None])[..., 0]
-  return jnp.sqrt((residual * solved).sum(-1, keepdims=True))
-
-
-KINDS = {'mean': _mean, 'variance': _variance, 'mahalanobis': _mahalanobis}
+KINDS = ('mean', 'variance', 'mahalanobis', 'mahalanobis_full')
 
 
 def moments(
@@ -49,18 +33,53 @@ def moments(
   return mean, scatter / (samples - 1)
 
 
+def by_voxel(residual: Array, covariance: Array, floor: float) -> Array:
+  """sqrt(r' (S + floor^2 I)^-1 r) of each voxel, S over its channels; [B, *S, 1]."""
+  if residual.shape[-1] == 1:
+    return jnp.abs(residual) / jnp.sqrt(covariance[..., 0] + floor**2)
+  floors = floor**2 * jnp.broadcast_to(jnp.eye(residual.shape[-1]), covariance.shape)
+  solved = jnp.linalg.solve(covariance + floors, residual[..., None])[..., 0]
+  return jnp.sqrt((residual * solved).sum(-1, keepdims=True))
+
+
+def between_voxels(image: Array, drawn: Array, floor: float) -> Array:
+  """sqrt(max(0, r_i (P r)_i)), P = (S + floor^2 I)^-1, S of all values; [B, *S, 1].
+
+  S, of an image's voxels and channels, has the rank of the samples, so that only a
+  system of their number is solved (Woodbury).
+
+  Args:
+    image: [B, *S, C].
+    drawn: [N, B, *S, C].
+    floor: In image units.
+  """
+  mean = drawn.mean(0)
+  apart = jnp.moveaxis(drawn - mean[None], 0, 1).reshape(len(image), len(drawn), -1)
+  r = (image - mean).reshape(len(image), -1)
+  inner = jnp.einsum('bip,bjp->bij', apart, apart)
+  inner += floor**2 * (len(drawn) - 1) * jnp.eye(len(drawn))[None]
+  known = jnp.linalg.solve(inner, jnp.einsum('bip,bp->bi', apart, r)[..., None])
+  left = (r - jnp.einsum('bip,bi->bp', apart, known[..., 0])) / floor**2
+  found = (r * left).reshape(image.shape).sum(-1, keepdims=True)
+  return jnp.sqrt(jnp.maximum(found, 0.0))
+
+
 def make(
   kind: str = 'mahalanobis',
   samples: int = 16,
   of: str = 'reconstruction',
   floor: float = 0.02,
+  sign: str = 'absolute',
 ) -> Scorer:
   """A map of `samples` inferences with keys of their own; [B, *S, 1], in the mask.
 
   'mean': |x - mean|, channels averaged (Baur et al. 2021, Monte Carlo samples).
   'variance': of the samples, channels averaged: where the model is unsure.
-  'mahalanobis': sqrt(r' (cov + floor^2 I)^-1 r) with r = x - mean, over the channels
-  (Behrendt et al. 2024, arXiv 2407.12474); of one contrast r / deviation.
+  'mahalanobis_full': sqrt(r_i (P r)_i), r = x - mean, P the inverse of the covariance
+  of all voxels of an image over the samples, plus floor^2 (Behrendt et al. 2024, arXiv
+  2407.12474, with a floor of 0.1; what is negative is 0 here).
+  'mahalanobis': their diagonal variant, by voxel: sqrt(r' (cov + floor^2 I)^-1 r), the
+  covariance over the channels; of one contrast |r| / deviation.
 
   It is for methods whose inference depends on the key (dropout, a sampled latent,
   diffusion); of the others every sample is the same, the variance 0.
@@ -70,15 +89,34 @@ def make(
     samples: How many, at least 2.
     of: The output that is sampled.
     floor: Deviation added to that of the samples, in image units.
+    sign: Of 'mean': 'absolute', 'bright' (as Baur et al. score) or 'dark'.
   """
   if kind not in KINDS:
     raise ValueError(f"monte_carlo: no kind '{kind}'; there are {', '.join(KINDS)}")
   if samples < 2:
     raise ValueError(f'monte_carlo needs at least 2 samples, not {samples}')
+  side = signed(sign, 'monte_carlo')
+  if sign != 'absolute' and kind != 'mean':
+    raise ValueError(f"monte_carlo: kind '{kind}' has no sign, '{sign}' was given")
+
+  def full(infer: Infer, batch: Batch, key: Key) -> Array:
+    def draw(key):
+      return need(infer({**batch}, key), 'monte_carlo', of)[0]
+
+    drawn = jax.lax.map(draw, jax.random.split(key, samples))
+    return between_voxels(batch['image'], drawn, floor)
 
   def score(infer: Infer, batch: Batch, key: Key) -> Array:
+    if kind == 'mahalanobis_full':
+      return full(infer, batch, key) * batch['mask']
     mean, covariance = moments(infer, batch, key, samples, of)
-    value = KINDS[kind](batch['image'] - mean, covariance, floor)
+    residual = batch['image'] - mean
+    if kind == 'mean':
+      value = side(residual).mean(-1, keepdims=True)
+    elif kind == 'variance':
+      value = jnp.trace(covariance, axis1=-2, axis2=-1)[..., None] / residual.shape[-1]
+    else:
+      value = by_voxel(residual, covariance, floor)
     return value * batch['mask']
 
   return score

@@ -1,11 +1,8 @@
 """Residual: how far the image is from what the method expects."""
 
-import jax.numpy as jnp
-
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
 from uad_jax.registration.gate import gaussian_smooth
-
-SIGNS = {'absolute': jnp.abs, 'bright': jnp.asarray, 'dark': jnp.negative}
+from uad_jax.signs import signed
 
 
 def make(
@@ -18,12 +15,11 @@ def make(
     sign: 'absolute', 'bright' or 'dark'.
     smooth: Standard deviation of a Gaussian over the map, in voxels.
   """
-  if sign not in SIGNS:
-    raise ValueError(f"residual: unknown sign '{sign}'; there are {', '.join(SIGNS)}")
+  side = signed(sign, 'residual')
 
   def score(infer: Infer, batch: Batch, key: Key) -> Array:
     (expected,) = need(infer(batch, key), 'residual', of)
-    residual = SIGNS[sign](batch['image'] - expected).mean(-1, keepdims=True)
+    residual = side(batch['image'] - expected).mean(-1, keepdims=True)
     return gaussian_smooth(residual, smooth)
 
   return score

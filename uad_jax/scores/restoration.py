@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from uad_jax import losses
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
+from uad_jax.signs import signed
 
 WEIGHTS = {
   variant: tuple(round(step * i, 1) for i in range(20))
@@ -31,10 +32,10 @@ def _check(variant: str) -> None:
     )
 
 
-def candidates(variant: str) -> tuple[float, ...]:
-  """The weights that a variant's authors choose from."""
+def candidates(variant: str, prior: float = 1.0) -> tuple[float, ...]:
+  """What a variant's authors choose from, at the scale of `make`'s `prior`."""
   _check(variant)
-  return WEIGHTS[variant]
+  return tuple(round(weight * prior**0.5, 6) for weight in WEIGHTS[variant])
 
 
 def restore(
@@ -84,8 +85,9 @@ def make(
   switch: int = 100,
   clip: float = 100.0,
   prior: float = 1.0,
+  sign: str = 'absolute',
 ) -> Scorer:
-  """|y - x*| in the mask, channels averaged; [B, *S, 1].
+  """|y - x*|, or y - x* ('bright'), in the mask, channels averaged; [B, *S, 1].
 
   x* = argmax log p(x) + log p(y | x) by gradient ascent from the scan y, the ELBO for
   the first term: x += rate mask clip(d/dx [ELBO(x) - weight TV], -clip, clip).
@@ -108,14 +110,16 @@ def make(
     prior: Weight of the ELBO's KL term. A squared error of intensities with deviation s
       has it where it would be with z-scored ones if this is s^2, lambda and `clip` are
       s times what they are there, and the rates are the same.
+    sign: 'absolute', 'bright' (as Baur et al. score) or 'dark'.
   """
   _check(variant)
+  side = signed(sign, 'restoration')
 
   def score(infer: Infer, batch: Batch, key: Key) -> Array:
     found = restore(
       infer, batch, key, weight, variant, steps, rates, switch, clip, prior
     )
-    change = jnp.abs(batch['image'] - found) * batch['mask']
+    change = side(batch['image'] - found) * batch['mask']
     return change.mean(-1, keepdims=True)
 
   return score
@@ -141,7 +145,7 @@ def choose_weight(
     key: Batch i is restored with fold_in(key, i), for each candidate.
     weights: The candidates.
     shown: Is told how many restorations are done, of a batch with a candidate each.
-    options: Those of `make`, without the weight.
+    options: Those of `restore`, without the weight.
   """
   _check(options.get('variant', VARIANTS[0]))
   if not weights:
