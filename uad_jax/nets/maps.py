@@ -1,0 +1,59 @@
+"""Encoder and decoder between an image and maps at a fraction of its resolution.
+
+Those of You et al. ("Unsupervised lesion detection via image restoration with a
+normative prior", MIDL 2019) have widths 64-64. Departing from them, zeros are put about
+the image where they crop it, and the activation is the study's.
+"""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from uad_jax.nets.coder import LOG_VARIANCE
+from uad_jax.nets.features import keep
+from uad_jax.nets.residual import double
+from uad_jax.nets.study import SLOPE
+
+Array = jax.Array
+
+
+class MapEncoder(nn.Module):
+  """Three convolutions of 3^d for each width, the first of which halves the grid."""
+
+  widths: Sequence[int]
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    """[B, *S, C] to [B, *S / 2^levels, widths[-1]]."""
+    for width in self.widths:
+      for stride in (2, 1, 1):
+        x = nn.leaky_relu(nn.Conv(width, (3,) * (x.ndim - 2), stride)(x), SLOPE)
+      keep(self, x)
+    return x
+
+
+class MapDecoder(nn.Module):
+  """The mirrored `MapEncoder`, which doubles the grid by repeating voxels.
+
+  Its last convolution gives mean and log-variance, the latter of at most 0 (their
+  deviations are at most 1).
+  """
+
+  channels: int
+  widths: Sequence[int]
+
+  @nn.compact
+  def __call__(self, x: Array) -> tuple[Array, Array]:
+    """[B, *S, C], not yet activated, to two of [B, *S * 2^levels, channels]."""
+    kernel = (3,) * (x.ndim - 2)
+    x = nn.leaky_relu(x, SLOPE)
+    for left, width in reversed(list(enumerate(self.widths))):
+      for _ in range(2):
+        x = nn.leaky_relu(nn.Conv(width, kernel)(x), SLOPE)
+      x = double(x)
+      if left:
+        x = nn.leaky_relu(nn.Conv(width, kernel)(x), SLOPE)
+    mean, log_variance = jnp.split(nn.Conv(2 * self.channels, kernel)(x), 2, -1)
+    return mean, jnp.clip(log_variance, LOG_VARIANCE[0], 0.0)
