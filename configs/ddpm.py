@@ -5,8 +5,8 @@
 Arguments: `demo` (default), `slices`, `volumes`, `ixi`, `ixi128`, `folder`, `cohort`.
 The published size is configs/wyatt2022.py; diffusion to 150 of 1000 instead of its 250
 found lesions of the validation subjects better, and the distance from six ways back in
-units of their spread (Behrendt et al. 2024) much better than one residual
-(docs/tuning.md).
+units of their spread (the diagonal variant of Behrendt et al. 2024) much better than
+one residual, or than their full covariance (docs/tuning.md).
 """
 
 from uad_jax import defaults

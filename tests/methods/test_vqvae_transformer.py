@@ -5,11 +5,13 @@ import pytest
 
 from tests.method_table import ROWS, trained
 from uad_jax import orders
-from uad_jax.nets import quantise
+from uad_jax.nets import quantise, vqvae
 from uad_jax.nets.transformer import Transformer
 from uad_jax.registry import named
 
 K, PLACES, STARTS = 5, 6, 2
+SHAPE, OPTIONS, _ = ROWS['vqvae_transformer']
+WAYS = orders.raster((4, 4), OPTIONS['rasters'])
 
 
 @pytest.fixture
@@ -108,8 +110,7 @@ def test_raster_orders(shape, many):
 
 def outputs(likely, key=0):
   _, batch, _, state, _, _ = trained('vqvae_transformer')
-  shape, options, _ = ROWS['vqvae_transformer']
-  method = named('methods', 'vqvae_transformer')(shape, **options, likely=likely)
+  method = named('methods', 'vqvae_transformer')(SHAPE, **OPTIONS, likely=likely)
   infer = jax.jit(method.infer)
   return infer(state.params, state.stats, batch, jax.random.key(key)), batch
 
@@ -128,27 +129,61 @@ def test_only_what_is_unlikely_is_healed():
   assert np.abs(every['healed'] - other['healed']).max() > 0
 
 
-def test_the_likelihood_is_of_each_code_given_those_before_it():
-  # Oracle: the transformer is given the prefix alone, so that no code can leak.
-  _, batch, _, state, _, infer = trained('vqvae_transformer')
-  _, options, _ = ROWS['vqvae_transformer']
-  found = infer(state.params, state.stats, batch, jax.random.key(0))
-  codes, ways = options['codes'], orders.raster((4, 4), options['rasters'])
-  book = state.stats['codebook']['codes']
-  apart = np.abs(np.asarray(found['latent'])[..., None, :] - np.asarray(book)).sum(-1)
+def tokens_of(found, state):
+  """The codes [B, L] whose values inference gives."""
+  book = np.asarray(state.stats['codebook']['codes'])
+  apart = np.abs(np.asarray(found['latent'])[..., None, :] - book).sum(-1)
   assert apart.min(-1).max() == 0
-  tokens = apart.argmin(-1).reshape(len(apart), -1)
-  net = Transformer(codes, len(ways), 16, options['width'], options['depth'], 2)
-  logits = jax.jit(
-    lambda *told: net.apply({'params': state.params['transformer']}, *told)
+  return apart.argmin(-1).reshape(len(apart), -1)
+
+
+def given_the_prefix(transformer, way, number, tokens, t):
+  """Oracle: log p of each code at turn t of an order, the network told no more."""
+  before = np.column_stack(
+    [np.full(len(tokens), OPTIONS['codes'] + number), tokens[:, way[:t]]]
   )
-  total = np.zeros(len(tokens))
-  for number, way in enumerate(ways):
-    before = [np.full(len(tokens), codes + number), *tokens[:, way[:-1]].T]
-    at = [16, *way[:-1]]
+  places = np.array([[16, *way[:t]], way[: t + 1]])[:, None].repeat(len(tokens), 1)
+  log = apply_prior({'params': transformer}, before, *places)[:, -1]
+  return np.asarray(jax.nn.log_softmax(log))
+
+
+@jax.jit
+def apply_prior(variables, before, at, asked):
+  sizes = (OPTIONS[name] for name in ('codes', 'rasters'))
+  net = Transformer(*sizes, 16, OPTIONS['width'], OPTIONS['depth'], OPTIONS['heads'])
+  return net.apply(variables, before, at, asked)
+
+
+def test_the_likelihood_is_of_each_code_given_those_before_it():
+  _, batch, _, state, _, infer = trained('vqvae_transformer')
+  found = infer(state.params, state.stats, batch, jax.random.key(0))
+  tokens, total = tokens_of(found, state), 0
+  for number, way in enumerate(WAYS):
     for t in range(16):
-      prefix = (np.stack(before[: t + 1], 1), at[: t + 1], way[: t + 1])
-      prefix = [np.broadcast_to(each, prefix[0].shape) for each in prefix]
-      log = jax.nn.log_softmax(logits(*prefix)[:, -1])
-      total += np.asarray(log)[np.arange(len(tokens)), tokens[:, way[t]]]
-  np.testing.assert_allclose(found['log_prob'], total / len(ways), rtol=1e-4)
+      log = given_the_prefix(state.params['transformer'], way, number, tokens, t)
+      total += log[np.arange(len(tokens)), tokens[:, way[t]]]
+  np.testing.assert_allclose(found['log_prob'], total / len(WAYS), rtol=1e-4)
+
+
+def test_healing_goes_on_from_what_it_has_healed():
+  """A prior that is all but certain draws its best code; the oracle goes by turns."""
+  _, batch, _, state, _, _ = trained('vqvae_transformer')
+  method = named('methods', 'vqvae_transformer')(SHAPE, **OPTIONS, likely=0.5)
+  sure = {**state.params['transformer']}
+  sure['logits'] = jax.tree.map(lambda x: 1e4 * x, sure['logits'])
+  params = {**state.params, 'transformer': sure}
+  found = jax.jit(method.infer)(params, state.stats, batch, jax.random.key(0))
+  tokens, book = tokens_of(found, state), state.stats['codebook']['codes']
+  rows, kept = np.arange(len(tokens)), []
+  sizes = (OPTIONS[name] for name in ('widths', 'units', 'codes', 'size'))
+  decode = jax.jit(vqvae.make(SHAPE, 1, *sizes, 0.99, 0.25).decode)
+  for number, way in enumerate(WAYS):
+    healed = tokens.copy()
+    for t, place in enumerate(way):
+      told = given_the_prefix(sure, way, number, tokens, t)[rows, tokens[:, place]]
+      best = given_the_prefix(sure, way, number, healed, t).argmax(-1)
+      healed[:, place] = np.where(told < np.log(0.5), best, tokens[:, place])
+    image = decode(state.params, book[healed.reshape(-1, 4, 4)]) * batch['mask']
+    np.testing.assert_allclose(found['healed'][:, number], image, atol=1e-5)
+    kept.append((healed == tokens).mean())
+  assert 0 < np.mean(kept) < 1

@@ -10,7 +10,9 @@ def make(decay: float = 0.999) -> Adaptation:
   """Polyak averaging with a warm start: at step t by min(decay, (1 + t) / (10 + t)).
 
   A fit at the end of every step, in each stage, writes stats['ema'] from the parameters
-  which the objectives before it have moved. The method's own fits (calibrations) see
+  which the objectives before it have moved. Each stage starts the average anew, so that
+  a network keeps what it was when later ones were trained beside it: only those of the
+  last training stage are averaged in the end. The method's own fits (calibrations) see
   the averaged parameters, as inference does.
   """
 

@@ -24,20 +24,23 @@ def make(
 ) -> Method:
   """L = mean over the brain of (x - f(x_s, s))^2, x_s = x + s (x_1 - x), s in (0, 1].
 
-  Naval Marimont, Siomos, Tarroni, "DISYRE: diffusion-inspired synthetic restoration for
-  unsupervised anomaly detection", ISBI 2024. x_1 is x with anomalies painted into it:
-  blobs of another scan's tissue (foreign patches) and others of `corrupt.PAINTERS`; the
-  severity s plays the part of a diffusion's time. At inference the scan is taken for
-  x_1 and healed by the sampler of cold diffusion (Bansal et al. 2022),
+  Naval Marimont, Baugh, Siomos, Tzelepis, Kainz, Tarroni, "DISYRE: diffusion-inspired
+  synthetic restoration for unsupervised anomaly detection", ISBI 2024. x_1 is x with
+  anomalies painted into it: blobs of another scan's tissue (foreign patches) and others
+  of `corrupt.PAINTERS`; the severity s plays the part of a diffusion's time. At
+  inference the scan is taken for x_1 and healed by the sampler of cold diffusion
+  (Bansal et al. 2022),
   x_{s - d} = x_s - D(r, s) + D(r, s - d), r = f(x_s, s), D(r, s) = r + s (x_1 - r),
   that is x_s - d (x_1 - r), in `steps` steps of d = 1 / steps.
 
-  Outputs: 'reconstruction' is what is left at s = 0; 'restored' [B, *S, 1] the mean
-  over the steps of |x_1 - r|, channels averaged, which is the paper's score.
+  Outputs: 'reconstruction' is what is left at s = 0, that is the mean of the r;
+  'restored' [B, *S, 1] the mean over the steps of |x_1 - r|, channels averaged, which
+  is more than the residual where x_1 - r changes its sign.
 
-  Departures: painters are the project's; the time goes in by FiLM in the project's
-  U-Net; the error is squared, for the absolute one was lowest at no change at all
-  (1 500 steps on the simulated cohort: 1.001 times the error of leaving it).
+  Departures: x_1 stays the scan, where their program estimates it anew at each step and
+  averages |x_s - r|; painters are the project's; the time goes in by FiLM in the
+  project's U-Net; the error is squared, for the absolute one was lowest at no change at
+  all (1 500 steps on the simulated cohort: 1.001 times the error of leaving it).
 
   Args:
     shape: Spatial shape of the images.

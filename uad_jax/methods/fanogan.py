@@ -36,12 +36,11 @@ def make(
   -E C(G(n)); encoder: mean (x - G(E(x)))^2 + kappa mean (f(x) - f(G(E(x))))^2, where f
   are the critic's last features. E ends in tanh, G in a sigmoid, for images in [0, 1].
 
-  'feature_residual' [B] is the second term, part of the paper's score of an image.
-
   Departures: the gradient's norm is over the whole image (the study's program sums over
   one axis); in stage 1 errors outside the brain do not count, and f sees zeros there.
   As in the study the critic judges patches, and generator and critic have
-  a layer normalisation over the grid.
+  a layer normalisation over the grid. A scan's score is that of its map, as for all
+  methods; the paper's adds the features' error to the image's.
 
   Args:
     shape: Spatial shape, which halves as often as there are widths.
@@ -107,11 +106,10 @@ def make(
     return error + kappa * gap, (stats, {'mse': error, 'features': gap})
 
   def infer(params, stats, batch: Batch, key):
-    z, found, features = invert(params, batch, key if bayesian else None)
+    z, found, _ = invert(params, batch, key if bayesian else None)
     return {
       'latent': z,
       'reconstruction': found,
-      'feature_residual': features,
       'features': finest(encoder, params['encoder'], seen(batch)),
     }
 

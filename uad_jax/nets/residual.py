@@ -1,9 +1,11 @@
 """Residual encoder and decoder between an image and one vector, 2-D and 3-D.
 
 After Chen & Konukoglu 2018 (arXiv 1806.04972): four blocks each way, widths 16 to 256
-and back. Their text leaves the blocks open; normalisation (a layer normalisation over
-the grid) and shortcuts (averaged by twos) are those with which the comparative study
-of Baur et al. (Medical Image Analysis 69, 2021) repeats the network.
+and back, slope 0.2. Their text leaves the blocks open; normalisation (a layer
+normalisation over the grid) and the shortcuts down (averaged by twos) are those with
+which the comparative study of Baur et al. (Medical Image Analysis 69, 2021) repeats the
+network. The shortcuts up repeat voxels, where that has transposed convolutions, and the
+last convolution is of 3^d and not normalised before, where that is of 1^d and is.
 """
 
 import math
