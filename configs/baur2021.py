@@ -66,17 +66,16 @@ DATA = ('slices', 'ixi128', 'cohort', 'demo', 'ixi', 'folder')
 
 
 def scores(name: str, fine: bool) -> dict:
-  """The rows of a method: the residual, and what the study adds for it."""
-  rows = {
-    'residual': dict(scorer='residual'),
-    'bright': dict(scorer='residual', sign='bright'),
-  }
-  if METHODS[name].get('bayesian'):
+  """The rows of a method: the residual, and what the study adds for it.
+
+  The study's maps are of what is brighter than expected, as lesions are on FLAIR;
+  those of any change stand beside them.
+  """
+  rows = {'residual': dict(scorer='residual')}
+  bayesian = METHODS[name].get('bayesian')
+  if bayesian:
     samples = 100 if fine else 16
     rows = {'mean': dict(scorer='monte_carlo', kind='mean', samples=samples)}
-    rows['variance'] = dict(scorer='monte_carlo', kind='variance', samples=samples)
-  elif name == 'cevae':
-    rows['gradient'] = dict(scorer='gradient', of='elbo', residual=True)
   elif METHODS[name]['name'] in ('vae', 'gmvae'):
     rows['restoration'] = dict(
       scorer='restoration',
@@ -86,6 +85,11 @@ def scores(name: str, fine: bool) -> dict:
       rates=(1e-3, 1e-3) if fine else (6e-3, 6e-3),
       clip=0.0,
     )
+  rows |= {f'{row}_bright': dict(rows[row], sign='bright') for row in rows}
+  if bayesian:
+    rows['variance'] = dict(scorer='monte_carlo', kind='variance', samples=samples)
+  elif name == 'cevae':
+    rows['gradient'] = dict(scorer='gradient', of='elbo', residual=True)
   return rows
 
 
