@@ -22,12 +22,21 @@ def _square(image: Array, expected: Array, log_variance: Array | None) -> Array:
   return (image - expected) ** 2
 
 
+def _mean(value: Array, mask: Array | float, weight: Array) -> Array:
+  return losses.masked_mean(value, mask * losses.per_example(weight, value))
+
+
+def _sum(value: Array, mask: Array | float, weight: Array) -> Array:
+  return losses.example_mean(losses.example_sum(value * mask), weight)
+
+
 MISFITS = {
-  'default': (losses.beta_nll, losses.gaussian_nll),
-  'study': (_absolute, _absolute),
-  'you2019': (losses.gaussian_nll, _square),
+  'default': (losses.beta_nll, losses.gaussian_nll, _mean),
+  'study': (_absolute, _absolute, _sum),
+  'you2019': (losses.gaussian_nll, _square, _sum),
 }
-"""By architecture: what training lowers, and what 'rec' and the ELBO are made of."""
+"""By architecture: what training lowers, what 'rec' and the ELBO are made of, and how a
+loss is taken over a batch."""
 
 
 def make(
@@ -80,8 +89,7 @@ def make(
       f"vae: unknown architecture '{architecture}'; there are {', '.join(MISFITS)}"
     )
   check_bayesian('vae', bayesian, dropout)
-  trained, told = MISFITS[architecture]
-  sums = architecture != 'default'
+  trained, told, reduce = MISFITS[architecture]
   build = {
     'default': functools.partial(variational.convolutional, position=position),
     'study': variational.study,
@@ -91,11 +99,6 @@ def make(
 
   def init(key, batch: Batch):
     return nets.init(key, batch), {}
-
-  def reduce(value, mask, weight):
-    if sums:
-      return losses.example_mean(losses.example_sum(value * mask), weight)
-    return losses.masked_mean(value, mask * losses.per_example(weight, value))
 
   def loss(params, stats, batch: Batch, key, step):
     noise = jax.random.fold_in(key, 1)  # apart from the draw of z

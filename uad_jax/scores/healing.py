@@ -19,9 +19,7 @@ def make(smooth: float = 0.0) -> Scorer:
   def score(infer: Infer, batch: Batch, key: Key) -> Array:
     healed, masks = need(infer(batch, key), 'healing', 'healed', 'heal_mask')
     residual = jnp.abs(batch['image'][:, None] - healed).mean(-1, keepdims=True)
-    count, orders = masks.shape[:2]
     soft = gaussian_smooth(masks.reshape(-1, *masks.shape[2:]), smooth)
-    found = residual * soft.reshape(count, orders, *masks.shape[2:])
-    return found.mean(1) * batch['mask']
+    return (residual * soft.reshape(masks.shape)).mean(1) * batch['mask']
 
   return score

@@ -1,12 +1,18 @@
 """Many reconstructions: the residual against their mean, variance and covariance."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
 from uad_jax.signs import signed
 
-KINDS = ('mean', 'variance', 'mahalanobis', 'mahalanobis_full')
+
+def draw(infer: Infer, batch: Batch, key: Key, of: str) -> Array:
+  """One sample of the output `of`; [B, *S, C]."""
+  return need(infer({**batch}, key), 'monte_carlo', of)[0]
 
 
 def moments(
@@ -23,7 +29,7 @@ def moments(
   def add(carry, drawn):
     mean, scatter = carry
     index, key = drawn
-    (sample,) = need(infer({**batch}, key), 'monte_carlo', of)
+    sample = draw(infer, batch, key, of)
     before = sample - mean
     mean = mean + before / (index + 1)
     return (mean, scatter + before[..., :, None] * (sample - mean)[..., None, :]), None
@@ -33,8 +39,25 @@ def moments(
   return mean, scatter / (samples - 1)
 
 
-def by_voxel(residual: Array, covariance: Array, floor: float) -> Array:
+def every(infer: Infer, batch: Batch, key: Key, samples: int, of: str) -> tuple[Array]:
+  """All samples; [N, B, *S, C]."""
+  keys = jax.random.split(key, samples)
+  return (jax.lax.map(lambda key: draw(infer, batch, key, of), keys),)
+
+
+def average(image: Array, mean: Array, covariance: Array, floor: float, side) -> Array:
+  """The residual against the mean, by `side` of `SIGNS`; [B, *S, 1]."""
+  return side(image - mean).mean(-1, keepdims=True)
+
+
+def variance(image: Array, mean: Array, covariance: Array, floor: float, side) -> Array:
+  """Of the samples, channels averaged; [B, *S, 1]."""
+  return jnp.trace(covariance, axis1=-2, axis2=-1)[..., None] / image.shape[-1]
+
+
+def by_voxel(image: Array, mean: Array, covariance: Array, floor: float, side) -> Array:
   """sqrt(r' (S + floor^2 I)^-1 r) of each voxel, S over its channels; [B, *S, 1]."""
+  residual = image - mean
   if residual.shape[-1] == 1:
     return jnp.abs(residual) / jnp.sqrt(covariance[..., 0] + floor**2)
   floors = floor**2 * jnp.broadcast_to(jnp.eye(residual.shape[-1]), covariance.shape)
@@ -42,7 +65,7 @@ def by_voxel(residual: Array, covariance: Array, floor: float) -> Array:
   return jnp.sqrt((residual * solved).sum(-1, keepdims=True))
 
 
-def between_voxels(image: Array, drawn: Array, floor: float) -> Array:
+def between_voxels(image: Array, drawn: Array, floor: float, side) -> Array:
   """sqrt(max(0, r_i (P r)_i)), P = (S + floor^2 I)^-1, S of all values; [B, *S, 1].
 
   S, of an image's voxels and channels, has the rank of the samples, so that only a
@@ -52,6 +75,7 @@ def between_voxels(image: Array, drawn: Array, floor: float) -> Array:
     image: [B, *S, C].
     drawn: [N, B, *S, C].
     floor: In image units.
+    side: Not asked.
   """
   mean = drawn.mean(0)
   apart = jnp.moveaxis(drawn - mean[None], 0, 1).reshape(len(image), len(drawn), -1)
@@ -62,6 +86,28 @@ def between_voxels(image: Array, drawn: Array, floor: float) -> Array:
   left = (r - jnp.einsum('bip,bi->bp', apart, known[..., 0])) / floor**2
   found = (r * left).reshape(image.shape).sum(-1, keepdims=True)
   return jnp.sqrt(jnp.maximum(found, 0.0))
+
+
+class Kind(NamedTuple):
+  """How samples become a map.
+
+  Attributes:
+    gather: (infer, batch, key, samples, of) -> what of the samples is needed.
+    value: (image, *gathered, floor, side) -> map [B, *S, 1].
+    signed: Whether it has a `side`.
+  """
+
+  gather: Callable
+  value: Callable
+  signed: bool = False
+
+
+KINDS = {
+  'mean': Kind(moments, average, signed=True),
+  'variance': Kind(moments, variance),
+  'mahalanobis': Kind(moments, by_voxel),
+  'mahalanobis_full': Kind(every, between_voxels),
+}
 
 
 def make(
@@ -96,27 +142,12 @@ def make(
   if samples < 2:
     raise ValueError(f'monte_carlo needs at least 2 samples, not {samples}')
   side = signed(sign, 'monte_carlo')
-  if sign != 'absolute' and kind != 'mean':
+  gather, value, has_sign = KINDS[kind]
+  if sign != 'absolute' and not has_sign:
     raise ValueError(f"monte_carlo: kind '{kind}' has no sign, '{sign}' was given")
 
-  def full(infer: Infer, batch: Batch, key: Key) -> Array:
-    def draw(key):
-      return need(infer({**batch}, key), 'monte_carlo', of)[0]
-
-    drawn = jax.lax.map(draw, jax.random.split(key, samples))
-    return between_voxels(batch['image'], drawn, floor)
-
   def score(infer: Infer, batch: Batch, key: Key) -> Array:
-    if kind == 'mahalanobis_full':
-      return full(infer, batch, key) * batch['mask']
-    mean, covariance = moments(infer, batch, key, samples, of)
-    residual = batch['image'] - mean
-    if kind == 'mean':
-      value = side(residual).mean(-1, keepdims=True)
-    elif kind == 'variance':
-      value = jnp.trace(covariance, axis1=-2, axis2=-1)[..., None] / residual.shape[-1]
-    else:
-      value = by_voxel(residual, covariance, floor)
-    return value * batch['mask']
+    gathered = gather(infer, batch, key, samples, of)
+    return value(batch['image'], *gathered, floor, side) * batch['mask']
 
   return score
