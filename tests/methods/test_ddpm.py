@@ -59,6 +59,7 @@ def test_what_is_healthy_comes_back_and_a_mark_does_not(key):
   found = reconstruct(marked, key, samples=4)
   anomaly = np.abs(found - marked['image'])
   assert anomaly[blob > 0].mean() > 2 * anomaly[(blob == 0) & (mask > 0)].mean()
+  assert np.abs(found * (1 - mask)).max() == 0
 
 
 def test_the_background_is_never_noised(key):

@@ -34,5 +34,6 @@ def test_with_one_code_at_each_place_it_adds_up_to_the_scans(key):
   batch = {**batch, 'mask': np.ones_like(batch['mask'])}
   found = make()(bind(method, state.params, state.stats), batch, key)
   log_prob = infer(state.params, state.stats, batch, key)['log_prob']
+  assert 0 < found.mean() < 3 * np.log(6)  # six codes
   # 4 x 4 places.
   np.testing.assert_allclose(found.mean((1, 2, 3)), -log_prob / 16, rtol=1e-4)
