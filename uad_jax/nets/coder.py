@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from uad_jax.nets.conv import Conv
 from uad_jax.nets.convolution import conv, upsample_conv
 from uad_jax.nets.features import keep
 from uad_jax.nets.normalise import GroupNorm
@@ -54,7 +55,7 @@ class Block(nn.Module):
   def __call__(self, x: jax.Array, vector: jax.Array | None = None) -> jax.Array:
     """x [B, *S, C], vector [B, F] to [B, *S / stride, width]."""
     d = x.ndim - 2
-    x = nn.Conv(self.width, (3,) * d, self.stride, use_bias=False)(x)
+    x = Conv(self.width, (3,) * d, self.stride, use_bias=False)(x)
     return finish(x, self.width, vector)
 
 
@@ -91,7 +92,7 @@ class UpBlock(nn.Module):
     else:
       y = conv(upsample(x, grid), kernel)
     if skip is not None:
-      y = y + nn.Conv(self.width, (3,) * d, use_bias=False)(skip)
+      y = y + Conv(self.width, (3,) * d, use_bias=False)(skip)
     return finish(y, self.width, vector)
 
 
@@ -107,7 +108,7 @@ class Encoder(nn.Module):
     for width in self.widths:
       x = Block(width, stride=2)(x)
       keep(self, x)
-    return nn.Conv(self.latent, (1,) * (x.ndim - 2))(x)
+    return Conv(self.latent, (1,) * (x.ndim - 2))(x)
 
 
 class Decoder(nn.Module):

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 
 from uad_jax.nets import study
-from uad_jax.nets.strided import conv
+from uad_jax.nets.conv import Conv
 
 SLOPE = 0.2
 """Of the critics of codes; those of images have the slope of the study's encoders."""
@@ -63,7 +63,7 @@ class ImageCritic(nn.Module):
   def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """[B, *S, C] to the value [B] and the last features [B, *S / 2^levels, C]."""
     for width in self.widths:
-      convolve = nn.Conv(width, (5,) * (x.ndim - 2), 2, conv_general_dilated=conv)
+      convolve = Conv(width, (5,) * (x.ndim - 2), 2)
       x = GridNorm()(convolve(x))
       x = nn.leaky_relu(x, study.SLOPE)
     value = nn.Dense(1)(x)

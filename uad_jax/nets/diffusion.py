@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.nets.coder import Head, upsample
+from uad_jax.nets.conv import Conv
 from uad_jax.nets.normalise import GroupNorm
 
 
@@ -48,12 +49,12 @@ class Residual(nn.Module):
   def __call__(self, x: jax.Array, vector: jax.Array) -> jax.Array:
     """x [B, *S, C], vector [B, F] to [B, *S, width]."""
     d = x.ndim - 2
-    y = nn.Conv(self.width, (3,) * d)(nn.swish(normalise(x)))
+    y = Conv(self.width, (3,) * d)(nn.swish(normalise(x)))
     film = nn.Dense(2 * self.width)(nn.swish(vector))
     y = nn.swish(normalise(y, film))
-    y = nn.Conv(self.width, (3,) * d, kernel_init=nn.initializers.zeros)(y)
+    y = Conv(self.width, (3,) * d, kernel_init=nn.initializers.zeros)(y)
     if x.shape[-1] != self.width:
-      x = nn.Conv(self.width, (1,) * d)(x)
+      x = Conv(self.width, (1,) * d)(x)
     return x + y
 
 
@@ -104,11 +105,11 @@ class DiffusionUNet(nn.Module):
       x = Residual(width)(x, when)
       return Attention(self.heads)(x) if max(x.shape[1:-1]) <= self.attention else x
 
-    x = nn.Conv(self.widths[0], (3,) * d)(x)
+    x = Conv(self.widths[0], (3,) * d)(x)
     skips = [x]
     for level, width in enumerate(self.widths):
       if level:
-        x = nn.Conv(x.shape[-1], (3,) * d, 2)(x)
+        x = Conv(x.shape[-1], (3,) * d, 2)(x)
         skips.append(x)
       for _ in range(self.blocks):
         x = stage(x, width)
@@ -118,5 +119,5 @@ class DiffusionUNet(nn.Module):
       for _ in range(self.blocks + 1):
         x = stage(jnp.concatenate([x, skips.pop()], -1), width)
       if level:
-        x = nn.Conv(width, (3,) * d)(upsample(x, skips[-1].shape[1:-1]))
+        x = Conv(width, (3,) * d)(upsample(x, skips[-1].shape[1:-1]))
     return Head(self.channels)(nn.swish(normalise(x)))

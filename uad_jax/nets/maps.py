@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.nets.coder import LOG_VARIANCE
+from uad_jax.nets.conv import Conv
 from uad_jax.nets.features import keep
 from uad_jax.nets.residual import double
 from uad_jax.nets.study import SLOPE
@@ -29,7 +30,7 @@ class MapEncoder(nn.Module):
     """[B, *S, C] to [B, *S / 2^levels, widths[-1]]."""
     for width in self.widths:
       for stride in (2, 1, 1):
-        x = nn.leaky_relu(nn.Conv(width, (3,) * (x.ndim - 2), stride)(x), SLOPE)
+        x = nn.leaky_relu(Conv(width, (3,) * (x.ndim - 2), stride)(x), SLOPE)
       keep(self, x)
     return x
 
@@ -51,9 +52,9 @@ class MapDecoder(nn.Module):
     x = nn.leaky_relu(x, SLOPE)
     for left, width in reversed(list(enumerate(self.widths))):
       for _ in range(2):
-        x = nn.leaky_relu(nn.Conv(width, kernel)(x), SLOPE)
+        x = nn.leaky_relu(Conv(width, kernel)(x), SLOPE)
       x = double(x)
       if left:
-        x = nn.leaky_relu(nn.Conv(width, kernel)(x), SLOPE)
-    mean, log_variance = jnp.split(nn.Conv(2 * self.channels, kernel)(x), 2, -1)
+        x = nn.leaky_relu(Conv(width, kernel)(x), SLOPE)
+    mean, log_variance = jnp.split(Conv(2 * self.channels, kernel)(x), 2, -1)
     return mean, jnp.clip(log_variance, LOG_VARIANCE[0], 0.0)

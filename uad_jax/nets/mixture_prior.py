@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from uad_jax.nets.conv import Conv
 from uad_jax.nets.maps import MapDecoder, MapEncoder
 from uad_jax.nets.study import (
   SLOPE,
@@ -68,7 +69,7 @@ class Recognition(nn.Module):
       mean, log_deviation = ToVector(size, heads=2)(x)
     else:
       one = (1,) * (x.ndim - 2)
-      mean, log_deviation = nn.Conv(size, one)(x), nn.Conv(size, one)(x)
+      mean, log_deviation = Conv(size, one)(x), Conv(size, one)(x)
     drop = nn.Dropout(self.dropout, deterministic=deterministic)
     mean, log_deviation = drop(mean), drop(log_deviation)
     log_variance = jnp.clip(2 * log_deviation, *LATENT_LOG_VARIANCE)
@@ -115,7 +116,7 @@ class Generation(nn.Module):
     if self.bottleneck == 'dense':
       x = FromVector(coarse, width)(z, self.dropout, deterministic)
     else:
-      x = nn.Conv(width, (1,) * len(coarse))(z)
+      x = Conv(width, (1,) * len(coarse))(z)
     found = self.decoder(self.channels, self.widths)(x)
     return found if isinstance(found, tuple) else (found, None)
 

@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from uad_jax.nets.conv import Conv
 from uad_jax.nets.transposed import ConvTranspose
 
 Array = jax.Array
@@ -99,8 +100,8 @@ class Residual(nn.Module):
   def __call__(self, x: Array) -> Array:
     """[B, *S, width] to the same shape."""
     d = x.ndim - 2
-    y = nn.relu(nn.Conv(self.width, (3,) * d)(nn.relu(x)))
-    return x + nn.Conv(self.width, (1,) * d)(y)
+    y = nn.relu(Conv(self.width, (3,) * d)(nn.relu(x)))
+    return x + Conv(self.width, (1,) * d)(y)
 
 
 class VQEncoder(nn.Module):
@@ -115,10 +116,10 @@ class VQEncoder(nn.Module):
     """[B, *S, C] to [B, *S / 2^levels, D]."""
     d = x.ndim - 2
     for width in self.widths:
-      x = nn.relu(nn.Conv(width, (4,) * d, 2)(x))
+      x = nn.relu(Conv(width, (4,) * d, 2)(x))
       for _ in range(self.units):
         x = Residual(width)(x)
-    return nn.Conv(self.size, (1,) * d)(nn.relu(x))
+    return Conv(self.size, (1,) * d)(nn.relu(x))
 
 
 class VQDecoder(nn.Module):
@@ -132,11 +133,11 @@ class VQDecoder(nn.Module):
   def __call__(self, z: Array) -> Array:
     """[B, *S / 2^levels, D] to [B, *S, C]."""
     d = z.ndim - 2
-    x = nn.Conv(self.widths[0], (3,) * d)(z)
+    x = Conv(self.widths[0], (3,) * d)(z)
     for place, width in enumerate(self.widths):
       for _ in range(self.units):
         x = Residual(x.shape[-1])(x)
       last = place == len(self.widths) - 1
       after = width if last else self.widths[place + 1]
       x = nn.relu(ConvTranspose(after, edge=4)(nn.relu(x)))
-    return nn.Conv(self.channels, (1,) * d)(x)
+    return Conv(self.channels, (1,) * d)(x)

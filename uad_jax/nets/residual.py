@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from uad_jax.nets.conv import Conv
 from uad_jax.nets.critic import SLOPE, GridNorm
 from uad_jax.nets.features import keep
 from uad_jax.nets.study import check_latent, grid
@@ -46,11 +47,11 @@ class Residual(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """[B, *S, C] to [B, *(2 S), width] or [B, *S / 2, width]."""
     d = x.ndim - 2
-    shortcut = nn.Conv(self.width, (1,) * d)(double(x) if self.up else halve(x))
+    shortcut = Conv(self.width, (1,) * d)(double(x) if self.up else halve(x))
     y = nn.leaky_relu(GridNorm()(x), SLOPE)
-    y = nn.Conv(self.width, (3,) * d)(double(y) if self.up else y)
+    y = Conv(self.width, (3,) * d)(double(y) if self.up else y)
     y = nn.leaky_relu(GridNorm()(y), SLOPE)
-    return shortcut + nn.Conv(self.width, (3,) * d, 1 if self.up else 2)(y)
+    return shortcut + Conv(self.width, (3,) * d, 1 if self.up else 2)(y)
 
 
 class ResidualEncoder(nn.Module):
@@ -64,7 +65,7 @@ class ResidualEncoder(nn.Module):
     """[B, *S, C] to (z,), z [B, latent]."""
     grid(x.shape[1:-1], len(self.widths))  # refuses those that cannot be halved
     check_latent(self.latent, x)
-    x = nn.Conv(self.widths[0] // 2, (3,) * (x.ndim - 2))(x)
+    x = Conv(self.widths[0] // 2, (3,) * (x.ndim - 2))(x)
     for width in self.widths:
       x = Residual(width, up=False)(x)
       keep(self, x)
@@ -86,7 +87,7 @@ class ResidualDecoder(nn.Module):
     x = nn.Dense(math.prod(coarse) * self.widths[-1])(z)
     x = nn.Dropout(self.dropout, deterministic=deterministic)(x)
     x = x.reshape(len(x), *coarse, self.widths[-1])
-    x = nn.Conv(self.widths[-1] // 2, (3,) * d)(x)
+    x = Conv(self.widths[-1] // 2, (3,) * d)(x)
     for width in self.widths[::-1]:
       x = Residual(width // 2, up=True)(x)
-    return nn.Conv(self.channels, (3,) * d)(nn.leaky_relu(x, SLOPE))
+    return Conv(self.channels, (3,) * d)(nn.leaky_relu(x, SLOPE))

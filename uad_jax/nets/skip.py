@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from uad_jax.nets.conv import Conv
 from uad_jax.nets.features import keep
 from uad_jax.nets.study import (
   SLOPE,
@@ -57,7 +58,7 @@ class SkipAutoEncoder(nn.Module):
     coarse = grid(self.shape, len(self.widths))
     x, maps = image, []
     for width in self.widths:
-      x = nn.leaky_relu(nn.Conv(width, (5,) * d, 2)(x), SLOPE)
+      x = nn.leaky_relu(Conv(width, (5,) * d, 2)(x), SLOPE)
       maps.append(x)
       keep(self, x)
     latent = x
@@ -70,4 +71,4 @@ class SkipAutoEncoder(nn.Module):
       x = nn.leaky_relu(ConvTranspose(width)(x), SLOPE)
       if skip is not None:
         x = jnp.concatenate([x, drop(skip)], -1)
-    return latent, nn.Conv(self.channels, (1,) * d)(x)
+    return latent, Conv(self.channels, (1,) * d)(x)

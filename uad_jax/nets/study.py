@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import flax.linen as nn
 import jax
 
+from uad_jax.nets.conv import Conv
 from uad_jax.nets.features import keep
 from uad_jax.nets.transposed import ConvTranspose
 
@@ -56,7 +57,7 @@ class StudyEncoder(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """[B, *S, C] to [B, *S / 2^levels, widths[-1]]."""
     for width in self.widths:
-      x = nn.leaky_relu(nn.Conv(width, (5,) * (x.ndim - 2), 2)(x), SLOPE)
+      x = nn.leaky_relu(Conv(width, (5,) * (x.ndim - 2), 2)(x), SLOPE)
       keep(self, x)
     return x
 
@@ -73,7 +74,7 @@ class ToVector(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> tuple[jax.Array, ...]:
     """[B, *S, C] to `heads` times [B, size]."""
-    x = nn.Conv(x.shape[-1] // 8, (1,) * (x.ndim - 2))(x)
+    x = Conv(x.shape[-1] // 8, (1,) * (x.ndim - 2))(x)
     x = x.reshape(len(x), -1)
     return tuple(nn.Dense(self.size)(x) for _ in range(self.heads))
 
@@ -93,7 +94,7 @@ class FromVector(nn.Module):
     x = nn.Dense(math.prod(self.grid) * narrow)(z)
     x = nn.Dropout(rate, deterministic=deterministic)(x)
     x = x.reshape(len(x), *self.grid, narrow)
-    return nn.Conv(self.width, (1,) * len(self.grid))(x)
+    return Conv(self.width, (1,) * len(self.grid))(x)
 
 
 class StudyDecoder(nn.Module):
@@ -114,7 +115,7 @@ class StudyDecoder(nn.Module):
     for width in self.widths:
       x = ConvTranspose(width)(x)
       x = nn.leaky_relu(self.norm()(x) if self.norm else x, SLOPE)
-    return nn.Conv(self.channels, (1,) * d)(x)
+    return Conv(self.channels, (1,) * d)(x)
 
 
 class StudyEncoding(nn.Module):

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.nets.coder import LOG_VARIANCE, Decoder, Encoder, Head
+from uad_jax.nets.conv import Conv
 from uad_jax.nets.features import finest
 from uad_jax.nets.maps import MapDecoder, MapEncoder
 from uad_jax.nets.noisy import apply
@@ -59,7 +60,7 @@ class MapEncoding(nn.Module):
   @nn.compact
   def __call__(self, x):
     x = MapEncoder(self.widths)(x)
-    return nn.Conv(2 * self.latent, (1,) * (x.ndim - 2))(x)
+    return Conv(2 * self.latent, (1,) * (x.ndim - 2))(x)
 
 
 class MapDecoding(nn.Module):
@@ -70,7 +71,7 @@ class MapDecoding(nn.Module):
 
   @nn.compact
   def __call__(self, z, where=None):
-    x = nn.Conv(self.widths[-1], (1,) * (z.ndim - 2))(z)
+    x = Conv(self.widths[-1], (1,) * (z.ndim - 2))(z)
     return MapDecoder(self.channels, self.widths)(x)
 
 
