@@ -13,7 +13,8 @@ At 128 x 128 it is the study's: bottleneck 8 x 8, 128 latent values, dropout 0.2
 with rate 1e-4 and beta1 0.5, batches of 8, 20 steps of a critic of codes and 5 of one
 of images for each of the others; 12 voxels of the brain's rim left out, a median over 5
 voxels, parts of up to 7 voxels dropped. Its prior, by which only the brightest tenth of
-a volume can be a lesion, is left out. The weight of a restoration is 1 until
+a volume can be a lesion, is left out. All gradient penalties weigh 10: of `caae` their
+program has 10 in one place and 1 in another. The weight of a restoration is 1 until
 `uad_jax.choose_weight` has found that of a trained run, as the study does. The study
 trained for up to 1000 epochs and stopped early on the validation loss; here the number
 of steps is fixed, for methods with a critic that of the auto-encoder's. At 64 x 64 a

@@ -2,7 +2,7 @@
 
 python -m uad_jax.main --config=configs/pinaya2021.py:slices --workdir=runs/pinaya
 
-The sizes of the authors' group as far as they are known (method card 8): 3 halvings,
+The sizes of the authors' group as far as they are known: 3 halvings,
 256 channels, 32 codes of 256 values, commitment 0.25, decay 0.99; a transformer of 256
 channels, 16 blocks and 8 heads, all 8 raster orders, p under 0.005 healed; Adam with
 5e-4 for the codes and 1e-4 for the transformer; no post-processing. Two CPU cores take

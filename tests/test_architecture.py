@@ -51,6 +51,20 @@ def test_imports_run_one_way(path):
       assert not inside, f'{path.relative_to(ROOT)} imports {name}'
 
 
+@pytest.mark.parametrize(
+  'path', sorted((ROOT / 'methods').glob('*.py')), ids=lambda p: p.stem
+)
+def test_a_method_has_no_loop_over_training_steps(path):
+  # That loop is in train.py; those that sample move no parameters.
+  nodes = list(ast.walk(ast.parse(path.read_text())))
+  assert not [node for node in nodes if isinstance(node, ast.While)]
+  heads = [ast.unparse(node.iter) for node in nodes if isinstance(node, ast.For)]
+  assert not [head for head in heads if 'step' in head]
+  assert not [n for n in imported(path) if n.startswith(('optax', 'uad_jax.train'))]
+  attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+  assert not attributes & {'jit', 'apply_updates', 'value_and_grad'}
+
+
 def test_tensorflow_is_imported_by_nobody():
   for path in FILES:
     names = [n.split('.')[0] for n in imported(path)]

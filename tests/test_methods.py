@@ -168,8 +168,21 @@ def test_the_state_survives_a_checkpoint(name, tmp_path):
   jax.tree.map(np.testing.assert_array_equal, found, state)
 
 
+def shapes_of(function, *arguments):
+  return jax.eval_shape(function, *arguments)
+
+
+def values_of(function, *arguments):
+  found = jax.jit(function)(*arguments)
+  assert all(jnp.isfinite(x).all() for x in jax.tree.leaves(found))
+  return found
+
+
+@pytest.mark.parametrize(
+  'compute', [shapes_of, pytest.param(values_of, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize('name', ROWS)
-def test_volumes_by_the_shape_alone(name):
+def test_volumes_by_the_shape_alone(name, compute):
   shape = (16, 16, 16)
   method = named('methods', name)(shape, channels=1, **ROWS[name][1])
   batch = make_batch(shape, size=1)
@@ -183,7 +196,7 @@ def test_volumes_by_the_shape_alone(name):
     }
     return losses, method.infer(params, stats, batch, key)
 
-  losses, outputs = jax.eval_shape(shapes, key)
+  losses, outputs = compute(shapes, key)
   assert all(loss.shape == () for loss in losses.values())
   if 'reconstruction' in outputs:
     assert outputs['reconstruction'].shape == batch['image'].shape

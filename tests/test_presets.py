@@ -3,6 +3,7 @@
 import inspect
 import json
 import pathlib
+import re
 
 import jax
 import numpy as np
@@ -13,7 +14,7 @@ from tests.method_table import make_batch
 from tests.small_run import make_config
 from tests.test_configs import FILES, PRESETS, SHAPES
 from uad_jax import experiment, job, registry
-from uad_jax.benchmark import read_config
+from uad_jax.benchmark import ROWS, read_config
 
 pytestmark = pytest.mark.usefixtures('in_the_project')
 PUBLISHED = {
@@ -84,7 +85,9 @@ def test_a_demo_is_smaller_than_what_was_published(name):
     sizes.append(sum(x.size for x in jax.tree.leaves(params)))
   assert 3 * sizes[0] < sizes[1] and sizes[0] < 1_500_000
   text = pathlib.Path(f'configs/{name}.py').read_text()
-  assert 'demo' in text and 'Published' in text or 'they report' in text
+  # A published number, or that there is none to quote.
+  told = text.partition('Published')[2].partition('"""')[0]
+  assert 'demo' in text and re.search(r'0\.\d|could not be read', told)
 
 
 @pytest.mark.parametrize('name', [name for name, small in PUBLISHED.items() if small])
@@ -131,16 +134,28 @@ def shrunk(config, data):
   return config
 
 
-@pytest.mark.parametrize('name', PUBLISHED)
-def test_a_presets_demo_trains_scores_and_reports(name, heads, tmp_path):
-  config = shrunk(read_config(name, 'demo'), heads)
+RUNS = [
+  # config and argument; the slow ones are those whose method another row trains too
+  *((name, 'demo') for name in PUBLISHED),
+  *(
+    pytest.param(name, f'{method}:demo', marks=pytest.mark.slow)
+    for name, method in PRESET_ROWS
+    if method != PRESETS[name][0]
+  ),
+  *(pytest.param(name, 'demo', marks=pytest.mark.slow) for name in ROWS),
+]
+
+
+@pytest.mark.parametrize('name, arg', RUNS)
+def test_a_config_trains_scores_and_reports(name, arg, heads, tmp_path):
+  config = shrunk(read_config(name, arg), heads)
   text = job.run(config, str(tmp_path / 'run'))
   assert text.endswith('report.html')
   assert all(row in text for row in config.scores)
   assert (tmp_path / 'run' / 'report.html').stat().st_size > 10_000
   lines = (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()
   losses = [v for k, v in json.loads(lines[-1]).items() if k.endswith('/loss')]
-  assert losses and np.isfinite(losses).all()
+  assert np.isfinite(losses).all() and bool(losses) == any(config.steps)
 
 
 @pytest.mark.parametrize(
@@ -177,6 +192,20 @@ def test_the_critics_of_the_study_are_trained_as_there():
     assert config.batch_size == 8 and config.optimiser.learning_rate == 1e-4
   assert read_config('baur2021', 'caae').method.critic == (100, 50)
   assert read_config('baur2021', 'aae').method.critic == (50, 50)
+
+
+@pytest.mark.parametrize('name, golden', [
+  # Golden: what the docstrings tell, of one contrast at 128 x 128.
+  ('kascenas2022', 10_145_409),
+  ('wyatt2022', 94_993_153),
+])  # fmt: skip
+def test_the_sizes_that_docstrings_tell(name, golden):
+  made = experiment.make_method(read_config(name, 'slices'), (128, 128), 1)
+  batch = make_batch((128, 128), size=1)
+  params, _ = jax.eval_shape(made.init, jax.random.key(0), batch)
+  assert sum(x.size for x in jax.tree.leaves(params)) == golden
+  told = pathlib.Path(f'configs/{name}.py').read_text().replace('\n', ' ')
+  assert f'{golden:,}'.replace(',', ' ') in told
 
 
 @pytest.mark.parametrize('name, width, golden', [

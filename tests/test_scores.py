@@ -46,10 +46,28 @@ def test_every_scorer_has_a_row():
   assert FILES == sorted(NEEDS)
 
 
-@pytest.mark.parametrize('scorer', NEEDS)
+KINDS = [
+  # the other kinds of a scorer: (scorer, options, outputs it needs)
+  ('gradient', {'of': 'kl'}, ('kl',)),
+  ('gradient', {'of': 'rec', 'residual': True}, ('rec', 'reconstruction')),
+  ('gradient', {'of': 'error'}, ('reconstruction',)),
+  ('restoration', {'steps': 2, 'variant': 'baur2021'}, ('elbo', 'reconstruction')),
+  ('monte_carlo', {'samples': 2, 'kind': 'mean'}, ('reconstruction',)),
+  ('monte_carlo', {'samples': 2, 'kind': 'variance'}, ('reconstruction',)),
+  ('monte_carlo', {'samples': 2, 'kind': 'mahalanobis_full'}, ('reconstruction',)),
+  ('output', {'of': 'scale_residual'}, ('scale_residual',)),
+  ('output', {'of': 'restored'}, ('restored',)),
+  ('output', {'of': 'surprise'}, ('surprise',)),
+]
+CASES = [
+  *((scorer, *rest) for scorer, rest in NEEDS.items()),
+  *(pytest.param(*kind, marks=pytest.mark.slow) for kind in KINDS),
+]
+
+
+@pytest.mark.parametrize('scorer, options, needed', CASES)
 @pytest.mark.parametrize('method', ROWS)
-def test_scorer_times_method(scorer, method):
-  options, needed = NEEDS[scorer]
+def test_scorer_times_method(scorer, options, needed, method):
   found, batch, _, state, _, _ = trained(method)
   score = named('scores', scorer)(**options)
   key = jax.random.key(0)

@@ -51,7 +51,7 @@ def test_a_map_is_told_by_the_options_it_has_otherwise_than_today():
     'other': 'slow (weight=2.0)',
     'same': 'slow',
     'rare': 'healing (looks=3)',
-    'gone': 'gone',
+    'gone': 'gone (options not kept)',
   }
   assert tune.label('ssim', {}, today) == 'ssim'
 

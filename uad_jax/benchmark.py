@@ -142,7 +142,8 @@ def show(suite: str, rows: list[Row], output: pathlib.Path) -> pathlib.Path:
   if not found:
     raise FileNotFoundError(f"no row of '{suite}' is of today's configs")
   titles = found[0].titles
-  shown = {(e.name, e.scorer): e.cases for e in found if [*e.titles] == [*titles]}
+  alike = [each for each in found if [*each.titles] == [*titles]]
+  shown = {(e.name, f'{e.scorer}, seed {e.seeds[0]}'): e.cases for e in alike}
   path = picture_of(suite, output)
   path.parent.mkdir(parents=True, exist_ok=True)
   made = side_by_side.draw(shown, [*titles.values()])

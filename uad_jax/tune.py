@@ -37,7 +37,7 @@ HEAD = """# Settings tried
 Written by `python -m uad_jax.tune --render` from stored trials. Each was chosen, if it
 was, by the pooled AUPRC of its best map over validation scans with lesions; test scans
 were not read. Minutes are those of the training, on one core that other jobs used too.
-A trial is told by what it has otherwise than the config has today.
+A trial is told by the keys in which it differs from today's config.
 """
 
 
@@ -102,10 +102,14 @@ def told_apart(trained: dict, today: dict) -> str:
 def label(name: str, scores: dict, today: dict) -> str:
   """A map's name, with the options it has otherwise than the config's row today.
 
-  A name that the config lacks is told by its first row of the same scorer.
+  A name that the config lacks is told by its first row of the same scorer. Of older
+  trials the options were not kept.
   """
-  options = scores.get(name, today.get(name))  # older trials kept no options
-  if options is None or options == today.get(name):
+  if name not in scores:
+    plain = name in today and set(today[name]) == {'scorer'}
+    return name if plain else f'{name} (options not kept)'
+  options = scores[name]
+  if options == today.get(name):
     return name
   alike = [row for row in today if today[row]['scorer'] == options['scorer']]
   row = name if name in today else next(iter(alike), options['scorer'])

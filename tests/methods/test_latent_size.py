@@ -44,6 +44,30 @@ def test_a_vector_of_more_values_than_the_image_is_refused(name):
   init(name, channels=2, latent=most + 1, **options)
 
 
+@pytest.mark.parametrize(
+  'name, options, besides',
+  [
+    ('ae', {'bottleneck': 'spatial'}, 0),
+    ('vae', {}, 0),
+    ('vae', {'architecture': 'you2019'}, 0),
+    ('gmvae', {'bottleneck': 'spatial', 'latent_w': 1}, 1),
+  ],
+)
+def test_a_map_of_more_values_than_the_image_is_refused(name, options, besides):
+  # Two halvings of 16 x 16 leave 16 places.
+  init(name, latent=16 - besides, **options)
+  with pytest.raises(ValueError, match='a latent of 272 values is too large'):
+    init(name, latent=17 - besides, **options)
+
+
+@pytest.mark.parametrize(
+  'name, options', [('ae', {'architecture': 'study'}), ('skip_ae', {})]
+)
+def test_the_last_features_may_be_too_many(name, options):
+  with pytest.raises(ValueError, match='a latent of 272 values is too large'):
+    init(name, bottleneck='spatial', widths=(8, 17), **options)
+
+
 @pytest.mark.parametrize('name', [*DENSE, 'vae default', 'ae default'])
 def test_too_many_widths_for_the_grid_are_refused(name):
   name, _, default = name.partition(' ')

@@ -62,8 +62,15 @@ def test_the_kinds_of_one_contrast(key):
   signed = make('mean', samples=9, sign='dark')(one, batch, key)
   np.testing.assert_allclose(signed, (mean - batch['image']) * batch['mask'], atol=1e-6)
   for kind, value in want.items():
-    found = make(kind, samples=9, floor=0.1)(one, batch, key)
+    floor = {'floor': 0.1} if kind == 'mahalanobis' else {}
+    found = make(kind, samples=9, **floor)(one, batch, key)
     np.testing.assert_allclose(found, value * batch['mask'], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('kind', ['mean', 'variance'])
+def test_what_has_no_floor_refuses_one(kind):
+  with pytest.raises(ValueError, match=f"kind '{kind}' has no floor, 0.1 was given"):
+    make(kind, floor=0.1)
 
 
 def test_the_full_covariance_is_that_of_all_values(key):

@@ -72,7 +72,8 @@ def make(
   the study. 'rec' is the plain squared error, by which they restore.
 
   Args:
-    shape: Spatial shape of the images; it must halve for each width but by 'default'.
+    shape: Spatial shape of the images; for 'study' and 'you2019' it must halve for each
+      width.
     channels: Number of contrasts.
     widths: Encoder widths, one a halving of the grid; the decoder mirrors them.
     latent: Channels of the latent grid; in the study the values of the vector.

@@ -29,8 +29,9 @@ class AutoEncoder(nn.Module):
     where = position_features(position) if self.position else None
     drop = nn.Dropout(self.dropout, deterministic=deterministic)
     z = Encoder(self.widths, self.latent)(image)
-    if self.bottleneck == 'dense':
-      check_latent(8 * self.latent, image)
+    dense = self.bottleneck == 'dense'
+    check_latent(8 * self.latent if dense else z[0].size, image)
+    if dense:
       grid = sizes(self.shape, len(self.widths))[-1]
       z = drop(nn.Dense(8 * self.latent)(z.reshape(len(z), -1)))
       wide = nn.swish(nn.Dense(math.prod(grid) * self.latent)(z))

@@ -64,8 +64,9 @@ class Recognition(nn.Module):
     """
     x = self.encoder(self.widths)(image)
     size = self.latent + self.latent_w
-    if self.bottleneck == 'dense':
-      check_latent(size, image)
+    dense = self.bottleneck == 'dense'
+    check_latent(size if dense else size * math.prod(x.shape[1:-1]), image)
+    if dense:
       mean, log_deviation = ToVector(size, heads=2)(x)
     else:
       one = (1,) * (x.ndim - 2)

@@ -61,9 +61,9 @@ class SkipAutoEncoder(nn.Module):
       x = nn.leaky_relu(Conv(width, (5,) * d, 2)(x), SLOPE)
       maps.append(x)
       keep(self, x)
-    latent = x
-    if self.bottleneck == 'dense':
-      check_latent(self.latent, image)
+    latent, dense = x, self.bottleneck == 'dense'
+    check_latent(self.latent if dense else x[0].size, image)
+    if dense:
       (latent,) = ToVector(self.latent)(x)
       x = FromVector(coarse, self.widths[-1])(latent)
     x = nn.relu(x)

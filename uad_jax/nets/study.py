@@ -33,7 +33,7 @@ def grid(shape: Sequence[int], levels: int) -> tuple[int, ...]:
 
 
 def check_latent(values: int, image: jax.Array) -> None:
-  """Refuses a latent vector of more values than an image [B, *S, C] has."""
+  """Refuses a latent of more values than an image [B, *S, C] has."""
   *shape, channels = image.shape[1:]
   most = math.prod(shape) * channels
   if values > most:
@@ -142,8 +142,9 @@ class StudyEncoding(nn.Module):
     """[B, *S, C] to [B, Z] for each head, or to one [B, *S / 2^levels, widths[-1]]."""
     features = StudyEncoder(self.widths)(image)
     latents = (features,)
-    if self.bottleneck == 'dense':
-      check_latent(self.latent, image)
+    dense = self.bottleneck == 'dense'
+    check_latent(self.latent if dense else features[0].size, image)
+    if dense:
       latents = ToVector(self.latent, self.heads)(features)
     drop = nn.Dropout(self.dropout, deterministic=deterministic)
     return tuple(drop(z) for z in latents)

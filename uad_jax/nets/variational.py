@@ -13,7 +13,7 @@ from uad_jax.nets.features import finest
 from uad_jax.nets.maps import MapDecoder, MapEncoder
 from uad_jax.nets.noisy import apply
 from uad_jax.nets.position import position_features
-from uad_jax.nets.study import StudyDecoding, StudyEncoding, grid
+from uad_jax.nets.study import StudyDecoding, StudyEncoding, check_latent, grid
 
 Array = jax.Array
 
@@ -123,6 +123,7 @@ def _gridded(
     key_encoder, key_decoder = jax.random.split(key)
     encoding = encoder.init(key_encoder, batch['image'])
     mean, _ = jnp.split(encoder.apply(encoding, batch['image']), 2, -1)
+    check_latent(mean[0].size, batch['image'])
     decoding = decoder.init(key_decoder, mean, where(batch['position']))
     return {'encoder': encoding['params'], 'decoder': decoding['params']}
 

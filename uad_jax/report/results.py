@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from uad_jax.report import differences
+from uad_jax.report.costs import speed
 from uad_jax.report.differences import Rival, signed
 from uad_jax.report.records import HONEST, TESTED, Record, gap
 from uad_jax.report.side_by_side import CAPTION
@@ -144,24 +145,6 @@ def table(records: Sequence[Record]) -> str:
     shown, mark = f'{name} {variant}'.strip(), ' \\*' if chosen else ''
     rows.append([shown, f'{scorer}{mark}', *cells, *trained(members)])
   return markdown(head, rows)
-
-
-def speed(stored: Mapping) -> str:
-  """The timings that `tests.benchmarks.table --json=FILE` stored, in Markdown."""
-  about = stored['about']
-  machine = (
-    f'{about["machine"]}, {about["cores"]} cores, jax {about["jax"]} on '
-    f'{about["devices"]} devices, torch {about["torch"]} on {about["threads"]} threads'
-  )
-  head = ('case', 'jax, ms', 'torch, ms', 'ratio of best', 'median ratio')
-  rows = []
-  for name, row in stored['cases'].items():
-    cells = [f'{row["ours_ms"]:.1f}']
-    cells += [f'{row["torch_ms"]:.1f}' if 'torch_ms' in row else '-']
-    for key in ('ratio_of_best', 'median_ratio'):
-      cells += [f'{row[key]:.2f}' if key in row else '-']
-    rows.append([name, *cells])
-  return f'{machine}\n\n{markdown(head, rows)}'
 
 
 SAME = 0.002

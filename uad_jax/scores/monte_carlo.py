@@ -95,18 +95,22 @@ class Kind(NamedTuple):
     gather: (infer, batch, key, samples, of) -> what of the samples is needed.
     value: (image, *gathered, floor, side) -> map [B, *S, 1].
     signed: Whether it has a `side`.
+    floored: Whether it has a `floor`.
   """
 
   gather: Callable
   value: Callable
   signed: bool = False
+  floored: bool = False
 
+
+FLOOR = 0.02
 
 KINDS = {
   'mean': Kind(moments, average, signed=True),
   'variance': Kind(moments, variance),
-  'mahalanobis': Kind(moments, by_voxel),
-  'mahalanobis_full': Kind(every, between_voxels),
+  'mahalanobis': Kind(moments, by_voxel, floored=True),
+  'mahalanobis_full': Kind(every, between_voxels, floored=True),
 }
 
 
@@ -114,7 +118,7 @@ def make(
   kind: str = 'mahalanobis',
   samples: int = 16,
   of: str = 'reconstruction',
-  floor: float = 0.02,
+  floor: float | None = None,
   sign: str = 'absolute',
 ) -> Scorer:
   """A map of `samples` inferences with keys of their own; [B, *S, 1], in the mask.
@@ -134,7 +138,8 @@ def make(
     kind: One of `KINDS`.
     samples: How many, at least 2.
     of: The output that is sampled.
-    floor: Deviation added to that of the samples, in image units.
+    floor: Deviation added to that of the samples, in image units, by the two
+      distances: 0.02 unless it is given.
     sign: Of 'mean': 'absolute', 'bright' (as Baur et al. score) or 'dark'.
   """
   if kind not in KINDS:
@@ -142,9 +147,12 @@ def make(
   if samples < 2:
     raise ValueError(f'monte_carlo needs at least 2 samples, not {samples}')
   side = signed(sign, 'monte_carlo')
-  gather, value, has_sign = KINDS[kind]
+  gather, value, has_sign, has_floor = KINDS[kind]
   if sign != 'absolute' and not has_sign:
     raise ValueError(f"monte_carlo: kind '{kind}' has no sign, '{sign}' was given")
+  if floor is not None and not has_floor:
+    raise ValueError(f"monte_carlo: kind '{kind}' has no floor, {floor} was given")
+  floor = FLOOR if floor is None else floor
 
   def score(infer: Infer, batch: Batch, key: Key) -> Array:
     gathered = gather(infer, batch, key, samples, of)

@@ -81,7 +81,6 @@ def job(
 
 
 IXI_3MM = job((64, 64), 3.0)
-IXI_2MM = job((128, 128), 2.0)
 
 
 def prepare_scan(
