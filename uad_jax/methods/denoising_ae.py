@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from uad_jax import corrupt, losses
 from uad_jax.method import Batch, Method, Objective
+from uad_jax.nets.features import finest
 from uad_jax.nets.position import position_features
 from uad_jax.nets.unet import UNet
 
@@ -67,6 +68,10 @@ def make(
     return error, (stats, {'left': jax.lax.stop_gradient(share)})
 
   def infer(params, stats, batch: Batch, key):
-    return {'reconstruction': denoise(params, batch, batch['image']) * batch['mask']}
+    image = batch['image']
+    return {
+      'reconstruction': denoise(params, batch, image) * batch['mask'],
+      'features': finest(net, params['unet'], image, None, where(batch)),
+    }
 
   return Method(init, {'denoiser': Objective(loss, ('unet',))}, infer)

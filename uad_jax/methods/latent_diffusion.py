@@ -176,6 +176,7 @@ def make(
 
     return {
       'latent': z,
+      'features': net.features(params, batch),
       'reconstruction': healed,
       'decoded': net.decode(params, book[tokens]) * mask,
       'surprise': fine(value) * mask,

@@ -141,6 +141,7 @@ def make(
     images = images.reshape(count, rasters, *shape, channels) * mask[:, None]
     return {
       'latent': book[tokens],
+      'features': net.features(params, batch),
       'reconstruction': images.mean(1),
       'decoded': net.decode(params, book[tokens]) * mask,
       'improbability': -fine(each, 'linear').mean(1),

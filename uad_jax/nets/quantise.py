@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.nets.conv import Conv
+from uad_jax.nets.features import keep
 from uad_jax.nets.transposed import ConvTranspose
 
 Array = jax.Array
@@ -119,6 +120,7 @@ class VQEncoder(nn.Module):
       x = nn.relu(Conv(width, (4,) * d, 2)(x))
       for _ in range(self.units):
         x = Residual(width)(x)
+      keep(self, x)
     return Conv(self.size, (1,) * d)(nn.relu(x))
 
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.nets.coder import Block, Head, UpBlock, upsample
+from uad_jax.nets.features import keep
 
 
 class UNet(nn.Module):
@@ -44,6 +45,7 @@ class UNet(nn.Module):
       for _ in range(1, self.blocks):
         x = Block(width)(x, vector)
       skips.append(x)
+      keep(self, x)
     x = Block(self.widths[-1])(conditioned(x), vector)
     for skip, width in zip(skips[-2::-1], self.widths[-2::-1], strict=True):
       x = UpBlock(width)(x, skip.shape[1:-1], conditioned(skip), vector)

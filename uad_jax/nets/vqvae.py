@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from uad_jax import losses
 from uad_jax.method import Bound, Objective
 from uad_jax.nets import quantise
+from uad_jax.nets.features import finest
 from uad_jax.nets.study import grid
 
 Array = jax.Array
@@ -22,6 +23,7 @@ class VQVAE(NamedTuple):
     init: (key, image) -> (params, stats, z).
     encode: (params, stats, batch) -> (z [B, *S', D], tokens [B, *S']).
     decode: (params, codes [B, *S', D]) -> image [B, *S, C].
+    features: (params, batch) -> the encoder's first maps [B, *S / 2, K].
     objective: mean |x - D(e)| + commitment mean |sg(e) - E(x)|^2; tells of a codebook
       that collapses.
   """
@@ -29,6 +31,7 @@ class VQVAE(NamedTuple):
   init: Callable
   encode: Callable
   decode: Callable
+  features: Callable
   objective: Objective
 
 
@@ -69,6 +72,9 @@ def make(
     z = encoder.apply({'params': params['encoder']}, batch['image'] * batch['mask'])
     return z, quantise.nearest(stats['codebook']['codes'], z)
 
+  def features(params, batch):
+    return finest(encoder, params['encoder'], batch['image'] * batch['mask'])
+
   def decode(params, e):
     return decoder.apply({'params': params['decoder']}, e)
 
@@ -98,4 +104,6 @@ def make(
     sign_of='a codebook that collapses: most codes are not used',
     after=200,
   )
-  return VQVAE(init, encode, decode, Objective(loss, NETS, bounds=(collapse,)))
+  return VQVAE(
+    init, encode, decode, features, Objective(loss, NETS, bounds=(collapse,))
+  )
