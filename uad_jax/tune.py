@@ -106,7 +106,7 @@ def label(name: str, scores: dict, today: dict) -> str:
   trials the options were not kept.
   """
   if name not in scores:
-    plain = name in today and set(today[name]) == {'scorer'}
+    plain = set(today.get(name, ())) <= {'scorer'}
     return name if plain else f'{name} (options not kept)'
   options = scores[name]
   if options == today.get(name):

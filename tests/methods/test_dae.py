@@ -105,3 +105,10 @@ def test_padding_has_no_influence(key):
 def test_shape_must_be_divisible():
   with pytest.raises(ValueError, match=r'shape \(96, 100\) must be divisible by 128'):
     dae.make((96, 100))
+
+
+def test_there_are_fewer_taps_than_widths():
+  for taps in (0, 2):
+    with pytest.raises(ValueError, match=f'{taps} taps of 2 widths; allowed are 1 to 1'):
+      dae.make((16, 16), widths=(4, 4), taps=taps)
+  dae.make((16, 16), widths=(4, 4), taps=1)

@@ -67,6 +67,10 @@ def make(
       f'dae: shape {tuple(shape)} must be divisible by {factor}, 2 to the number of '
       'widths; give fewer widths or another shape'
     )
+  if not 1 <= taps < len(widths):
+    raise ValueError(
+      f'dae: {taps} taps of {len(widths)} widths; allowed are 1 to {len(widths) - 1}'
+    )
   encoder = Encoder(widths)
   decoder = Decoder(channels, widths)
   deformer = Deformer(deformer_features, taps)
