@@ -109,6 +109,7 @@ def test_shape_must_be_divisible():
 
 def test_there_are_fewer_taps_than_widths():
   for taps in (0, 2):
-    with pytest.raises(ValueError, match=f'{taps} taps of 2 widths; allowed are 1 to 1'):
+    told = f'{taps} taps of 2 widths; allowed are 1 to 1'
+    with pytest.raises(ValueError, match=told):
       dae.make((16, 16), widths=(4, 4), taps=taps)
   dae.make((16, 16), widths=(4, 4), taps=1)

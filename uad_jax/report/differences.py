@@ -94,8 +94,8 @@ def table(found: Sequence[tuple[str, Rival]]) -> str:
   ]
   head = ('method', 'seed', 'map', 'against', 'difference of AUPRC')
   note = (
-    'The best uniform field is chosen on the test scans, in its favour. A method that is '
-    'missing for a seed has only the mean of its seeds in the records, not the resamples '
-    'that a pair needs.'
+    'The best uniform field is chosen on the test scans, in its favour. A method that '
+    'is missing for a seed has only the mean of its seeds in the records, not the '
+    'resamples that a pair needs.'
   )
   return f'Paired differences. {note}\n\n{markdown(head, rows)}'
