@@ -3,9 +3,11 @@
 import inspect
 import pathlib
 
+import jax
 import pytest
 
 from tests.conftest import ROOT
+from tests.method_table import make_batch
 from uad_jax import defaults, experiment, registry
 from uad_jax.benchmark import ROWS, plan, read_config
 
@@ -41,6 +43,23 @@ def test_a_config_can_be_made(name, arg):
   assert set(config.data) >= {'name', 'dir', 'train', 'val', 'test', 'selection'}
   stages = {objective.stage for objective in method.objectives.values()}
   assert stages == set(range(len(config.steps)))
+
+
+ADVERTISED = [
+  (name, arg)
+  for name in CONFIGS
+  for arg in SHAPES
+  if f'`{arg}`' in (ROOT / 'configs' / f'{name}.py').read_text() or arg == 'demo'
+]
+
+
+@pytest.mark.parametrize('name, arg', ADVERTISED)
+def test_the_networks_of_an_advertised_argument_suit_its_shape(name, arg):
+  config = read_config(name, arg)
+  shape = tuple(config.data.get('shape', ())) or SHAPES[arg]
+  method = experiment.make_method(config, shape, 1)
+  params, _ = jax.eval_shape(method.init, jax.random.key(0), make_batch(shape, 1))
+  assert set(params) >= {net for o in method.objectives.values() for net in o.trains}
 
 
 @pytest.mark.parametrize('name', CONFIGS)

@@ -43,7 +43,8 @@ def test_a_constant_lies_in_the_coarsest_band_alone():
 @pytest.mark.parametrize('bottleneck', ['dense', 'spatial'])
 @pytest.mark.parametrize('shape', [(16, 8), (8, 16, 8)])
 def test_a_network_for_each_band(shape, bottleneck):
-  method = scale_space_ae.make(shape, **TINY, bottleneck=bottleneck)
+  options = TINY | {'widths': (8, 8), 'bottleneck': bottleneck}
+  method = scale_space_ae.make(shape, **options)
   batch = make_batch(shape, 2)
 
   def run(key):
