@@ -17,9 +17,8 @@ from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
-from uad_jax.nets.transposed import transposed_conv
+from uad_jax.nets.transposed import reversed_kernel, transposed_conv
 
 Array = jax.Array
 
@@ -43,7 +42,7 @@ def conv_general(
 
   def of_image(kernel, g):
     if doubles:
-      return transposed_conv(g, _reversed(kernel))
+      return transposed_conv(g, reversed_kernel(kernel))
     return jax.linear_transpose(lambda x: forward(x, kernel), x)(g)[0]
 
   def of_kernel(x, g):
@@ -56,11 +55,6 @@ class Conv(nn.Conv):
   """`flax.linen.Conv` by `conv_general`."""
 
   conv_general_dilated: Callable[..., Array] = conv_general
-
-
-def _reversed(kernel: Array) -> Array:
-  """The kernel of the transposed convolution: taps and channels the other way."""
-  return jnp.swapaxes(jnp.flip(kernel, range(kernel.ndim - 2)), -1, -2)
 
 
 def _closed(forward, of_image, of_kernel):

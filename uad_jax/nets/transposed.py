@@ -61,11 +61,14 @@ def _four(x: Array, kernel: Array) -> Array:
   return interleave(jnp.stack(parts, -2).reshape(*x.shape[:-1], *(2,) * d, -1))
 
 
+def reversed_kernel(kernel: Array) -> Array:
+  """The kernel of the convolution's transpose: taps and channels the other way."""
+  return jnp.swapaxes(jnp.flip(kernel, range(kernel.ndim - 2)), -1, -2)
+
+
 def _strided(g: Array, kernel: Array) -> Array:
   """The convolution of [B, *(2 S), W] to [B, *S, C] whose transpose it is."""
-  d = g.ndim - 2
-  flipped = jnp.swapaxes(jnp.flip(kernel, range(d)), -1, -2)
-  return plain_conv(g, flipped, 2, 'SAME')
+  return plain_conv(g, reversed_kernel(kernel), 2, 'SAME')
 
 
 def _vjp(saved, g):

@@ -66,7 +66,7 @@ def speed(stored: Mapping[str, Any]) -> str:
   """The timings that `tests.benchmarks.table --json=FILE` stored, in Markdown."""
   about = stored['about']
   machine = (
-    f'{about["machine"]}, {about["cores"]} cores, jax {about["jax"]} on '
+    f'{about["machine"]}, {cores(about["cores"])}, jax {about["jax"]} on '
     f'{about["devices"]} devices, torch {about["torch"]} on {about["threads"]} threads'
   )
   head = ('case', 'jax, ms', 'torch, ms', 'ratio of best', 'median ratio')
