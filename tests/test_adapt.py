@@ -12,8 +12,8 @@ from tests.method_table import make_batch
 from uad_jax import augment
 from uad_jax.adapt import augment as augmented
 from uad_jax.adapt import ema
-from uad_jax.losses import masked_mean
 from uad_jax.method import Method, Objective, due, init_state, make_update
+from uad_jax.ops.losses import masked_mean
 
 
 def recording():

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax.losses import example_mean, per_example
 from uad_jax.method import (
   Array,
   Batch,
@@ -22,6 +21,7 @@ from uad_jax.method import (
 from uad_jax.nets import vector
 from uad_jax.nets.critic import LatentCritic
 from uad_jax.nets.vector import Coder
+from uad_jax.ops.losses import example_mean, per_example
 
 Critic = Callable[[Array], Array]
 """[B, ...] to a value for each example, [B], which no other example may influence."""

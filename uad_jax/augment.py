@@ -9,9 +9,9 @@ import math
 import jax
 import jax.numpy as jnp
 
-from uad_jax import transform
-from uad_jax.losses import masked_mean, per_example
 from uad_jax.method import Batch, Key
+from uad_jax.ops import affine_matrix
+from uad_jax.ops.losses import masked_mean, per_example
 from uad_jax.registration.warp import grid, warp
 from uad_jax.shapes import smooth
 
@@ -88,7 +88,7 @@ def affine(
   if d == 2:  # the third axis stays: only the turn about it, and the shear of x by y
     ranges *= jnp.array([1.0, 1, 0, 0, 0, 1, 1, 1, 0, 1, 0, 0])
   drawn = jax.random.uniform(key, (len(image), 12), minval=-1.0, maxval=1.0)
-  matrices = jax.vmap(transform.matrix)(drawn * ranges[None])
+  matrices = jax.vmap(affine_matrix.matrix)(drawn * ranges[None])
   return moved(batch, matrices[:, :d, :d], matrices[:, :d, 3])
 
 

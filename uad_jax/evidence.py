@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax.quantile import Range, empty, observe, quantile
+from uad_jax.ops.streaming_quantile import Range, empty, observe, quantile
 from uad_jax.registration import gate
 
 Array = jax.Array

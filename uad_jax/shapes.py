@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax.registration.gate import dilate
+from uad_jax.ops.filters import dilate
 from uad_jax.registration.warp import grid
 
 Array = jax.Array

@@ -3,19 +3,19 @@
 import nibabel as nib
 import numpy as np
 
-from uad_jax import transform
 from uad_jax.data.preprocessing import align
 from uad_jax.data.preprocessing.grid import sample
+from uad_jax.ops import affine_matrix
 
 PSR = np.array([[0, 0, 1], [-1, 0, 0], [0, 1, 0]], float)
 """Axes to the back, up, to the right: those of the IXI scans."""
 
-TO_SCAN = transform.matrix(
+TO_SCAN = affine_matrix.matrix(
   np.array([5, -8, 4, 0.12, -0.06, 0.08, -0.08, 0.05, -0.03, 0.04, -0.02, 0.03])
 )
 """Template mm to scan mm of `head`."""
 
-TILT = transform.matrix(np.array([3, 2, -4, 0.1, 0.15, -0.12, 0, 0, 0, 0, 0, 0]))
+TILT = affine_matrix.matrix(np.array([3, 2, -4, 0.1, 0.15, -0.12, 0, 0, 0, 0, 0, 0]))
 
 
 def grid(spacing=4.0, shape=(60, 52, 50)):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from tests.method_table import make_batch
-from uad_jax import losses, shapes
+from uad_jax import shapes
 from uad_jax.methods import cevae
 from uad_jax.nets import variational
+from uad_jax.ops import losses
 
 TINY = dict(widths=(8, 16), latent=4)
 SHAPE = (16, 16)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from tests.method_table import ROWS, trained
-from uad_jax import quantile
 from uad_jax.methods.latent_diffusion import SURPRISES
+from uad_jax.ops import streaming_quantile
 from uad_jax.registry import named
 
 
@@ -22,8 +22,8 @@ def outputs(healthy, limit=None):
   stats = dict(state.stats)
   if limit is not None:
     once, value = np.ones((1, 1), np.float32), np.full((1, 1), limit, np.float32)
-    stats['surprise'] = quantile.observe(
-      quantile.empty(SURPRISES), value, once, SURPRISES
+    stats['surprise'] = streaming_quantile.observe(
+      streaming_quantile.empty(SURPRISES), value, once, SURPRISES
     )
   infer = jax.jit(method.infer)
   return infer(state.params, stats, batch, jax.random.key(3)), state
@@ -36,7 +36,11 @@ def test_the_calibration_counts_places_as_they_are_brain():
   brain = batch['mask'].sum() / 2 ** (2 * len(options['widths']))
   # Ten steps of one batch.
   np.testing.assert_allclose(state.stats['surprise'].sum(), 10 * brain, rtol=1e-5)
-  assert 0 < quantile.quantile(state.stats['surprise'], 0.5, SURPRISES) < SURPRISES.high
+  assert (
+    0
+    < streaming_quantile.quantile(state.stats['surprise'], 0.5, SURPRISES)
+    < SURPRISES.high
+  )
 
 
 def test_what_is_likely_stays():

@@ -7,8 +7,8 @@ import pytest
 import scipy.ndimage
 
 from tests.method_table import make_batch
-from uad_jax import pyramid
 from uad_jax.methods import scale_space_ae
+from uad_jax.ops import laplacian_pyramid
 
 TINY = dict(levels=2, widths=(8,), band_widths=(4, 8), latent=4)
 SHAPE = (16, 16)
@@ -17,16 +17,16 @@ SHAPE = (16, 16)
 @pytest.mark.parametrize('shape', [(16, 16), (13, 22), (8, 12, 10)])
 def test_the_pyramid_put_together_is_the_image(shape, key):
   image = jax.random.uniform(key, (2, *shape, 2))
-  bands = pyramid.laplacian(image, 3)
+  bands = laplacian_pyramid.laplacian(image, 3)
   assert [b.shape[1:-1] for b in bands] == [
     tuple(-(-n // 2**i) for n in shape) for i in range(3)
   ]
-  np.testing.assert_allclose(pyramid.compose(bands), image, atol=1e-6)
+  np.testing.assert_allclose(laplacian_pyramid.compose(bands), image, atol=1e-6)
 
 
 def test_halving_smooths_by_one_three_three_one(key):
   image = jax.random.uniform(key, (1, 16, 16, 1))
-  found = pyramid.gaussian(image, 2)[1][0, 1:-1, 1:-1, 0]
+  found = laplacian_pyramid.gaussian(image, 2)[1][0, 1:-1, 1:-1, 0]
   # Oracle: scipy's correlation, then every second value; the border apart.
   kernel = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64
   want = scipy.ndimage.correlate(np.float64(image[0, ..., 0]), kernel)[1::2, 1::2]
@@ -34,7 +34,7 @@ def test_halving_smooths_by_one_three_three_one(key):
 
 
 def test_a_constant_lies_in_the_coarsest_band_alone():
-  *bands, coarsest = pyramid.laplacian(jnp.full((1, 16, 16, 1), 0.7), 3)
+  *bands, coarsest = laplacian_pyramid.laplacian(jnp.full((1, 16, 16, 1), 0.7), 3)
   for band in bands:
     np.testing.assert_allclose(band, 0, atol=1e-6)
   np.testing.assert_allclose(coarsest, 0.7, rtol=1e-6)
@@ -66,14 +66,18 @@ def test_networks_that_give_nothing_leave_the_pyramid_as_residual(key):
   params = jax.tree.map(jnp.zeros_like, params)
   outputs = jax.jit(method.infer)(params, stats, batch, key)
   np.testing.assert_array_equal(outputs['reconstruction'], 0)
-  fine, coarse = pyramid.laplacian(batch['image'], 2)
-  mean = (np.abs(fine) + pyramid.resize(jnp.abs(coarse), SHAPE)) / 2 * batch['mask']
+  fine, coarse = laplacian_pyramid.laplacian(batch['image'], 2)
+  mean = (
+    (np.abs(fine) + laplacian_pyramid.resize(jnp.abs(coarse), SHAPE))
+    / 2
+    * batch['mask']
+  )
   np.testing.assert_allclose(outputs['scale_residual'], mean, rtol=1e-5)
   value, (_, parts) = jax.jit(method.objectives['autoencoders'].loss)(
     params, stats, batch, key, 0
   )
   # Oracle: numpy over the brain of the first two scans.
-  shares = pyramid.gaussian(batch['mask'], 2)
+  shares = laplacian_pyramid.gaussian(batch['mask'], 2)
   for i, (band, share) in enumerate(zip((fine, coarse), shares, strict=True)):
     want = (np.abs(band) * share)[:2].sum() / 2
     np.testing.assert_allclose(parts[f'l1_{i}'], want, rtol=1e-5)

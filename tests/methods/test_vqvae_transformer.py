@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from tests.method_table import ROWS, trained
-from uad_jax import orders
-from uad_jax.nets import quantise, vqvae
+from uad_jax.nets import vqvae
 from uad_jax.nets.transformer import Transformer
+from uad_jax.ops import raster_orders
 from uad_jax.registry import named
 
 K, PLACES, STARTS = 5, 6, 2
 SHAPE, OPTIONS, _ = ROWS['vqvae_transformer']
-WAYS = orders.raster((4, 4), OPTIONS['rasters'])
+WAYS = raster_orders.raster((4, 4), OPTIONS['rasters'])
 
 
 @pytest.fixture
@@ -57,55 +57,6 @@ def test_no_token_sees_what_comes_after(prior, sequence):
   influence = np.abs(jacobian).sum((1, 3))
   assert (np.triu(influence, 1) == 0).all()
   assert (np.diag(influence) > 0).all() and (np.tril(influence) > 0).sum() > PLACES
-
-
-def test_codes_follow_their_means():
-  # Oracle: the formulas in numpy.
-  rng = np.random.default_rng(0)
-  book = quantise.start(jax.random.key(0), 4, 3)
-  z = rng.normal(size=(50, 3)).astype(np.float32)
-  weight = (rng.random(50) > 0.3).astype(np.float32)
-  tokens = np.asarray(quantise.nearest(book['codes'], z))
-  distance = ((z[:, None] - np.asarray(book['codes'])[None]) ** 2).sum(-1)
-  np.testing.assert_array_equal(tokens, distance.argmin(1))
-  moved, perplexity = quantise.follow(
-    book, z, tokens, weight, jax.random.key(1), decay=0.9, dead=0.0
-  )
-  one_hot = np.eye(4)[tokens] * weight[:, None]
-  count = 0.9 * np.ones(4) + 0.1 * one_hot.sum(0)
-  total = 0.9 * np.asarray(book['codes']) + 0.1 * one_hot.T @ z
-  smoothed = (count + 1e-5) / (count.sum() + 4e-5) * count.sum()
-  np.testing.assert_allclose(moved['count'], count, rtol=1e-5)
-  np.testing.assert_allclose(moved['codes'], total / smoothed[:, None], rtol=1e-4)
-  share = one_hot.sum(0) / one_hot.sum()
-  share = share[share > 0]
-  np.testing.assert_allclose(
-    perplexity, np.exp(-(share * np.log(share)).sum()), rtol=1e-5
-  )
-
-
-def test_dead_codes_begin_anew_where_scans_are():
-  book = quantise.start(jax.random.key(0), 3, 2)
-  far = book['codes'].at[2].set(1e3)
-  book = book | {'codes': far, 'total': far, 'count': jnp.array([1.0, 1.0, 1e-3])}
-  z = jax.random.normal(jax.random.key(2), (20, 2))
-  weight = jnp.ones(20).at[:10].set(0)
-  tokens = quantise.nearest(book['codes'], z)
-  moved, _ = quantise.follow(book, z, tokens, weight, jax.random.key(1))
-  at = np.abs(np.asarray(z)[10:] - np.asarray(moved['codes'][2])).max(1)
-  assert at.min() < 1e-6  # one of those that count
-  assert moved['count'][2] > 0.3
-
-
-@pytest.mark.parametrize('shape, many', [((3, 4), 8), ((2, 2, 3), 48)])
-def test_raster_orders(shape, many):
-  found = orders.raster(shape, many)
-  assert len({tuple(order) for order in found}) == many
-  assert (np.sort(found, 1) == np.arange(np.prod(shape))).all()
-  np.testing.assert_array_equal(found[0], np.arange(np.prod(shape)))
-  np.testing.assert_array_equal(found[1], found[0][::-1])
-  with pytest.raises(ValueError, match=f'allowed are 1 to {many}'):
-    orders.raster(shape, many + 1)
 
 
 def outputs(likely, key=0):

@@ -7,9 +7,9 @@ from scipy import interpolate, ndimage
 
 from tests.data.heads import TO_SCAN, head
 from tests.data.preprocessing.test_align import worst
-from uad_jax import transform
 from uad_jax.data.preprocessing import brainmask, grid
 from uad_jax.data.preprocessing.steps.to_template import template_head
+from uad_jax.ops import affine_matrix
 from uad_jax.registration import affine
 
 SPACING = 6.0
@@ -175,7 +175,7 @@ def test_gradients(similarity):
   @jax.jit
   def loss(free, moving):
     problem = affine.Problem(moving, fixed, weight, before, after)
-    return affine.agreement(transform.matrix(scale * free), problem, similarity)
+    return affine.agreement(affine_matrix.matrix(scale * free), problem, similarity)
 
   free = rng.normal(0, 0.5, 12).astype('float32')
   check_grads(loss, (free, moving), 1, ('rev',), atol=1e-2, rtol=3e-2, eps=2e-2)

@@ -82,17 +82,6 @@ def test_mse_is_numpys():
   np.testing.assert_allclose(similarity.mse(a, b, weight), want, rtol=1e-5)
 
 
-@pytest.mark.parametrize('shape', SHAPES)
-def test_box_sum(shape):
-  x = random_pair(shape, channels=2)[0]
-  padded = np.pad(x, [(0, 0)] + [(2, 2)] * len(shape) + [(0, 0)])
-  axes = tuple(range(1, 1 + len(shape)))
-  # Oracle: numpy's sliding windows.
-  windows = np.lib.stride_tricks.sliding_window_view(padded, (5,) * len(shape), axes)
-  want = windows.sum(tuple(range(-len(shape), 0)))
-  np.testing.assert_allclose(similarity.box_sum(x, 5), want, rtol=1e-5)
-
-
 @pytest.mark.parametrize('signed', [False, True])
 def test_gradients(signed):
   a, b, weight = random_pair((6, 5), seed=3)

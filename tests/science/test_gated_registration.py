@@ -12,6 +12,7 @@ from scipy import ndimage
 from sklearn.metrics import average_precision_score
 
 from tests.science import phantom
+from uad_jax.ops import filters
 from uad_jax.registration import flow, gate
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures('optimised')]
@@ -128,7 +129,7 @@ def test_healthy_subjects_are_registered_as_without_a_gate():
 
 def test_the_wider_the_gate_is_open_the_less_the_lesion_is_strained():
   sick, _ = cohorts()
-  shape = gate.dilate(np.float32(sick.lesion[..., None]), 1)
+  shape = filters.dilate(np.float32(sick.lesion[..., None]), 1)
   strains = []
   for amount in (0.0, 0.25, 0.5, 1.0):
     _, field = phantom.register(sick, SOFT, np.asarray(amount * shape))

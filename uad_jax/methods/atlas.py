@@ -2,8 +2,8 @@
 
 import jax.numpy as jnp
 
-from uad_jax import moments
 from uad_jax.method import Batch, Method, Objective
+from uad_jax.ops import voxel_stats
 
 
 def make(
@@ -26,16 +26,16 @@ def make(
   """
 
   def init(key, batch: Batch):
-    return {}, {'atlas': moments.empty(bins, shape, channels)}
+    return {}, {'atlas': voxel_stats.empty(bins, shape, channels)}
 
   def fit(params, stats, batch: Batch, key, step):
-    seen = moments.observe(
+    seen = voxel_stats.observe(
       stats['atlas'], batch['image'], batch['position'], batch['weight']
     )
     return jnp.zeros(()), (stats | {'atlas': seen}, {})
 
   def infer(params, stats, batch: Batch, key):
-    mean, variance = moments.look_up(stats['atlas'], batch['position'], smooth)
+    mean, variance = voxel_stats.look_up(stats['atlas'], batch['position'], smooth)
     return {
       'reconstruction': mean,
       'reconstruction_log_variance': jnp.log(variance + floor**2),

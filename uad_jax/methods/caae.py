@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 
-from uad_jax import adversarial, losses
+from uad_jax import adversarial
 from uad_jax.method import Batch, Method
 from uad_jax.nets.noisy import check_bayesian
 from uad_jax.nets.vector import ARCHITECTURES
+from uad_jax.ops import losses
 
 
 def make(

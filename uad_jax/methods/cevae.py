@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax import losses, shapes
+from uad_jax import shapes
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets import variational
 from uad_jax.nets.noisy import check_bayesian
+from uad_jax.ops import losses
 
 
 def make(

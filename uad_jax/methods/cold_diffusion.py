@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax import corrupt, losses
+from uad_jax import corrupt
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets.diffusion import time_features
 from uad_jax.nets.position import position_features
 from uad_jax.nets.unet import UNet
+from uad_jax.ops import losses
 
 
 def make(

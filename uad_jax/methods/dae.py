@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax import losses
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets.deformable import Decoder, Deformer, Encoder
+from uad_jax.ops import losses
 from uad_jax.registration import flow, regularise, similarity
 from uad_jax.registration.warp import warp
 

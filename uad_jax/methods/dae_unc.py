@@ -16,10 +16,11 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax import corrupt, evidence, losses, moments, shapes
+from uad_jax import corrupt, evidence, shapes
 from uad_jax.method import Array, Batch, Key, Method, Objective
 from uad_jax.nets.gated import Deformer, Evidence, Prior
 from uad_jax.nets.guided import PRIOR, Guided
+from uad_jax.ops import losses, voxel_stats
 from uad_jax.registration import energy, gate
 from uad_jax.registration.similarity import distance as distance_by
 from uad_jax.registration.solve import gated_field
@@ -126,7 +127,7 @@ def make(
     return batch['mask'] * losses.per_example(batch['weight'], batch['mask'])
 
   def fit(params, stats, batch: Batch, key: Key, step):
-    seen = moments.observe(
+    seen = voxel_stats.observe(
       stats['usual'], batch['image'], batch['position'], batch['weight']
     )
     return jnp.zeros(()), (stats | {'usual': seen}, {})

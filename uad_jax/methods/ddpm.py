@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax import diffusion, losses, simplex
+from uad_jax import simplex
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets.diffusion import DiffusionUNet
 from uad_jax.nets.position import position_features
+from uad_jax.ops import gaussian_diffusion, losses
 
 NOISES = ('gaussian', 'simplex')
 
@@ -74,8 +75,8 @@ def make(
       f'start {start}, furthest {furthest}, steps {steps}'
     )
   net = DiffusionUNet(widths, channels, blocks, attention, heads)
-  kept = diffusion.schedule(schedule, steps)
-  way = diffusion.strides(start, hops or start)
+  kept = gaussian_diffusion.schedule(schedule, steps)
+  way = gaussian_diffusion.strides(start, hops or start)
   low, high = bounds
 
   def draw(key, like):
@@ -110,7 +111,7 @@ def make(
     time = jax.random.randint(key_time, (len(image),), 1, furthest + 1)
     eps = draw(key_noise, image)
     share = losses.per_example(jnp.asarray(kept)[time], image)
-    x = within(batch, diffusion.noised(image, eps, share))
+    x = within(batch, gaussian_diffusion.noised(image, eps, share))
     weight = batch['mask'] * losses.per_example(batch['weight'], image)
     error = (eps - estimate(params, batch, x, time)) ** 2
     return losses.masked_mean(error, weight), (stats, {})
@@ -123,8 +124,8 @@ def make(
     def hop(x, now):
       (time, before), key = now
       eps = estimate(params, batch, x, jnp.full(len(x), time))
-      found = diffusion.denoised(x, eps, jnp.asarray(kept)[time])
-      mean, variance = diffusion.posterior(
+      found = gaussian_diffusion.denoised(x, eps, jnp.asarray(kept)[time])
+      mean, variance = gaussian_diffusion.posterior(
         jnp.clip(found, -1.0, 1.0),
         x,
         jnp.asarray(kept)[time],
@@ -132,7 +133,9 @@ def make(
       )
       return within(batch, mean + jnp.sqrt(variance) * draw(key, x)), None
 
-    x = within(batch, diffusion.noised(image, draw(key_first, image), kept[start]))
+    x = within(
+      batch, gaussian_diffusion.noised(image, draw(key_first, image), kept[start])
+    )
     keys = jax.random.split(key_back, len(way))
     return jax.lax.scan(hop, x, (jnp.asarray(way), keys))[0]
 

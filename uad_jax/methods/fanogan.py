@@ -10,12 +10,13 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax import adversarial, losses
+from uad_jax import adversarial
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets.critic import GridNorm, ImageCritic
 from uad_jax.nets.features import finest
 from uad_jax.nets.noisy import apply, check_bayesian
 from uad_jax.nets.study import WIDTHS, StudyDecoding, StudyEncoding
+from uad_jax.ops import losses
 
 
 def make(

@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from uad_jax import diffusion, losses, quantile
 from uad_jax.method import Batch, Method, Objective
-from uad_jax.nets import quantise, vqvae
+from uad_jax.nets import vqvae
 from uad_jax.nets.diffusion import DiffusionUNet
 from uad_jax.nets.study import grid
+from uad_jax.ops import codebook, gaussian_diffusion, losses, streaming_quantile
 
-SURPRISES = quantile.Range(0.0, 8.0)
+SURPRISES = streaming_quantile.Range(0.0, 8.0)
 """Of the mean squared error of the noise, which is about 1 for what is all noise."""
 
 PLACES = 4096
@@ -86,9 +86,9 @@ def make(
   attention = min(max(coarse), round(PLACES ** (1 / len(shape))))
   net = vqvae.make(shape, channels, widths, units, codes, size, decay, commitment)
   unet = DiffusionUNet(unet_widths, size, blocks, attention, heads)
-  kept = jnp.asarray(diffusion.schedule(schedule, steps))
+  kept = jnp.asarray(gaussian_diffusion.schedule(schedule, steps))
   times = jnp.asarray(np.linspace(first, last, many).round().astype(int))
-  way = jnp.asarray(diffusion.strides(start, hops))
+  way = jnp.asarray(gaussian_diffusion.strides(start, hops))
 
   def scale(stats):
     """The deviation of the codes, each as often as it is used."""
@@ -109,7 +109,7 @@ def make(
   def apart(params, z, time, key):
     """(eps - eps')^2 at a time [B]; [B, *S', D]."""
     eps = jax.random.normal(key, z.shape)
-    x = diffusion.noised(z, eps, losses.per_example(kept[time], z))
+    x = gaussian_diffusion.noised(z, eps, losses.per_example(kept[time], z))
     return (eps - estimate(params, x, time)) ** 2
 
   def surprise(params, z, key):
@@ -125,7 +125,7 @@ def make(
     key_net, key_unet = jax.random.split(key)
     params, stats, z = net.init(key_net, batch['image'])
     denoiser = unet.init(key_unet, z, jnp.ones(len(z)))
-    stats['surprise'] = quantile.empty(SURPRISES)
+    stats['surprise'] = streaming_quantile.empty(SURPRISES)
     return {**params, 'unet': denoiser['params']}, stats
 
   def diffuse(params, stats, batch: Batch, key, step):
@@ -140,7 +140,7 @@ def make(
     value = surprise(params, z, key)
     brain = nn.avg_pool(batch['mask'], place, place)[..., 0]
     weight = brain * losses.per_example(batch['weight'], value)
-    counts = quantile.observe(stats['surprise'], value, weight, SURPRISES)
+    counts = streaming_quantile.observe(stats['surprise'], value, weight, SURPRISES)
     return jnp.zeros(()), ({**stats, 'surprise': counts}, {})
 
   def heal(params, z, unlikely, key):
@@ -151,13 +151,15 @@ def make(
       (time, before), key = now
       key_new, key_old = jax.random.split(key)
       eps = estimate(params, x, jnp.full(len(x), time))
-      found = diffusion.denoised(x, eps, kept[time])
-      mean, variance = diffusion.posterior(found, x, kept[time], kept[before])
+      found = gaussian_diffusion.denoised(x, eps, kept[time])
+      mean, variance = gaussian_diffusion.posterior(found, x, kept[time], kept[before])
       new = mean + jnp.sqrt(variance) * jax.random.normal(key_new, x.shape)
-      old = diffusion.noised(z, jax.random.normal(key_old, x.shape), kept[before])
+      old = gaussian_diffusion.noised(
+        z, jax.random.normal(key_old, x.shape), kept[before]
+      )
       return old + unlikely * (new - old), None
 
-    x = diffusion.noised(z, jax.random.normal(key_start, z.shape), kept[start])
+    x = gaussian_diffusion.noised(z, jax.random.normal(key_start, z.shape), kept[start])
     keys = jax.random.split(key_way, len(way))
     return jax.lax.scan(hop, x, (way, keys))[0]
 
@@ -166,10 +168,10 @@ def make(
     mask, book = batch['mask'], stats['codebook']['codes']
     tokens, z = latent(params, stats, batch)
     value = surprise(params, z, key_look)[..., None]
-    limit = quantile.quantile(stats['surprise'], healthy, SURPRISES)
+    limit = streaming_quantile.quantile(stats['surprise'], healthy, SURPRISES)
     unlikely = (value > limit).astype(jnp.float32)
     drawn = heal(params, z, unlikely, key_heal) * scale(stats)
-    healed = net.decode(params, book[quantise.nearest(book, drawn)]) * mask
+    healed = net.decode(params, book[codebook.nearest(book, drawn)]) * mask
 
     def fine(values):
       return jax.image.resize(values, (len(values), *shape, 1), 'linear')

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax import losses, pyramid
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets import study
 from uad_jax.nets.autoencoder import StudyAutoEncoder
 from uad_jax.nets.noisy import apply, check_bayesian
+from uad_jax.ops import laplacian_pyramid, losses
 
 
 def make(
@@ -65,7 +65,7 @@ def make(
   }
 
   def init(key, batch: Batch):
-    bands = pyramid.laplacian(batch['image'], levels)
+    bands = laplacian_pyramid.laplacian(batch['image'], levels)
     keys = jax.random.split(key, levels)
     return {
       name: net.init(key, band)['params']
@@ -74,7 +74,7 @@ def make(
 
   def run(params, image, noise):
     """The bands, what their networks make of them, and the coarsest latent."""
-    bands = pyramid.laplacian(image, levels)
+    bands = laplacian_pyramid.laplacian(image, levels)
     restored = []
     for i, ((name, net), band) in enumerate(zip(nets.items(), bands, strict=True)):
       own = None if noise is None else jax.random.fold_in(noise, i)
@@ -84,7 +84,7 @@ def make(
 
   def loss(params, stats, batch: Batch, key, step):
     bands, restored, _ = run(params, batch['image'], key)
-    masks = pyramid.gaussian(batch['mask'], levels)
+    masks = laplacian_pyramid.gaussian(batch['mask'], levels)
     parts = {}
     for i, (band, found, mask) in enumerate(zip(bands, restored, masks, strict=True)):
       error = losses.example_sum(jnp.abs(band - found) * mask)
@@ -94,12 +94,12 @@ def make(
   def infer(params, stats, batch: Batch, key):
     bands, restored, z = run(params, batch['image'], key if bayesian else None)
     residuals = [
-      pyramid.resize(jnp.abs(band - found), shape)
+      laplacian_pyramid.resize(jnp.abs(band - found), shape)
       for band, found in zip(bands, restored, strict=True)
     ]
     return {
       'latent': z,
-      'reconstruction': pyramid.compose(restored) * batch['mask'],
+      'reconstruction': laplacian_pyramid.compose(restored) * batch['mask'],
       'scale_residual': sum(residuals) / levels * batch['mask'],
     }
 

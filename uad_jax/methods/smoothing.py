@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from uad_jax.method import Batch, Method
-from uad_jax.registration.gate import gaussian_smooth
+from uad_jax.ops.filters import gaussian_smooth
 
 
 def make(shape: tuple[int, ...], channels: int = 1, sigma: float = 3.0) -> Method:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax import losses
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets import variational
 from uad_jax.nets.noisy import check_bayesian
+from uad_jax.ops import losses
 
 Array = jax.Array
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax import losses, orders
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets import vqvae
 from uad_jax.nets.study import grid
 from uad_jax.nets.transformer import Transformer
+from uad_jax.ops import losses, raster_orders
 
 
 def make(
@@ -62,7 +62,7 @@ def make(
     likely: Probability under which a code is healed.
   """
   coarse = grid(shape, len(widths))
-  ways = jnp.asarray(orders.raster(coarse, rasters))
+  ways = jnp.asarray(raster_orders.raster(coarse, rasters))
   places = ways.shape[1]
   net = vqvae.make(shape, channels, widths, units, codes, size, decay, commitment)
   prior = Transformer(codes, rasters, places, width, depth, heads)

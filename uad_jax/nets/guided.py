@@ -10,8 +10,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from uad_jax import evidence, moments
+from uad_jax import evidence
 from uad_jax.nets.gated import Deformer, Evidence, Expected, Prior, Usual
+from uad_jax.ops import voxel_stats
 from uad_jax.registration import flow, gate
 from uad_jax.registration.warp import warp
 
@@ -65,7 +66,7 @@ class Guided(NamedTuple):
     judge = self.judge.init(key_judge, image, usual, features)
     params = {'deformer': deformer['params'], 'gate': judge['params']}
     stats = {
-      'usual': moments.empty(self.bins, self.shape, self.channels),
+      'usual': voxel_stats.empty(self.bins, self.shape, self.channels),
       'healthy': evidence.uncalibrated(),
     }
     return {**prior['params'], **params}, stats
@@ -75,7 +76,7 @@ class Guided(NamedTuple):
     if not self.bins:
       nothing = jnp.zeros((len(where), *self.shape, self.channels))
       return Usual(nothing, nothing - 4.0)
-    mean, variance = moments.look_up(stats['usual'], where)
+    mean, variance = voxel_stats.look_up(stats['usual'], where)
     return Usual(mean, jnp.log(variance + FLOOR**2))
 
   def expect(

@@ -6,11 +6,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from uad_jax import losses
 from uad_jax.method import Bound, Objective
 from uad_jax.nets import quantise
 from uad_jax.nets.features import finest
 from uad_jax.nets.study import grid
+from uad_jax.ops import codebook, losses
 
 Array = jax.Array
 NETS = ('encoder', 'decoder')
@@ -66,11 +66,11 @@ def make(
     z, encoding = encoder.init_with_output(key_encoder, image)
     decoding = decoder.init(key_decoder, z)
     params = {'encoder': encoding['params'], 'decoder': decoding['params']}
-    return params, {'codebook': quantise.start(key_codes, codes, size)}, z
+    return params, {'codebook': codebook.start(key_codes, codes, size)}, z
 
   def encode(params, stats, batch):
     z = encoder.apply({'params': params['encoder']}, batch['image'] * batch['mask'])
-    return z, quantise.nearest(stats['codebook']['codes'], z)
+    return z, codebook.nearest(stats['codebook']['codes'], z)
 
   def features(params, batch):
     return finest(encoder, params['encoder'], batch['image'] * batch['mask'])
@@ -86,7 +86,7 @@ def make(
     error = losses.masked_mean(jnp.abs(batch['image'] - found), weight)
     apart = ((jax.lax.stop_gradient(e) - z) ** 2).mean(range(1, z.ndim))
     apart = losses.example_mean(apart, batch['weight'])
-    moved = quantise.follow(
+    moved = codebook.follow(
       stats['codebook'],
       jax.lax.stop_gradient(z).reshape(-1, size),
       tokens.ravel(),

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from uad_jax.ops.affine_matrix import matrix
 from uad_jax.registration.warp import grid, sample
-from uad_jax.transform import matrix
 
 DEGREES = (6, 9, 12)
 """Rigid; with a scale along each axis; with shears too."""
@@ -103,7 +103,7 @@ def register(
 ) -> Found:
   """Finds the affines, fixed mm to moving mm, of greatest similarity.
 
-  The parameters are those of `uad_jax.transform.matrix` about the centres. They begin
+  The parameters are those of `ops.affine_matrix.matrix` about the centres. They begin
   where centre and extent of the images' parts that are not 0 agree, and climb by L-BFGS
   (Liu and Nocedal 1989), first on grids that are halved by means of 2x2x2 voxels. The
   images are 0 outside of the brain, so that its outline counts. A subject of 10^5 fixed

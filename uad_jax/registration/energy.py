@@ -10,7 +10,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from uad_jax.losses import per_example
+from uad_jax.ops import filters
+from uad_jax.ops.losses import per_example
 from uad_jax.registration import gate, regularise
 from uad_jax.registration.warp import warp
 
@@ -101,7 +102,7 @@ def parted(disturbed: Array, wanted: Array, g: Array, radius: int = 2) -> Array:
     g: The gate of the painted scan [B, *S, 1].
     radius: Voxels by which "around" reaches.
   """
-  near = gate.dilate(on_grid(g, disturbed), radius)
+  near = filters.dilate(on_grid(g, disturbed), radius)
   apart = jnp.abs(disturbed - jax.lax.stop_gradient(wanted)) * near
   axes = tuple(range(1, apart.ndim))
   return apart.sum(axes) / jnp.maximum(near.sum(axes), 1.0)

@@ -12,40 +12,10 @@ All maps are [B, *S, 1]. In training wrap the gate in `stop_gradient`, or the ne
 lowers its penalty by lowering its uncertainty.
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
 
-
-def gaussian_smooth(x: jax.Array, sigma: float) -> jax.Array:
-  """Separable Gaussian smoothing of [B, *S, C], sigma in voxels, borders repeated.
-
-  The kernel ends at the whole voxel nearest to four sigma, as scipy.ndimage's does.
-  """
-  if sigma == 0:
-    return x
-  radius = int(4 * sigma + 0.5)
-  kernel = [math.exp(-0.5 * (i / sigma) ** 2) for i in range(-radius, radius + 1)]
-  total = sum(kernel)
-  for axis in range(1, x.ndim - 1):
-    padding = [(radius, radius) if i == axis else (0, 0) for i in range(x.ndim)]
-    padded = jnp.pad(x, padding, 'edge')
-    x = sum(
-      jax.lax.slice_in_dim(padded, i, i + x.shape[axis], axis=axis) * (value / total)
-      for i, value in enumerate(kernel)
-    )
-  return x
-
-
-def dilate(x: jax.Array, radius: int) -> jax.Array:
-  """The maximum over the box of `radius` voxels around each voxel of [B, *S, C]."""
-  for axis in range(1, x.ndim - 1) if radius else ():
-    dimensions = [2 * radius + 1 if i == axis else 1 for i in range(x.ndim)]
-    x = jax.lax.reduce_window(
-      x, -jnp.inf, jax.lax.max, dimensions, [1] * x.ndim, 'SAME'
-    )
-  return x
+from uad_jax.ops.filters import dilate, gaussian_smooth
 
 
 def standardised_residual(

@@ -1,11 +1,12 @@
 """How well two images agree: squared error and local correlation, both weighted."""
 
-import functools
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from uad_jax.ops.filters import box_sum_planes
 
 
 def mse(a: jax.Array, b: jax.Array, weight: jax.Array | None = None) -> jax.Array:
@@ -46,13 +47,13 @@ def ncc(
     n = _window_sizes(a.shape[2:], window)
   else:
     weight = jnp.moveaxis(weight, -1, 1)
-    n = jnp.maximum(_box_planes(weight, window), 1e-6)
+    n = jnp.maximum(box_sum_planes(weight, window), 1e-6)
   # An offset does not change the correlation, but the rounding of E[a^2] - E[a]^2.
   a, b = _centre(a, weight), _centre(b, weight)
   moments = jnp.concatenate([a, b, a * a, b * b, a * b], 1)
   if weight is not None:
     moments = weight * moments
-  means = _box_planes(moments, window) / n
+  means = box_sum_planes(moments, window) / n
   mean_a, mean_b, aa, bb, ab = (means[:, i * c : (i + 1) * c] for i in range(5))
   var_a = jnp.maximum(aa - mean_a**2, 0) + epsilon
   var_b = jnp.maximum(bb - mean_b**2, 0) + epsilon
@@ -92,44 +93,6 @@ def distance(
   if name not in table:
     raise ValueError(f"unknown similarity '{name}'; there are {', '.join(table)}")
   return table[name]
-
-
-def box_sum(x: jax.Array, window: int) -> jax.Array:
-  """Sums over the box of `window` (odd) voxels around each voxel of [B, *S, C].
-
-  There is nothing beyond the border.
-  """
-  return jnp.moveaxis(_box_planes(jnp.moveaxis(x, -1, 1), window), 1, -1)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _box_planes(x: jax.Array, window: int) -> jax.Array:
-  """`box_sum` of planes [B, C, *S], axis by axis, in log2(window) additions."""
-  radius = window // 2
-  for axis in range(2, x.ndim):
-    size = x.shape[axis]
-    padding = [(radius, radius) if i == axis else (0, 0) for i in range(x.ndim)]
-    block, length = jnp.pad(x, padding), 1  # block[i] sums `length` voxels from i on
-    total, offset = 0.0, 0
-    while True:
-      if window & length:
-        part = jax.lax.slice_in_dim(block, offset, offset + size, axis=axis)
-        total, offset = total + part, offset + length
-      if 2 * length > window:
-        break
-      count = block.shape[axis]
-      low = jax.lax.slice_in_dim(block, 0, count - length, axis=axis)
-      high = jax.lax.slice_in_dim(block, length, count, axis=axis)
-      block, length = low + high, 2 * length
-    x = total
-  return x
-
-
-# The box is symmetric, so it is its own transpose.
-_box_planes.defvjp(
-  lambda x, window: (_box_planes(x, window), None),
-  lambda window, _, g: (_box_planes(g, window),),
-)
 
 
 def _window_sizes(spatial: tuple[int, ...], window: int) -> np.ndarray:

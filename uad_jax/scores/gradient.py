@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
-from uad_jax.registration.gate import gaussian_smooth
+from uad_jax.ops.filters import gaussian_smooth
 
 NEEDS = {'elbo': 'elbo', 'kl': 'kl', 'rec': 'rec', 'error': 'reconstruction'}
 """What may be derived, and the output that it takes."""

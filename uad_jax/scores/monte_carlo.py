@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
-from uad_jax.signs import signed
+from uad_jax.ops.residual_sign import signed
 
 
 def draw(infer: Infer, batch: Batch, key: Key, of: str) -> Array:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
 from uad_jax.nets.coder import upsample
-from uad_jax.registration.gate import gaussian_smooth
+from uad_jax.ops.filters import gaussian_smooth
 
 
 def distance(a: Array, b: Array, epsilon: float = 1e-6) -> Array:

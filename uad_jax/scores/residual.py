@@ -1,8 +1,8 @@
 """Residual: how far the image is from what the method expects."""
 
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
-from uad_jax.registration.gate import gaussian_smooth
-from uad_jax.signs import signed
+from uad_jax.ops.filters import gaussian_smooth
+from uad_jax.ops.residual_sign import signed
 
 
 def make(

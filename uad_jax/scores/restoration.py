@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax import losses
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
-from uad_jax.signs import signed
+from uad_jax.ops import losses
+from uad_jax.ops.residual_sign import signed
 
 WEIGHTS = {
   variant: tuple(round(step * i, 1) for i in range(20))

@@ -1,7 +1,7 @@
 """Structural dissimilarity between the image and what the method expects."""
 
-from uad_jax import losses
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
+from uad_jax.ops import losses
 
 
 def make(of: str = 'reconstruction', window: int = 7) -> Scorer:

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 
 from tests.data.heads import TO_SCAN, head
-from uad_jax import transform
 from uad_jax.data.preprocessing import align, bias, brainmask
 from uad_jax.data.preprocessing.grid import spacing
 from uad_jax.data.preprocessing.nifti import BadScan
+from uad_jax.ops import affine_matrix
 
 
 def worst(a, b):
@@ -51,7 +51,7 @@ def test_the_jacobian_is_the_derivative():
   parameters = rng.normal(0, 0.02, 12)
 
   def warped(p):
-    return align.sample(moving, after @ transform.matrix(p) @ before, moving.shape)
+    return align.sample(moving, after @ affine_matrix.matrix(p) @ before, moving.shape)
 
   jacobian = align._jacobian(parameters, 12, warped(parameters), before)
   inner = (slice(6, -6),) * 3
@@ -87,7 +87,9 @@ def test_degrees_are_named():
 def test_another_template(tmp_path):
   # The MNI152 moved, in other units, at 2 mm and with its first axis to the left.
   volume, affine = align.template()
-  moved = transform.matrix(np.array([4.0, -3, 6, 0, 0, 0, 0.05, 0.05, 0.05, 0, 0, 0]))
+  moved = affine_matrix.matrix(
+    np.array([4.0, -3, 6, 0, 0, 0, 0.05, 0.05, 0.05, 0, 0, 0])
+  )
   coarse = volume[::2, ::2, ::2][::-1] * 700
   flipped = affine @ np.diag([-2.0, 2, 2, 1])
   flipped[:3, 3] = nib.affines.apply_affine(affine, [2 * (coarse.shape[0] - 1), 0, 0])

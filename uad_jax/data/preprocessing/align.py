@@ -12,7 +12,7 @@ import numpy as np
 
 from uad_jax.data.preprocessing import nifti
 from uad_jax.data.preprocessing.grid import bounding_box, respaced, sample
-from uad_jax.transform import matrix
+from uad_jax.ops.affine_matrix import matrix
 
 LEVELS = (8, 4)
 """Resolutions in mm, coarse to fine."""

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from uad_jax.registration.similarity import box_sum
+from uad_jax.ops.filters import box_sum
 
 Array = jax.Array
 

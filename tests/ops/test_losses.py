@@ -5,7 +5,7 @@ import pytest
 from jax.test_util import check_grads
 from skimage.metrics import structural_similarity
 
-from uad_jax import losses
+from uad_jax.ops import losses
 
 
 def test_kl_normal_closed_form(key):

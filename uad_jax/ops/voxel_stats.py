@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax.losses import per_example
-from uad_jax.registration.gate import gaussian_smooth
+from uad_jax.ops.filters import gaussian_smooth
+from uad_jax.ops.losses import per_example
 
 Array = jax.Array
 Moments = dict[str, Array]
