@@ -9,9 +9,9 @@ import optax
 import pytest
 
 from tests.method_table import make_batch
-from uad_jax import augment
 from uad_jax.adapt import augment as augmented
 from uad_jax.adapt import ema
+from uad_jax.augmentation import image_transforms
 from uad_jax.method import Method, Objective, due, init_state, make_update
 from uad_jax.ops.losses import masked_mean
 
@@ -61,7 +61,7 @@ def test_the_mask_is_mirrored_with_the_image():
   batch = make_batch((8, 12), size=16)
   batch['image'] = batch['image'] * 0 + np.arange(8.0)[:, None, None]
   batch['mask'] = batch['image'].copy()
-  found = augment.flip(jax.random.key(0), batch, 0)
+  found = image_transforms.flip(jax.random.key(0), batch, 0)
   np.testing.assert_array_equal(found['image'], found['mask'])
 
 
@@ -82,10 +82,10 @@ def test_contrast_is_monotone_and_only_for_what_trains():
 
 
 def turned_off(key, batch):
-  yield augment.affine(key, batch)
-  yield augment.contrast(key, batch, 0.0, 0.0)
-  yield augment.bias(key, batch, 0.0)
-  yield augment.noise(key, batch, 0.0)
+  yield image_transforms.affine(key, batch)
+  yield image_transforms.contrast(key, batch, 0.0, 0.0)
+  yield image_transforms.bias(key, batch, 0.0)
+  yield image_transforms.noise(key, batch, 0.0)
 
 
 @pytest.mark.parametrize('shape', [(8, 10), (6, 7, 8)])
@@ -115,8 +115,8 @@ def test_the_draws_of_flips_and_contrast_are_those_of_stored_runs(key):
   """Their keys: a run that is stored with them would else train on other scans."""
   batch = make_batch((8, 12), size=16)
   own = jax.random.fold_in(key, augmented.SEED)
-  expected = augment.flip(jax.random.fold_in(own, 0), batch, 0)
-  expected = augment.contrast(jax.random.fold_in(own, 4), expected, 0.2, 0.1)
+  expected = image_transforms.flip(jax.random.fold_in(own, 0), batch, 0)
+  expected = image_transforms.contrast(jax.random.fold_in(own, 4), expected, 0.2, 0.1)
   method = augmented.make(gamma=0.2, gain=0.1)(recording())
   seen = seen_by(method, 'trained', batch, key)
   np.testing.assert_array_equal(seen, expected['image'])
@@ -126,7 +126,7 @@ def test_options_out_of_range_are_named(key):
   with pytest.raises(ValueError, match='rotate is -1; allowed are ranges from 0'):
     augmented.make(rotate=-1)
   with pytest.raises(ValueError, match='axis 2 of images .* allowed are 0 to 1'):
-    augment.flip(key, make_batch((8, 8)), 2)
+    image_transforms.flip(key, make_batch((8, 8)), 2)
 
 
 def quarter_turn(d):
@@ -142,7 +142,7 @@ def test_quarter_turns_are_those_of_numpy(shape, turns):
   batch['image'] *= batch['mask']
   linear = jnp.linalg.matrix_power(quarter_turn(d), turns)
   linear = jnp.broadcast_to(linear, (4, d, d))
-  found = jax.jit(augment.moved)(batch, linear, jnp.zeros((4, d)))
+  found = jax.jit(image_transforms.moved)(batch, linear, jnp.zeros((4, d)))
   for name in ('image', 'mask'):
     expected = np.rot90(batch[name], -turns, axes=(1, 2))
     assert not np.array_equal(expected, batch[name])
@@ -154,7 +154,7 @@ def test_a_shift_by_whole_voxels_rolls(shape):
   batch, d = make_batch(shape), len(shape)
   batch['image'] *= batch['mask']
   linear = jnp.broadcast_to(jnp.eye(d), (4, d, d))
-  found = augment.moved(batch, linear, jnp.zeros((4, d)).at[:, 1].set(2))
+  found = image_transforms.moved(batch, linear, jnp.zeros((4, d)).at[:, 1].set(2))
   for name in ('image', 'mask'):
     np.testing.assert_allclose(found[name][:, :, :-2], batch[name][:, :, 2:], atol=1e-6)
     assert not found[name][:, :, -2:].any()
@@ -165,7 +165,7 @@ def test_an_affine_moves_mask_and_image_together(key, shape):
   batch = make_batch(shape, size=6)
   batch['image'] = batch['mask'].copy()
   options = dict(rotate=20.0, scale=0.2, shift=2.0, shear=0.1)
-  move = jax.jit(lambda key, batch: augment.affine(key, batch, **options))
+  move = jax.jit(lambda key, batch: image_transforms.affine(key, batch, **options))
   found = move(key, batch)
   mask, image = np.asarray(found['mask']), np.asarray(found['image'])
   assert set(np.unique(mask)) == {0, 1} and not image[mask == 0].any()
@@ -183,7 +183,7 @@ def test_a_rotation_stays_in_its_range(key):
   spot = np.exp(-((x - 32) ** 2 + (y - 56) ** 2) / 8)[..., None]
   batch['image'] = np.broadcast_to(spot, batch['image'].shape).astype(np.float32)
   batch['mask'] = np.ones_like(batch['mask'])
-  image = np.asarray(augment.affine(key, batch, rotate=30.0)['image'])[..., 0]
+  image = np.asarray(image_transforms.affine(key, batch, rotate=30.0)['image'])[..., 0]
   weight = image / image.sum((1, 2), keepdims=True)
   angle = np.arctan2((weight * (x - 32)).sum((1, 2)), (weight * (y - 32)).sum((1, 2)))
   assert 25 < np.abs(np.degrees(angle)).max() < 30.5
@@ -194,13 +194,13 @@ def test_a_rotation_stays_in_its_range(key):
 def test_a_bias_field_is_smooth_and_of_mean_log_0_in_the_mask(key, shape):
   batch = make_batch(shape)
   coarse = jax.random.uniform(key, (4, *[4] * len(shape)), minval=-0.3, maxval=0.3)
-  log = jnp.log(augment.bias_field(coarse, batch['mask']))
+  log = jnp.log(image_transforms.bias_field(coarse, batch['mask']))
   mean = jax.vmap(masked_mean)(log, batch['mask'])
   np.testing.assert_allclose(mean, 0, atol=1e-6)
   assert 0.05 < log.std() < 0.3
   for axis, n in enumerate(shape):  # far less from voxel to voxel than over the field
     assert np.abs(np.diff(log, axis=1 + axis)).max() < 0.3 * 2 * 4 / n * 1.5
-  found = jax.jit(augment.bias, static_argnums=2)(key, batch, 0.3)
+  found = jax.jit(image_transforms.bias, static_argnums=2)(key, batch, 0.3)
   outside = np.asarray(batch['image']) == 0
   assert not np.asarray(found['image'])[outside].any()
 
@@ -208,7 +208,7 @@ def test_a_bias_field_is_smooth_and_of_mean_log_0_in_the_mask(key, shape):
 def test_noise_has_its_deviation_in_the_mask_only(key):
   batch = make_batch((64, 64), size=32)
   batch['image'] = np.repeat(batch['image'], 2, -1)
-  found = jax.jit(augment.noise, static_argnums=2)(key, batch, 0.1)
+  found = jax.jit(image_transforms.noise, static_argnums=2)(key, batch, 0.1)
   added = np.asarray(found['image']) - batch['image']
   inside = np.broadcast_to(batch['mask'] > 0, added.shape)
   assert not added[~inside].any()

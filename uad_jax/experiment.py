@@ -11,7 +11,8 @@ import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from uad_jax import checkpoint, corrupt, mixture, optimise, parallel, train
+from uad_jax import checkpoint, mixture, optimise, parallel, train
+from uad_jax.augmentation import synthetic_lesions
 from uad_jax.data import manifest, pipeline
 from uad_jax.data.cohorts import catalogue
 from uad_jax.defaults import PAINTED
@@ -235,8 +236,8 @@ def painted(experiment: Experiment, split: str) -> Iterator[dict[str, np.ndarray
   Half of the shapes' soft values and more count as lesion. It serves to choose a map.
   """
   key = jax.random.key(0)
-  every = tuple(corrupt.PAINTERS)
-  paint = parallel.jit(functools.partial(corrupt.paint, painters=every))
+  every = tuple(synthetic_lesions.PAINTERS)
+  paint = parallel.jit(functools.partial(synthetic_lesions.paint, painters=every))
   for index, batch in enumerate(batches(experiment, split)):
     image, shape = paint(jax.random.fold_in(key, index), batch['image'], batch['mask'])
     lesion = (np.asarray(shape) > 0.5).astype(np.float32) * batch['mask']

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.method_table import make_batch
-from uad_jax import shapes
+from uad_jax.augmentation import lesion_shapes
 from uad_jax.methods import cevae
 from uad_jax.nets import variational
 from uad_jax.ops import losses
@@ -21,7 +21,7 @@ def test_boxes_lie_inside_the_brains_bounding_box_and_differ(shape, key):
   mask = np.zeros((size, *shape), np.float32)
   inside = tuple(slice(n // 4, n // 4 + n // 2) for n in shape)
   mask[(slice(None), *inside)] = 1
-  found = np.asarray(shapes.boxes(key, mask, most, 0.125))
+  found = np.asarray(lesion_shapes.boxes(key, mask, most, 0.125))
   assert set(np.unique(found)) == {0.0, 1.0}
   assert (found * (1 - mask)).max() == 0
   one = np.prod([round(0.125 * n) for n in shape])
@@ -29,7 +29,9 @@ def test_boxes_lie_inside_the_brains_bounding_box_and_differ(shape, key):
   assert volume.min() == one and one * 1.5 < volume.max() <= most * one
   assert len({x.tobytes() for x in found}) > 0.9 * size
   # Every place of the bounding box is reached.
-  reached = np.asarray(shapes.boxes(key, np.repeat(mask[:1], 999, 0), most, 0.25))
+  reached = np.asarray(
+    lesion_shapes.boxes(key, np.repeat(mask[:1], 999, 0), most, 0.25)
+  )
   if len(shape) == 2:
     assert reached.max(0)[inside].min() == 1
 
@@ -37,7 +39,7 @@ def test_boxes_lie_inside_the_brains_bounding_box_and_differ(shape, key):
 def test_boxes_in_a_small_or_an_empty_mask(key):
   mask = np.zeros((2, 16, 16), np.float32)
   mask[0, 4:6, 9:10] = 1  # smaller than a box
-  found = np.asarray(shapes.boxes(key, mask, 3, 0.5))
+  found = np.asarray(lesion_shapes.boxes(key, mask, 3, 0.5))
   np.testing.assert_array_equal(found[0], mask[0])
   assert np.isfinite(found).all()
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from uad_jax import simplex
+from uad_jax.augmentation import simplex_noise
 from uad_jax.ops import gaussian_diffusion
 
 
@@ -40,7 +40,7 @@ def test_the_moments_of_a_noised_image(noise, key):
   like = jnp.broadcast_to(image, (20000, 8, 6, 1))
   draw = {
     'gaussian': lambda k, x: jax.random.normal(k, x.shape),
-    'simplex': simplex.noise,
+    'simplex': simplex_noise.noise,
   }
   eps = jax.jit(draw[noise])(key, like)
   kept = gaussian_diffusion.schedule('linear', 1000)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import jax
 
-from uad_jax import augment
+from uad_jax.augmentation import image_transforms
 from uad_jax.method import Adaptation, Method, Objective
 
 TRAINING = 'train'
@@ -49,13 +49,17 @@ def make(
     """The batch of an objective that trains; each change has a number of its own."""
     rank = batch['image'].ndim  # no axis' number
     if any(places.values()):
-      batch = augment.affine(jax.random.fold_in(key, rank + 1), batch, **places)
+      batch = image_transforms.affine(
+        jax.random.fold_in(key, rank + 1), batch, **places
+      )
     if gamma or gain:
-      batch = augment.contrast(jax.random.fold_in(key, rank), batch, gamma, gain)
+      batch = image_transforms.contrast(
+        jax.random.fold_in(key, rank), batch, gamma, gain
+      )
     if bias:
-      batch = augment.bias(jax.random.fold_in(key, rank + 2), batch, bias)
+      batch = image_transforms.bias(jax.random.fold_in(key, rank + 2), batch, bias)
     if noise:
-      batch = augment.noise(jax.random.fold_in(key, rank + 3), batch, noise)
+      batch = image_transforms.noise(jax.random.fold_in(key, rank + 3), batch, noise)
     return batch
 
   def adapt(method: Method) -> Method:
@@ -66,7 +70,7 @@ def make(
       def loss(params, stats, batch, key, step):
         own = jax.random.fold_in(key, SEED)
         for axis in flips:
-          batch = augment.flip(jax.random.fold_in(own, axis), batch, axis)
+          batch = image_transforms.flip(jax.random.fold_in(own, axis), batch, axis)
         if objective.trains:
           batch = change(own, batch)
         return objective.loss(params, stats, batch, key, step)

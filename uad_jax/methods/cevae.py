@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax import shapes
+from uad_jax.augmentation import lesion_shapes
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets import variational
 from uad_jax.nets.noisy import check_bayesian
@@ -70,7 +70,9 @@ def make(
     z = variational.sample(key_z, mean, log_variance)
     rec, _ = misfit(params, batch, z, noise[0])
     kl = losses.example_sum(losses.kl_normal(mean, log_variance))
-    hidden = shapes.boxes(key_boxes, batch['mask'][..., 0], boxes, edge)[..., None]
+    hidden = lesion_shapes.boxes(key_boxes, batch['mask'][..., 0], boxes, edge)[
+      ..., None
+    ]
     mean, _ = nets.encode(params, batch['image'] * (1 - hidden), noise[1])
     filled, _ = misfit(params, batch, mean, noise[1])
     parts = {'rec': rec, 'kl': kl, 'context': filled}

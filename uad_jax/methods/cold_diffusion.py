@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax import corrupt
+from uad_jax.augmentation import synthetic_lesions
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets.diffusion import time_features
 from uad_jax.nets.position import position_features
@@ -76,7 +76,7 @@ def make(
   def loss(params, stats, batch: Batch, key, step):
     key_paint, key_severity = jax.random.split(key)
     image, mask = jnp.asarray(batch['image']), batch['mask']
-    painted, _ = corrupt.paint(key_paint, image, mask, painters, share)
+    painted, _ = synthetic_lesions.paint(key_paint, image, mask, painters, share)
     severity = 1 - jax.random.uniform(key_severity, (len(image),))  # in (0, 1]
     mixed = image + losses.per_example(severity, image) * (painted - image)
     found = restore(params, batch, mixed, severity)

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax import corrupt, evidence, shapes
+from uad_jax import evidence
+from uad_jax.augmentation import lesion_shapes, synthetic_lesions
 from uad_jax.method import Array, Batch, Key, Method, Objective
 from uad_jax.nets.gated import Deformer, Evidence, Prior
 from uad_jax.nets.guided import PRIOR, Guided
@@ -41,7 +42,7 @@ def make(
   coarse: int = 1,
   gate_widths: Sequence[int] = (16, 32, 64),
   gate_prior: bool = False,
-  painters: Sequence[str] = corrupt.TRAINING,
+  painters: Sequence[str] = synthetic_lesions.TRAINING,
   open_by: Sequence[str] = ('learned', 'standardised', 'epistemic'),
   healthy_share: float = 0.01,
   two_pass: bool = True,
@@ -137,7 +138,9 @@ def make(
     clean, mask, weight = batch['image'], batch['mask'], weight_of(batch)
     image, where = clean, batch['position']
     if denoise:
-      image, _ = corrupt.paint(key_paint, clean, mask, painters, share=denoise)
+      image, _ = synthetic_lesions.paint(
+        key_paint, clean, mask, painters, share=denoise
+      )
     expected = nets.expect(params, nets.usual(stats, where), image, mask, where)
     # Each head learns from its own half of the batch, which keeps them apart.
     chosen = jax.random.bernoulli(key_head, 0.5, (heads, len(image))) | (heads == 1)
@@ -153,8 +156,8 @@ def make(
     # Half of the batch, painted and untouched, is a whole one again.
     batch = {name: value[::2] for name, value in batch.items()}
     clean, mask = batch['image'], batch['mask']
-    image, painted = corrupt.paint(key_paint, clean, mask, painters)
-    g = shapes.rough_gate(key_gate, painted, mask)
+    image, painted = synthetic_lesions.paint(key_paint, clean, mask, painters)
+    g = lesion_shapes.rough_gate(key_gate, painted, mask)
     low, high = (jnp.log(s) for s in strength_range)
     drawn = jax.random.uniform(key_strength, (len(clean),), minval=low, maxval=high)
     lambda0 = jnp.tile(jnp.exp(drawn), 2)
@@ -177,7 +180,9 @@ def make(
 
   def gate_loss(params, stats, batch: Batch, key: Key, step):
     mask, where = weight_of(batch), batch['position']
-    image, painted = corrupt.paint(key, batch['image'], mask, painters, share=0.8)
+    image, painted = synthetic_lesions.paint(
+      key, batch['image'], mask, painters, share=0.8
+    )
     usual = nets.usual(stats, where)
     if gate_prior:
       expected = nets.expect(params, usual, image, batch['mask'], where)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax import simplex
+from uad_jax.augmentation import simplex_noise
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets.diffusion import DiffusionUNet
 from uad_jax.nets.position import position_features
@@ -82,7 +82,7 @@ def make(
   def draw(key, like):
     if noise == 'gaussian':
       return jax.random.normal(key, like.shape)
-    return simplex.noise(
+    return simplex_noise.noise(
       key, like, number=octaves, persistence=persistence, coarsest=coarsest
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax import corrupt
+from uad_jax.augmentation import synthetic_lesions
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets.features import finest
 from uad_jax.nets.position import position_features
@@ -60,7 +60,7 @@ def make(
 
   def loss(params, stats, batch: Batch, key, step):
     image, mask = jnp.asarray(batch['image']), batch['mask']
-    noisy = corrupt.coarse_noise(key, image, mask, deviation, cells)
+    noisy = synthetic_lesions.coarse_noise(key, image, mask, deviation, cells)
     weight = mask * losses.per_example(batch['weight'], image)
     error = losses.masked_mean((image - denoise(params, batch, noisy)) ** 2, weight)
     noise = losses.masked_mean((image - noisy) ** 2, weight)

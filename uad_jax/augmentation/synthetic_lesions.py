@@ -13,9 +13,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from uad_jax.augmentation.lesion_shapes import blobs, draw, smooth
 from uad_jax.registration.flow import integrate
 from uad_jax.registration.warp import grid, warp
-from uad_jax.shapes import blobs, draw, smooth
 
 Array = jax.Array
 Key = jax.Array

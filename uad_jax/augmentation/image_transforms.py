@@ -9,11 +9,11 @@ import math
 import jax
 import jax.numpy as jnp
 
+from uad_jax.augmentation.lesion_shapes import smooth
 from uad_jax.method import Batch, Key
 from uad_jax.ops import affine_matrix
 from uad_jax.ops.losses import masked_mean, per_example
 from uad_jax.registration.warp import grid, warp
-from uad_jax.shapes import smooth
 
 Array = jax.Array
 
@@ -72,7 +72,7 @@ def affine(
 ) -> Batch:
   """Each example moved by a random affine; see `moved`.
 
-  A = R diag(exp(s)) H of `transform.matrix`, of which 2-D has one angle and one shear.
+  A = R diag(exp(s)) H of `ops.affine_matrix`, of which 2-D has one angle and one shear.
 
   Args:
     key: Used once.
