@@ -1,22 +1,19 @@
 """One table over every method: a method without a row fails."""
 
-import pkgutil
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-import uad_jax.adapt
-import uad_jax.methods
 from tests.method_table import ROWS, TRACED, make_batch, trained
 from uad_jax import checkpoint
 from uad_jax.method import State, make_update
 from uad_jax.registry import named
+from uad_jax.registry import names as registered
 
-FILES = sorted(module.name for module in pkgutil.iter_modules(uad_jax.methods.__path__))
-ADAPTATIONS = [module.name for module in pkgutil.iter_modules(uad_jax.adapt.__path__)]
+FILES = registered('methods')
+ADAPTATIONS = registered('adapt')
 
 ADVERSARIAL = ('critic', 'generator')
 """Objectives that move against each other: together one of their losses may rise, but

@@ -1,7 +1,5 @@
 """Every scorer on outputs made by hand, and on every method that serves it."""
 
-import pkgutil
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,11 +7,11 @@ import pytest
 from scipy import ndimage
 
 from tests.method_table import ROWS, trained
-from uad_jax import scores
 from uad_jax.method import Method, bind
 from uad_jax.registry import named
+from uad_jax.registry import names as registered
 
-FILES = sorted(module.name for module in pkgutil.iter_modules(scores.__path__))
+FILES = registered('scores')
 
 NEEDS = {
   # scorer: (options, outputs it needs)

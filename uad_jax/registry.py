@@ -11,12 +11,16 @@ from typing import Any
 from ml_collections import ConfigDict
 
 
+def names(package: str) -> list[str]:
+  """The registered names of a package: its files, not its subfolders, in order."""
+  parent = importlib.import_module(f'uad_jax.{package}')
+  return [m.name for m in pkgutil.iter_modules(parent.__path__) if not m.ispkg]
+
+
 def named(package: str, name: str) -> Callable:
   """The `make` of a file of a package, or one sentence with the files there are."""
-  parent = importlib.import_module(f'uad_jax.{package}')
-  names = [module.name for module in pkgutil.iter_modules(parent.__path__)]
-  if name not in names:
-    raise ValueError(f"no '{name}' in {package}; there are {', '.join(sorted(names))}")
+  if name not in (files := names(package)):
+    raise ValueError(f"no '{name}' in {package}; there are {', '.join(sorted(files))}")
   return importlib.import_module(f'uad_jax.{package}.{name}').make
 
 

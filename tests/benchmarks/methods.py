@@ -16,14 +16,13 @@ import argparse
 import json
 import os
 import pathlib
-import pkgutil
 import platform
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 
-from uad_jax import benchmark, methods, parallel
+from uad_jax import benchmark, parallel
 from uad_jax.progress import progress
 from uad_jax.report import costs
 
@@ -45,8 +44,8 @@ def arguments() -> argparse.Namespace:
 
 def known() -> list[str]:
   """The methods that have a config."""
-  names = [module.name for module in pkgutil.iter_modules(methods.__path__)]
-  return [name for name in sorted(names) if pathlib.Path(f'configs/{name}.py').exists()]
+  files = registry.names('methods')
+  return [name for name in files if pathlib.Path(f'configs/{name}.py').exists()]
 
 
 def seconds(function: Callable[[], None]) -> float:

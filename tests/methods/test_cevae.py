@@ -8,7 +8,7 @@ import pytest
 from tests.method_table import make_batch
 from uad_jax.augmentation import lesion_shapes
 from uad_jax.methods import cevae
-from uad_jax.nets import variational
+from uad_jax.methods.families import variational
 from uad_jax.ops import losses
 
 TINY = dict(widths=(8, 16), latent=4)

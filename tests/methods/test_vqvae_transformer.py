@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.method_table import ROWS, trained
-from uad_jax.nets import vqvae
+from uad_jax.methods.families import vqvae
 from uad_jax.nets.transformer import Transformer
 from uad_jax.ops import raster_orders
 from uad_jax.registry import named

@@ -5,9 +5,8 @@ As the comparative study of Baur et al. (Medical Image Analysis 69, 2021) trains
 
 from collections.abc import Sequence
 
-from uad_jax import adversarial
 from uad_jax.method import Batch, Method
-from uad_jax.nets import vector
+from uad_jax.methods.families import latent_vector, wasserstein
 from uad_jax.nets.noisy import check_bayesian
 from uad_jax.nets.study import WIDTHS
 
@@ -50,10 +49,10 @@ def make(
       averages over keys (Gal and Ghahramani 2016).
   """
   check_bayesian('aae', bayesian, dropout)
-  net = vector.study(shape, channels, widths, latent, dropout)
+  net = latent_vector.study(shape, channels, widths, latent, dropout)
 
   def reconstruct(params, stats, batch: Batch, key, step):
-    error, gap = vector.errors(net, params, batch, key)
+    error, gap = latent_vector.errors(net, params, batch, key)
     return error + consistency * gap, (stats, {'mse': error, 'consistency': gap})
 
-  return adversarial.coded(net, reconstruct, critic, critic_steps, penalty, bayesian)
+  return wasserstein.coded(net, reconstruct, critic, critic_steps, penalty, bayesian)

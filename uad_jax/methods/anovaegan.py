@@ -10,9 +10,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax import adversarial
 from uad_jax.method import Batch, Method, Objective
-from uad_jax.nets import variational
+from uad_jax.methods.families import variational, wasserstein
 from uad_jax.nets.critic import GridNorm, ImageCritic
 from uad_jax.nets.noisy import check_bayesian
 from uad_jax.nets.study import WIDTHS
@@ -104,10 +103,10 @@ def make(
       'features': nets.features(params, seen(batch)),
     }
 
-  criticise, deceive = adversarial.game(pair, value, penalty)
+  criticise, deceive = wasserstein.game(pair, value, penalty)
   objectives = {
     'vae': Objective(reconstruct, ('encoder', 'decoder'), every=critic_steps),
-    'critic': Objective(criticise, ('critic',), bounds=adversarial.BOUNDS),
+    'critic': Objective(criticise, ('critic',), bounds=wasserstein.BOUNDS),
     'generator': Objective(deceive, ('decoder',), every=critic_steps),
   }
   return Method(init, objectives, infer)

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 
-from uad_jax import adversarial
 from uad_jax.method import Batch, Method
+from uad_jax.methods.families import wasserstein
+from uad_jax.methods.families.latent_vector import ARCHITECTURES
 from uad_jax.nets.noisy import check_bayesian
-from uad_jax.nets.vector import ARCHITECTURES
 from uad_jax.ops import losses
 
 
@@ -72,4 +72,4 @@ def make(
     error, gap = (losses.example_mean(v, batch['weight']) for v in (error, gap))
     return error + consistency * gap, (stats, {'l2': error, 'consistency': gap})
 
-  return adversarial.coded(net, reconstruct, critic, critic_steps, penalty, bayesian)
+  return wasserstein.coded(net, reconstruct, critic, critic_steps, penalty, bayesian)

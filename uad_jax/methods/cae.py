@@ -7,7 +7,7 @@ the comparative study of Baur et al. (Medical Image Analysis 69, 2021) runs it.
 from collections.abc import Sequence
 
 from uad_jax.method import Batch, Method, Objective
-from uad_jax.nets import vector
+from uad_jax.methods.families import latent_vector
 from uad_jax.nets.noisy import check_bayesian
 from uad_jax.nets.study import WIDTHS
 
@@ -40,14 +40,16 @@ def make(
       averages over keys (Gal and Ghahramani 2016).
   """
   check_bayesian('cae', bayesian, dropout)
-  net = vector.study(shape, channels, widths, latent, dropout)
+  net = latent_vector.study(shape, channels, widths, latent, dropout)
 
   def init(key, batch: Batch):
     return net.init(key, batch['image']), {}
 
   def loss(params, stats, batch: Batch, key, step):
-    error, gap = vector.errors(net, params, batch, key)
+    error, gap = latent_vector.errors(net, params, batch, key)
     return error + consistency * gap, (stats, {'mse': error, 'consistency': gap})
 
   objective = Objective(loss, ('encoder', 'decoder'))
-  return Method(init, {'autoencoder': objective}, vector.inference(net, bayesian))
+  return Method(
+    init, {'autoencoder': objective}, latent_vector.inference(net, bayesian)
+  )

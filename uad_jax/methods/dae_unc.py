@@ -16,11 +16,11 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax import evidence
 from uad_jax.augmentation import lesion_shapes, synthetic_lesions
 from uad_jax.method import Array, Batch, Key, Method, Objective
+from uad_jax.methods.families import gate_calibration
+from uad_jax.methods.families.guided_deformation import PRIOR, Guided
 from uad_jax.nets.gated import Deformer, Evidence, Prior
-from uad_jax.nets.guided import PRIOR, Guided
 from uad_jax.ops import losses, voxel_stats
 from uad_jax.registration import energy, gate
 from uad_jax.registration.similarity import distance as distance_by
@@ -110,7 +110,7 @@ def make(
       the uniform one (formulation C1).
     beta: Of the beta-NLL that trains the prior.
   """
-  evidence.check(open_by, 'dae_unc')
+  gate_calibration.check(open_by, 'dae_unc')
   distance = distance_by(similarity, window, mse_weight)
   gating = energy.Gating(stiffness_ratio, magnitude, data_weight, dilation)
   nets = Guided(
@@ -198,7 +198,7 @@ def make(
     usual = nets.usual(stats, where)
     expected = nets.expect(params, usual, image, mask, where)
     found = nets.examine(params, usual, image, mask, expected).evidence
-    counts = evidence.calibrate(stats['healthy'], found, weight_of(batch))
+    counts = gate_calibration.calibrate(stats['healthy'], found, weight_of(batch))
     return jnp.zeros(()), (stats | {'healthy': counts}, {})
 
   def gated_velocity(params, image, expected: Array, g: Array, lambda0: Array) -> Array:
@@ -214,7 +214,9 @@ def make(
     expected = nets.expect(params, usual, image, mask, where)
     judgement = nets.examine(params, usual, image, mask, expected)
     found = judgement.evidence
-    g = evidence.open_gate(stats['healthy'], found, mask, open_by, healthy_share, hinge)
+    g = gate_calibration.open_gate(
+      stats['healthy'], found, mask, open_by, healthy_share, hinge
+    )
     if 'open' in batch:
       g = g * losses.per_example(batch['open'], g)
     lambda0 = batch.get('strength', jnp.full((len(image),), strength))

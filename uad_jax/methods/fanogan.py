@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax import adversarial
 from uad_jax.method import Batch, Method, Objective
+from uad_jax.methods.families import wasserstein
 from uad_jax.nets.critic import GridNorm, ImageCritic
 from uad_jax.nets.features import finest
 from uad_jax.nets.noisy import apply, check_bayesian
@@ -114,11 +114,11 @@ def make(
       'features': finest(encoder, params['encoder'], seen(batch)),
     }
 
-  criticise, deceive = adversarial.game(
+  criticise, deceive = wasserstein.game(
     draw, lambda params, x: judged(params, x)[0], penalty
   )
   objectives = {
-    'critic': Objective(criticise, ('critic',), bounds=adversarial.BOUNDS),
+    'critic': Objective(criticise, ('critic',), bounds=wasserstein.BOUNDS),
     'generator': Objective(deceive, ('generator',), every=critic_steps),
     'encoder': Objective(embed, ('encoder',), stage=1),
   }

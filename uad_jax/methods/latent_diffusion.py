@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from uad_jax.method import Batch, Method, Objective
-from uad_jax.nets import vqvae
+from uad_jax.methods.families import vqvae
 from uad_jax.nets.diffusion import DiffusionUNet
 from uad_jax.nets.study import grid
 from uad_jax.ops import codebook, gaussian_diffusion, losses, streaming_quantile
@@ -42,7 +42,7 @@ def make(
   """A VQ-VAE, a diffusion of its codes, and the codes that it finds unlikely healed.
 
   Pinaya et al., "Fast unsupervised brain anomaly detection and segmentation with
-  diffusion models", MICCAI 2022. Stage 0 is that of `nets.vqvae`; stage 1 learns
+  diffusion models", MICCAI 2022. Stage 0 is that of `families.vqvae`; stage 1 learns
   L = mean (eps - eps'(z_t, t))^2 on codes z of unit variance; stage 2 counts, on the
   validation scans, the surprise at each place of the codes' grid, as much as it is
   brain: the mean over some times of that error, to which a step's Kullback-Leibler

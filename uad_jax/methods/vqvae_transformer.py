@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.method import Batch, Method, Objective
-from uad_jax.nets import vqvae
+from uad_jax.methods.families import vqvae
 from uad_jax.nets.study import grid
 from uad_jax.nets.transformer import Transformer
 from uad_jax.ops import losses, raster_orders

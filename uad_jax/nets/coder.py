@@ -149,3 +149,20 @@ class Head(nn.Module):
     kernel = self.param('kernel', start, shape)
     bias = self.param('bias', nn.initializers.constant(self.bias), (self.channels,))
     return conv(x, kernel) + bias.reshape((1,) * (x.ndim - 1) + (-1,))
+
+
+LATENT_LOG_VARIANCE = (-12.0, 6.0)
+
+
+class Decoding(nn.Module):
+  """p(x | z): mean and log-variance by voxel."""
+
+  shape: Sequence[int]
+  channels: int
+  widths: Sequence[int]
+
+  @nn.compact
+  def __call__(self, z, where):
+    features = Decoder(self.shape, self.widths)(z, where)
+    log_variance = Head(self.channels, bias=-4.0)(features)
+    return Head(self.channels)(features), jnp.clip(log_variance, *LOG_VARIANCE)

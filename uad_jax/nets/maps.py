@@ -58,3 +58,27 @@ class MapDecoder(nn.Module):
         x = nn.leaky_relu(Conv(width, kernel)(x), SLOPE)
     mean, log_variance = jnp.split(Conv(2 * self.channels, kernel)(x), 2, -1)
     return mean, jnp.clip(log_variance, LOG_VARIANCE[0], 0.0)
+
+
+class MapEncoding(nn.Module):
+  """q(z | x) of You et al. 2019: maps of means and log-variances."""
+
+  widths: Sequence[int]
+  latent: int
+
+  @nn.compact
+  def __call__(self, x):
+    x = MapEncoder(self.widths)(x)
+    return Conv(2 * self.latent, (1,) * (x.ndim - 2))(x)
+
+
+class MapDecoding(nn.Module):
+  """p(x | z) of You et al. 2019; the slice height is not taken."""
+
+  channels: int
+  widths: Sequence[int]
+
+  @nn.compact
+  def __call__(self, z, where=None):
+    x = Conv(self.widths[-1], (1,) * (z.ndim - 2))(z)
+    return MapDecoder(self.channels, self.widths)(x)

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from uad_jax.nets.coder import LATENT_LOG_VARIANCE
 from uad_jax.nets.conv import Conv
 from uad_jax.nets.maps import MapDecoder, MapEncoder
 from uad_jax.nets.study import (
@@ -25,7 +26,6 @@ from uad_jax.nets.study import (
   grid,
   mirrored,
 )
-from uad_jax.nets.variational import LATENT_LOG_VARIANCE
 
 Array = jax.Array
 

@@ -1,9 +1,9 @@
 """The gate g(x) in [0, 1]: where the image surprises, the field must not explain it.
 
-Evidence that a voxel is not normal variability (see `uad_jax.evidence`) becomes a
-smooth, hinged gate, and the gate becomes the maps of a gated registration: a stiffness
-lambda(x) which rises, a pull to rest mu(x), exactly 0 where the gate is closed, and a
-data weight omega(x) which falls.
+Evidence that a voxel is not normal variability (`methods.families.gate_calibration`)
+becomes a smooth, hinged gate, and the gate becomes the maps of a gated registration: a
+stiffness lambda(x) which rises, a pull to rest mu(x), exactly 0 where the gate is
+closed, and a data weight omega(x) which falls.
 
 The sign matters: stiffness follows surprise relative to the healthy variance. Stiffness
 that follows the variance itself freezes ventricles and frees lesions.

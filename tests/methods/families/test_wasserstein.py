@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from uad_jax.adversarial import critic_loss, gradient_penalty
+from uad_jax.methods.families.wasserstein import critic_loss, gradient_penalty
 
 
 @pytest.mark.parametrize('shape', [(5,), (4, 6, 1), (3, 4, 2, 2)])

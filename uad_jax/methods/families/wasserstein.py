@@ -18,9 +18,9 @@ from uad_jax.method import (
   Objective,
   Params,
 )
-from uad_jax.nets import vector
+from uad_jax.methods.families import latent_vector
+from uad_jax.methods.families.latent_vector import Coder
 from uad_jax.nets.critic import LatentCritic
-from uad_jax.nets.vector import Coder
 from uad_jax.ops.losses import example_mean, per_example
 
 Critic = Callable[[Array], Array]
@@ -151,4 +151,4 @@ def coded(
     'critic': Objective(criticise, ('critic',), bounds=BOUNDS),
     'generator': Objective(deceive, ('encoder',), every=critic_steps),
   }
-  return Method(init, objectives, vector.inference(net, bayesian))
+  return Method(init, objectives, latent_vector.inference(net, bayesian))

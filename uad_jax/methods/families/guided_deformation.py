@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from uad_jax import evidence
+from uad_jax.methods.families import gate_calibration
 from uad_jax.nets.gated import Deformer, Evidence, Expected, Prior, Usual
 from uad_jax.ops import voxel_stats
 from uad_jax.registration import flow, gate
@@ -67,7 +67,7 @@ class Guided(NamedTuple):
     params = {'deformer': deformer['params'], 'gate': judge['params']}
     stats = {
       'usual': voxel_stats.empty(self.bins, self.shape, self.channels),
-      'healthy': evidence.uncalibrated(),
+      'healthy': gate_calibration.uncalibrated(),
     }
     return {**prior['params'], **params}, stats
 

@@ -7,17 +7,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from uad_jax.nets.coder import LOG_VARIANCE, Decoder, Encoder, Head
-from uad_jax.nets.conv import Conv
+from uad_jax.nets.coder import LATENT_LOG_VARIANCE, Decoding, Encoder
 from uad_jax.nets.features import finest
-from uad_jax.nets.maps import MapDecoder, MapEncoder
+from uad_jax.nets.maps import MapDecoding, MapEncoding
 from uad_jax.nets.noisy import apply
 from uad_jax.nets.position import position_features
 from uad_jax.nets.study import StudyDecoding, StudyEncoding, check_latent, grid
 
 Array = jax.Array
-
-LATENT_LOG_VARIANCE = (-12.0, 6.0)
 
 
 class Variational(NamedTuple):
@@ -35,44 +32,6 @@ class Variational(NamedTuple):
   encode: Callable
   decode: Callable
   features: Callable
-
-
-class Decoding(nn.Module):
-  """p(x | z): mean and log-variance by voxel."""
-
-  shape: Sequence[int]
-  channels: int
-  widths: Sequence[int]
-
-  @nn.compact
-  def __call__(self, z, where):
-    features = Decoder(self.shape, self.widths)(z, where)
-    log_variance = Head(self.channels, bias=-4.0)(features)
-    return Head(self.channels)(features), jnp.clip(log_variance, *LOG_VARIANCE)
-
-
-class MapEncoding(nn.Module):
-  """q(z | x) of You et al. 2019: maps of means and log-variances."""
-
-  widths: Sequence[int]
-  latent: int
-
-  @nn.compact
-  def __call__(self, x):
-    x = MapEncoder(self.widths)(x)
-    return Conv(2 * self.latent, (1,) * (x.ndim - 2))(x)
-
-
-class MapDecoding(nn.Module):
-  """p(x | z) of You et al. 2019; the slice height is not taken."""
-
-  channels: int
-  widths: Sequence[int]
-
-  @nn.compact
-  def __call__(self, z, where=None):
-    x = Conv(self.widths[-1], (1,) * (z.ndim - 2))(z)
-    return MapDecoder(self.channels, self.widths)(x)
 
 
 def features_of(encoder: nn.Module) -> Callable:

@@ -1,0 +1,1 @@
+"""Parts that several methods share; not registered, imported by the methods' files."""
