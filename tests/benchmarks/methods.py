@@ -22,7 +22,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from uad_jax import benchmark, parallel
+from uad_jax import benchmark, parallel, registry
 from uad_jax.progress import progress
 from uad_jax.report import costs
 

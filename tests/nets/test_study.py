@@ -2,12 +2,12 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from uad_jax.nets.layers.grid_sizes import halved_grid
 from uad_jax.nets.study import (
   FromVector,
   StudyDecoder,
   StudyEncoder,
   ToVector,
-  grid,
   mirrored,
 )
 
@@ -31,7 +31,7 @@ def test_the_papers_parameter_counts():
 @pytest.mark.parametrize('shape', [(32, 16), (16, 16, 32)])
 def test_shapes_in_two_and_three_dimensions(shape):
   levels, image = 2, jnp.zeros((2, *shape, 3))
-  coarse = grid(shape, levels)
+  coarse = halved_grid(shape, levels)
   features = jax.eval_shape(
     lambda x: StudyEncoder((8, 16)).init_with_output(jax.random.key(0), x)[0], image
   )
@@ -55,7 +55,7 @@ def test_shapes_in_two_and_three_dimensions(shape):
 
 def test_a_shape_that_does_not_halve_is_refused():
   with pytest.raises(ValueError, match=r'\(20, 16\) cannot be halved 3 times'):
-    grid((20, 16), 3)
+    halved_grid((20, 16), 3)
 
 
 @pytest.mark.parametrize(

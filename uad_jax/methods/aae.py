@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from uad_jax.method import Batch, Method
 from uad_jax.methods.families import latent_vector, wasserstein
-from uad_jax.nets.noisy import check_bayesian
+from uad_jax.nets.layers.dropout import check_bayesian
 from uad_jax.nets.study import WIDTHS
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from uad_jax.method import Batch, Method
 from uad_jax.methods.families import wasserstein
 from uad_jax.methods.families.latent_vector import ARCHITECTURES
-from uad_jax.nets.noisy import check_bayesian
+from uad_jax.nets.layers.dropout import check_bayesian
 from uad_jax.ops import losses
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from uad_jax.augmentation import lesion_shapes
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.methods.families import variational
-from uad_jax.nets.noisy import check_bayesian
+from uad_jax.nets.layers.dropout import check_bayesian
 from uad_jax.ops import losses
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.methods.families import vqvae
 from uad_jax.nets.diffusion import DiffusionUNet
-from uad_jax.nets.study import grid
+from uad_jax.nets.layers.grid_sizes import halved_grid
 from uad_jax.ops import codebook, gaussian_diffusion, losses, streaming_quantile
 
 SURPRISES = streaming_quantile.Range(0.0, 8.0)
@@ -82,7 +82,7 @@ def make(
       f'latent_diffusion: looks {tuple(looks)} and start {start} must lie in 1 to '
       f'{steps}'
     )
-  coarse, place = grid(shape, len(widths)), (2 ** len(widths),) * len(shape)
+  coarse, place = halved_grid(shape, len(widths)), (2 ** len(widths),) * len(shape)
   attention = min(max(coarse), round(PLACES ** (1 / len(shape))))
   net = vqvae.make(shape, channels, widths, units, codes, size, decay, commitment)
   unet = DiffusionUNet(unet_widths, size, blocks, attention, heads)

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets import study
 from uad_jax.nets.autoencoder import StudyAutoEncoder
-from uad_jax.nets.noisy import apply, check_bayesian
+from uad_jax.nets.layers import grid_sizes
+from uad_jax.nets.layers.dropout import apply, check_bayesian
 from uad_jax.ops import laplacian_pyramid, losses
 
 
@@ -58,7 +59,7 @@ def make(
   grids = [tuple(-(-n // 2**i) for n in shape) for i in range(levels)]
   kinds = [(band_widths, 'spatial')] * (levels - 1) + [(widths, bottleneck)]
   for grid, (own, _) in zip(grids, kinds, strict=True):
-    study.grid(grid, len(own))  # refuses those that cannot be halved
+    grid_sizes.halved_grid(grid, len(own))  # refuses those that cannot be halved
   nets = {
     f'band_{i}': StudyAutoEncoder(grid, channels, own, latent, kind, dropout)
     for i, (grid, (own, kind)) in enumerate(zip(grids, kinds, strict=True))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.methods.families import vqvae
-from uad_jax.nets.study import grid
+from uad_jax.nets.layers.grid_sizes import halved_grid
 from uad_jax.nets.transformer import Transformer
 from uad_jax.ops import losses, raster_orders
 
@@ -61,7 +61,7 @@ def make(
     rasters: Orders of the ensemble; 1 to 8 in 2-D, to 48 in 3-D.
     likely: Probability under which a code is healed.
   """
-  coarse = grid(shape, len(widths))
+  coarse = halved_grid(shape, len(widths))
   ways = jnp.asarray(raster_orders.raster(coarse, rasters))
   places = ways.shape[1]
   net = vqvae.make(shape, channels, widths, units, codes, size, decay, commitment)

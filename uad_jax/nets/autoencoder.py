@@ -7,9 +7,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from uad_jax.nets.coder import LOG_VARIANCE, Decoder, Encoder, Head, sizes
-from uad_jax.nets.position import position_features
-from uad_jax.nets.study import StudyDecoding, StudyEncoding, check_latent
+from uad_jax.nets.coder import LOG_VARIANCE, Decoder, Encoder, Head
+from uad_jax.nets.layers.grid_sizes import check_latent, sizes
+from uad_jax.nets.layers.slice_position import position_features
+from uad_jax.nets.study import StudyDecoding, StudyEncoding
 
 
 class AutoEncoder(nn.Module):

@@ -6,32 +6,16 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from uad_jax.nets.conv import Conv
-from uad_jax.nets.convolution import conv, upsample_conv
-from uad_jax.nets.features import keep
-from uad_jax.nets.normalise import GroupNorm
-from uad_jax.nets.position import everywhere
+from uad_jax.nets.layers.conv import Conv
+from uad_jax.nets.layers.conv_kernels import conv, upsample_conv
+from uad_jax.nets.layers.feature_taps import keep
+from uad_jax.nets.layers.grid_sizes import sizes
+from uad_jax.nets.layers.group_norm import GroupNorm
+from uad_jax.nets.layers.resample import upsample
+from uad_jax.nets.layers.slice_position import everywhere
 
 LOG_VARIANCE = (-9.0, 2.0)
 """Within which the logarithm of a voxel's predicted variance is kept."""
-
-
-def sizes(shape: Sequence[int], levels: int) -> list[tuple[int, ...]]:
-  """The grids at full resolution and after each of `levels` halvings, rounded up.
-
-  Raises:
-    ValueError: A single voxel would be halved.
-  """
-  most = (max(shape) - 1).bit_length()
-  if levels > most:
-    raise ValueError(
-      f'the shape {tuple(shape)} cannot be halved {levels} times; allowed are up to '
-      f'{most}'
-    )
-  grids = [tuple(shape)]
-  for _ in range(levels):
-    grids.append(tuple(-(-n // 2) for n in grids[-1]))
-  return grids
 
 
 def finish(x: jax.Array, width: int, vector: jax.Array | None) -> jax.Array:
@@ -57,11 +41,6 @@ class Block(nn.Module):
     d = x.ndim - 2
     x = Conv(self.width, (3,) * d, self.stride, use_bias=False)(x)
     return finish(x, self.width, vector)
-
-
-def upsample(x: jax.Array, shape: Sequence[int]) -> jax.Array:
-  """Linear interpolation of [B, *S, C] to another grid."""
-  return jax.image.resize(x, (len(x), *shape, x.shape[-1]), 'linear')
 
 
 class UpBlock(nn.Module):

@@ -11,9 +11,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from uad_jax.nets.coder import Head, upsample
-from uad_jax.nets.conv import Conv
-from uad_jax.nets.normalise import GroupNorm
+from uad_jax.nets.coder import Head
+from uad_jax.nets.layers.conv import Conv
+from uad_jax.nets.layers.group_norm import GroupNorm
+from uad_jax.nets.layers.resample import upsample
 
 
 def time_features(time: jax.Array, size: int, longest: float = 1e4) -> jax.Array:

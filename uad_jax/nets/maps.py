@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.nets.coder import LOG_VARIANCE
-from uad_jax.nets.conv import Conv
-from uad_jax.nets.features import keep
-from uad_jax.nets.residual import double
+from uad_jax.nets.layers.conv import Conv
+from uad_jax.nets.layers.feature_taps import keep
+from uad_jax.nets.layers.resample import double
 from uad_jax.nets.study import SLOPE
 
 Array = jax.Array

@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.nets.coder import LATENT_LOG_VARIANCE
-from uad_jax.nets.conv import Conv
+from uad_jax.nets.layers.conv import Conv
+from uad_jax.nets.layers.grid_sizes import check_latent, halved_grid
 from uad_jax.nets.maps import MapDecoder, MapEncoder
 from uad_jax.nets.study import (
   SLOPE,
@@ -22,8 +23,6 @@ from uad_jax.nets.study import (
   StudyDecoder,
   StudyEncoder,
   ToVector,
-  check_latent,
-  grid,
   mirrored,
 )
 
@@ -113,7 +112,7 @@ class Generation(nn.Module):
     self, z: Array, deterministic: bool = True
   ) -> tuple[Array, Array | None]:
     """[B, Z] or [B, *S', Z] to mean and log-variance [B, *S, C], the latter or None."""
-    coarse, width = grid(self.shape, len(self.widths)), self.widths[-1]
+    coarse, width = halved_grid(self.shape, len(self.widths)), self.widths[-1]
     if self.bottleneck == 'dense':
       x = FromVector(coarse, width)(z, self.dropout, deterministic)
     else:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 
-from uad_jax.nets.conv import Conv
-from uad_jax.nets.features import keep
-from uad_jax.nets.transposed import ConvTranspose
+from uad_jax.nets.layers.conv import Conv
+from uad_jax.nets.layers.conv_transpose import ConvTranspose
+from uad_jax.nets.layers.feature_taps import keep
 
 Array = jax.Array
 

@@ -13,25 +13,13 @@ from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
-from uad_jax.nets.conv import Conv
-from uad_jax.nets.critic import SLOPE, GridNorm
-from uad_jax.nets.features import keep
-from uad_jax.nets.study import check_latent, grid
-
-
-def double(x: jax.Array) -> jax.Array:
-  """[B, *S, C] to [B, *(2 S), C], each voxel repeated."""
-  for axis in range(1, x.ndim - 1):
-    x = jnp.repeat(x, 2, axis)
-  return x
-
-
-def halve(x: jax.Array) -> jax.Array:
-  """[B, *S, C] to [B, *S / 2, C], voxels averaged."""
-  window = (2,) * (x.ndim - 2)
-  return nn.avg_pool(x, window, window)
+from uad_jax.nets.critic import SLOPE
+from uad_jax.nets.layers.conv import Conv
+from uad_jax.nets.layers.feature_taps import keep
+from uad_jax.nets.layers.grid_norm import GridNorm
+from uad_jax.nets.layers.grid_sizes import check_latent, halved_grid
+from uad_jax.nets.layers.resample import double, halve
 
 
 class Residual(nn.Module):
@@ -63,7 +51,7 @@ class ResidualEncoder(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> tuple[jax.Array]:
     """[B, *S, C] to (z,), z [B, latent]."""
-    grid(x.shape[1:-1], len(self.widths))  # refuses those that cannot be halved
+    halved_grid(x.shape[1:-1], len(self.widths))  # refuses those that cannot be halved
     check_latent(self.latent, x)
     x = Conv(self.widths[0] // 2, (3,) * (x.ndim - 2))(x)
     for width in self.widths:
@@ -83,7 +71,7 @@ class ResidualDecoder(nn.Module):
   @nn.compact
   def __call__(self, z: jax.Array, deterministic: bool = True) -> jax.Array:
     """[B, Z] to [B, *shape, channels], linear; dropout after the dense layer."""
-    coarse, d = grid(self.shape, len(self.widths)), len(self.shape)
+    coarse, d = halved_grid(self.shape, len(self.widths)), len(self.shape)
     x = nn.Dense(math.prod(coarse) * self.widths[-1])(z)
     x = nn.Dropout(self.dropout, deterministic=deterministic)(x)
     x = x.reshape(len(x), *coarse, self.widths[-1])

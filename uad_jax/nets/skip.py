@@ -6,18 +6,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from uad_jax.nets.conv import Conv
-from uad_jax.nets.features import keep
-from uad_jax.nets.study import (
-  SLOPE,
-  WIDTHS,
-  FromVector,
-  ToVector,
-  check_latent,
-  grid,
-  mirrored,
-)
-from uad_jax.nets.transposed import ConvTranspose
+from uad_jax.nets.layers.conv import Conv
+from uad_jax.nets.layers.conv_transpose import ConvTranspose
+from uad_jax.nets.layers.feature_taps import keep
+from uad_jax.nets.layers.grid_sizes import check_latent, halved_grid
+from uad_jax.nets.study import SLOPE, WIDTHS, FromVector, ToVector, mirrored
 
 
 class SkipAutoEncoder(nn.Module):
@@ -55,7 +48,7 @@ class SkipAutoEncoder(nn.Module):
       broadcast_dims=tuple(range(1, d + 1)) if self.drop_maps else (),
       deterministic=deterministic,
     )
-    coarse = grid(self.shape, len(self.widths))
+    coarse = halved_grid(self.shape, len(self.widths))
     x, maps = image, []
     for width in self.widths:
       x = nn.leaky_relu(Conv(width, (5,) * d, 2)(x), SLOPE)

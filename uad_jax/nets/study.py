@@ -13,34 +13,14 @@ from collections.abc import Callable, Sequence
 import flax.linen as nn
 import jax
 
-from uad_jax.nets.conv import Conv
-from uad_jax.nets.features import keep
-from uad_jax.nets.transposed import ConvTranspose
+from uad_jax.nets.layers.conv import Conv
+from uad_jax.nets.layers.conv_transpose import ConvTranspose
+from uad_jax.nets.layers.feature_taps import keep
+from uad_jax.nets.layers.grid_sizes import check_latent, halved_grid
 
 SLOPE = 0.3
 WIDTHS = (32, 64, 128, 128)
 BOTTLENECKS = ('dense', 'spatial')
-
-
-def grid(shape: Sequence[int], levels: int) -> tuple[int, ...]:
-  """The bottleneck's grid; a shape that does not halve `levels` times is refused."""
-  if any(n % 2**levels for n in shape):
-    raise ValueError(
-      f'the shape {tuple(shape)} cannot be halved {levels} times; allowed are '
-      f'multiples of {2**levels}'
-    )
-  return tuple(n // 2**levels for n in shape)
-
-
-def check_latent(values: int, image: jax.Array) -> None:
-  """Refuses a latent of more values than an image [B, *S, C] has."""
-  *shape, channels = image.shape[1:]
-  most = math.prod(shape) * channels
-  if values > most:
-    raise ValueError(
-      f'a latent of {values} values is too large for images of {tuple(shape)} with '
-      f'{channels} channels; allowed are up to {most}'
-    )
 
 
 def mirrored(widths: Sequence[int]) -> tuple[int, ...]:
@@ -163,7 +143,7 @@ class StudyDecoding(nn.Module):
   @nn.compact
   def __call__(self, z: jax.Array, deterministic: bool = True) -> jax.Array:
     """[B, Z] or [B, *S / 2^levels, widths[-1]] to [B, *S, channels]."""
-    coarse = grid(self.shape, len(self.widths))
+    coarse = halved_grid(self.shape, len(self.widths))
     if self.bottleneck == 'dense':
       z = FromVector(coarse, self.widths[-1])(z, self.dropout, deterministic)
     return StudyDecoder(self.channels, mirrored(self.widths), self.norm)(z)

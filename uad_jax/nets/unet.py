@@ -6,8 +6,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from uad_jax.nets.coder import Block, Head, UpBlock, upsample
-from uad_jax.nets.features import keep
+from uad_jax.nets.coder import Block, Head, UpBlock
+from uad_jax.nets.layers.feature_taps import keep
+from uad_jax.nets.layers.resample import upsample
 
 
 class UNet(nn.Module):

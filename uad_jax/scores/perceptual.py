@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
-from uad_jax.nets.coder import upsample
+from uad_jax.nets.layers.resample import upsample
 from uad_jax.ops.filters import gaussian_smooth
 
 

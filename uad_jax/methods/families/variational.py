@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.nets.coder import LATENT_LOG_VARIANCE, Decoding, Encoder
-from uad_jax.nets.features import finest
+from uad_jax.nets.layers.dropout import apply
+from uad_jax.nets.layers.feature_taps import finest
+from uad_jax.nets.layers.grid_sizes import check_latent, halved_grid
+from uad_jax.nets.layers.slice_position import position_features
 from uad_jax.nets.maps import MapDecoding, MapEncoding
-from uad_jax.nets.noisy import apply
-from uad_jax.nets.position import position_features
-from uad_jax.nets.study import StudyDecoding, StudyEncoding, check_latent, grid
+from uad_jax.nets.study import StudyDecoding, StudyEncoding
 
 Array = jax.Array
 
@@ -65,7 +66,7 @@ def maps(
   dropout: float,
 ) -> Variational:
   """That of You et al. 2019: the latent has a grid, a variance is predicted."""
-  grid(shape, len(widths))  # refuses what cannot be halved
+  halved_grid(shape, len(widths))  # refuses what cannot be halved
   encoder = MapEncoding(widths, latent)
   return _gridded(encoder, MapDecoding(channels, widths), False, dropout)
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from uad_jax.method import Bound, Objective
 from uad_jax.nets import quantise
-from uad_jax.nets.features import finest
-from uad_jax.nets.study import grid
+from uad_jax.nets.layers.feature_taps import finest
+from uad_jax.nets.layers.grid_sizes import halved_grid
 from uad_jax.ops import codebook, losses
 
 Array = jax.Array
@@ -57,7 +57,7 @@ def make(
     decay: Of the averages.
     commitment: Weight of the second term.
   """
-  grid(shape, len(widths))
+  halved_grid(shape, len(widths))
   encoder = quantise.VQEncoder(widths, size, units)
   decoder = quantise.VQDecoder(widths[::-1], channels, units)
 

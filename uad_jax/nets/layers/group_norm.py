@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from uad_jax.nets.blocks import sums
+from uad_jax.nets.layers.batch_norm import sums
 
 Array = jax.Array
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 import flax.linen as nn
 import jax
 
-from uad_jax.nets.transposed import reversed_kernel, transposed_conv
+from uad_jax.nets.layers.conv_transpose import reversed_kernel, transposed_conv
 
 Array = jax.Array
 

@@ -2,9 +2,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from tests.nets.close import assert_close
-from uad_jax.nets import thin
-from uad_jax.nets.convolution import plain_conv
+from tests.nets.layers.close import assert_close
+from uad_jax.nets.layers import conv_narrow
+from uad_jax.nets.layers.conv_kernels import plain_conv
 
 
 @pytest.mark.parametrize(
@@ -17,16 +17,16 @@ def test_it_is_the_plain_convolution_with_its_derivatives(
   x = jax.random.normal(key_x, (2, *shape, features))
   edges = (3,) * len(shape)
   kernel = jax.random.normal(key_kernel, (*edges, features, channels))
-  assert thin.suits(kernel)
+  assert conv_narrow.suits(kernel)
 
   def energy(convolve):
     return jax.value_and_grad(lambda x, k: (convolve(x, k) ** 3).sum(), (0, 1))
 
-  found = energy(thin.conv)(x, kernel)
+  found = energy(conv_narrow.conv)(x, kernel)
   want = energy(lambda x, k: plain_conv(x, k, 1, 'SAME'))(x, kernel)
   assert_close(found, want)
 
 
 @pytest.mark.parametrize('shape', [(3, 3, 4, 8), (5, 5, 4, 1), (3, 3, 3, 4, 2)])
 def test_wide_and_other_kernels_do_not_suit(shape):
-  assert not thin.suits(jnp.zeros(shape))
+  assert not conv_narrow.suits(jnp.zeros(shape))

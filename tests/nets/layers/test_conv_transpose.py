@@ -3,8 +3,8 @@ import jax
 import numpy as np
 import pytest
 
-from tests.nets.close import assert_close
-from uad_jax.nets.transposed import ConvTranspose, transposed_conv
+from tests.nets.layers.close import assert_close
+from uad_jax.nets.layers.conv_transpose import ConvTranspose, transposed_conv
 
 
 @pytest.mark.parametrize('edge', [4, 5])

@@ -3,8 +3,8 @@ import jax
 import numpy as np
 import pytest
 
-from tests.nets.close import assert_close
-from uad_jax.nets.normalise import GroupNorm
+from tests.nets.layers.close import assert_close
+from uad_jax.nets.layers.group_norm import GroupNorm
 
 
 @pytest.mark.parametrize('shape', [(6, 5), (4, 3, 2)])

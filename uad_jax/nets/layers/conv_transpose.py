@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from uad_jax.nets.convolution import conv, interleave, plain_conv
+from uad_jax.nets.layers.conv_kernels import conv, interleave, plain_conv
 
 Array = jax.Array
 

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from uad_jax.nets import thin
+from uad_jax.nets.layers import conv_narrow
 
 Array = jax.Array
 
@@ -56,8 +56,8 @@ def conv(x: Array, kernel: Array, stride: int = 1) -> Array:
   voxels = math.prod(x.shape[1:-1]) // stride**dims
   if x.shape[-1] <= NARROW or voxels <= SMALL_GRID:
     return _patch_conv(x, kernel, stride)
-  if stride == 1 and thin.suits(kernel):
-    return thin.conv(x, kernel)
+  if stride == 1 and conv_narrow.suits(kernel):
+    return conv_narrow.conv(x, kernel)
   if stride == 1 and kernel.shape[0] == 3 and kernel.shape[-1] <= NARROW:
     return _narrow_conv(x, kernel)
   half = kernel.shape[0] // 2

@@ -4,8 +4,8 @@ import flax.linen as nn
 import jax
 import pytest
 
-from tests.nets.close import assert_close
-from uad_jax.nets.conv import Conv
+from tests.nets.layers.close import assert_close
+from uad_jax.nets.layers.conv import Conv
 
 CASES = pytest.mark.parametrize(
   'shape, edge, stride',
