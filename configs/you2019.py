@@ -18,7 +18,7 @@ million steps; here it is fewer. The constants belong to z-scored intensities: w
 data are in [0, 1] the weight and the bound are multiplied by `defaults.SPREAD`, as the
 slope of the squared error is, and the KL terms by its square. `uad_jax.choose_weight`
 is the paper's rule. At 64 x 64 steps are six times as long and as many fewer.
-Departures beside the network's (uad_jax/nets/maps.py): their ascent draws z and w anew
+Departures beside those of uad_jax/nets/you2019.py: their ascent draws z and w anew
 at each step and keeps the free bits of the clusters; here it is at the means, without
 them.
 

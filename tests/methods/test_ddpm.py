@@ -12,7 +12,7 @@ import pytest
 from tests.method_table import ROWS, make_batch
 from uad_jax.method import init_state, make_update
 from uad_jax.methods import ddpm
-from uad_jax.nets.diffusion import DiffusionUNet
+from uad_jax.nets.diffusion_unet import DiffusionUNet
 
 SHAPE, OPTIONS, _ = ROWS['ddpm']
 QUICK = dict(widths=(8, 16), attention=0, start=200, furthest=400, hops=8)

@@ -10,7 +10,8 @@ import scipy.stats
 
 from tests.method_table import make_batch
 from uad_jax.methods import gmvae
-from uad_jax.nets import mixture_prior as gm
+from uad_jax.nets import gmvae as gm
+from uad_jax.ops import gaussian_mixture
 
 TINY = dict(widths=(8, 16), latent=3, latent_w=2, clusters=4, hidden=5)
 SHAPE = (16, 16)
@@ -19,7 +20,7 @@ SHAPE = (16, 16)
 def draw(*shape, seed=0):
   rng = np.random.default_rng(seed)
   mean, log_variance = rng.normal(size=(2, *shape))
-  return gm.Normal(mean.astype('float32'), log_variance.astype('float32'))
+  return gaussian_mixture.Normal(mean.astype('float32'), log_variance.astype('float32'))
 
 
 def test_the_cluster_posterior_is_that_of_scipys_densities():
@@ -30,15 +31,17 @@ def test_the_cluster_posterior_is_that_of_scipys_densities():
     scipy.stats.norm(np.float64(clusters.mean), deviation).logpdf(z[:, None]).sum(-1)
   )
   posterior = np.exp(log - scipy.special.logsumexp(log, -1, keepdims=True))
-  np.testing.assert_allclose(gm.log_density(z[:, None], clusters), log, rtol=1e-5)
-  found = jnp.exp(gm.cluster_posterior(z, clusters))
+  np.testing.assert_allclose(
+    gaussian_mixture.log_density(z[:, None], clusters), log, rtol=1e-5
+  )
+  found = jnp.exp(gaussian_mixture.cluster_posterior(z, clusters))
   np.testing.assert_allclose(found, posterior, rtol=1e-4, atol=1e-7)
 
 
 def test_kl_between_normals_is_the_integral():
   q, p = draw(5, 1), draw(5, 1, seed=1)
   # Oracle: numerical integration of q (log q - log p) with scipy.
-  for i, found in enumerate(gm.kl_between(q, p)):
+  for i, found in enumerate(gaussian_mixture.kl_between(q, p)):
     a, b = (
       scipy.stats.norm(float(n.mean[i, 0]), float(np.exp(n.log_variance[i, 0] / 2)))
       for n in (q, p)
@@ -48,13 +51,13 @@ def test_kl_between_normals_is_the_integral():
       lambda t, a=a, b=b: a.pdf(t) * (a.logpdf(t) - b.logpdf(t)), *reach
     )
     np.testing.assert_allclose(found, want, rtol=1e-4)
-  np.testing.assert_allclose(gm.kl_between(q, q), 0.0, atol=1e-6)
+  np.testing.assert_allclose(gaussian_mixture.kl_between(q, q), 0.0, atol=1e-6)
 
 
 def test_kl_from_uniform_against_scipys_entropy():
   log = jax.nn.log_softmax(draw(5, 7).mean)
   want = scipy.stats.entropy(np.exp(np.float64(log)), np.full((5, 7), 1 / 7), axis=-1)
-  np.testing.assert_allclose(gm.kl_uniform(log), want, rtol=1e-4)
+  np.testing.assert_allclose(gaussian_mixture.kl_uniform(log), want, rtol=1e-4)
 
 
 @pytest.mark.parametrize('bottleneck', ['dense', 'spatial'])

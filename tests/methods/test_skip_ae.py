@@ -8,7 +8,7 @@ import pytest
 
 from tests.method_table import make_batch
 from uad_jax.methods import skip_ae
-from uad_jax.nets.skip import SkipAutoEncoder
+from uad_jax.nets.skip_autoencoder import SkipAutoEncoder
 
 TINY = dict(widths=(4, 8, 8), latent=4)
 SHAPE = (16, 16)

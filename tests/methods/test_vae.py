@@ -8,7 +8,7 @@ from scipy import stats as stats_of
 
 from tests.method_table import make_batch
 from uad_jax.methods import vae
-from uad_jax.nets.study import StudyEncoding
+from uad_jax.nets.baur2021 import StudyEncoding
 
 TINY = dict(widths=(8, 16), latent=4, architecture='study', beta=1.0, warm_up=0)
 SHAPE = (16, 16)

@@ -3,9 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from uad_jax.nets.baur2021 import StudyDecoding
 from uad_jax.nets.critic import ImageCritic, LatentCritic
 from uad_jax.nets.layers.grid_norm import GridNorm
-from uad_jax.nets.study import StudyDecoding
 
 
 def size(module, *inputs):

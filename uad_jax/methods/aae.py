@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from uad_jax.method import Batch, Method
 from uad_jax.methods.families import latent_vector, wasserstein
+from uad_jax.nets.baur2021 import WIDTHS
 from uad_jax.nets.layers.dropout import check_bayesian
-from uad_jax.nets.study import WIDTHS
 
 
 def make(

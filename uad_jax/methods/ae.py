@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.method import Batch, Method, Objective
-from uad_jax.nets.autoencoder import AutoEncoder, StudyAutoEncoder
+from uad_jax.nets.baur2021 import BOTTLENECKS, StudyAutoEncoder
+from uad_jax.nets.encoder_decoder import AutoEncoder
 from uad_jax.nets.layers.dropout import apply, check_bayesian
 from uad_jax.nets.layers.feature_taps import finest
-from uad_jax.nets.study import BOTTLENECKS
 from uad_jax.ops import losses
 
 ARCHITECTURES = ('default', 'study')

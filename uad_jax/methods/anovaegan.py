@@ -12,10 +12,10 @@ import jax.numpy as jnp
 
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.methods.families import variational, wasserstein
+from uad_jax.nets.baur2021 import WIDTHS
 from uad_jax.nets.critic import ImageCritic
 from uad_jax.nets.layers.dropout import check_bayesian
 from uad_jax.nets.layers.grid_norm import GridNorm
-from uad_jax.nets.study import WIDTHS
 from uad_jax.ops import losses
 
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.methods.families import latent_vector
+from uad_jax.nets.baur2021 import WIDTHS
 from uad_jax.nets.layers.dropout import check_bayesian
-from uad_jax.nets.study import WIDTHS
 
 
 def make(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from uad_jax.augmentation import synthetic_lesions
 from uad_jax.method import Batch, Method, Objective
-from uad_jax.nets.diffusion import time_features
+from uad_jax.nets.diffusion_unet import time_features
 from uad_jax.nets.layers.slice_position import position_features
 from uad_jax.nets.unet import UNet
 from uad_jax.ops import losses

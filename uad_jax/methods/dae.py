@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.method import Batch, Method, Objective
-from uad_jax.nets.deformable import Decoder, Deformer, Encoder
+from uad_jax.nets.morphaeus import Decoder, Deformer, Encoder
 from uad_jax.ops import losses
 from uad_jax.registration import flow, regularise, similarity
 from uad_jax.registration.warp import warp

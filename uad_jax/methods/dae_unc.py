@@ -20,7 +20,7 @@ from uad_jax.augmentation import lesion_shapes, synthetic_lesions
 from uad_jax.method import Array, Batch, Key, Method, Objective
 from uad_jax.methods.families import gate_calibration
 from uad_jax.methods.families.guided_deformation import PRIOR, Guided
-from uad_jax.nets.gated import Deformer, Evidence, Prior
+from uad_jax.nets.dae_unc import Deformer, Evidence, Prior
 from uad_jax.ops import losses, voxel_stats
 from uad_jax.registration import energy, gate
 from uad_jax.registration.similarity import distance as distance_by

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from uad_jax.augmentation import simplex_noise
 from uad_jax.method import Batch, Method, Objective
-from uad_jax.nets.diffusion import DiffusionUNet
+from uad_jax.nets.diffusion_unet import DiffusionUNet
 from uad_jax.nets.layers.slice_position import position_features
 from uad_jax.ops import gaussian_diffusion, losses
 

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.methods.families import wasserstein
+from uad_jax.nets.baur2021 import WIDTHS, StudyDecoding, StudyEncoding
 from uad_jax.nets.critic import ImageCritic
 from uad_jax.nets.layers.dropout import apply, check_bayesian
 from uad_jax.nets.layers.feature_taps import finest
 from uad_jax.nets.layers.grid_norm import GridNorm
-from uad_jax.nets.study import WIDTHS, StudyDecoding, StudyEncoding
 from uad_jax.ops import losses
 
 

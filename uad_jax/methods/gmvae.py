@@ -7,11 +7,11 @@ import jax.numpy as jnp
 
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.methods.families.variational import sample
-from uad_jax.nets import mixture_prior as gm
+from uad_jax.nets import gmvae as gm
+from uad_jax.nets.baur2021 import BOTTLENECKS
 from uad_jax.nets.layers.dropout import apply, check_bayesian
 from uad_jax.nets.layers.feature_taps import finest
-from uad_jax.nets.study import BOTTLENECKS
-from uad_jax.ops import losses
+from uad_jax.ops import gaussian_mixture, losses
 
 
 def make(
@@ -114,14 +114,16 @@ def make(
   def terms(params, batch, q_z, q_w, z, w, free, misfit, noise):
     """The parts of the loss [B], with p(c|z,w) and mean and log-variance of p(x|z)."""
     p_z = nets['clusters'].apply({'params': params['clusters']}, w)
-    log_c = gm.cluster_posterior(z, p_z)
-    per_cluster = gm.kl_between(gm.Normal(*(s[..., None, :] for s in q_z)), p_z)
+    log_c = gaussian_mixture.cluster_posterior(z, p_z)
+    per_cluster = gaussian_mixture.kl_between(
+      gaussian_mixture.Normal(*(s[..., None, :] for s in q_z)), p_z
+    )
     expected = decode(params, z, noise)
     parts = {
       'rec': misfit(batch['image'], *expected) * batch['mask'],
       'kl_z': (jnp.exp(log_c) * per_cluster).sum(-1),
       'kl_w': losses.kl_normal(*q_w),
-      'kl_c': jnp.maximum(gm.kl_uniform(log_c), free),
+      'kl_c': jnp.maximum(gaussian_mixture.kl_uniform(log_c), free),
     }
     parts = {name: losses.example_sum(value) for name, value in parts.items()}
     return parts, jnp.exp(log_c), expected

@@ -9,7 +9,7 @@ import numpy as np
 
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.methods.families import vqvae
-from uad_jax.nets.diffusion import DiffusionUNet
+from uad_jax.nets.diffusion_unet import DiffusionUNet
 from uad_jax.nets.layers.grid_sizes import halved_grid
 from uad_jax.ops import codebook, gaussian_diffusion, losses, streaming_quantile
 

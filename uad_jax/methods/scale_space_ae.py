@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.method import Batch, Method, Objective
-from uad_jax.nets import study
-from uad_jax.nets.autoencoder import StudyAutoEncoder
+from uad_jax.nets import baur2021
+from uad_jax.nets.baur2021 import StudyAutoEncoder
 from uad_jax.nets.layers import grid_sizes
 from uad_jax.nets.layers.dropout import apply, check_bayesian
 from uad_jax.ops import laplacian_pyramid, losses
@@ -50,10 +50,10 @@ def make(
       averages over keys (Gal and Ghahramani 2016).
   """
   check_bayesian('scale_space_ae', bayesian, dropout)
-  if bottleneck not in study.BOTTLENECKS:
+  if bottleneck not in baur2021.BOTTLENECKS:
     raise ValueError(
       f"scale_space_ae: unknown bottleneck '{bottleneck}'; there are "
-      f'{", ".join(study.BOTTLENECKS)}'
+      f'{", ".join(baur2021.BOTTLENECKS)}'
     )
   # The grids of the bands, halved and rounded up.
   grids = [tuple(-(-n // 2**i) for n in shape) for i in range(levels)]

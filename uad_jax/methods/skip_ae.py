@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 
 from uad_jax.method import Batch, Method, Objective
+from uad_jax.nets.baur2021 import BOTTLENECKS
 from uad_jax.nets.layers.dropout import apply, check_bayesian
 from uad_jax.nets.layers.feature_taps import finest
-from uad_jax.nets.skip import SkipAutoEncoder
-from uad_jax.nets.study import BOTTLENECKS
+from uad_jax.nets.skip_autoencoder import SkipAutoEncoder
 from uad_jax.ops import losses
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 
-from uad_jax.nets import study
+from uad_jax.nets import baur2021
 from uad_jax.nets.layers.conv import Conv
 from uad_jax.nets.layers.grid_norm import GridNorm
 
@@ -41,6 +41,6 @@ class ImageCritic(nn.Module):
     for width in self.widths:
       convolve = Conv(width, (5,) * (x.ndim - 2), 2)
       x = GridNorm()(convolve(x))
-      x = nn.leaky_relu(x, study.SLOPE)
+      x = nn.leaky_relu(x, baur2021.SLOPE)
     value = nn.Dense(1)(x)
     return value.mean(tuple(range(1, value.ndim))), x

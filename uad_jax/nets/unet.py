@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from uad_jax.nets.coder import Block, Head, UpBlock
+from uad_jax.nets.encoder_decoder import Block, Head, UpBlock
 from uad_jax.nets.layers.feature_taps import keep
 from uad_jax.nets.layers.resample import upsample
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.methods.families import gate_calibration
-from uad_jax.nets.gated import Deformer, Evidence, Expected, Prior, Usual
+from uad_jax.nets.dae_unc import Deformer, Evidence, Expected, Prior, Usual
 from uad_jax.ops import voxel_stats
 from uad_jax.registration import flow, gate
 from uad_jax.registration.warp import warp

@@ -11,9 +11,9 @@ import flax.linen as nn
 import jax
 
 from uad_jax.method import Array, Batch
+from uad_jax.nets.baur2021 import StudyDecoding, StudyEncoding
+from uad_jax.nets.chen2018 import ResidualDecoder, ResidualEncoder
 from uad_jax.nets.layers.feature_taps import finest
-from uad_jax.nets.residual import ResidualDecoder, ResidualEncoder
-from uad_jax.nets.study import StudyDecoding, StudyEncoding
 from uad_jax.ops import losses
 
 

@@ -7,13 +7,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from uad_jax.nets.coder import LATENT_LOG_VARIANCE, Decoding, Encoder
+from uad_jax.nets.baur2021 import StudyDecoding, StudyEncoding
+from uad_jax.nets.encoder_decoder import LATENT_LOG_VARIANCE, Decoding, Encoder
 from uad_jax.nets.layers.dropout import apply
 from uad_jax.nets.layers.feature_taps import finest
 from uad_jax.nets.layers.grid_sizes import check_latent, halved_grid
 from uad_jax.nets.layers.slice_position import position_features
-from uad_jax.nets.maps import MapDecoding, MapEncoding
-from uad_jax.nets.study import StudyDecoding, StudyEncoding
+from uad_jax.nets.you2019 import MapDecoding, MapEncoding
 
 Array = jax.Array
 

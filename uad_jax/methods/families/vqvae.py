@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.method import Bound, Objective
-from uad_jax.nets import quantise
+from uad_jax.nets import vqvae
 from uad_jax.nets.layers.feature_taps import finest
 from uad_jax.nets.layers.grid_sizes import halved_grid
 from uad_jax.ops import codebook, losses
@@ -58,8 +58,8 @@ def make(
     commitment: Weight of the second term.
   """
   halved_grid(shape, len(widths))
-  encoder = quantise.VQEncoder(widths, size, units)
-  decoder = quantise.VQDecoder(widths[::-1], channels, units)
+  encoder = vqvae.VQEncoder(widths, size, units)
+  decoder = vqvae.VQDecoder(widths[::-1], channels, units)
 
   def init(key, image):
     key_encoder, key_decoder, key_codes = jax.random.split(key, 3)

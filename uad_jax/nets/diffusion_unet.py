@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from uad_jax.nets.coder import Head
+from uad_jax.nets.encoder_decoder import Head
 from uad_jax.nets.layers.conv import Conv
 from uad_jax.nets.layers.group_norm import GroupNorm
 from uad_jax.nets.layers.resample import upsample

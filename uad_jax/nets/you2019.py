@@ -11,11 +11,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from uad_jax.nets.coder import LOG_VARIANCE
+from uad_jax.nets.baur2021 import SLOPE
+from uad_jax.nets.encoder_decoder import LOG_VARIANCE
 from uad_jax.nets.layers.conv import Conv
 from uad_jax.nets.layers.feature_taps import keep
 from uad_jax.nets.layers.resample import double
-from uad_jax.nets.study import SLOPE
 
 Array = jax.Array
 

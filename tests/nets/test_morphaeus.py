@@ -2,8 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from uad_jax.nets.blocks import Block, Conv
-from uad_jax.nets.deformable import Decoder, Deformer, Encoder
+from uad_jax.nets.morphaeus import Block, Conv, Decoder, Deformer, Encoder
 
 
 def start(module, key, *inputs):

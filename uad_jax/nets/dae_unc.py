@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from uad_jax.nets.coder import LOG_VARIANCE, Decoder, Encoder, Head
+from uad_jax.nets.encoder_decoder import LOG_VARIANCE, Decoder, Encoder, Head
 from uad_jax.nets.layers.slice_position import position_features
 from uad_jax.nets.unet import UNet
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from uad_jax.nets.maps import MapDecoder, MapEncoder
+from uad_jax.nets.you2019 import MapDecoder, MapEncoder
 
 
 @pytest.mark.parametrize('d', [2, 3])

@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from uad_jax.nets.chen2018 import ResidualDecoder, ResidualEncoder
 from uad_jax.nets.layers.resample import double, halve
-from uad_jax.nets.residual import ResidualDecoder, ResidualEncoder
 
 
 @pytest.mark.parametrize('shape', [(16, 8), (8, 16, 8)])

@@ -147,3 +147,25 @@ class StudyDecoding(nn.Module):
     if self.bottleneck == 'dense':
       z = FromVector(coarse, self.widths[-1])(z, self.dropout, deterministic)
     return StudyDecoder(self.channels, mirrored(self.widths), self.norm)(z)
+
+
+class StudyAutoEncoder(nn.Module):
+  """The auto-encoder of the comparative study; it has no head for the variance."""
+
+  shape: Sequence[int]
+  channels: int
+  widths: Sequence[int]
+  latent: int
+  bottleneck: str
+  dropout: float = 0.0
+
+  @nn.compact
+  def __call__(self, image, position=None, deterministic=True):
+    """[B, *S, C] to the latent, the mean [B, *S, C] and None; reads no position."""
+    (z,) = StudyEncoding(
+      self.widths, self.latent, self.bottleneck, dropout=self.dropout
+    )(image, deterministic)
+    mean = StudyDecoding(
+      self.shape, self.channels, self.widths, self.bottleneck, self.dropout
+    )(z, deterministic)
+    return z, mean, None

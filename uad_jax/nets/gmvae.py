@@ -7,17 +7,12 @@ z | w, c ~ N(mean_c(w), 1 / precision_c(w)), x | z. K clusters, Z and W latent v
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from uad_jax.nets.coder import LATENT_LOG_VARIANCE
-from uad_jax.nets.layers.conv import Conv
-from uad_jax.nets.layers.grid_sizes import check_latent, halved_grid
-from uad_jax.nets.maps import MapDecoder, MapEncoder
-from uad_jax.nets.study import (
+from uad_jax.nets.baur2021 import (
   SLOPE,
   FromVector,
   StudyDecoder,
@@ -25,15 +20,13 @@ from uad_jax.nets.study import (
   ToVector,
   mirrored,
 )
+from uad_jax.nets.encoder_decoder import LATENT_LOG_VARIANCE
+from uad_jax.nets.layers.conv import Conv
+from uad_jax.nets.layers.grid_sizes import check_latent, halved_grid
+from uad_jax.nets.you2019 import MapDecoder, MapEncoder
+from uad_jax.ops.gaussian_mixture import Normal
 
 Array = jax.Array
-
-
-class Normal(NamedTuple):
-  """Means and log-variances of independent normals."""
-
-  mean: Array
-  log_variance: Array
 
 
 ENCODERS = {'study': StudyEncoder, 'you2019': MapEncoder}
@@ -119,31 +112,3 @@ class Generation(nn.Module):
       x = Conv(width, (1,) * len(coarse))(z)
     found = self.decoder(self.channels, self.widths)(x)
     return found if isinstance(found, tuple) else (found, None)
-
-
-def log_density(z: Array, normal: Normal) -> Array:
-  """log N(z; mean, variance), summed over the last axis.
-
-  With log precision p: 1/2 p - 1/2 log 2 pi - 1/2 exp(p) (z - mean)^2, elementwise.
-  """
-  mean, log_variance = normal
-  square = (z - mean) ** 2 * jnp.exp(-log_variance)
-  return -0.5 * (square + log_variance + math.log(2 * math.pi)).sum(-1)
-
-
-def cluster_posterior(z: Array, clusters: Normal) -> Array:
-  """log p(c | z, w) by Bayes' rule with a uniform prior; [..., Z] to [..., K]."""
-  return jax.nn.log_softmax(log_density(z[..., None, :], clusters))
-
-
-def kl_between(q: Normal, p: Normal) -> Array:
-  """KL(q || p) of normals, summed over the last axis."""
-  shift = (q.mean - p.mean) ** 2
-  ratio = (jnp.exp(q.log_variance) + shift) * jnp.exp(-p.log_variance)
-  return 0.5 * (ratio + p.log_variance - q.log_variance - 1.0).sum(-1)
-
-
-def kl_uniform(log_probability: Array) -> Array:
-  """KL(q(c) || uniform) = log K + sum_c q log q, over the last axis."""
-  entropy = -(jnp.exp(log_probability) * log_probability).sum(-1)
-  return math.log(log_probability.shape[-1]) - entropy

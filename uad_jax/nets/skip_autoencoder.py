@@ -6,11 +6,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from uad_jax.nets.baur2021 import SLOPE, WIDTHS, FromVector, ToVector, mirrored
 from uad_jax.nets.layers.conv import Conv
 from uad_jax.nets.layers.conv_transpose import ConvTranspose
 from uad_jax.nets.layers.feature_taps import keep
 from uad_jax.nets.layers.grid_sizes import check_latent, halved_grid
-from uad_jax.nets.study import SLOPE, WIDTHS, FromVector, ToVector, mirrored
 
 
 class SkipAutoEncoder(nn.Module):

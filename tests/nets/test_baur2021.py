@@ -2,14 +2,14 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from uad_jax.nets.layers.grid_sizes import halved_grid
-from uad_jax.nets.study import (
+from uad_jax.nets.baur2021 import (
   FromVector,
   StudyDecoder,
   StudyEncoder,
   ToVector,
   mirrored,
 )
+from uad_jax.nets.layers.grid_sizes import halved_grid
 
 
 def size(module, *inputs):

@@ -1,5 +1,6 @@
 """Plain convolutional encoder and decoder for auto-encoders, 2-D and 3-D."""
 
+import math
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -9,10 +10,10 @@ import jax.numpy as jnp
 from uad_jax.nets.layers.conv import Conv
 from uad_jax.nets.layers.conv_kernels import conv, upsample_conv
 from uad_jax.nets.layers.feature_taps import keep
-from uad_jax.nets.layers.grid_sizes import sizes
+from uad_jax.nets.layers.grid_sizes import check_latent, sizes
 from uad_jax.nets.layers.group_norm import GroupNorm
 from uad_jax.nets.layers.resample import upsample
-from uad_jax.nets.layers.slice_position import everywhere
+from uad_jax.nets.layers.slice_position import everywhere, position_features
 
 LOG_VARIANCE = (-9.0, 2.0)
 """Within which the logarithm of a voxel's predicted variance is kept."""
@@ -145,3 +146,37 @@ class Decoding(nn.Module):
     features = Decoder(self.shape, self.widths)(z, where)
     log_variance = Head(self.channels, bias=-4.0)(features)
     return Head(self.channels)(features), jnp.clip(log_variance, *LOG_VARIANCE)
+
+
+class AutoEncoder(nn.Module):
+  """Encoder, bottleneck, decoder, and heads for the mean and its log-variance."""
+
+  shape: Sequence[int]
+  channels: int
+  widths: Sequence[int]
+  latent: int
+  bottleneck: str
+  position: bool
+  dropout: float = 0.0
+
+  @nn.compact
+  def __call__(self, image, position, deterministic=True):
+    """[B, *S, C] and [B] to the latent, the mean [B, *S, C] and its log-variance."""
+    where = position_features(position) if self.position else None
+    drop = nn.Dropout(self.dropout, deterministic=deterministic)
+    z = Encoder(self.widths, self.latent)(image)
+    dense = self.bottleneck == 'dense'
+    check_latent(8 * self.latent if dense else z[0].size, image)
+    if dense:
+      grid = sizes(self.shape, len(self.widths))[-1]
+      z = drop(nn.Dense(8 * self.latent)(z.reshape(len(z), -1)))
+      wide = nn.swish(nn.Dense(math.prod(grid) * self.latent)(z))
+      features = Decoder(self.shape, self.widths[::-1])(
+        drop(wide).reshape(len(z), *grid, self.latent), where
+      )
+    else:
+      z = drop(z)
+      features = Decoder(self.shape, self.widths[::-1])(z, where)
+    mean = Head(self.channels)(features)
+    log_variance = Head(self.channels, bias=-4.0)(jax.lax.stop_gradient(features))
+    return z, mean, jnp.clip(log_variance, *LOG_VARIANCE)
