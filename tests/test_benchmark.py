@@ -7,9 +7,9 @@ import shutil
 import pytest
 
 from uad_jax import benchmark, registry
+from uad_jax.comparison import records
+from uad_jax.comparison.records import Record
 from uad_jax.evaluation.summary import SCHEMA
-from uad_jax.report import records
-from uad_jax.report.records import Record
 
 pytestmark = pytest.mark.usefixtures('in_the_project')
 

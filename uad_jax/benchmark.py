@@ -19,11 +19,20 @@ from typing import NamedTuple
 from absl import flags
 from ml_collections import ConfigDict
 
-from uad_jax import command, defaults, exhibit, job, registry
-from uad_jax.report import costs, datasets, kept, page, records, results, side_by_side
-from uad_jax.report.kept import Exhibit
-from uad_jax.report.records import Record
-from uad_jax.report.stored import optional, read
+from uad_jax import command, defaults, job, registry
+from uad_jax.comparison import (
+  costs,
+  kept_slices,
+  records,
+  results,
+  showcase,
+  side_by_side,
+)
+from uad_jax.comparison.finished_runs import read
+from uad_jax.comparison.kept_slices import Exhibit
+from uad_jax.comparison.records import Record
+from uad_jax.report import atomic_files, datasets
+from uad_jax.report.atomic_files import read_json
 
 FLAGS = flags.FLAGS
 ROWS = (
@@ -134,10 +143,10 @@ def show(suite: str, rows: list[Row], output: pathlib.Path) -> pathlib.Path:
   runs = {}
   for row in rows:
     runs.setdefault(row.name, (row.config, row.folder))
-  for found in exhibit.exhibits(runs):
-    kept.write(folder / f'{found.name}.npz', found)
+  for found in showcase.exhibits(runs):
+    kept_slices.write(folder / f'{found.name}.npz', found)
   files = [folder / f'{name}.npz' for name in ROWS]
-  found = [kept.read(path) for path in files if path.exists()]
+  found = [kept_slices.read(path) for path in files if path.exists()]
   found = [each for each in found if is_of_today(each, suite)]
   if not found:
     raise FileNotFoundError(f"no row of '{suite}' is of today's configs")
@@ -147,7 +156,7 @@ def show(suite: str, rows: list[Row], output: pathlib.Path) -> pathlib.Path:
   path = picture_of(suite, output)
   path.parent.mkdir(parents=True, exist_ok=True)
   made = side_by_side.draw(shown, [*titles.values()])
-  page.write_atomically(path, lambda file: file.write(made))
+  atomic_files.write_atomically(path, lambda file: file.write(made))
   return path
 
 
@@ -184,7 +193,7 @@ def recorded(suite: str, rows: list[Row], folder: pathlib.Path) -> list[Record]:
 
 def render(rows: list[Row], output: pathlib.Path) -> None:
   """Writes the records of the rows and the page."""
-  timings = optional(output.with_name(TIMINGS)) or None
+  timings = read_json(output.with_name(TIMINGS)) or None
   more = datasets.measured((*datasets.SPEED, costs.COST), output.parent)
   pictures = {
     suite: str(picture_of(suite, output).relative_to(output.parent))
@@ -197,7 +206,7 @@ def render(rows: list[Row], output: pathlib.Path) -> None:
   for suite, found in suites.items():
     if found:
       records.write(folder / f'{suite}.jsonl', found)
-  page.write_text(output, text)
+  atomic_files.write_text(output, text)
 
 
 def main(_: list[str]) -> None:

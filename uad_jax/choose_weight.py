@@ -25,7 +25,7 @@ from uad_jax.inference import SEEN, placed
 from uad_jax.method import bind
 from uad_jax.progress import Progress
 from uad_jax.registry import plain, without
-from uad_jax.report import page
+from uad_jax.report import atomic_files
 from uad_jax.report.tables import markdown
 from uad_jax.scores import restoration
 
@@ -116,7 +116,7 @@ def choose(
     'distances': [[weight, value] for weight, value in distances.items()],
   }
   if parallel.leads():
-    page.write_text(folder / KEPT, json.dumps(found, indent=1))
+    atomic_files.write_text(folder / KEPT, json.dumps(found, indent=1))
   return found
 
 

@@ -21,8 +21,8 @@ from uad_jax.evaluation.summary import SCHEMA
 from uad_jax.experiment import Experiment
 from uad_jax.inference import check, make_infer
 from uad_jax.method import State
-from uad_jax.report import page, tables
-from uad_jax.report.stored import optional
+from uad_jax.report import atomic_files, page, tables
+from uad_jax.report.atomic_files import read_json
 from uad_jax.writers import metrics_log
 
 PARTS = ('data', 'train', 'report')
@@ -53,7 +53,7 @@ def claim(workdir: pathlib.Path, config: dict) -> None:
   elif workdir.exists() and any(workdir.iterdir()):
     raise ValueError(f'{workdir} is not empty and no run; choose another --workdir')
   workdir.mkdir(parents=True, exist_ok=True)
-  page.write_text(path, json.dumps(config, indent=2))
+  atomic_files.write_text(path, json.dumps(config, indent=2))
 
 
 def chosen_on(experiment: Experiment):
@@ -96,7 +96,7 @@ def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
   if parallel.leads():
     claim(folder, settings)
     card = json.dumps(experiments.model_card(experiment), indent=1)
-    page.write_text(folder / 'model.json', card)
+    atomic_files.write_text(folder / 'model.json', card)
   parallel.wait()
   left = parallel.gather(outdated(folder, settings))[0]
   if not left and until == PARTS[-1]:
@@ -118,7 +118,7 @@ def trained(experiment: Experiment, folder: pathlib.Path) -> State:
   """The trained state; shows and logs progress on the way."""
   last = experiment.stage_ends[-1] if experiment.stage_ends else 0
   told = folder / 'training.json'
-  before = optional(told).get('seconds', 0.0)
+  before = read_json(told).get('seconds', 0.0)
   start = time.monotonic()
   with metrics_log(folder) as write:
 
@@ -127,7 +127,7 @@ def trained(experiment: Experiment, folder: pathlib.Path) -> State:
         train.print_progress(step, last, metrics)
         write(step, metrics)
         seconds = before + time.monotonic() - start
-        page.write_text(told, json.dumps({'steps': step, 'seconds': seconds}))
+        atomic_files.write_text(told, json.dumps({'steps': step, 'seconds': seconds}))
 
     return experiments.trained(experiment, folder, log)
 

@@ -35,7 +35,7 @@ from uad_jax.data.cohorts import (
 )
 from uad_jax.data.preprocessing import presets
 from uad_jax.report import datasets, gallery
-from uad_jax.report.page import write_text
+from uad_jax.report.atomic_files import write_text
 
 DOCS = pathlib.Path('docs')
 

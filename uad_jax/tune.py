@@ -24,8 +24,8 @@ from ml_collections import ConfigDict, config_flags
 from uad_jax import benchmark, command, job, parallel, registry
 from uad_jax import experiment as experiments
 from uad_jax.evaluate import validate
-from uad_jax.report import page
-from uad_jax.report.stored import optional
+from uad_jax.report import atomic_files
+from uad_jax.report.atomic_files import read_json
 from uad_jax.report.tables import markdown, number
 
 FLAGS = flags.FLAGS
@@ -87,9 +87,9 @@ def attempt(name: str, config: ConfigDict, changes: str, runs: pathlib.Path) -> 
     'manifest': experiments.digest(experiment),
     'auprc': scored,
     'scores': registry.plain(config.scores),
-    **optional(folder / 'training.json'),
+    **read_json(folder / 'training.json'),
   }
-  page.write_text(told, json.dumps(found, indent=1))
+  atomic_files.write_text(told, json.dumps(found, indent=1))
   return found
 
 
@@ -181,8 +181,10 @@ def render(runs: pathlib.Path, output: pathlib.Path) -> None:
     found = [described(trial) for trial in group]
     data = ', '.join(dict.fromkeys(trial['manifest'][:12] for trial in found))
     parts.append(f'## {config}\n\nData {data}.\n\n{table(found)}\n')
-  page.write_text(records, ''.join(f'{json.dumps(trial)}\n' for trial in trials))
-  page.write_text(output, '\n'.join(parts))
+  atomic_files.write_text(
+    records, ''.join(f'{json.dumps(trial)}\n' for trial in trials)
+  )
+  atomic_files.write_text(output, '\n'.join(parts))
 
 
 def main(_: list[str]) -> None:

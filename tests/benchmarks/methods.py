@@ -23,8 +23,8 @@ import time
 from collections.abc import Callable
 
 from uad_jax import benchmark, parallel, registry
+from uad_jax.comparison import costs
 from uad_jax.progress import progress
-from uad_jax.report import costs
 
 SIZE = 128
 ENOUGH = 3.0

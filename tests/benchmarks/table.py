@@ -16,7 +16,7 @@ import sys
 import time
 
 from uad_jax import parallel
-from uad_jax.report.costs import speed
+from uad_jax.comparison.costs import speed
 
 
 def arguments() -> argparse.Namespace:

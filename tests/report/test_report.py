@@ -11,7 +11,7 @@ from tests.cohort import METHOD, SCORERS, batches, run, split
 from uad_jax import report
 from uad_jax.evaluate import evaluate
 from uad_jax.evaluation.sample import load
-from uad_jax.report import figures, page, pictures, tables
+from uad_jax.report import atomic_files, figures, pictures, tables
 
 
 @pytest.fixture(scope='module')
@@ -142,7 +142,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     raise OSError('disk full')
 
   with pytest.raises(OSError, match='disk full'):
-    page.write_atomically(path, fail)
+    atomic_files.write_atomically(path, fail)
   assert path.read_text() == 'old'
   assert list(tmp_path.iterdir()) == [path]
 

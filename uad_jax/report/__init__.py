@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: tables, figures and one self-contained page."""
+"""What one evaluation leaves behind, tables, figures and one page; pages about data."""
 
 from uad_jax.report.page import write
 

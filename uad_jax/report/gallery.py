@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from uad_jax.data.cohorts.audit import Finding
 from uad_jax.data.cohorts.look import Look
-from uad_jax.report.page import write_text
+from uad_jax.report.atomic_files import write_text
 
 EDGE = (34, 224, 255)
 """Colour of a lesion's outline."""

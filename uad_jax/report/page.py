@@ -6,20 +6,18 @@ import importlib.metadata
 import io
 import json
 import math
-import os
 import platform
 import shlex
 import sys
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 import jax
 import numpy as np
 
 from uad_jax.evaluation import sample
 from uad_jax.evaluation.summary import Results
+from uad_jax.report.atomic_files import write_atomically, write_text
 from uad_jax.report.render import render
 
 PACKAGES = ('uad_jax', 'jax', 'jaxlib', 'flax', 'optax', 'numpy', 'scipy')
@@ -42,24 +40,6 @@ def command_line() -> str:
   main = getattr(sys.modules['__main__'], '__spec__', None)
   program = ['python', '-m', main.name] if main else ['python', *sys.argv[:1]]
   return shlex.join([*program, *sys.argv[1:]])
-
-
-def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-  """Writes beside the path and renames, so that no half-written file is ever there."""
-  handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-  try:
-    with os.fdopen(handle, 'wb') as file:
-      write(file)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
-  except BaseException:
-    os.unlink(temporary)
-    raise
-
-
-def write_text(path: Path, content: str) -> None:
-  """Writes the text atomically."""
-  write_atomically(path, lambda file: file.write(content.encode()))
 
 
 def subjects_csv(subjects: Sequence[Mapping]) -> str:

@@ -15,6 +15,8 @@ from ml_collections import ConfigDict
 
 from uad_jax import experiment as experiments
 from uad_jax import registry
+from uad_jax.comparison.kept_slices import Exhibit
+from uad_jax.comparison.side_by_side import rarity
 from uad_jax.data import pipeline
 from uad_jax.evaluation.cases import Case, take_case
 from uad_jax.evaluation.measure import scored
@@ -24,8 +26,6 @@ from uad_jax.experiment import Experiment
 from uad_jax.inference import make_infer, placed, scans_of
 from uad_jax.method import Scorer, State
 from uad_jax.postprocess import preset
-from uad_jax.report.kept import Exhibit
-from uad_jax.report.side_by_side import rarity
 
 
 def typical(scans: Iterable[Scan]) -> dict[str, str]:

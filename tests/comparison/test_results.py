@@ -8,9 +8,10 @@ from ml_collections import ConfigDict
 from tests.cohort import SCORERS, run
 from tests.conftest import ROOT
 from uad_jax import benchmark, experiment, registry
+from uad_jax.comparison import paired_differences, records, results
+from uad_jax.comparison.finished_runs import read
 from uad_jax.data import manifest
-from uad_jax.report import differences, page, records, results
-from uad_jax.report.stored import read
+from uad_jax.report import page
 
 CARD = {'shape': [16, 16], 'training': {'subjects': 48, 'records': 480}}
 
@@ -242,6 +243,6 @@ def test_a_run_is_compared_with_its_prior_its_uniform_fields_and_others(tmp_path
   # The toy's variants are the run itself.
   assert rows[1].endswith('| +0.000 [+0.000, +0.000] |')
   main, vae = read(ours)[0], read(other)[0]
-  theirs = differences.auprc(vae, 'absolute')
-  expected = differences.auprc(main, 'standardised') - theirs
+  theirs = paired_differences.auprc(vae, 'absolute')
+  expected = paired_differences.auprc(main, 'standardised') - theirs
   assert f'| {expected:+.3f} [' in rows[2]

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from tests.cohort import run
+from uad_jax.comparison import paired_differences, records, results
 from uad_jax.evaluation import bootstrap
 from uad_jax.evaluation.metrics import POOLED
-from uad_jax.report import differences, records, results
 
 GAP = {'value': 0.25, 'interval': [0.125, 0.5]}
 
@@ -25,7 +25,7 @@ def record(seeds, auprc=0.5, name='vae', **more):
 
 
 def test_records_come_back_as_they_were_written(tmp_path):
-  rival = differences.Rival(1, 'fused', 'vae residual', GAP)
+  rival = paired_differences.Rival(1, 'fused', 'vae residual', GAP)
   kept = [record((0, 1), over=GAP), record((2,), rivals=[rival], minutes=None)]
   path = tmp_path / 'runs' / 'demo.jsonl'
   records.write(path, kept)

@@ -6,11 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from uad_jax.report.atomic_files import read_json
+
 TOTAL = re.compile(r'^Total: ([\d,]+)', re.MULTILINE)
 """Where clu's overview of the parameters says how many there are."""
 
 
-class Run(NamedTuple):
+class FinishedRun(NamedTuple):
   """One stored evaluation: a run's own, or that of a variant.
 
   Attributes:
@@ -39,11 +41,6 @@ class Run(NamedTuple):
     return self.summary['default']
 
 
-def optional(path: pathlib.Path) -> Mapping:
-  """The content of a JSON file; nothing where there is none."""
-  return json.loads(path.read_text()) if path.exists() else {}
-
-
 def parameters(folder: pathlib.Path) -> int | None:
   """The number of parameters of a run."""
   path = folder / 'parameters.txt'
@@ -51,14 +48,14 @@ def parameters(folder: pathlib.Path) -> int | None:
   return int(found[1].replace(',', '')) if found else None
 
 
-def read(folder: pathlib.Path) -> list[Run]:
+def read(folder: pathlib.Path) -> list[FinishedRun]:
   """The evaluations of a run folder."""
   row = json.loads((folder / 'row.json').read_text())
   config = json.loads((folder / 'config.json').read_text())
-  training, model = (optional(folder / f'{n}.json') for n in ('training', 'model'))
+  training, model = (read_json(folder / f'{n}.json') for n in ('training', 'model'))
   places = [('', folder)] + [(v, folder / 'variants' / v) for v in config['variants']]
   return [
-    Run(
+    FinishedRun(
       row['name'],
       variant,
       row['seed'],

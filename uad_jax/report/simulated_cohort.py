@@ -1,6 +1,6 @@
 """A picture of the simulated cohort: three subjects of each domain and pathology.
 
-python -m uad_jax.report.cohort --output=docs/figures/sim_brain.png
+python -m uad_jax.report.simulated_cohort --output=docs/figures/sim_brain.png
 """
 
 import argparse
@@ -80,7 +80,7 @@ def _at(subject: Subject, k: int) -> Subject:
 
 def main(arguments: Sequence[str] | None = None) -> None:
   """Draws the picture and writes it."""
-  parser = argparse.ArgumentParser(prog='python -m uad_jax.report.cohort')
+  parser = argparse.ArgumentParser(prog='python -m uad_jax.report.simulated_cohort')
   parser.add_argument('--output', default='docs/figures/sim_brain.png')
   parser.add_argument('--seed', type=int, default=0)
   options = parser.parse_args(arguments)

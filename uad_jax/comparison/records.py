@@ -16,12 +16,12 @@ from typing import NamedTuple
 import numpy as np
 
 from uad_jax import registry
+from uad_jax.comparison import paired_differences
+from uad_jax.comparison.finished_runs import FinishedRun
 from uad_jax.evaluation.bootstrap import percentiles, resample
 from uad_jax.evaluation.metrics import POOLED
 from uad_jax.evaluation.sample import load
-from uad_jax.report import differences
-from uad_jax.report.page import write_text
-from uad_jax.report.stored import Run
+from uad_jax.report.atomic_files import write_text
 from uad_jax.report.tables import COLUMNS, Estimate, estimates
 
 HONEST = 'atlas'
@@ -71,7 +71,7 @@ class Record(NamedTuple):
   maps: Mapping[str, Mapping[str, Estimate]]
   draws: str
   over: Estimate | None
-  rivals: Sequence[differences.Rival]
+  rivals: Sequence[paired_differences.Rival]
 
 
 def training_data(model: Mapping) -> str | None:
@@ -88,20 +88,20 @@ def maps_of(summary: Mapping) -> dict[str, dict[str, Estimate]]:
   metrics = {column.title: column.metric for column in COLUMNS}
   return {
     scorer: {
-      metrics[title]: differences.estimate((found['value'], *found['interval']))
+      metrics[title]: paired_differences.estimate((found['value'], *found['interval']))
       for title, found in estimates(summary, scorer).items()
     }
     for scorer in summary['scorers']
   }
 
 
-def of(runs: Sequence[Run]) -> list[Record]:
+def of(runs: Sequence[FinishedRun]) -> list[Record]:
   """The records of the runs of one data set."""
   found, by_name = [], defaultdict(list)
   for run in runs:
     by_name[run.name].append(run)
   honest = {
-    run.summary['run']['manifest']: differences.auprc(run, run.default)
+    run.summary['run']['manifest']: paired_differences.auprc(run, run.default)
     for run in by_name[HONEST]
   }
   for run in runs:
@@ -122,13 +122,13 @@ def of(runs: Sequence[Run]) -> list[Record]:
         maps=maps_of(run.summary),
         draws='' if run.variant else draws_of(run),
         over=None,
-        rivals=differences.own(run, runs),
+        rivals=paired_differences.own(run, runs),
       )
     )
   return found
 
 
-def draws_of(run: Run) -> str:
+def draws_of(run: FinishedRun) -> str:
   """The `packed` AUPRC of a run's chosen map in each resample of the subjects."""
   sample = load(run.folder / 'evaluation.npz')[run.default]
   return packed(resample(POOLED[METRIC], sample))
@@ -155,7 +155,7 @@ def gap(a: Record, b: Record) -> Estimate | None:
     return None
   one, other = (r.maps[r.default][METRIC]['value'] for r in (a, b))
   draws = unpacked(a.draws) - unpacked(b.draws)
-  return differences.estimate(percentiles(one - other, draws))
+  return paired_differences.estimate(percentiles(one - other, draws))
 
 
 def merge(kept: Sequence[Record], fresh: Sequence[Record]) -> list[Record]:
@@ -186,7 +186,7 @@ def read(path: pathlib.Path) -> list[Record]:
     try:
       told = json.loads(line)
       told['seeds'] = tuple(told['seeds'])
-      told['rivals'] = [differences.Rival(*rival) for rival in told['rivals']]
+      told['rivals'] = [paired_differences.Rival(*rival) for rival in told['rivals']]
       found.append(Record(**told))
     except (ValueError, TypeError, KeyError) as error:
       raise ValueError(f'{path}, line {number}, is no record: {error}') from None

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from uad_jax.evaluation.cases import Case
-from uad_jax.report import page
+from uad_jax.report import atomic_files
 
 PANELS = ('image', 'mask', 'lesion', 'reconstruction', 'map')
 """What `side_by_side.draw` shows."""
@@ -53,7 +53,7 @@ def write(path: pathlib.Path, exhibit: Exhibit) -> None:
         arrays[f'{number}/{name}'] = levels.astype(np.uint8)
         arrays[f'{number}/{name}/ends'] = np.array([low, high], np.float32)
   path.parent.mkdir(parents=True, exist_ok=True)
-  page.write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
+  atomic_files.write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
 
 
 def read(path: pathlib.Path) -> Exhibit:

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from uad_jax.report import differences
-from uad_jax.report.costs import speed
-from uad_jax.report.differences import Rival, signed
-from uad_jax.report.records import HONEST, TESTED, Record, gap
-from uad_jax.report.side_by_side import CAPTION
+from uad_jax.comparison import paired_differences
+from uad_jax.comparison.costs import speed
+from uad_jax.comparison.paired_differences import Rival, signed
+from uad_jax.comparison.records import HONEST, TESTED, Record, gap
+from uad_jax.comparison.side_by_side import CAPTION
 from uad_jax.report.tables import COLUMNS, MISSING, Estimate, cell, markdown
 
 HEAD = """# Results
@@ -124,7 +124,7 @@ def rivals(records: Sequence[Record]) -> str:
       for r, apart in gaps
       if apart
     ]
-  return differences.table(found)
+  return paired_differences.table(found)
 
 
 PLAIN = 'residual'

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from uad_jax import benchmark, registry
+from uad_jax.comparison import kept_slices, side_by_side
+from uad_jax.comparison.kept_slices import Exhibit
 from uad_jax.evaluation.cases import Case
-from uad_jax.report import kept, side_by_side
-from uad_jax.report.kept import Exhibit
 
 
 def exhibit(name, scans=('sub-1', 'sub-2'), **more):
@@ -34,11 +34,11 @@ def exhibit(name, scans=('sub-1', 'sub-2'), **more):
 
 def test_slices_come_back_to_a_255th_of_their_range(tmp_path, in_the_project):
   first = exhibit('vae')
-  kept.write(tmp_path / 'demo' / 'vae.npz', first)
-  found = kept.read(tmp_path / 'demo' / 'vae.npz')
+  kept_slices.write(tmp_path / 'demo' / 'vae.npz', first)
+  found = kept_slices.read(tmp_path / 'demo' / 'vae.npz')
   assert found._replace(cases=[]) == first._replace(cases=[])
   for case, other in zip(first.cases, found.cases, strict=True):
-    assert [*other.panels] == [*kept.PANELS]
+    assert [*other.panels] == [*kept_slices.PANELS]
     for name, values in other.panels.items():
       span = np.ptp(case.panels[name])
       np.testing.assert_allclose(values, case.panels[name], atol=0.51 * span / 255)
@@ -48,7 +48,7 @@ def test_a_file_that_holds_no_slices_is_named(tmp_path):
   path = tmp_path / 'vae.npz'
   path.write_bytes(b'PK nothing')
   with pytest.raises(ValueError, match=r'vae\.npz is no kept slices of a run'):
-    kept.read(path)
+    kept_slices.read(path)
 
 
 def test_the_picture_is_drawn_from_what_is_kept(tmp_path, in_the_project, monkeypatch):
@@ -63,7 +63,7 @@ def test_the_picture_is_drawn_from_what_is_kept(tmp_path, in_the_project, monkey
     'cae': {'config': 'of yesterday'},
     'aae': {'titles': {'sub-3': 'another', 'sub-4': 'scan'}},
   }.items():
-    kept.write(folder / f'{name}.npz', exhibit(name, **more))
+    kept_slices.write(folder / f'{name}.npz', exhibit(name, **more))
   path = benchmark.show('demo', [], tmp_path / 'results.md')
   assert path.read_bytes() == b'png'
   ((shown, titles),) = drawn
@@ -73,7 +73,7 @@ def test_the_picture_is_drawn_from_what_is_kept(tmp_path, in_the_project, monkey
 
 
 def test_kept_slices_can_be_drawn(tmp_path, in_the_project):
-  kept.write(tmp_path / 'vae.npz', exhibit('vae'))
-  found = kept.read(tmp_path / 'vae.npz')
+  kept_slices.write(tmp_path / 'vae.npz', exhibit('vae'))
+  found = kept_slices.read(tmp_path / 'vae.npz')
   picture = side_by_side.draw({('vae', 'residual'): found.cases}, ['ms', 'wmh'])
   assert picture.startswith(b'\x89PNG')

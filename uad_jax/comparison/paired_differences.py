@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from uad_jax.comparison.finished_runs import FinishedRun
 from uad_jax.evaluation.bootstrap import Interval, paired
 from uad_jax.evaluation.metrics import POOLED
 from uad_jax.evaluation.sample import load
-from uad_jax.report.stored import Run
 from uad_jax.report.tables import Estimate, markdown
 
 DIGITS = 6
@@ -29,7 +29,9 @@ class Rival(NamedTuple):
   gap: Estimate
 
 
-def difference(a: Run, scorer_a: str, b: Run, scorer_b: str) -> Interval:
+def difference(
+  a: FinishedRun, scorer_a: str, b: FinishedRun, scorer_b: str
+) -> Interval:
   """AUPRC of one map minus that of another, on the same resampled subjects."""
   return paired(
     POOLED['auprc'],
@@ -50,12 +52,12 @@ def signed(gap: Estimate) -> str:
   return f'{value:+.3f} [{low:+.3f}, {high:+.3f}]'
 
 
-def auprc(run: Run, scorer: str) -> float:
+def auprc(run: FinishedRun, scorer: str) -> float:
   """The pooled AUPRC of a map."""
   return run.summary['scorers'][scorer]['pooled']['auprc']['value']
 
 
-def own(main: Run, runs: Sequence[Run]) -> list[Rival]:
+def own(main: FinishedRun, runs: Sequence[FinishedRun]) -> list[Rival]:
   """What a run with variants has to beat within its own training.
 
   Its own prior, and the best of its uniform fields, by their residual and by the same
