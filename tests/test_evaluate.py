@@ -13,7 +13,7 @@ from uad_jax.evaluation.bootstrap import paired
 from uad_jax.evaluation.lesionwise import Lesions
 from uad_jax.evaluation.measure import measure
 from uad_jax.evaluation.metrics import POOLED
-from uad_jax.postprocess import Postprocess, preset
+from uad_jax.evaluation.postprocess import Postprocess, preset
 
 
 @pytest.fixture(scope='module')

@@ -17,10 +17,10 @@ import jax
 from absl import flags
 from ml_collections import ConfigDict
 
-from uad_jax import command, mixture, parallel
+from uad_jax import command, parallel
 from uad_jax import experiment as experiments
 from uad_jax.apply import read_json, restored
-from uad_jax.data import pipeline
+from uad_jax.data import mixing, pipeline
 from uad_jax.inference import SEEN, placed
 from uad_jax.method import bind
 from uad_jax.progress import Progress
@@ -63,7 +63,7 @@ def rows_of(config: ConfigDict, row: str = '') -> tuple[list[str], dict[str, Any
 
 def healthy(config: ConfigDict, count: int = 0) -> list[dict]:
   """`count` batches spread over the validation split, or all when 0."""
-  records = mixture.reader(experiments.open_data(config.data))(config.data.val)
+  records = mixing.reader(experiments.open_data(config.data))(config.data.val)
   found = list(pipeline.ordered_batches(records, config.batch_size))
   count = min(count, len(found)) or len(found)
   found = [found[int((i + 0.5) * len(found) / count)] for i in range(count)]

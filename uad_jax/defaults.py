@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
-PAINTED = 'painted'
-"""Name of the selection split made by painting lesions into the validation scans."""
+from uad_jax.data.mixing import PAINTED
 
 IXI = 'data/ixi_lesions'
 """Where README's `prepare lesions` writes the IXI scans with lesions of real shape."""

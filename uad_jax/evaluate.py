@@ -6,7 +6,12 @@ import numpy as np
 
 from uad_jax import parallel
 from uad_jax.data.record import CLASSES, VENTRICLE
-from uad_jax.evaluation import histogram, lesionwise, registration, restoration
+from uad_jax.evaluation import (
+  histogram,
+  lesionwise,
+  reconstruction_quality,
+  registration_quality,
+)
 from uad_jax.evaluation.cases import Case, choose, take_case
 from uad_jax.evaluation.measure import (
   Measured,
@@ -16,11 +21,11 @@ from uad_jax.evaluation.measure import (
   scored,
 )
 from uad_jax.evaluation.metrics import FPR_PERCENT
+from uad_jax.evaluation.postprocess import Postprocess, preset
 from uad_jax.evaluation.scans import Scan, lesion_in
 from uad_jax.evaluation.summary import Results, make_sample, subject_rows, summarise
 from uad_jax.inference import make_infer, placed, scans_of
 from uad_jax.method import Key, Method, Params, Scorer, Stats
-from uad_jax.postprocess import Postprocess, preset
 
 CASE_PERCENT = 5
 """The threshold at which the report outlines detections."""
@@ -66,8 +71,8 @@ def examine(
   """What is kept of a test scan: who it is, the numbers by scorer, and a picture."""
   lesions = lesionwise.Lesions(lesion_in(scan.arrays), scan.voxel_ml)
   white = CLASSES.index('white')
-  own = restoration.measure(scan.arrays, scan.planar)
-  own |= registration.measure(scan.arrays, scan.planar, VENTRICLE, white)
+  own = reconstruction_quality.measure(scan.arrays, scan.planar)
+  own |= registration_quality.measure(scan.arrays, scan.planar, VENTRICLE, white)
   measured = {}
   for scorer in scorers:
     scores, brain = scored(scan, scorer, chain)

@@ -11,11 +11,11 @@ import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from uad_jax import checkpoint, mixture, optimise, parallel, train
+from uad_jax import checkpoint, optimise, parallel, train
 from uad_jax.augmentation import synthetic_lesions
-from uad_jax.data import manifest, pipeline
+from uad_jax.data import manifest, mixing, pipeline
 from uad_jax.data.cohorts import catalogue
-from uad_jax.defaults import PAINTED
+from uad_jax.data.mixing import PAINTED
 from uad_jax.method import Method, Scorer, State, init_state
 from uad_jax.registry import call, named, plain, without
 
@@ -43,9 +43,9 @@ def make_builder(options: Mapping[str, Any]) -> Any:
 
 def open_data(data: ConfigDict) -> dict[str, Any]:
   """The builders of all data sets that the splits name, built now if need be."""
-  chosen = mixture.chosen(plain(data))
+  chosen = mixing.chosen(plain(data))
   builders = {name: make_builder(options) for name, options in chosen.items()}
-  mixture.check_agreement(builders)
+  mixing.check_agreement(builders)
   for builder in builders.values():
     if parallel.leads():
       builder.download_and_prepare()
@@ -100,12 +100,12 @@ def make_optimisers(config: ConfigDict, method: Method) -> dict[str, Any]:
 def build(config: ConfigDict) -> Experiment:
   """The experiment that a config describes; builds its data set if need be."""
   builders = open_data(config.data)
-  *shape, channels = mixture.first(builders).info.features['image'].shape
+  *shape, channels = mixing.first(builders).info.features['image'].shape
   method = make_method(config, tuple(shape), channels)
   return Experiment(
     config=config,
     builders=builders,
-    records=mixture.reader(builders),
+    records=mixing.reader(builders),
     method=method,
     variants={name: plain(asked) for name, asked in config.variants.items()},
     scorers=make_scorers(config),
@@ -125,7 +125,7 @@ def check_splits(experiment: Experiment) -> None:
 
 def model_card(experiment: Experiment) -> dict[str, Any]:
   """What predict and tables need of the data: shape, steps, fingerprint, size."""
-  builder = mixture.first(experiment.builders)
+  builder = mixing.first(experiment.builders)
   *shape, channels = builder.info.features['image'].shape
   return {
     'shape': shape,
@@ -142,7 +142,7 @@ def training_size(experiment: Experiment) -> dict[str, int]:
   split = experiment.config.data.train
   subjects = {
     (term.data, volume['subject'])
-    for term in mixture.parse(split)
+    for term in mixing.parse(split)
     for volume in manifest.read(experiment.builders[term.data].data_dir)['volumes']
     if volume['split'] == term.split
   }
@@ -151,7 +151,7 @@ def training_size(experiment: Experiment) -> dict[str, int]:
 
 def digest(experiment: Experiment) -> str:
   """Fingerprint of the data; only runs that share it may share a table."""
-  return mixture.digest(experiment.builders, plain(experiment.config.data))
+  return mixing.digest(experiment.builders, plain(experiment.config.data))
 
 
 def fresh_state(experiment: Experiment) -> State:

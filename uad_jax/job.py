@@ -14,8 +14,9 @@ import jax
 from ml_collections import ConfigDict
 
 from uad_jax import experiment as experiments
-from uad_jax import mixture, parallel, registry, train
-from uad_jax.defaults import PAINTED
+from uad_jax import parallel, registry, train
+from uad_jax.data import mixing
+from uad_jax.data.mixing import PAINTED
 from uad_jax.evaluate import evaluate
 from uad_jax.evaluation.summary import SCHEMA
 from uad_jax.experiment import Experiment
@@ -103,7 +104,7 @@ def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
     print(f'nothing left to do in {folder}', file=sys.stderr)
     return table(folder, config)
   infer = make_infer(experiment.method, experiment.scorers)
-  features = mixture.first(experiment.builders).info.features
+  features = mixing.first(experiment.builders).info.features
   check(infer, experiment.method, features, config.batch_size)
   state = trained(experiment, folder)
   if until == 'train':

@@ -21,7 +21,7 @@ from absl import flags
 from uad_jax import command
 from uad_jax.apply import SHOWN, Run, load, maps_of
 from uad_jax.data.preprocessing import nifti, preprocess
-from uad_jax.postprocess import preset
+from uad_jax.evaluation.postprocess import preset
 from uad_jax.progress import Progress
 from uad_jax.report.overlay import overlay
 

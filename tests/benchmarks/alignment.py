@@ -27,7 +27,7 @@ from scipy import ndimage
 
 from uad_jax import parallel
 from uad_jax.data.preprocessing import align, brainmask, grid, nifti
-from uad_jax.data.preprocessing.scan import Scan
+from uad_jax.data.preprocessing.scan import ScanState
 from uad_jax.data.preprocessing.steps import STEPS
 from uad_jax.data.simulation import anatomy
 from uad_jax.evaluation.bootstrap import mean_of
@@ -78,12 +78,12 @@ def template():
   return brain, centre(largest, affine), affine
 
 
-def read(folder: pathlib.Path, subject: str) -> Scan:
+def read(folder: pathlib.Path, subject: str) -> ScanState:
   image = nifti.read_image(next((folder / subject).rglob('*_T1w.nii.gz')))
   path = next((folder / 'derivatives/dlmuse' / subject).rglob('*_dseg.nii.gz'))
   labels = nifti.read_labels(path, image)
   mask = brainmask.from_labels(labels, grid.spacing(image.affine))
-  return Scan(
+  return ScanState(
     image=image.data,
     twin=None,
     mask=mask,
@@ -98,7 +98,7 @@ def read(folder: pathlib.Path, subject: str) -> Scan:
   )
 
 
-def judge(scan: Scan, to_scan: np.ndarray) -> dict[str, float]:
+def judge(scan: ScanState, to_scan: np.ndarray) -> dict[str, float]:
   brain, ventricles, affine = template()
   to_voxel = np.linalg.inv(scan.affine) @ to_scan @ affine
   placed = grid.sample_mask(scan.mask, to_voxel, brain.shape)

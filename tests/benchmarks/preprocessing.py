@@ -79,7 +79,7 @@ def whole_head(entry, folder) -> str:
 
 def one_volume(path, preset, queue) -> None:
   """Seconds and peak memory of a process of its own, on one thread."""
-  steps = presets.steps(preset, presets.Case())
+  steps = presets.steps(preset, presets.Request())
   start = time.perf_counter()
   prepared = on_one_thread(lambda p: preprocess.prepare_scan(p, steps), path)
   seconds = time.perf_counter() - start

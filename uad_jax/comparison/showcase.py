@@ -20,12 +20,12 @@ from uad_jax.comparison.side_by_side import rarity
 from uad_jax.data import pipeline
 from uad_jax.evaluation.cases import Case, take_case
 from uad_jax.evaluation.measure import scored
+from uad_jax.evaluation.postprocess import preset
 from uad_jax.evaluation.sample import Sample, load
 from uad_jax.evaluation.scans import Scan, collect, lesion_in, scan_name
 from uad_jax.experiment import Experiment
 from uad_jax.inference import make_infer, placed, scans_of
 from uad_jax.method import Scorer, State
-from uad_jax.postprocess import preset
 
 
 def typical(scans: Iterable[Scan]) -> dict[str, str]:

@@ -9,8 +9,8 @@ from uad_jax import parallel
 from uad_jax.evaluation import histogram, lesionwise
 from uad_jax.evaluation.histogram import Histogram
 from uad_jax.evaluation.metrics import QUANTILE
+from uad_jax.evaluation.postprocess import Postprocess
 from uad_jax.evaluation.scans import Scan, lesion_in
-from uad_jax.postprocess import Postprocess
 
 MAP = 'map/'
 """The prefix of a scorer's map among a scan's arrays."""

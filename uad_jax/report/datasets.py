@@ -82,7 +82,7 @@ def preset_table() -> str:
   """One row for each preset, with its steps for T1 slices."""
   rows = []
   for name, preset in presets.PRESETS.items():
-    steps = ', '.join(step for step, _ in preset(presets.Case()))
+    steps = ', '.join(step for step, _ in preset(presets.Request()))
     rows.append((f'`{name}`', preset.__doc__.strip().splitlines()[0], steps))
   return markdown(('preset', 'after', 'steps (T1 slices)'), rows) + '\n'
 

@@ -4,8 +4,8 @@ import pytest
 
 from tests.data.heads import head
 from uad_jax.data.preprocessing import intensity, preprocess, presets
-from uad_jax.data.preprocessing.presets import Case
-from uad_jax.data.preprocessing.scan import Scan
+from uad_jax.data.preprocessing.presets import Request
+from uad_jax.data.preprocessing.scan import ScanState
 from uad_jax.data.preprocessing.steps import STEPS, check_steps
 from uad_jax.data.preprocessing.steps.geometry import slices
 from uad_jax.data.preprocessing.steps.values import denoise
@@ -15,12 +15,12 @@ from uad_jax.data.preprocessing.steps.values import denoise
 @pytest.mark.parametrize('form', presets.FORMS)
 @pytest.mark.parametrize('contrast', ['t1', 'flair'])
 def test_every_preset_is_a_job(name, form, contrast):
-  steps = presets.steps(name, Case(contrast, form))
+  steps = presets.steps(name, Request(contrast, form))
   check_steps(steps)
   shape = dict(steps)['pad_or_crop']['shape']
   assert len(shape) == (2 if form == 'slices' else 3)
   assert ('slices' in dict(steps)) == (form == 'slices')
-  own = presets.steps(name, Case(contrast, form, shape, 7.0, 'otsu', 'none'))
+  own = presets.steps(name, Request(contrast, form, shape, 7.0, 'otsu', 'none'))
   assert dict(own)['resample']['spacing'] == 7.0
   assert dict(own)['brain_mask']['how'] == 'otsu'
   assert not {'n4', 'bias'} & set(dict(own))
@@ -29,7 +29,7 @@ def test_every_preset_is_a_job(name, form, contrast):
 def prepared(name, **changes):
   image, labels, affine = head()
   stripped = nib.Nifti1Image(np.where(labels > 0, image, 0), affine)
-  case = Case(bias='none', **changes)
+  case = Request(bias='none', **changes)
   return preprocess.prepare_scan(stripped, presets.steps(name, case))
 
 
@@ -39,7 +39,7 @@ def test_chen2018_gives_z_scores_on_minus_three_and_a_half():
   inside = made.image[made.mask > 0]
   assert abs(inside.mean()) < 1e-3 and abs(inside.std() - 1) < 1e-3
   assert (made.image[made.mask == 0] == -3.5).all()
-  steps = dict(presets.chen2018(Case()))
+  steps = dict(presets.chen2018(Request()))
   np.testing.assert_allclose(steps['resample']['spacing'][0] * 256, 233)
 
 
@@ -57,7 +57,9 @@ def test_curvature_flow_moves_a_sphere_by_its_curvature():
   # Oracle: of I = r the gradient is 1 and div(grad I / |grad I|) = 2 / r.
   at = np.indices((33, 33, 33)) - 16.0
   radius = np.sqrt((at**2).sum(0))
-  scan = Scan(radius, None, None, None, None, np.eye(4), np.eye(4), None, (), {}, '')
+  scan = ScanState(
+    radius, None, None, None, None, np.eye(4), np.eye(4), None, (), {}, ''
+  )
   change = (denoise(scan, rate=0.125, times=1).image - radius) / 0.125
   shell = (radius > 8) & (radius < 14)
   np.testing.assert_allclose(change[shell], 2 / radius[shell], rtol=0.03)
@@ -76,7 +78,7 @@ def test_the_maximum_is_a_percentile():
 def test_slices_by_height():
   mask = np.zeros((4, 4, 11), bool)
   mask[1:3, 1:3, 1:10] = True
-  scan = Scan(
+  scan = ScanState(
     mask.astype(np.float32), None, mask, None, None, np.eye(4), np.eye(4), None, (),
     {}, '',
   )  # fmt: skip
@@ -88,11 +90,11 @@ def test_wrong_cases_get_a_sentence():
   with pytest.raises(
     ValueError, match="unknown preset 'baur'; there are default, baur"
   ):
-    presets.steps('baur', Case())
+    presets.steps('baur', Request())
   with pytest.raises(ValueError, match="form is 'films'; allowed are slices, volumes"):
-    presets.steps('default', Case(form='films'))
+    presets.steps('default', Request(form='films'))
   with pytest.raises(ValueError, match='allowed are 3 sizes for volumes'):
-    presets.steps('default', Case(form='volumes', shape=(1, 2)))
+    presets.steps('default', Request(form='volumes', shape=(1, 2)))
   with pytest.raises(ValueError, match="bias is 'n3'; allowed are own, n4, none"):
-    presets.steps('default', Case(bias='n3'))
+    presets.steps('default', Request(bias='n3'))
   assert set(STEPS) >= {'denoise', 'affine', 'ants'}

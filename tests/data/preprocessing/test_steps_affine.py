@@ -9,14 +9,14 @@ import pytest
 from tests.data.heads import TO_SCAN, head
 from tests.data.preprocessing.test_align import worst
 from uad_jax.data.preprocessing import brainmask, grid, preprocess
-from uad_jax.data.preprocessing.scan import Scan
+from uad_jax.data.preprocessing.scan import ScanState
 from uad_jax.data.preprocessing.steps import STEPS
 
 
 @pytest.fixture(scope='module')
 def scan():
   image, labels, affine = head()
-  return Scan(
+  return ScanState(
     image=image,
     twin=None,
     mask=brainmask.from_labels(labels, grid.spacing(affine)),

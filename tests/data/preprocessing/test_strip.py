@@ -10,7 +10,7 @@ from uad_jax.data.cohorts import layout
 from uad_jax.data.preprocessing import brainmask, nifti, preprocess, strip
 from uad_jax.data.preprocessing.grid import spacing
 from uad_jax.data.preprocessing.nifti import BadScan
-from uad_jax.data.preprocessing.scan import Scan
+from uad_jax.data.preprocessing.scan import ScanState
 from uad_jax.data.preprocessing.steps.brain import brain_mask
 
 
@@ -19,7 +19,9 @@ def dice(a, b):
 
 
 def scan(image, affine):
-  return Scan(image, None, None, None, None, affine, np.eye(4), None, (), {}, 'head')
+  return ScanState(
+    image, None, None, None, None, affine, np.eye(4), None, (), {}, 'head'
+  )
 
 
 def test_a_brain_is_found_in_its_head():

@@ -11,7 +11,7 @@ from uad_jax.data import manifest
 from uad_jax.data.cohorts.cohort import Cohort
 
 
-class Prepared(NamedTuple):
+class StoredDataset(NamedTuple):
   """A data set that lies ready.
 
   Attributes:
@@ -56,7 +56,7 @@ def cohorts() -> list[Cohort]:
   return sorted(filter(None, found), key=lambda each: (not each.healthy, each.name))
 
 
-def prepared(data_dir: str | pathlib.Path, name: str = '*') -> list[Prepared]:
+def prepared(data_dir: str | pathlib.Path, name: str = '*') -> list[StoredDataset]:
   """The data sets that lie ready in a folder."""
   result = []
   for path in sorted(pathlib.Path(data_dir).glob(f'{name}/*/*/{manifest.NAME}')):
@@ -68,5 +68,5 @@ def prepared(data_dir: str | pathlib.Path, name: str = '*') -> list[Prepared]:
     for volume in volumes:
       scans[volume['split']] = scans.get(volume['split'], 0) + 1
     config, owner = path.parent.parent, path.parent.parent.parent
-    result.append(Prepared(owner.name, config.name, path.parent, scans))
+    result.append(StoredDataset(owner.name, config.name, path.parent, scans))
   return result

@@ -38,7 +38,7 @@ def config(
     contrast: One of the cohort's; '' for its first.
     form: 'slices' or 'volumes'.
     preset: A function of `presets`; shape, spacing, brain, bias and atlas change it,
-      see `presets.Case`.
+      see `presets.Request`.
     shape: See above.
     spacing: See above.
     brain: See above.
@@ -53,7 +53,7 @@ def config(
   """
   contrast = contrast or cohort.contrasts[0]
   tables.check(cohort, contrast, tree)
-  case = presets.Case(contrast, form, tuple(shape), spacing, brain, bias, atlas)
+  case = presets.Request(contrast, form, tuple(shape), spacing, brain, bias, atlas)
   steps = presets.steps(preset, case)
   listed = tables.listed(folder_of(cohort.name))
   told = {

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from uad_jax.data.preprocessing import grid, nifti
-from uad_jax.data.preprocessing.scan import Scan
+from uad_jax.data.preprocessing.scan import ScanState
 from uad_jax.data.preprocessing.steps import STEPS, Steps, check_steps
 from uad_jax.data.record import CLASSES
 
@@ -110,7 +110,7 @@ def prepare_scan(
   """
   check_steps(steps)
   native = nifti.read_image(path, channel)
-  scan = Scan(
+  scan = ScanState(
     image=native.data,
     twin=None if twin is None else _read_twin(twin, native),
     mask=None if mask is None else nifti.read_mask(mask, native),

@@ -1,4 +1,4 @@
-"""Preprocessing named after the papers: each a function from a `Case` to steps.
+"""Preprocessing named after the papers: each a function from a `Request` to steps.
 
 What a paper does by an outside program is done by our own step unless the program is
 asked for: N4 by `bias='n4'`, HD-BET or SynthStrip by `brain`, another atlas by `atlas`.
@@ -14,7 +14,7 @@ SLICES, VOLUMES = 'slices', 'volumes'
 FORMS = (SLICES, VOLUMES)
 
 
-class Case(NamedTuple):
+class Request(NamedTuple):
   """What is to be prepared.
 
   Attributes:
@@ -36,7 +36,7 @@ class Case(NamedTuple):
   atlas: str = ''
 
 
-def default(case: Case) -> Steps:
+def default(case: Request) -> Steps:
   """The project's own: aligned to the atlas, 1.5 mm slices or 2 mm volumes.
 
   T1 is corrected by our own field and aligned by least squares; other contrasts, which
@@ -52,7 +52,7 @@ def default(case: Case) -> Steps:
   )
 
 
-def baur2021(case: Case) -> Steps:
+def baur2021(case: Request) -> Steps:
   """Baur et al., Medical Image Analysis 69, 2021: denoised, divided by a percentile.
 
   Curvature flow (step 0.125, three times), aligned to SRI24 (give it as `atlas`), brain
@@ -74,7 +74,7 @@ def baur2021(case: Case) -> Steps:
   )
 
 
-def chen2018(case: Case) -> Steps:
+def chen2018(case: Request) -> Steps:
   """Chen and Konukoglu, MIDL 2018: N4, z-scores, background -3.5, 256 x 256.
 
   The slice is cut or padded to 233 mm and enlarged to 256 pixels. Not aligned.
@@ -84,7 +84,7 @@ def chen2018(case: Case) -> Steps:
   return _normal_scores(case, sizes, 'n4')
 
 
-def heer2021(case: Case) -> Steps:
+def heer2021(case: Request) -> Steps:
   """Heer et al., MIDL 2021 (PMLR 143): chen2018 at half the resolution, 128 x 128.
 
   N4 was applied to BraTS only there; ask for it by `bias='n4'`. Histogram matching is
@@ -95,13 +95,13 @@ def heer2021(case: Case) -> Steps:
   return _normal_scores(case, sizes, 'none')
 
 
-def you2019(case: Case) -> Steps:
+def you2019(case: Request) -> Steps:
   """You et al., MIDL 2019: chen2018's intensities at 1 mm, cut to 158 x 198."""
   sizes = {SLICES: ((158, 198), 1.0), VOLUMES: ((80, 100, 80), 2.0)}
   return _normal_scores(case, sizes, 'n4')
 
 
-def behrendt2023(case: Case) -> Steps:
+def behrendt2023(case: Request) -> Steps:
   """Behrendt et al., MIDL 2023 (patched diffusion): atlas, N4, 2 mm, 96 x 96.
 
   HD-BET (`brain='hd_bet'`), affine to SRI24 (`atlas`), N4, cropped; percentiles 1 and
@@ -123,7 +123,7 @@ def behrendt2023(case: Case) -> Steps:
   )
 
 
-def morphaeus(case: Case) -> Steps:
+def morphaeus(case: Request) -> Steps:
   """Bercea et al., MICCAI 2023 and Nature Communications 2025: T1, [0, 1], 128 x 128.
 
   Their brains are aligned to an atlas and their intensities end at the 98th percentile;
@@ -145,7 +145,7 @@ PRESETS = {
 }
 
 
-def steps(preset: str, case: Case) -> Steps:
+def steps(preset: str, case: Request) -> Steps:
   """The steps of a preset."""
   if preset not in PRESETS:
     raise ValueError(f"unknown preset '{preset}'; there are {', '.join(PRESETS)}")
@@ -159,11 +159,11 @@ def steps(preset: str, case: Case) -> Steps:
   return PRESETS[preset](case)
 
 
-def _start(case: Case) -> Steps:
+def _start(case: Request) -> Steps:
   return (('check', {}), ('reorient', {}), ('brain_mask', {'how': case.brain}))
 
 
-def _bias(case: Case, usual: str) -> Steps:
+def _bias(case: Request, usual: str) -> Steps:
   steps = {'own': (('bias', {}),), 'n4': (('n4', {}),), 'none': ()}
   how = case.bias or usual
   if how not in steps:
@@ -171,14 +171,14 @@ def _bias(case: Case, usual: str) -> Steps:
   return steps[how]
 
 
-def _align(case: Case) -> tuple[str, dict]:
+def _align(case: Request) -> tuple[str, dict]:
   template = {'template': case.atlas} if case.atlas else {}
   if case.contrast == 't1':
     return ('align', template)
   return ('affine', {'similarity': 'mutual_information'} | template)
 
 
-def _finish(case: Case, sizes, intensity, chosen) -> Steps:
+def _finish(case: Request, sizes, intensity, chosen) -> Steps:
   shape, spacing = sizes[case.form]
   end = (('slices', chosen),) if case.form == SLICES else ()
   return (
@@ -189,7 +189,7 @@ def _finish(case: Case, sizes, intensity, chosen) -> Steps:
   )
 
 
-def _normal_scores(case: Case, sizes, bias: str) -> Steps:
+def _normal_scores(case: Request, sizes, bias: str) -> Steps:
   """z-scores inside the brain, -3.5 outside; every slice with brain."""
   scores = {'how': 'zscore', 'centre': 0.0, 'width': 1.0, 'clip': None}
   scores['background'] = -3.5

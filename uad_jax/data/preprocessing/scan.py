@@ -8,7 +8,7 @@ import numpy as np
 from uad_jax.data.preprocessing import grid
 
 
-class Scan(NamedTuple):
+class ScanState(NamedTuple):
   """What the steps take and give. The arrays share one grid."""
 
   image: np.ndarray  # [X, Y, Z] float32
@@ -23,13 +23,13 @@ class Scan(NamedTuple):
   found: dict[str, Any]  # what the last step measured
   name: str
 
-  def each(self, change: Callable[[np.ndarray], np.ndarray]) -> 'Scan':
+  def each(self, change: Callable[[np.ndarray], np.ndarray]) -> 'ScanState':
     """The scan with `change` applied to each of its arrays."""
     names = ('image', 'twin', 'mask', 'labels', 'lesion')
     arrays = {name: getattr(self, name) for name in names}
     return self._replace(**{k: change(a) for k, a in arrays.items() if a is not None})
 
-  def box(self, first: np.ndarray, end: np.ndarray) -> 'Scan':
+  def box(self, first: np.ndarray, end: np.ndarray) -> 'ScanState':
     """The part from voxel `first` to before `end`; zeros where that is outside."""
     shape = np.array(self.image.shape)
     inner = tuple(

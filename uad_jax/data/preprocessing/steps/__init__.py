@@ -1,4 +1,4 @@
-"""The steps of preprocessing: each takes a `Scan` and gives a `Scan`."""
+"""The steps of preprocessing: each takes a `ScanState` and gives a `ScanState`."""
 
 import inspect
 from collections.abc import Mapping, Sequence

@@ -2,12 +2,12 @@
 
 from uad_jax.data.preprocessing import brainmask, grid, strip, strip_program
 from uad_jax.data.preprocessing.nifti import BadScan
-from uad_jax.data.preprocessing.scan import Scan
+from uad_jax.data.preprocessing.scan import ScanState
 
 
 def brain_mask(
-  scan: Scan, how: str = 'auto', close: float = 4.0, erode: float = 5.0
-) -> Scan:
+  scan: ScanState, how: str = 'auto', close: float = 4.0, erode: float = 5.0
+) -> ScanState:
   """Finds the brain: 'given', from 'labels', of a 'stripped' image, by the 'template'.
 
   'auto' takes the first of them that can be had. Only when asked for: 'otsu' (rough),
@@ -41,7 +41,7 @@ def brain_mask(
   raise BadScan(f"{scan.name} has no brain by '{how}'; allowed are {', '.join(ways)}")
 
 
-def need_brain(scan: Scan, step: str) -> None:
+def need_brain(scan: ScanState, step: str) -> None:
   """Raises unless the brain has been found."""
   if scan.mask is None:
     raise ValueError(f"step '{step}' needs the brain; put 'brain_mask' before it")

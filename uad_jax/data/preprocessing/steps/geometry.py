@@ -8,11 +8,11 @@ import numpy as np
 
 from uad_jax.data.preprocessing import align as alignment
 from uad_jax.data.preprocessing import grid
-from uad_jax.data.preprocessing.scan import Scan
+from uad_jax.data.preprocessing.scan import ScanState
 from uad_jax.data.preprocessing.steps.brain import need_brain
 
 
-def reorient(scan: Scan) -> Scan:
+def reorient(scan: ScanState) -> ScanState:
   """Permutes and flips the axes to the nearest to x right, y front, z up."""
   turn = nib.io_orientation(scan.affine)
   affine = scan.affine @ nib.orientations.inv_ornt_aff(turn, scan.image.shape)
@@ -22,8 +22,11 @@ def reorient(scan: Scan) -> Scan:
 
 
 def align(
-  scan: Scan, degrees: int = 12, least: float = 0.7, template: str = alignment.MNI152
-) -> Scan:
+  scan: ScanState,
+  degrees: int = 12,
+  least: float = 0.7,
+  template: str = alignment.MNI152,
+) -> ScanState:
   """Finds the affine to a T1 template by least squares; nothing is interpolated yet.
 
   A correlation with the template under `least` is warned of.
@@ -36,13 +39,13 @@ def align(
 
 
 def onto_template(
-  scan: Scan,
+  scan: ScanState,
   to_scan: np.ndarray,
   reached: dict[str, float],
   least: float,
   template: str,
   **found,
-) -> Scan:
+) -> ScanState:
   """The scan in the template's mm, with what was found: the end of each alignment.
 
   Args:
@@ -69,7 +72,7 @@ def onto_template(
   )
 
 
-def crop(scan: Scan, margin: float = 8.0) -> Scan:
+def crop(scan: ScanState, margin: float = 8.0) -> ScanState:
   """Keeps the box about the brain with a margin in mm."""
   need_brain(scan, 'crop')
   first, end = grid.bounding_box(scan.mask)
@@ -78,8 +81,11 @@ def crop(scan: Scan, margin: float = 8.0) -> Scan:
 
 
 def resample(
-  scan: Scan, spacing: float | Sequence[float], order: int = 1, antialias: bool = True
-) -> Scan:
+  scan: ScanState,
+  spacing: float | Sequence[float],
+  order: int = 1,
+  antialias: bool = True,
+) -> ScanState:
   """Interpolates onto a grid of `spacing` mm: the template's if aligned, else its own.
 
   On the template's grid a voxel is the same place in each scan.
@@ -106,7 +112,7 @@ def resample(
   )
 
 
-def pad_or_crop(scan: Scan, shape: Sequence[int]) -> Scan:
+def pad_or_crop(scan: ScanState, shape: Sequence[int]) -> ScanState:
   """Pads with zeros or crops about the centre; two sizes leave z as it is."""
   shape = np.array([*shape, *scan.image.shape[len(shape) :]])
   first = (np.array(scan.image.shape) - shape) // 2
@@ -123,10 +129,10 @@ def pad_or_crop(scan: Scan, shape: Sequence[int]) -> Scan:
 
 
 def slices(
-  scan: Scan,
+  scan: ScanState,
   fraction: float = 0.25,
   heights: tuple[float, float] = (0.0, 1.0),
-) -> Scan:
+) -> ScanState:
   """Chooses the slices whose brain area is `fraction` of the largest one's or more.
 
   Only those between two heights, 0 for the lowest slice and 1 for the highest.

@@ -10,7 +10,7 @@ import numpy as np
 
 from uad_jax.data.preprocessing import align as alignment
 from uad_jax.data.preprocessing import grid
-from uad_jax.data.preprocessing.scan import Scan
+from uad_jax.data.preprocessing.scan import ScanState
 from uad_jax.data.preprocessing.steps.brain import need_brain
 from uad_jax.data.preprocessing.steps.geometry import onto_template
 
@@ -28,12 +28,12 @@ ANTS = {
 
 
 def affine(
-  scan: Scan,
+  scan: ScanState,
   similarity: str = 'mutual_information',
   degrees: int = 12,
   least: float | None = None,
   template: str = alignment.MNI152,
-) -> Scan:
+) -> ScanState:
   """Finds the affine to a T1 template in JAX; nothing is interpolated yet.
 
   'mutual_information' also serves other contrasts than T1; 'ncc' is the correlation.
@@ -52,12 +52,12 @@ def affine(
 
 
 def ants(
-  scan: Scan,
+  scan: ScanState,
   similarity: str = 'mutual_information',
   degrees: int = 12,
   least: float | None = None,
   template: str = alignment.MNI152,
-) -> Scan:
+) -> ScanState:
   """Finds the affine to a T1 template by ANTs; nothing is interpolated yet.
 
   Avants et al. 2011, through ANTsPy, at 8, 4 and 2 mm, on one thread and from a quarter
@@ -115,7 +115,7 @@ def template_head(
   return grid.sample(volume, to_native, shape, antialias=True), affine
 
 
-def _head(scan: Scan, spacing: float) -> tuple[np.ndarray, np.ndarray]:
+def _head(scan: ScanState, spacing: float) -> tuple[np.ndarray, np.ndarray]:
   """The brain, 0 outside, at `spacing` mm on a grid along the world's axes about it."""
   centre = nib.affines.apply_affine(scan.affine, np.argwhere(scan.mask)).mean(0)
   shape = tuple(int(n / spacing) for n in FIELD_MM)

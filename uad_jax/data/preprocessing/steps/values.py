@@ -5,11 +5,11 @@ import numpy as np
 from uad_jax.data.preprocessing import bias as biases
 from uad_jax.data.preprocessing import intensity as intensities
 from uad_jax.data.preprocessing import nifti
-from uad_jax.data.preprocessing.scan import Scan
+from uad_jax.data.preprocessing.scan import ScanState
 from uad_jax.data.preprocessing.steps.brain import need_brain
 
 
-def check(scan: Scan) -> Scan:
+def check(scan: ScanState) -> ScanState:
   """Refuses NaN, Inf and constant images."""
   for image in (scan.image, scan.twin):
     if image is not None:
@@ -17,7 +17,7 @@ def check(scan: Scan) -> Scan:
   return scan
 
 
-def n4(scan: Scan, shrink: int = 2) -> Scan:
+def n4(scan: ScanState, shrink: int = 2) -> ScanState:
   """N4 bias-field correction (Tustison et al., IEEE TMI 2010) by SimpleITK.
 
   The field is fitted at 1/`shrink` of the resolution, in the mask where there is one.
@@ -45,7 +45,7 @@ def n4(scan: Scan, shrink: int = 2) -> Scan:
   )
 
 
-def bias(scan: Scan, smooth: float = 30.0) -> Scan:
+def bias(scan: ScanState, smooth: float = 30.0) -> ScanState:
   """Divides by the smooth intensity field of a T1 brain; see `bias.estimate`.
 
   The field is found in the image and taken out of its twin as well.
@@ -60,7 +60,7 @@ def bias(scan: Scan, smooth: float = 30.0) -> Scan:
   )
 
 
-def denoise(scan: Scan, rate: float = 0.125, times: int = 3) -> Scan:
+def denoise(scan: ScanState, rate: float = 0.125, times: int = 3) -> ScanState:
   """Curvature flow: I <- I + rate |grad I| div(grad I / |grad I|), `times` times.
 
   Sethian, Level Set Methods, 1996; edges move by their curvature only. Voxels count as
@@ -91,12 +91,12 @@ def _curvature_speed(image: np.ndarray) -> np.ndarray:
 
 
 def intensity(
-  scan: Scan,
+  scan: ScanState,
   how: str = 'peaks',
   clip: tuple[float, float] | None = (0.0, 1.5),
   background: float = 0.0,
   **parameters,
-) -> Scan:
+) -> ScanState:
   """Maps the intensities by a function of `intensity.py`; `background` outside."""
   mask = np.ones(scan.image.shape, bool) if scan.mask is None else scan.mask
   brain = scan.image[mask].astype(np.float64)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from uad_jax.evaluation.restoration import measure
+from uad_jax.evaluation.reconstruction_quality import measure
 
 
 def volume(rng, reconstruct, shape=(12, 10, 6)):

@@ -23,8 +23,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from uad_jax.data import reading
-from uad_jax.defaults import PAINTED
-from uad_jax.registry import without
+
+PAINTED = 'painted'
+"""Name of the selection split made by painting lesions into the validation scans."""
 
 HOME = ''
 """The name of the data set that `config.data` itself describes."""
@@ -98,10 +99,13 @@ def chosen(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
   """
   names = dict.fromkeys(term.data for terms in splits(data).values() for term in terms)
   everything = {HOME: data, **(data.get('others') or {})}
-  return {
-    name: {'dir': data['dir'], **without(everything[name], *SPLITS, 'others')}
-    for name in names
-  }
+
+  def options(name: str) -> dict[str, Any]:
+    ignored = (*SPLITS, 'others')
+    kept = {k: v for k, v in everything[name].items() if k not in ignored}
+    return {'dir': data['dir'], **kept}
+
+  return {name: options(name) for name in names}
 
 
 def first(builders: Mapping[str, Any]) -> Any:

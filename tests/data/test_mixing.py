@@ -6,10 +6,9 @@ import types
 import numpy as np
 import pytest
 
-from uad_jax import mixture
-from uad_jax.data import pipeline, record
+from uad_jax.data import mixing, pipeline, record
+from uad_jax.data.mixing import Term
 from uad_jax.data.reading import Mixture
-from uad_jax.mixture import Term
 
 SIZES = {'': {'train': 8, 'val': 3, 'test': 4}, 'oasis': {'train': 6, 'test': 2}}
 
@@ -44,7 +43,7 @@ class Builder:
 @pytest.fixture(scope='module')
 def records():
   builders = {'': Builder('', 1, velocity=3), 'oasis': Builder('oasis', 2)}
-  return mixture.reader(builders)
+  return mixing.reader(builders)
 
 
 def data(**changes):
@@ -74,7 +73,7 @@ def taken(stream, batches):
   ],
 )
 def test_expressions(text, terms):
-  assert mixture.parse(text) == tuple(terms)
+  assert mixing.parse(text) == tuple(terms)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +82,7 @@ def test_expressions(text, terms):
 )
 def test_a_malformed_expression_is_named(text):
   with pytest.raises(ValueError, match='not understood; allowed are sums of .WEIGHT'):
-    mixture.parse(text)
+    mixing.parse(text)
 
 
 @pytest.mark.parametrize(
@@ -98,19 +97,19 @@ def test_a_malformed_expression_is_named(text):
 )
 def test_a_mistake_in_a_split_is_named(changes, sentence):
   with pytest.raises(ValueError, match=sentence):
-    mixture.chosen(data(**changes))
+    mixing.chosen(data(**changes))
 
 
 def test_only_what_is_named_is_opened_and_the_training_comes_first():
-  assert list(mixture.chosen(data())) == ['']
+  assert list(mixing.chosen(data())) == ['']
   plain = data()
   del plain['others']
-  assert mixture.chosen(plain)[''] == {'name': 'nifti_folder', 'dir': 'data'}
-  found = mixture.chosen(data(train='oasis/train + train'))
+  assert mixing.chosen(plain)[''] == {'name': 'nifti_folder', 'dir': 'data'}
+  found = mixing.chosen(data(train='oasis/train + train'))
   assert list(found) == ['oasis', '']
   assert found['oasis'] == {'name': 'nifti_folder', 'source': 'there', 'dir': 'data'}
   elsewhere = {'oasis': {'name': 'a', 'dir': 'there', 'test': 'x'}}
-  found = mixture.chosen(data(test='oasis/test', others=elsewhere))
+  found = mixing.chosen(data(test='oasis/test', others=elsewhere))
   assert found['oasis'] == {'name': 'a', 'dir': 'there'}
 
 
@@ -119,8 +118,8 @@ def test_unequal_shapes_are_refused():
   with pytest.raises(
     ValueError, match=r'data are \(4, 4, 1\) .*others.oasis are \(4, 5'
   ):
-    mixture.check_agreement(builders)
-  mixture.check_agreement({'': Builder('', 1), 'oasis': Builder('oasis', 2)})
+    mixing.check_agreement(builders)
+  mixing.check_agreement({'': Builder('', 1), 'oasis': Builder('oasis', 2)})
 
 
 def test_an_unknown_split_of_another_data_set_is_named(records):
@@ -204,11 +203,11 @@ def test_one_split_is_itself(records):
 
 def test_the_fingerprint_tells_unequal_data_apart():
   builders = {'': Builder('', 1), 'oasis': Builder('oasis', 2)}
-  assert mixture.digest({'': builders['']}, data()) == 'digest of 1'
-  assert mixture.digest({'oasis': builders['oasis']}, data()) == 'digest of 2'
+  assert mixing.digest({'': builders['']}, data()) == 'digest of 1'
+  assert mixing.digest({'oasis': builders['oasis']}, data()) == 'digest of 2'
 
   def told(builders=builders, **changes):
-    return mixture.digest(builders, data(train='train + oasis/train', **changes))
+    return mixing.digest(builders, data(train='train + oasis/train', **changes))
 
   tests = ('test', 'oasis/test', 'test + oasis/test')
   found = {told(test=test) for test in tests}
@@ -217,6 +216,6 @@ def test_the_fingerprint_tells_unequal_data_apart():
   assert told(test='oasis/test + test') in found
   named = {'': builders[''], 'b': builders['oasis']}
   options = {'train': '2*b/train + train', 'test': 'b/test', 'others': {'b': {}}}
-  assert mixture.digest(named, data(**options)) in found
+  assert mixing.digest(named, data(**options)) in found
   other = builders | {'oasis': Builder('oasis', 3)}
   assert not {told(other, test=test) for test in tests} & found

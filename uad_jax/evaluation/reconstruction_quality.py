@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from uad_jax.evaluation.registration import fraction, mean_in, regions
+from uad_jax.evaluation.registration_quality import fraction, mean_in, regions
 
 
 def measure(volume: Mapping[str, np.ndarray], planar: bool) -> dict[str, float]:

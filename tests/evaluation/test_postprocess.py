@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from uad_jax import postprocess
+from uad_jax.evaluation import postprocess
 
 
 def scan():

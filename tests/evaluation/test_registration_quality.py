@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from uad_jax.evaluation import registration as rm
+from uad_jax.evaluation import registration_quality as rm
 from uad_jax.evaluation.metrics import dice
 
 VENTRICLE, WHITE = 4, 3
