@@ -12,11 +12,11 @@ the study's setting, with 5, is configs/baur2021.py:anovaegan.
 first should fall and settle, the second stay near 1.
 """
 
-from uad_jax import defaults
+from uad_jax import base_config
 
 
 def get_config(arg: str = 'demo'):
-  config, fine = defaults.get_config(arg), arg in defaults.FINE
+  config, fine = base_config.get_config(arg), arg in base_config.FINE
   widths = (32, 64, 128, 128) if fine else (16, 32, 64)
   config.method.update(
     name='anovaegan',
@@ -27,4 +27,4 @@ def get_config(arg: str = 'demo'):
     dropout=0.0,
     bayesian=False,
   )
-  return defaults.with_critic(config, 'vae', critic_steps=2, steps=(2000,))
+  return base_config.with_critic(config, 'vae', critic_steps=2, steps=(2000,))

@@ -3,11 +3,11 @@
 python -m uad_jax.main --config=configs/atlas.py --workdir=runs/atlas
 """
 
-from uad_jax import defaults
+from uad_jax import base_config
 
 
 def get_config(arg: str = 'demo'):
-  config = defaults.get_config(arg)
+  config = base_config.get_config(arg)
   config.method.update(name='atlas', bins=16, smooth=1.0, floor=0.01)
   config.steps = (200,)  # batches that are counted
   config.scores.update(

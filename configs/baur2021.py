@@ -34,7 +34,7 @@ A threshold of the FLAIR image itself has 0.374 / 0.271 and 0.431 / 0.262 there.
 healthy training scans are private, and FLAIR; numbers on other data do not compare.
 """
 
-from uad_jax import defaults
+from uad_jax import base_config
 
 BAYES = dict(dropout=0.2, bayesian=False)
 VAE = dict(
@@ -95,8 +95,8 @@ def scores(name: str, fine: bool) -> dict:
 
 
 def get_config(arg: str = 'vae'):
-  name, data = defaults.method_and_data('baur2021', arg, tuple(METHODS), DATA)
-  config, fine = defaults.get_config(data), data in defaults.FINE
+  name, data = base_config.method_and_data('baur2021', arg, tuple(METHODS), DATA)
+  config, fine = base_config.get_config(data), data in base_config.FINE
   widths = (32, 64, 128, 128) if fine else (16, 32, 64)
   config.method.update(
     METHODS[name],

@@ -17,11 +17,11 @@ the paper's setting, with 20, is configs/chen2018.py.
 first should settle, the second stay near 1.
 """
 
-from uad_jax import defaults
+from uad_jax import base_config
 
 
 def get_config(arg: str = 'demo'):
-  config, fine = defaults.get_config(arg), arg in defaults.FINE
+  config, fine = base_config.get_config(arg), arg in base_config.FINE
   config.method.update(
     name='caae',
     architecture='chen2018',
@@ -30,7 +30,7 @@ def get_config(arg: str = 'demo'):
     dropout=0.0,
     critic=(200, 400),
     penalty=10.0,
-    consistency=0.5 * defaults.norm_share(arg),
+    consistency=0.5 * base_config.norm_share(arg),
     bayesian=False,
   )
-  return defaults.with_critic(config, 'autoencoder', critic_steps=2, steps=(2000,))
+  return base_config.with_critic(config, 'autoencoder', critic_steps=2, steps=(2000,))

@@ -8,11 +8,11 @@ by `adam_half` with batches of 8 at 1e-4 for up to 1 000 epochs:
 configs/baur2021.py:cae.
 """
 
-from uad_jax import defaults
+from uad_jax import base_config
 
 
 def get_config(arg: str = 'demo'):
-  config, fine = defaults.get_config(arg), arg in defaults.FINE
+  config, fine = base_config.get_config(arg), arg in base_config.FINE
   config.method.update(
     name='cae',
     widths=(32, 64, 128, 128) if fine else (16, 32, 64),

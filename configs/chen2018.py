@@ -23,7 +23,7 @@ constrained one above the plain and the variational one. The figures could not b
 in the paper and are left out; easy voxels raise such an area.
 """
 
-from uad_jax import defaults
+from uad_jax import base_config
 
 METHODS = {'caae': 0.5, 'aae': 0.0}
 """Weight of the constraint for z-scored images of 256 x 256."""
@@ -32,9 +32,9 @@ DATA = ('slices', 'ixi128', 'cohort', 'demo', 'ixi', 'folder')
 
 
 def get_config(arg: str = 'caae'):
-  name, data = defaults.method_and_data('chen2018', arg, tuple(METHODS), DATA)
-  config = defaults.get_config(data)
-  share = 1.0 if data == 'cohort' else defaults.norm_share(data)
+  name, data = base_config.method_and_data('chen2018', arg, tuple(METHODS), DATA)
+  config = base_config.get_config(data)
+  share = 1.0 if data == 'cohort' else base_config.norm_share(data)
   config.method.update(
     name='caae',
     architecture='chen2018',
@@ -54,8 +54,8 @@ def get_config(arg: str = 'caae'):
   )
   config.scores.residual = dict(scorer='residual')
   config.postprocess = 'none'
-  if data not in defaults.FINE:
-    defaults.shrink(config, __file__, 'caae', 'widths', 'critic_steps')
+  if data not in base_config.FINE:
+    base_config.shrink(config, __file__, 'caae', 'widths', 'critic_steps')
   if data == 'cohort':
     config.data.preset = 'chen2018'
   return config

@@ -7,13 +7,13 @@ halving fewer. The sweep of uniform strengths is part of `dae_unc`, whose deform
 conditioned on the strength.
 """
 
-from uad_jax import defaults
+from uad_jax import base_config
 
 PUBLISHED = (16, 32, 64, 128, 256, 256, 256)
 
 
 def get_config(arg: str = 'demo'):
-  config, fine = defaults.get_config(arg), arg in defaults.FINE
+  config, fine = base_config.get_config(arg), arg in base_config.FINE
   steps = 900
   config.method.update(
     name='dae',

@@ -7,7 +7,7 @@ Arguments: `first` (default), `demo`, `slices`, `volumes`, `ixi`, `ixi128`, `fol
 gate, which still learns then.
 """
 
-from uad_jax import defaults
+from uad_jax import base_config
 
 UNIFORM = {
   'uniform_0p1': 0.1,
@@ -21,8 +21,8 @@ UNIFORM = {
 
 
 def get_config(arg: str = 'first'):
-  first, fine = arg == 'first', arg in defaults.FINE
-  config = defaults.get_config('demo' if first else arg)
+  first, fine = arg == 'first', arg in base_config.FINE
+  config = base_config.get_config('demo' if first else arg)
   config.method.update(
     name='dae_unc',
     bins=1 if arg == 'volumes' else 32,

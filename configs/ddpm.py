@@ -9,11 +9,11 @@ units of their spread (the diagonal variant of Behrendt et al. 2024) much better
 one residual, or than their full covariance (docs/tuning.md).
 """
 
-from uad_jax import defaults
+from uad_jax import base_config
 
 
 def get_config(arg: str = 'demo'):
-  config, fine = defaults.get_config(arg), arg in defaults.FINE
+  config, fine = base_config.get_config(arg), arg in base_config.FINE
   config.method.update(
     name='ddpm',
     widths=(8, 16, 32, 64, 64) if fine else (8, 16, 32, 64),

@@ -6,11 +6,11 @@ Arguments: `demo` (default), `slices`, `volumes`, `ixi`, `ixi128`, `folder`, `co
 The published size is configs/kascenas2022.py.
 """
 
-from uad_jax import defaults
+from uad_jax import base_config
 
 
 def get_config(arg: str = 'demo'):
-  config, fine = defaults.get_config(arg), arg in defaults.FINE
+  config, fine = base_config.get_config(arg), arg in base_config.FINE
   config.method.update(
     name='denoising_ae',
     widths=(8, 16, 32, 64, 64) if fine else (16, 32, 64, 64),

@@ -13,11 +13,11 @@ configs/baur2021.py:fanogan.
 first should fall and settle, the second stay near 1.
 """
 
-from uad_jax import defaults
+from uad_jax import base_config
 
 
 def get_config(arg: str = 'demo'):
-  config, fine = defaults.get_config(arg), arg in defaults.FINE
+  config, fine = base_config.get_config(arg), arg in base_config.FINE
   widths = (32, 64, 128, 128) if fine else (16, 32, 64)
   config.method.update(
     name='fanogan',
@@ -29,6 +29,6 @@ def get_config(arg: str = 'demo'):
     dropout=0.0,
     bayesian=False,
   )
-  return defaults.with_critic(
+  return base_config.with_critic(
     config, 'encoder', critic_steps=2, steps=(5000, 1000), generator=5e-4
   )

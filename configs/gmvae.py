@@ -10,11 +10,11 @@ longer ones, where You et al. take 500 (`configs/you2019.py`).
 Arguments: `demo` (default), `slices`, `volumes`, `ixi`, `ixi128`, `folder`, `cohort`.
 """
 
-from uad_jax import defaults
+from uad_jax import base_config
 
 
 def get_config(arg: str = 'demo'):
-  config, fine = defaults.get_config(arg), arg in defaults.FINE
+  config, fine = base_config.get_config(arg), arg in base_config.FINE
   config.method.update(
     name='gmvae',
     widths=(32, 64, 128, 128) if fine else (16, 32, 64),

@@ -16,11 +16,11 @@ best Dice of about 0.77 (both quoted from memory, not checked against the paper;
 threshold of that Dice is set on the test labels).
 """
 
-from uad_jax import defaults
+from uad_jax import base_config
 
 
 def get_config(arg: str = 'demo'):
-  config = defaults.get_config(arg)
+  config = base_config.get_config(arg)
   config.method.update(
     name='denoising_ae',
     widths=(64, 128, 256, 512),
@@ -41,5 +41,5 @@ def get_config(arg: str = 'demo'):
   )
   config.scores.residual = dict(scorer='residual')
   if (arg or 'demo') == 'demo':
-    defaults.shrink(config, __file__, 'denoising_ae', 'widths', 'blocks')
+    base_config.shrink(config, __file__, 'denoising_ae', 'widths', 'blocks')
   return config

@@ -3,11 +3,11 @@
 python -m uad_jax.main --config=configs/latent_diffusion.py --workdir=runs/ldm
 """
 
-from uad_jax import defaults
+from uad_jax import base_config
 
 
 def get_config(arg: str = 'demo'):
-  config, fine = defaults.get_config(arg), arg in defaults.FINE
+  config, fine = base_config.get_config(arg), arg in base_config.FINE
   config.method.update(
     name='latent_diffusion',
     widths=(16, 32, 64) if fine else (16, 32),

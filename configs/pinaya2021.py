@@ -14,7 +14,7 @@ of the image has 0.738, 0.613 and 0.557 there). Another version of the paper has
 numbers under another protocol.
 """
 
-from uad_jax import defaults
+from uad_jax import base_config
 
 SIZES = dict(
   widths=(256, 256, 256), units=2, codes=32, size=256, width=256, depth=16, heads=8,
@@ -23,7 +23,7 @@ SIZES = dict(
 
 
 def get_config(arg: str = 'demo'):
-  config = defaults.get_config(arg)
+  config = base_config.get_config(arg)
   config.method.update(
     name='vqvae_transformer', **SIZES, decay=0.99, commitment=0.25, likely=0.005
   )
@@ -40,6 +40,6 @@ def get_config(arg: str = 'demo'):
     residual=dict(scorer='residual'),
   )
   if (arg or 'demo') == 'demo':
-    defaults.shrink(config, __file__, 'vqvae_transformer', *SIZES)
+    base_config.shrink(config, __file__, 'vqvae_transformer', *SIZES)
     config.batch_size, config.steps = 16, (300, 300)
   return config

@@ -10,11 +10,11 @@ rates 0.5 and 0.9 (docs/tuning.md).
 Arguments: `demo` (default), `slices`, `volumes`, `ixi`, `ixi128`, `folder`, `cohort`.
 """
 
-from uad_jax import defaults
+from uad_jax import base_config
 
 
 def get_config(arg: str = 'demo'):
-  config, fine = defaults.get_config(arg), arg in defaults.FINE
+  config, fine = base_config.get_config(arg), arg in base_config.FINE
   config.method.update(
     name='skip_ae',
     widths=(32, 64, 128, 128) if fine else (16, 32, 64),

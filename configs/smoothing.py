@@ -3,11 +3,11 @@
 python -m uad_jax.main --config=configs/smoothing.py --workdir=runs/smoothing
 """
 
-from uad_jax import defaults
+from uad_jax import base_config
 
 
 def get_config(arg: str = 'demo'):
-  config = defaults.get_config(arg)
+  config = base_config.get_config(arg)
   config.method.update(name='smoothing', sigma=3.0)
   config.scores.update(
     residual=dict(scorer='residual'),

@@ -3,11 +3,11 @@
 python -m uad_jax.main --config=configs/threshold.py --workdir=runs/threshold
 """
 
-from uad_jax import defaults
+from uad_jax import base_config
 
 
 def get_config(arg: str = 'demo'):
-  config = defaults.get_config(arg)
+  config = base_config.get_config(arg)
   config.method.update(name='threshold')
   for rank, options in (('', {}), ('_equalised', dict(equalise=True, bins=256))):
     for sign in ('bright', 'dark'):

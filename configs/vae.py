@@ -11,11 +11,11 @@ gradient keeps the total variation from moving the scan, by which the rule has i
 optimum.
 """
 
-from uad_jax import defaults
+from uad_jax import base_config
 
 
 def get_config(arg: str = 'demo'):
-  config, fine = defaults.get_config(arg), arg in defaults.FINE
+  config, fine = base_config.get_config(arg), arg in base_config.FINE
   config.method.update(
     name='vae',
     widths=(8, 16, 32, 64, 128) if fine else (16, 32, 64, 128),

@@ -18,11 +18,11 @@ Published: on T1 of 22 gliomas (Edinburgh) a Dice of 0.383 +- 0.258 and an AUC o
 (quoted from memory, not checked against the paper; their slices were chosen by hand).
 """
 
-from uad_jax import defaults
+from uad_jax import base_config
 
 
 def get_config(arg: str = 'demo'):
-  config, fine = defaults.get_config(arg), arg in defaults.FINE
+  config, fine = base_config.get_config(arg), arg in base_config.FINE
   config.method.update(
     name='ddpm',
     widths=(128, 128, 256, 384, 512) if fine else (128, 256, 384, 512),
@@ -51,5 +51,5 @@ def get_config(arg: str = 'demo'):
   config.scores.residual = dict(scorer='residual')
   if (arg or 'demo') == 'demo':
     sizes = ('widths', 'blocks', 'attention', 'heads', 'furthest', 'start', 'hops')
-    defaults.shrink(config, __file__, 'ddpm', *sizes)
+    base_config.shrink(config, __file__, 'ddpm', *sizes)
   return config

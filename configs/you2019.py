@@ -15,8 +15,8 @@ clusters, c_lambda 0.5, 64 channels, a predicted variance, sums over voxels, Ada
 5e-5 and batches of 16; 500 steps of restoration, TV(y - x), weight 1.8 and gradients
 clipped at 100 (`vae`: 2.2 and 50); no post-processing. The paper trains for up to 1.6
 million steps; here it is fewer. The constants belong to z-scored intensities: where the
-data are in [0, 1] the weight and the bound are multiplied by `defaults.SPREAD`, as the
-slope of the squared error is, and the KL terms by its square. `uad_jax.choose_weight`
+data are in [0, 1] the weight and the bound are multiplied by `base_config.SPREAD`, as
+the slope of the squared error is, and the KL terms by its square. `choose_weight`
 is the paper's rule. At 64 x 64 steps are six times as long and as many fewer.
 Departures beside those of uad_jax/nets/you2019.py: their ascent draws z and w anew
 at each step and keeps the free bits of the clusters; here it is at the means, without
@@ -31,7 +31,7 @@ easy voxels raise) than methods that project and subtract, for tumours and for s
 The table of the first paper could not be read and is left out.
 """
 
-from uad_jax import defaults
+from uad_jax import base_config
 
 METHODS = {
   'gmvae': dict(
@@ -66,8 +66,8 @@ DATA = ('slices', 'ixi128', 'cohort', 'demo', 'ixi', 'folder')
 
 
 def get_config(arg: str = 'gmvae'):
-  name, data = defaults.method_and_data('you2019', arg, tuple(METHODS), DATA)
-  config, fine = defaults.get_config(data), data in defaults.FINE
+  name, data = base_config.method_and_data('you2019', arg, tuple(METHODS), DATA)
+  config, fine = base_config.get_config(data), data in base_config.FINE
   config.method.update(METHODS[name])
   if not fine:
     config.method.widths = (8, 8)
@@ -77,7 +77,7 @@ def get_config(arg: str = 'gmvae'):
     name='adam', learning_rate=5e-5 if fine else 1e-3, schedule='constant', clip=0.0
   )
   weight, clip = RESTORATION[name]
-  scale = defaults.SPREAD if data != 'cohort' else 1.0
+  scale = base_config.SPREAD if data != 'cohort' else 1.0
   config.scores.update(
     restoration=dict(
       scorer='restoration',

@@ -3,13 +3,13 @@
 import pytest
 
 from tests.data.heads import tree
-from uad_jax import defaults, job
+from uad_jax import base_config, run_folder
 
 SUBJECTS = {'train': 3, 'val': 1, 'test': 2}
 
 
 def make_config(source, data):
-  config = defaults.get_config('demo')
+  config = base_config.get_config('demo')
   config.data = dict(
     name='nifti_folder',
     dir=str(data),
@@ -44,5 +44,5 @@ def world(tmp_path_factory):
   )
   tree(root / 'heads', subjects, table)
   config = make_config(root / 'heads', root / 'data')
-  text = job.run(config, str(root / 'run'))
+  text = run_folder.run(config, str(root / 'run'))
   return config, root / 'heads', root / 'run', text

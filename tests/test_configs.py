@@ -6,27 +6,14 @@ import pathlib
 import jax
 import pytest
 
+from tests.config_table import FILES, PRESETS, SHAPES
 from tests.conftest import ROOT
 from tests.method_table import make_batch
-from uad_jax import defaults, experiment, registry
+from uad_jax import base_config, experiment, registry
 from uad_jax.benchmark import ROWS, plan, read_config
 
 pytestmark = pytest.mark.usefixtures('in_the_project')
-PRESETS = {
-  # config whose argument is METHOD, DATA or METHOD:DATA: its methods, the default first
-  'baur2021': (
-    'vae', 'vae_bayesian', 'ae', 'ae_spatial', 'ae_bayesian', 'cevae', 'gmvae',
-    'gmvae_spatial', 'cae', 'aae', 'caae', 'fanogan', 'anovaegan',
-  ),
-  'you2019': ('gmvae', 'vae'),
-  'chen2018': ('caae', 'aae'),
-}  # fmt: skip
-FILES = {path.stem for path in (ROOT / 'configs').glob('*.py')}
 CONFIGS = sorted(FILES - set(PRESETS))
-SHAPES = {
-  'demo': (64, 64), 'ixi': (64, 64), 'folder': (64, 64), 'slices': (128, 128),
-  'ixi128': (128, 128), 'volumes': (96, 96, 96), 'cohort': (128, 128),
-}  # fmt: skip
 
 
 def test_there_is_a_config_for_every_row_of_the_tables():
@@ -76,7 +63,7 @@ def test_a_config_tells_its_command_and_every_switch(name):
 
 def test_unknown_arguments_are_named():
   with pytest.raises(ValueError, match="unknown argument 'mars'; there are demo"):
-    defaults.get_config('mars')
+    base_config.get_config('mars')
 
 
 def test_a_run_folder_is_named_by_config_and_seed():

@@ -6,7 +6,7 @@ import pytest
 
 from tests.data.heads import tree
 from tests.small_run import make_config
-from uad_jax import experiment, job
+from uad_jax import experiment, run_folder
 
 
 @pytest.fixture(scope='module')
@@ -30,7 +30,7 @@ def config(tmp_path_factory):
 
 
 def test_a_job_on_two_data_sets(config, tmp_path):
-  job.run(config, str(tmp_path / 'run'))
+  run_folder.run(config, str(tmp_path / 'run'))
   results = json.loads((tmp_path / 'run' / 'results.json').read_text())
   card = json.loads((tmp_path / 'run' / 'model.json').read_text())
   made = experiment.build(config)
@@ -56,7 +56,7 @@ def test_a_mistake_is_named_before_any_training(config, tmp_path, change, senten
   other = config.copy_and_resolve_references()
   other.data.update(change)
   with pytest.raises(ValueError, match=sentence):
-    job.run(other, str(tmp_path / 'run'))
+    run_folder.run(other, str(tmp_path / 'run'))
   assert not (tmp_path / 'run').exists()
 
 
@@ -66,4 +66,4 @@ def test_data_sets_of_unequal_shape_are_refused_unbuilt(config, tmp_path):
   with pytest.raises(
     ValueError, match=r'\(16, 16, 1\) and those of .*oasis .*12, 16, 1'
   ):
-    job.run(other, str(tmp_path / 'run'))
+    run_folder.run(other, str(tmp_path / 'run'))

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from tests.conftest import ROOT
 from tests.data.heads import tree
 from tests.small_run import make_config
-from uad_jax import checkpoint, experiment, job, registry
+from uad_jax import checkpoint, experiment, registry, run_folder
 
 CONFIG = """
 import json
@@ -103,5 +103,5 @@ def test_two_hosts_train_resume_and_evaluate(tmp_path):
   alone = tmp_path / 'alone'
   shutil.copytree(run, alone)
   (alone / 'results.json').unlink()
-  job.run(config, str(alone))
+  run_folder.run(config, str(alone))
   assert pooled(run) == pytest.approx(pooled(alone), rel=1e-3)

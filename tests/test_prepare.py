@@ -6,8 +6,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.data.cohorts.test_lesions import shape_files
 from tests.data.heads import tree
+from tests.data.lesion_files import shape_files
 from uad_jax import prepare
 from uad_jax.data import manifest
 from uad_jax.data.cohorts import layout, lesion_cohort

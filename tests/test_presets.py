@@ -9,11 +9,11 @@ import jax
 import numpy as np
 import pytest
 
+from tests.config_table import FILES, PRESETS, SHAPES
 from tests.data.heads import tree
 from tests.method_table import make_batch
 from tests.small_run import make_config
-from tests.test_configs import FILES, PRESETS, SHAPES
-from uad_jax import experiment, job, registry
+from uad_jax import experiment, registry, run_folder
 from uad_jax.benchmark import ROWS, read_config
 
 pytestmark = pytest.mark.usefixtures('in_the_project')
@@ -156,7 +156,7 @@ RUNS = [
 @pytest.mark.parametrize('name, arg', RUNS)
 def test_a_config_trains_scores_and_reports(name, arg, heads, tmp_path):
   config = shrunk(read_config(name, arg), heads)
-  text = job.run(config, str(tmp_path / 'run'))
+  text = run_folder.run(config, str(tmp_path / 'run'))
   assert text.endswith('report.html')
   assert all(row in text for row in config.scores)
   assert (tmp_path / 'run' / 'report.html').stat().st_size > 10_000

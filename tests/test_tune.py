@@ -8,11 +8,11 @@ import pytest
 
 from tests.data.heads import tree
 from tests.small_run import SUBJECTS, make_config
-from uad_jax import defaults, job, tune
+from uad_jax import base_config, run_folder, tune
 
 
 def test_changes_are_done_to_a_copy():
-  config = defaults.get_config('demo')
+  config = base_config.get_config('demo')
   found = tune.changed(
     config, "steps=(7,); optimiser.learning_rate=1e-4; data.test='x'"
   )
@@ -24,7 +24,7 @@ def test_changes_are_done_to_a_copy():
 @pytest.mark.parametrize('change', ['stepps=(7,)', 'batch_size=many', 'batch_size="8"'])
 def test_a_change_that_cannot_be_done_is_named(change):
   with pytest.raises(ValueError, match='cannot change the config by') as error:
-    tune.changed(defaults.get_config('demo'), change)
+    tune.changed(base_config.get_config('demo'), change)
   assert change in str(error.value)
 
 
@@ -79,7 +79,7 @@ def test_a_trial_is_trained_once_and_never_reads_the_test_split(tmp_path, monkey
   (stored,) = folder.glob('trial-*.json')
   assert json.loads(stored.read_text()) == found
 
-  monkeypatch.setattr(job, 'trained', None)
+  monkeypatch.setattr(run_folder, 'trained', None)
   again = tune.attempt('vae:folder', config, 'steps=(4,)', tmp_path / 'runs')
   assert again == found
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from absl import flags
 from ml_collections import ConfigDict
 
-from uad_jax import command, defaults, job, registry
+from uad_jax import base_config, cli, registry, run_folder
 from uad_jax.comparison import (
   costs,
   kept_slices,
@@ -49,7 +49,7 @@ RECORDS = 'runs'
 """Beside the page: the folder of what `report.records` keeps."""
 
 TIMINGS = 'benchmarks.json'
-"""Beside the page: what `python -m tests.benchmarks.table --json` stored."""
+"""Beside the page: what `python -m benchmarks.table --json` stored."""
 
 
 class Row(NamedTuple):
@@ -64,7 +64,7 @@ class Row(NamedTuple):
 
 def read_config(name: str, arg: str) -> ConfigDict:
   """The config of configs/NAME.py with an argument."""
-  return defaults.read_config(pathlib.Path('configs') / f'{name}.py', arg)
+  return base_config.read_config(pathlib.Path('configs') / f'{name}.py', arg)
 
 
 def plan(suite: str, names: list[str], seeds: list[int], runs: str) -> list[Row]:
@@ -83,10 +83,10 @@ def plan(suite: str, names: list[str], seeds: list[int], runs: str) -> list[Row]
 
 
 def train(rows: list[Row]) -> None:
-  """Runs each row; those that are finished are skipped by `job.run`."""
+  """Runs each row; those that are finished are skipped by `run_folder.run`."""
   for number, row in enumerate(rows):
     print(f'{number + 1}/{len(rows)}: {row.folder}', flush=True)
-    job.run(row.config, str(row.folder))
+    run_folder.run(row.config, str(row.folder))
     told = {'suite': row.suite, 'name': row.name, 'seed': row.seed}
     (row.folder / INDEX).write_text(json.dumps(told))
 
@@ -95,7 +95,7 @@ def outdated(row: Row, folder: pathlib.Path) -> str | None:
   """Why a stored run is not what the command would make of the row; None if it is."""
   settings = registry.plain(row.config)
   for place in (folder, *(folder / 'variants' / name for name in row.config.variants)):
-    why = job.outdated(place, settings)
+    why = run_folder.outdated(place, settings)
     if why:
       return why
   if folder.name != row.folder.name:
@@ -237,4 +237,4 @@ def define_flags() -> None:
 
 if __name__ == '__main__':
   define_flags()
-  command.run(main)
+  cli.run(main)

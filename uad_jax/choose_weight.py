@@ -17,9 +17,8 @@ import jax
 from absl import flags
 from ml_collections import ConfigDict
 
-from uad_jax import command, parallel
+from uad_jax import cli, parallel
 from uad_jax import experiment as experiments
-from uad_jax.apply import read_json, restored
 from uad_jax.data import mixing, pipeline
 from uad_jax.inference import SEEN, placed
 from uad_jax.method import bind
@@ -28,6 +27,7 @@ from uad_jax.registry import plain, without
 from uad_jax.report import atomic_files
 from uad_jax.report.tables import markdown
 from uad_jax.scores import restoration
+from uad_jax.trained_run import read_json, restored
 
 FLAGS = flags.FLAGS
 SCORER = 'restoration'
@@ -159,4 +159,4 @@ def define_flags() -> None:
 
 if __name__ == '__main__':
   define_flags()
-  command.run(main)
+  cli.run(main)

@@ -11,7 +11,7 @@ import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from uad_jax import checkpoint, optimise, parallel, train
+from uad_jax import checkpoint, optimisers, parallel, train
 from uad_jax.augmentation import synthetic_lesions
 from uad_jax.data import manifest, mixing, pipeline
 from uad_jax.data.cohorts import catalogue
@@ -93,7 +93,7 @@ def make_optimisers(config: ConfigDict, method: Method) -> dict[str, Any]:
     if objective.trains:
       moves = -(-config.steps[objective.stage] // objective.every)
       options = {**config.optimiser, **config.optimisers.get(name, {})}
-      tx[name] = call('optimiser', optimise.make, options, steps=moves)
+      tx[name] = call('optimiser', optimisers.make, options, steps=moves)
   return tx
 
 

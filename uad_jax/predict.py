@@ -18,12 +18,12 @@ import nibabel
 import numpy as np
 from absl import flags
 
-from uad_jax import command
-from uad_jax.apply import SHOWN, Run, load, maps_of
+from uad_jax import cli
 from uad_jax.data.preprocessing import nifti, preprocess
 from uad_jax.evaluation.postprocess import preset
 from uad_jax.progress import Progress
 from uad_jax.report.overlay import overlay
+from uad_jax.trained_run import SHOWN, TrainedRun, load, maps_of
 
 FLAGS = flags.FLAGS
 PERCENT = '5'
@@ -59,7 +59,7 @@ class Prediction(NamedTuple):
 
 def predict(
   image: str | os.PathLike | nibabel.Nifti1Image,
-  run: str | os.PathLike | Run,
+  run: str | os.PathLike | TrainedRun,
   *,
   mask: str | os.PathLike | None = None,
   labels: str | os.PathLike | None = None,
@@ -80,7 +80,7 @@ def predict(
     BadScan: The file cannot be used, with the reason.
     ValueError: There is no such threshold.
   """
-  run = run if isinstance(run, Run) else load(run)
+  run = run if isinstance(run, TrainedRun) else load(run)
   if percent not in run.thresholds:
     raise ValueError(
       f"run {run.folder} has no threshold at '{percent}' % of healthy voxels; "
@@ -110,7 +110,7 @@ def predict(
 
 
 def write(
-  prediction: Prediction, scan: pathlib.Path, run: Run, folder, percent
+  prediction: Prediction, scan: pathlib.Path, run: TrainedRun, folder, percent
 ) -> None:
   """Writes all files of one scan; the sidecar last, so that it marks a whole result."""
   folder.mkdir(parents=True, exist_ok=True)
@@ -218,4 +218,4 @@ def define_flags() -> None:
 
 if __name__ == '__main__':
   define_flags()
-  command.run(main)
+  cli.run(main)

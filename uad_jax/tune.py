@@ -21,7 +21,7 @@ import jax
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from uad_jax import benchmark, command, job, parallel, registry
+from uad_jax import benchmark, cli, parallel, registry, run_folder
 from uad_jax import experiment as experiments
 from uad_jax.evaluate import validate
 from uad_jax.report import atomic_files
@@ -66,11 +66,11 @@ def attempt(name: str, config: ConfigDict, changes: str, runs: pathlib.Path) -> 
   if told.exists():
     return json.loads(told.read_text())
   experiment = experiments.build(config)
-  selection = job.chosen_on(experiment)
+  selection = run_folder.chosen_on(experiment)
   if selection is None:
     raise ValueError('config.data.selection names no split to choose settings on')
-  job.claim(folder, registry.plain(config))
-  state = job.trained(experiment, folder)
+  run_folder.claim(folder, registry.plain(config))
+  state = run_folder.trained(experiment, folder)
   key = jax.random.key(config.seed + 2)
   scored = validate(
     experiment.method,
@@ -218,4 +218,4 @@ def define_flags() -> None:
 
 if __name__ == '__main__':
   define_flags()
-  command.run(main)
+  cli.run(main)

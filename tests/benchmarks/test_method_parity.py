@@ -16,7 +16,7 @@ torch = pytest.importorskip(
   'torch', reason='PyTorch is not installed: nothing to compare'
 )
 
-from tests.benchmarks import (  # noqa: E402
+from benchmarks import (  # noqa: E402
   method_cases,
   torch_ddpm,
   torch_fanogan,

@@ -9,7 +9,7 @@ torch = pytest.importorskip(
   'torch', reason='PyTorch is not installed: nothing to compare'
 )
 
-from tests.benchmarks import torch_dae  # noqa: E402
+from benchmarks import torch_dae  # noqa: E402
 
 WIDTHS = (4, 6, 8)
 BETA = 0.5

@@ -1,8 +1,8 @@
-"""Timings: `pytest -m benchmark`. For ratios: `python -m tests.benchmarks.table`."""
+"""Timings: `pytest -m benchmark`. For ratios: `python -m benchmarks.table`."""
 
 import pytest
 
-from tests.benchmarks import cases
+from benchmarks import cases
 
 pytestmark = pytest.mark.benchmark
 

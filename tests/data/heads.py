@@ -68,3 +68,11 @@ def tree(root, subjects, table=None):
   if table:
     (root / 'participants.tsv').write_text(table)
   return root
+
+
+def worst(a, b):
+  """Largest distance in mm between two affines over the template's brain."""
+  volume, affine = align._template_at(8)
+  points = nib.affines.apply_affine(affine, np.argwhere(volume > 0.2))
+  difference = nib.affines.apply_affine(a, points) - nib.affines.apply_affine(b, points)
+  return np.linalg.norm(difference, axis=1).max()

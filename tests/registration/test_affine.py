@@ -5,8 +5,7 @@ import pytest
 from jax.test_util import check_grads
 from scipy import interpolate, ndimage
 
-from tests.data.heads import TO_SCAN, head
-from tests.data.preprocessing.test_align import worst
+from tests.data.heads import TO_SCAN, head, worst
 from uad_jax.data.preprocessing import brainmask, grid
 from uad_jax.data.preprocessing.steps.to_template import template_head
 from uad_jax.ops import affine_matrix

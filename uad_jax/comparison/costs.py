@@ -12,7 +12,7 @@ HEAD = (
 
 
 def methods(stored: Mapping[str, Any]) -> str:
-  """What `tests.benchmarks.methods --json=FILE` stored, in Markdown."""
+  """What `benchmarks.methods --json=FILE` stored, in Markdown."""
   about, found = stored['about'], stored['methods']
   rows = [row(name, told) for name, told in found.items() if 'error' not in told]
   failed = [
@@ -26,7 +26,7 @@ def methods(stored: Mapping[str, Any]) -> str:
     'objectives that are due, by stage; its batch is also that of the scores. '
     'Compilation is that of all steps and of the first score. The peak is of a fresh '
     'process that compiles, trains and scores with every row. `python -m '
-    'tests.benchmarks.methods`.',
+    'benchmarks.methods`.',
     markdown(HEAD, rows),
   ]
   return '\n\n'.join([*parts, *(['\n'.join(failed)] if failed else [])]) + '\n'
@@ -63,7 +63,7 @@ SLOWER = 1.05
 
 
 def speed(stored: Mapping[str, Any]) -> str:
-  """The timings that `tests.benchmarks.table --json=FILE` stored, in Markdown."""
+  """The timings that `benchmarks.table --json=FILE` stored, in Markdown."""
   about = stored['about']
   machine = (
     f'{about["machine"]}, {cores(about["cores"])}, jax {about["jax"]} on '

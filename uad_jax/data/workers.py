@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 from threadpoolctl import threadpool_limits
 
-from uad_jax import cache
+from uad_jax.data import cache
 
 MEMORY = {'MALLOC_MMAP_THRESHOLD_': str(2**32), 'MALLOC_TRIM_THRESHOLD_': str(2**32)}
 """Freed memory is kept: to page it in anew took a tenth of the time of a scan."""

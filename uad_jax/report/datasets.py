@@ -112,7 +112,7 @@ def alignment(stored: Mapping[str, Any]) -> str:
     f'## Affine alignment to the MNI152\n\n{len(stored["subjects"])} IXI heads, brain '
     'masks from their labels; mean with the 95 % bootstrap interval over subjects. The '
     "distance is that of the lateral ventricles' centre to the template's. `python -m "
-    'tests.benchmarks.alignment`.'
+    'benchmarks.alignment`.'
     f'\n\n{markdown(head, rows)}\n'
   )
 
@@ -132,7 +132,7 @@ def stripping(stored: Mapping[str, Any]) -> str:
     "brain by Otsu's threshold, and the step `brain_mask` with how='template', which "
     "aligns it, keeps what is bright within 4 mm of the template's outline, and aligns "
     'anew. Measured on T1 heads of one scanner; other contrasts were not. '
-    '`python -m tests.benchmarks.preprocessing`.\n\n'
+    '`python -m benchmarks.preprocessing`.\n\n'
     f'{markdown(("way", "mean Dice", "lowest", "heads"), rows)}\n'
   )
 
@@ -146,7 +146,7 @@ def preprocessing(stored: Mapping[str, Any]) -> str:
     f'A whole head of {size} voxels at 1 mm (check, reorient, strip, correct, align, '
     f'resample, normalise): {volume["seconds"]:.1f} s and {volume["gib"]:.2f} GiB on '
     f'one core. {building["subjects"]} IXI heads, without masks, by two processes: '
-    f'{building["minutes"]:.1f} minutes. `python -m tests.benchmarks.preprocessing`.\n'
+    f'{building["minutes"]:.1f} minutes. `python -m benchmarks.preprocessing`.\n'
   )
 
 
@@ -160,7 +160,7 @@ def reading(stored: Mapping[str, Any]) -> str:
   ]
   return (
     f'## Reading\n\nSlices of {size} a second, batches of {about["batch"]}, '
-    f'{about["cores"]} cores; `python -m tests.benchmarks.reading`. The stream gives '
+    f'{about["cores"]} cores; `python -m benchmarks.reading`. The stream gives '
     f'{stored["stream_to_step"]:.0f} times what a training step of `ae` takes on these '
     f'cores; {about["target"]:,} a second were asked for of 16 cores.\n\n'
     f'{markdown(("what", "a second", "a second of one core"), rows)}\n'

@@ -3,6 +3,7 @@ import pytest
 from scipy import ndimage
 
 from tests.data.heads import TO_SCAN, head, write
+from tests.data.lesion_files import shape_files
 from uad_jax.data.cohorts import lesions
 from uad_jax.data.preprocessing import brainmask
 from uad_jax.data.preprocessing.grid import spacing
@@ -13,21 +14,6 @@ def scan():
   image, labels, affine = head()
   brain = brainmask.from_labels(labels, spacing(affine))
   return lesions.Head(image, brain, labels == 1, affine, TO_SCAN)
-
-
-def shape_files(folder, count):
-  """Balls of 12 mm about white matter of either hemisphere, on a 2 mm LAS MNI grid."""
-  affine = np.diag([-2.0, 2, 2, 1])
-  affine[:3, 3] = (78, -112, -50)
-  paths = []
-  for i in range(count):
-    centre = np.array([-27 if i % 2 else 27, -30 + 4 * i, 25])
-    voxels = np.moveaxis(np.indices((79, 95, 69)), 0, -1)
-    mm = voxels @ affine[:3, :3].T + affine[:3, 3]
-    ball = np.linalg.norm(mm - centre, axis=-1) < 12
-    data = (ball * 3).astype(np.float32)
-    paths.append(write(folder / f'shape-{i}.nii.gz', data, affine))
-  return paths
 
 
 @pytest.fixture(scope='module')

@@ -2,19 +2,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.data.heads import TO_SCAN, head
+from tests.data.heads import TO_SCAN, head, worst
 from uad_jax.data.preprocessing import align, bias, brainmask
 from uad_jax.data.preprocessing.grid import spacing
 from uad_jax.data.preprocessing.nifti import BadScan
 from uad_jax.ops import affine_matrix
-
-
-def worst(a, b):
-  """Largest distance in mm between two affines over the template's brain."""
-  volume, affine = align._template_at(8)
-  points = nib.affines.apply_affine(affine, np.argwhere(volume > 0.2))
-  difference = nib.affines.apply_affine(a, points) - nib.affines.apply_affine(b, points)
-  return np.linalg.norm(difference, axis=1).max()
 
 
 @pytest.mark.parametrize('degrees, tolerance', [(12, 1.0), (9, 6.0), (6, 14.0)])

@@ -6,8 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.data.heads import TO_SCAN, head
-from tests.data.preprocessing.test_align import worst
+from tests.data.heads import TO_SCAN, head, worst
 from uad_jax.data.preprocessing import brainmask, grid, preprocess
 from uad_jax.data.preprocessing.scan import ScanState
 from uad_jax.data.preprocessing.steps import STEPS

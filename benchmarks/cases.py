@@ -9,8 +9,8 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from tests.benchmarks import method_cases
-from tests.benchmarks.pairs import (
+from benchmarks import method_cases
+from benchmarks.pairs import (
   Case,
   noise,
   our_output,
@@ -29,7 +29,7 @@ from uad_jax.registration import flow, similarity
 from uad_jax.registration.warp import warp
 
 if torch:
-  from tests.benchmarks import torch_dae
+  from benchmarks import torch_dae
 
 
 def training_step(batch: int = 16, size: int = 128) -> Case:

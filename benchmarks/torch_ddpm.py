@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.benchmarks.torch_vae import position_features
+from benchmarks.torch_vae import position_features
 
 
 def norm(width):

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import optax
 
-from uad_jax import optimise
+from uad_jax import optimisers
 
 
 def test_amsgrad_corrects_the_largest_moment_after_it_was_taken():
@@ -14,7 +14,7 @@ def test_amsgrad_corrects_the_largest_moment_after_it_was_taken():
   gradients = (
     rng.normal(size=(steps, 5)) * np.where(np.arange(steps) < 2, 50.0, 1.0)[:, None]
   )
-  made = optimise.make(
+  made = optimisers.make(
     steps, 'amsgrad', rate, schedule='constant', weight_decay=decay, clip=0.0
   )
   weights = np.linspace(-1, 1, 5)

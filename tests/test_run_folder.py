@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.small_run import world as world  # the finished run
-from uad_jax import job
+from uad_jax import run_folder
 
 
 def test_the_job_leaves_a_whole_run_folder(world):
@@ -36,7 +36,7 @@ def test_the_job_leaves_a_whole_run_folder(world):
 def test_a_second_run_skips_what_exists(world, capsys):
   config, _, run, text = world
   before = (run / 'results.json').stat().st_mtime_ns
-  assert job.run(config, str(run)) == text
+  assert run_folder.run(config, str(run)) == text
   assert 'nothing left to do' in capsys.readouterr().err
   assert (run / 'results.json').stat().st_mtime_ns == before
 
@@ -46,7 +46,7 @@ def test_results_of_an_older_layout_are_made_anew(world, capsys):
   told = run / 'results.json'
   results = json.loads(told.read_text())
   told.write_text(json.dumps(results | {'schema': '0.9'}))
-  job.run(config, str(run))
+  run_folder.run(config, str(run))
   assert 'nothing left to do' not in capsys.readouterr().err
   again = json.loads(told.read_text())
   assert again['schema'] == results['schema']
@@ -59,7 +59,7 @@ def test_a_scorer_that_cannot_be_served_ends_the_job_before_training(world, tmp_
   with pytest.raises(
     ValueError, match="'healing' needs healed, heal_mask; this method"
   ):
-    job.run(config, str(tmp_path / 'run'))
+    run_folder.run(config, str(tmp_path / 'run'))
   assert not (tmp_path / 'run' / 'checkpoints').exists()
 
 
@@ -68,7 +68,7 @@ def test_a_run_of_another_config_is_refused(world):
   other = config.copy_and_resolve_references()
   other.method.latent = 3
   with pytest.raises(ValueError, match='method.latent was 2, now 3.*another --workdir'):
-    job.run(other, str(run))
+    run_folder.run(other, str(run))
 
 
 def test_other_scores_need_no_training(world, capsys):
@@ -77,7 +77,7 @@ def test_other_scores_need_no_training(world, capsys):
   other.scores.ssim = dict(scorer='ssim')
   copy = run.with_name('more')
   shutil.copytree(run, copy)
-  assert 'ssim' in job.run(other, str(copy))
+  assert 'ssim' in run_folder.run(other, str(copy))
   assert 'already trained' in capsys.readouterr().err
 
 
@@ -88,7 +88,7 @@ def test_variants_fill_the_rows_they_are_asked_for_and_change(world):
   other.variant_scores = ('residual',)
   copy = run.with_name('varied')
   shutil.copytree(run, copy)
-  text = job.run(other, str(copy))
+  text = run_folder.run(other, str(copy))
   assert 'low: residual  ' in text  # no mark: a variant chooses no map
   assert 'low: standardised' not in text and 'same: ' not in text
   summary = json.loads((copy / 'variants' / 'low' / 'results.json').read_text())
@@ -99,7 +99,7 @@ def test_a_folder_that_is_no_run_is_left_alone(world, tmp_path):
   config, _, _, _ = world
   (tmp_path / 'thesis.txt').write_text('precious')
   with pytest.raises(ValueError, match='not empty and no run'):
-    job.run(config, str(tmp_path))
+    run_folder.run(config, str(tmp_path))
   assert [p.name for p in tmp_path.iterdir()] == ['thesis.txt']
 
 
@@ -114,7 +114,7 @@ def test_a_mistake_in_the_method_is_named(world, tmp_path, change, sentence):
   other = world[0].copy_and_resolve_references()
   other.method.update(change)
   with pytest.raises(ValueError, match=sentence):
-    job.run(other, str(tmp_path / 'run'))
+    run_folder.run(other, str(tmp_path / 'run'))
   assert not (tmp_path / 'run').exists()
 
 
@@ -122,7 +122,7 @@ def test_an_unknown_split_is_named(world, tmp_path):
   other = world[0].copy_and_resolve_references()
   other.data.train = 'trian'
   with pytest.raises(ValueError, match="no split 'trian'; there are train, val, test"):
-    job.run(other, str(tmp_path / 'run'))
+    run_folder.run(other, str(tmp_path / 'run'))
 
 
 def test_the_command_line_names_the_nearest_key():

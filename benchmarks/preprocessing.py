@@ -1,6 +1,6 @@
 """How good and how fast preprocessing is on the sixty IXI heads.
 
-  python -m tests.benchmarks.preprocessing [--json=docs/preprocessing.json]
+  python -m benchmarks.preprocessing [--json=docs/preprocessing.json]
 
 Skull stripping without a network against the automatic labels that come with the scans;
 seconds and memory for one head at 1 mm on one core; minutes for all sixty.
@@ -34,7 +34,7 @@ LABELS = 'derivatives/*/sub-*/**/*_dseg.nii*'
 
 
 def arguments() -> argparse.Namespace:
-  parser = argparse.ArgumentParser(prog='python -m tests.benchmarks.preprocessing')
+  parser = argparse.ArgumentParser(prog='python -m benchmarks.preprocessing')
   parser.add_argument('--source', default=SOURCE)
   parser.add_argument('--json', help='also store the numbers in this file')
   parser.add_argument('--subjects', type=int, default=0, help='all by default')

@@ -1,6 +1,6 @@
 """Times every case against PyTorch, in one process and in turns, and prints a table.
 
-  python -m tests.benchmarks.table [--json=FILE] [--rounds=N] [--only=WORDS]
+  python -m benchmarks.table [--json=FILE] [--rounds=N] [--only=WORDS]
 
 The machine is seldom quiet: each round runs ours and theirs one after the other, the
 table gives the best time of each and the median of the rounds' ratios. `--json` stores
@@ -20,7 +20,7 @@ from uad_jax.comparison.costs import speed
 
 
 def arguments() -> argparse.Namespace:
-  parser = argparse.ArgumentParser(prog='python -m tests.benchmarks.table')
+  parser = argparse.ArgumentParser(prog='python -m benchmarks.table')
   parser.add_argument('--json', help='also store the numbers in this file')
   parser.add_argument('--render', help='print the table stored in this file instead')
   parser.add_argument('--rounds', type=int, default=7)
@@ -72,7 +72,7 @@ def main() -> None:
   prepare(options.devices)
   import jax
 
-  from tests.benchmarks import cases
+  from benchmarks import cases
 
   if cases.torch:
     cases.torch.set_num_threads(options.threads)

@@ -1,6 +1,6 @@
 """How fast training slices are read, from stored slices and from stored volumes.
 
-  python -m tests.benchmarks.reading [--json=docs/reading.json]
+  python -m benchmarks.reading [--json=docs/reading.json]
 
 It builds both data sets of the same synthetic volumes in a temporary folder and states
 slices of 128 x 128 per second, each the best of some rounds: at random order from disk
@@ -33,7 +33,7 @@ TARGET = 20_000
 
 
 def arguments() -> argparse.Namespace:
-  parser = argparse.ArgumentParser(prog='python -m tests.benchmarks.reading')
+  parser = argparse.ArgumentParser(prog='python -m benchmarks.reading')
   parser.add_argument('--json', help='also store the numbers in this file')
   parser.add_argument('--volumes', type=int, default=25)
   parser.add_argument('--rounds', type=int, default=5)

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 
-from tests.benchmarks.pairs import (
+from benchmarks.pairs import (
   Case,
   our_output,
   our_step,
@@ -16,7 +16,7 @@ from tests.benchmarks.pairs import (
 from uad_jax import benchmark, experiment
 
 if torch:
-  from tests.benchmarks import torch_ddpm, torch_fanogan, torch_vae, torch_vqvae
+  from benchmarks import torch_ddpm, torch_fanogan, torch_vae, torch_vqvae
 
 SIZE = 128
 # The step of the U-Net is compared, not the simplex noise, which PyTorch has not.

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import jax
 from absl import app, flags, logging
 
-from uad_jax import cache, parallel
+from uad_jax import parallel
+from uad_jax.data import cache
 from uad_jax.train import Diverged, Interrupted
 
 MISTAKES = (ValueError, OSError, ImportError, flags.Error, Diverged, Interrupted)

@@ -1,6 +1,6 @@
 """Compares the ways to the template on healthy scans, and prints a table.
 
-  python -m tests.benchmarks.alignment [--source=FOLDER] [--json=FILE] [--subjects=N]
+  python -m benchmarks.alignment [--source=FOLDER] [--json=FILE] [--subjects=N]
 
 The scans are the IXI subset with DLMUSE labels. Overlap is Dice's, of the subject's
 brain (closed labels) brought onto the template with the template's brain. The ventricle
@@ -145,7 +145,7 @@ def summarised(subjects: list[str], every: dict) -> dict:
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(prog='python -m tests.benchmarks.alignment')
+  parser = argparse.ArgumentParser(prog='python -m benchmarks.alignment')
   parser.add_argument('--source', type=pathlib.Path, default=SOURCE)
   parser.add_argument('--json', help='also store the numbers in this file')
   parser.add_argument('--subjects', type=int, help='the first N only')

@@ -1,6 +1,6 @@
 """What each method costs: parameters, training step, scoring, memory.
 
-  python -m tests.benchmarks.methods [--json=docs/methods.json] [--methods=a,b]
+  python -m benchmarks.methods [--json=docs/methods.json] [--methods=a,b]
 
 Every config that is named as a method, at its size for 128 x 128 (argument `slices`),
 on random images: nothing is read. Each has a process of its own, so that the peak of
@@ -34,7 +34,7 @@ SLOW = 10.0
 
 
 def arguments() -> argparse.Namespace:
-  parser = argparse.ArgumentParser(prog='python -m tests.benchmarks.methods')
+  parser = argparse.ArgumentParser(prog='python -m benchmarks.methods')
   parser.add_argument('--json', type=pathlib.Path, help='store the numbers here')
   parser.add_argument('--methods', default='', help='only those; comma-separated')
   parser.add_argument('--limit', type=float, default=1200, help='seconds for each')
@@ -139,7 +139,7 @@ def measure(name: str) -> dict:
 def apart(name: str, limit: float) -> dict:
   """`measure` in a fresh process; a failure as {'error': sentence}."""
   devices = os.environ.get('UAD_CPU_DEVICES', str(parallel.own_cores()))
-  command = [sys.executable, '-m', 'tests.benchmarks.methods', f'--one={name}']
+  command = [sys.executable, '-m', 'benchmarks.methods', f'--one={name}']
   try:
     told = subprocess.run(
       command,

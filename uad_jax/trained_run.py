@@ -22,7 +22,7 @@ SHOWN = ('reconstruction', 'gate')
 """Outputs that are given beside the anomaly map, where the method has them."""
 
 
-class Run(NamedTuple):
+class TrainedRun(NamedTuple):
   """A trained run, ready to be applied."""
 
   infer: Callable[[Mapping, jax.Array], dict[str, jax.Array]]
@@ -71,7 +71,7 @@ def restored(folder: pathlib.Path, config: ConfigDict) -> tuple[Method, State]:
   return method, found[1]
 
 
-def load(run: str | os.PathLike, scorer: str | None = None) -> Run:
+def load(run: str | os.PathLike, scorer: str | None = None) -> TrainedRun:
   """Opens a run folder: newest checkpoint, preprocessing, default map, thresholds.
 
   Args:
@@ -97,7 +97,7 @@ def load(run: str | os.PathLike, scorer: str | None = None) -> Run:
     shown = {name: outputs[name] for name in SHOWN if name in outputs}
     return {'anomaly': score(bound, batch, key), **shown}
 
-  return Run(
+  return TrainedRun(
     functools.partial(infer, state.params, state.stats),
     tuple((name, dict(options)) for name, options in model['steps']),
     tuple(model['shape']),
@@ -134,7 +134,7 @@ def batches(
     )
 
 
-def maps_of(prepared: preprocess.Prepared, run: Run) -> dict[str, np.ndarray]:
+def maps_of(prepared: preprocess.Prepared, run: TrainedRun) -> dict[str, np.ndarray]:
   """The run's maps on the prepared grid, [X, Y, Z]; 0 in slices not chosen."""
   planar = len(run.shape) == 2
   maps = {}

@@ -5,22 +5,22 @@ import pytest
 from absl import flags
 
 from tests.conftest import ROOT
-from uad_jax import command
+from uad_jax import cli
 
 
 def test_a_config_files_error_is_told_by_its_cause():
   error = flags.Error(
     'flag --config: Traceback\n  File x\nValueError: unknown argument'
   )
-  assert command.sentence(error) == 'ValueError: unknown argument'
+  assert cli.sentence(error) == 'ValueError: unknown argument'
 
 
 def test_an_unknown_key_is_told_with_the_nearest():
   error = AttributeError('\'latnt\'\nDid you mean "latent" instead of "latnt"?')
-  assert str(command.unknown_key(error)) == (
+  assert str(cli.unknown_key(error)) == (
     "the config has no key 'latnt'; the nearest is 'latent'"
   )
-  assert str(command.unknown_key(KeyError("'x'"))) == "the config has no key 'x'"
+  assert str(cli.unknown_key(KeyError("'x'"))) == "the config has no key 'x'"
 
 
 def run(*arguments):

@@ -22,9 +22,9 @@ from uad_jax.evaluation.summary import SCHEMA
 from uad_jax.experiment import Experiment
 from uad_jax.inference import check, make_infer
 from uad_jax.method import State
+from uad_jax.metrics_log import metrics_log
 from uad_jax.report import atomic_files, page, tables
 from uad_jax.report.atomic_files import read_json
-from uad_jax.writers import metrics_log
 
 PARTS = ('data', 'train', 'report')
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from uad_jax import optimise, parallel
+from uad_jax import optimisers, parallel
 from uad_jax.method import Method, init_state, make_update
 
 try:
@@ -61,7 +61,7 @@ def our_step(
 ) -> Callable[[], None]:
   """One update of an objective by an optimiser, 'adam' unless the options say else."""
   options = {'name': 'adam', 'schedule': 'constant', 'clip': 0.0} | options
-  tx = {name: optimise.make(1, **options) for name in method.objectives}
+  tx = {name: optimisers.make(1, **options) for name in method.objectives}
   mesh, key = parallel.mesh(), jax.random.key(0)
   start = jax.jit(lambda k, x: init_state(method, tx, k, x))
   state = parallel.replicate(start(key, batch), mesh)

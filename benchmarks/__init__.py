@@ -1,0 +1,1 @@
+"""Timings beside PyTorch, and the scripts that make docs/*.json; not tests."""
