@@ -17,7 +17,7 @@ import time
 import nibabel as nib
 import numpy as np
 
-from uad_jax.data.cohorts import catalogue, layout
+from uad_jax.data.cohorts import layout
 from uad_jax.data.preprocessing import (
   brainmask,
   grid,
@@ -27,6 +27,7 @@ from uad_jax.data.preprocessing import (
   strip,
 )
 from uad_jax.data.workers import on_one_thread
+from uad_jax.datasets import catalogue
 from uad_jax.evaluation.bootstrap import mean_of
 
 SOURCE = '../shared/data/ixi_t1_2mm'

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from uad_jax import evaluate as evaluation
-from uad_jax.data.record import VENTRICLE
+from uad_jax.data.preprocessing.tissue_classes import VENTRICLE
 from uad_jax.method import Method
 
 SIZE, SLICES, BATCH = 16, 4, 6

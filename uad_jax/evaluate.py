@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from uad_jax import parallel
-from uad_jax.data.record import CLASSES, VENTRICLE
+from uad_jax.data.preprocessing.tissue_classes import CLASSES, VENTRICLE
 from uad_jax.evaluation import (
   histogram,
   lesionwise,

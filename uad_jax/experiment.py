@@ -14,8 +14,8 @@ from ml_collections import ConfigDict
 from uad_jax import checkpoint, optimisers, parallel, train
 from uad_jax.augmentation import synthetic_lesions
 from uad_jax.data import manifest, mixing, pipeline
-from uad_jax.data.cohorts import catalogue
 from uad_jax.data.mixing import PAINTED
+from uad_jax.datasets import catalogue
 from uad_jax.method import Method, Scorer, State, init_state
 from uad_jax.registry import call, named, plain, without
 

@@ -25,7 +25,6 @@ from absl import logging
 from uad_jax.data import manifest
 from uad_jax.data.cohorts import (
   audit,
-  catalogue,
   cohort,
   cohort_builder,
   download,
@@ -34,6 +33,7 @@ from uad_jax.data.cohorts import (
   splits,
 )
 from uad_jax.data.preprocessing import presets
+from uad_jax.datasets import catalogue
 from uad_jax.report import datasets, gallery
 from uad_jax.report.atomic_files import write_text
 

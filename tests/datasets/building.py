@@ -1,6 +1,6 @@
 """Builds of miniatures, quick ones, and their records."""
 
-from uad_jax.data.cohorts import catalogue
+from uad_jax.datasets import catalogue
 
 QUICK = {'preset': 'heer2021', 'shape': (40, 48), 'spacing': 8.0, 'workers': 1}
 """A preset without alignment, on a coarse grid."""

@@ -18,8 +18,9 @@ import pytest
 from tests.datasets import trees
 from uad_jax import prepare
 from uad_jax.data import manifest
-from uad_jax.data.cohorts import catalogue, cohort, download, parts, splits
+from uad_jax.data.cohorts import cohort, download, parts, splits
 from uad_jax.data.preprocessing.nifti import BadScan
+from uad_jax.datasets import catalogue
 
 OPTIONS = [
   '--preset=heer2021',

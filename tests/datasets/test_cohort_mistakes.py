@@ -7,8 +7,8 @@ import pytest
 from tests.datasets import trees
 from tests.datasets.building import build, records
 from uad_jax.data import manifest
-from uad_jax.data.cohorts import catalogue
 from uad_jax.data.preprocessing.nifti import BadScan
+from uad_jax.datasets import catalogue
 
 
 @pytest.mark.parametrize(

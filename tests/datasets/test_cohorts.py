@@ -7,8 +7,9 @@ import pytest
 from tests.datasets.building import build, records
 from uad_jax.data import manifest
 from uad_jax.data import record as recording
-from uad_jax.data.cohorts import catalogue, cohort, fastmri, splits
+from uad_jax.data.cohorts import cohort, fastmri, splits
 from uad_jax.data.preprocessing.nifti import BadScan
+from uad_jax.datasets import catalogue
 
 # Cohort, tree, contrast, then the scans (subject, session) and what is known of them.
 MINIATURES = {

@@ -9,7 +9,8 @@ import pytest
 
 from tests.datasets.building import records
 from uad_jax.data import manifest
-from uad_jax.data.cohorts import audit, catalogue
+from uad_jax.data.cohorts import audit
+from uad_jax.datasets import catalogue
 from uad_jax.datasets.nifti_folder import nifti_folder_dataset_builder as nifti_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.realdata]

@@ -11,13 +11,8 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-CLASSES = ('background', 'csf', 'grey', 'white', 'ventricle')
-"""Names of the values of 'labels'; a dataset marks those that it knows."""
-
 ARRAYS = ('image', 'mask', 'lesion', 'twin', 'labels')
 """What a scan gives."""
-
-VENTRICLE = CLASSES.index('ventricle')
 
 
 def features(

@@ -8,8 +8,9 @@ import pytest
 from tests.data.heads import TO_SCAN, head, write
 from uad_jax import prepare
 from uad_jax.data import manifest
-from uad_jax.data.cohorts import audit, catalogue
+from uad_jax.data.cohorts import audit
 from uad_jax.data.cohorts import look as looking
+from uad_jax.datasets import catalogue
 
 DUPLICATE, TURNED, OTHER, SMALL = 'IXI201', 'IXI202', 'IXI203', 'IXI204'
 SOUND = tuple(f'IXI{n}' for n in range(101, 107))

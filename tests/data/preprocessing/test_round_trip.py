@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from tests.data.heads import head
 from uad_jax.data.preprocessing import preprocess
-from uad_jax.data.record import VENTRICLE
+from uad_jax.data.preprocessing.tissue_classes import VENTRICLE
 
 SHAPE = (48, 56, 44)
 

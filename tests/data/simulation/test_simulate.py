@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from uad_jax.data import manifest
-from uad_jax.data.record import VENTRICLE
+from uad_jax.data.preprocessing.tissue_classes import VENTRICLE
 from uad_jax.data.simulation import deform
 from uad_jax.data.simulation.anatomy import (
   anatomy,

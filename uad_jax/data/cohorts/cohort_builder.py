@@ -6,7 +6,6 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from uad_jax import datasets
 from uad_jax.data.cohorts import cohort as tables
 from uad_jax.data.cohorts import download
 from uad_jax.data.cohorts.builder import ScanBuilder, ScanConfig, named
@@ -156,7 +155,7 @@ def open_builder(
 
 def folder_of(name: str) -> pathlib.Path:
   """The folder of a data set's code, where its split list lies."""
-  return pathlib.Path(datasets.__path__[0]) / name
+  return pathlib.Path(__file__).resolve().parents[2] / 'datasets' / name
 
 
 def _find(source: str, cohort: Cohort, contrast: str, tree: str, values):

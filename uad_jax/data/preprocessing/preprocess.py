@@ -13,7 +13,7 @@ import numpy as np
 from uad_jax.data.preprocessing import grid, nifti
 from uad_jax.data.preprocessing.scan import ScanState
 from uad_jax.data.preprocessing.steps import STEPS, Steps, check_steps
-from uad_jax.data.record import CLASSES
+from uad_jax.data.preprocessing.tissue_classes import CLASSES
 
 VERSION = '1'
 """Raised when any step gives other numbers than before; manifests carry it."""
@@ -31,7 +31,7 @@ class Prepared(NamedTuple):
   Attributes:
     image: [X, Y, Z, 1] float32; brain about [0, 1], 0 outside.
     mask: Brain, [X, Y, Z, 1] uint8.
-    labels: Index into `record.CLASSES`, [X, Y, Z, 1] uint8; zero where unknown.
+    labels: Index into `tissue_classes.CLASSES`, [X, Y, Z, 1] uint8; zero where unknown.
     lesion: [X, Y, Z, 1] uint8.
     twin: The image without its lesion; None where a lesion's is unknown.
     affine: Voxel to mm: of the scan, or of the template when aligned.
@@ -103,7 +103,7 @@ def prepare_scan(
     labels: Anatomy; its numbers become classes by `label_map`.
     lesion: Lesions; an empty one is allowed.
     twin: The scan without its lesion.
-    label_map: Class of `record.CLASSES` to numbers of the label file.
+    label_map: Class of `tissue_classes.CLASSES` to numbers of the label file.
     channel: Which volume of a 4-D file is the scan.
     lesion_values: Numbers of the lesion file that are lesion; above half of its maximum
       when None.

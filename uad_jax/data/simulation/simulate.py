@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from uad_jax.data.record import CLASSES
+from uad_jax.data.preprocessing.tissue_classes import CLASSES
 from uad_jax.data.simulation import deform
 from uad_jax.data.simulation.anatomy import at, field_grid, look_up, points
 from uad_jax.data.simulation.pathology import KINDS, Candidates, draw_noise
@@ -65,7 +65,7 @@ class Subject(NamedTuple):
     twin: The same without the lesion.
     mask: [..., 1] brain.
     lesion: [..., 1].
-    labels: [..., 1] of `record.CLASSES`.
+    labels: [..., 1] of `tissue_classes.CLASSES`.
     velocity: [..., 3] of the healthy subject's v, voxels of the grid.
     details: All parameters.
   """

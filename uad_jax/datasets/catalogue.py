@@ -29,7 +29,7 @@ class StoredDataset(NamedTuple):
 
 def names() -> list[str]:
   """All data sets."""
-  return sorted(m.name for m in pkgutil.iter_modules(datasets.__path__))
+  return sorted(m.name for m in pkgutil.iter_modules(datasets.__path__) if m.ispkg)
 
 
 def module(name: str):
