@@ -14,7 +14,7 @@ def test_codes_follow_their_means():
   tokens = np.asarray(codebook.nearest(book['codes'], z))
   distance = ((z[:, None] - np.asarray(book['codes'])[None]) ** 2).sum(-1)
   np.testing.assert_array_equal(tokens, distance.argmin(1))
-  moved, perplexity = codebook.follow(
+  moved, perplexity = codebook.update(
     book, z, tokens, weight, jax.random.key(1), decay=0.9, dead=0.0
   )
   one_hot = np.eye(4)[tokens] * weight[:, None]
@@ -37,7 +37,7 @@ def test_dead_codes_begin_anew_where_scans_are():
   z = jax.random.normal(jax.random.key(2), (20, 2))
   weight = jnp.ones(20).at[:10].set(0)
   tokens = codebook.nearest(book['codes'], z)
-  moved, _ = codebook.follow(book, z, tokens, weight, jax.random.key(1))
+  moved, _ = codebook.update(book, z, tokens, weight, jax.random.key(1))
   at = np.abs(np.asarray(z)[10:] - np.asarray(moved['codes'][2])).max(1)
   assert at.min() < 1e-6  # one of those that count
   assert moved['count'][2] > 0.3

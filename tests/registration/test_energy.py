@@ -62,8 +62,8 @@ def test_fields_that_differ_far_from_the_gate_are_not_parted():
   g = np.zeros((2, 16, 16, 1), np.float32)
   g[:, 3, 3] = 1
   far = v.at[:, 10:].add(1.0)
-  np.testing.assert_array_equal(energy.parted(far, v, g), 0)
+  np.testing.assert_array_equal(energy.twin_difference(far, v, g), 0)
   near = v.at[:, 3, 3, 0].add(2.5)
   # One of the 25 voxels in and around the gate.
-  np.testing.assert_allclose(energy.parted(near, v, g), 0.1, rtol=1e-5)
-  np.testing.assert_array_equal(energy.parted(near, v, np.zeros_like(g)), 0)
+  np.testing.assert_allclose(energy.twin_difference(near, v, g), 0.1, rtol=1e-5)
+  np.testing.assert_array_equal(energy.twin_difference(near, v, np.zeros_like(g)), 0)

@@ -71,12 +71,6 @@ def test_compose_is_warp_after_warp(shape):
   np.testing.assert_allclose(got[inside], np.asarray(twice)[inside], atol=1e-4)
 
 
-@pytest.mark.parametrize('shape', SHAPES)
-def test_invert(shape):
-  u = smooth_velocity(shape, 1.0)
-  assert np.abs(flow.compose(u, jax.jit(flow.invert)(u))).max() < 1e-3
-
-
 @pytest.mark.parametrize('d', [2, 3])
 def test_jacobian_of_linear_fields(d):
   matrix = np.random.default_rng(d).normal(size=(d, d), scale=0.4)
@@ -85,17 +79,6 @@ def test_jacobian_of_linear_fields(d):
   want = np.linalg.det(np.eye(d) + matrix)
   np.testing.assert_allclose(flow.jacobian_determinant(u), want, rtol=1e-4, atol=1e-5)
   np.testing.assert_allclose(flow.strain(u), np.linalg.norm(matrix), rtol=1e-4)
-
-
-@pytest.mark.parametrize('d', [2, 3])
-def test_folding_fraction(d):
-  flip = linear_field((4, 4, 4)[:d], -2.0 * np.diag([1.0] + [0.0] * (d - 1)))
-  u = np.concatenate([flip, 0 * flip])
-  mask = np.ones((2, *(4,) * d, 1), 'float32')
-  np.testing.assert_array_equal(flow.folding_fraction(u, mask), [1, 0])
-  mask[0, :2] = 0
-  np.testing.assert_array_equal(flow.folding_fraction(u, mask), [1, 0])
-  np.testing.assert_array_equal(flow.folding_fraction(u, 0 * mask), [0, 0])
 
 
 def test_resize_keeps_an_expansion():
@@ -124,7 +107,6 @@ def test_anisotropic_resize_scales_each_component():
     flow.jacobian_determinant,
     lambda v: flow.strain(v + 0.1 * v[..., ::-1]),
     lambda v: flow.resize(v, (8, 5)),
-    lambda v: flow.invert(v, 3),
   ],
 )
 def test_gradients(function):

@@ -10,7 +10,6 @@ SHAPES = [(7, 6), (4, 5, 6)]
 ENERGIES = {
   'forward': lambda v, w=None: regularise.gradient_energy(v, w),
   'central': lambda v, w=None: regularise.gradient_energy(v, w, 'central'),
-  'bending': regularise.bending_energy,
   'magnitude': regularise.magnitude_energy,
 }
 
@@ -53,13 +52,6 @@ def test_central_is_numpys_gradient():
   want = ((dy**2).mean((1, 2, 3)) + (dx**2).mean((1, 2, 3))) / 2
   got = regularise.gradient_energy(v, kind='central')
   np.testing.assert_allclose(got, want, rtol=1e-5)
-
-
-def test_bending_of_a_quadratic():
-  y, x = np.mgrid[:6, :7].astype('float32')
-  v = np.stack([y**2 + 3 * y * x, x - 2 * y], -1)[None]
-  # Second derivatives of the first component: yy 2, xy 3 (twice), xx 0; mean of two.
-  np.testing.assert_allclose(regularise.bending_energy(v), (4 + 2 * 9) / 2, rtol=1e-5)
 
 
 @pytest.mark.parametrize('shape', SHAPES)

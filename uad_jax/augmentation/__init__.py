@@ -1,1 +1,1 @@
-"""Random changes of training images on the device: transforms and synthetic lesions."""
+"""Augmentation on the device: image transforms, synthetic lesions, simplex noise."""

@@ -1,7 +1,7 @@
-"""Random changes of a batch of scans, on the device: place and intensity.
+"""Random transforms of a batch on the device: geometry, contrast, bias field, noise.
 
-Pure functions of (key, batch), 2-D and 3-D by the shape, drawn anew for each example;
-images are 0 outside of the mask and stay so.
+Pure functions of (key, batch) for 2-D and 3-D images; each example is transformed
+differently. Images are 0 outside of the brain mask and stay so.
 """
 
 import math
@@ -18,11 +18,23 @@ from uad_jax.registration.warp import grid, warp
 Array = jax.Array
 
 CELLS = 4
-"""Points along each axis between which a bias field is interpolated."""
+"""Nodes along each axis between which a bias field is interpolated."""
 
 
 def flip(key: Key, batch: Batch, axis: int) -> Batch:
-  """Half of the examples mirrored along a spatial axis, 0 being left to right."""
+  """Mirrors each example with probability 1/2 along a spatial axis.
+
+  Args:
+    key: Random key.
+    batch: With 'image' [B, *S, C] and 'mask' [B, *S, 1].
+    axis: Spatial axis; 0 is left to right.
+
+  Returns:
+    The batch with new 'image' and 'mask'.
+
+  Raises:
+    ValueError: The images have no such axis.
+  """
   if not 0 <= axis < batch['image'].ndim - 2:
     raise ValueError(
       f'flip: axis {axis} of images of shape {batch["image"].shape}; allowed are 0 to '
@@ -30,32 +42,36 @@ def flip(key: Key, batch: Batch, axis: int) -> Batch:
     )
   mirrored = jax.random.bernoulli(key, 0.5, (len(batch['image']),))
 
-  def one(value):
-    turned = jnp.flip(value, 1 + axis)
-    return jnp.where(per_example(mirrored, value), turned, value)
+  def flip_some(value):
+    flipped = jnp.flip(value, 1 + axis)
+    return jnp.where(per_example(mirrored, value), flipped, value)
 
-  return {**batch, 'image': one(batch['image']), 'mask': one(batch['mask'])}
+  flipped = {name: flip_some(batch[name]) for name in ('image', 'mask')}
+  return {**batch, **flipped}
 
 
 def moved(batch: Batch, linear: Array, shift: Array) -> Batch:
-  """x'(p) = x(c + A (p - c) + t), about the grid's centre c; the mask alike.
+  """Resamples images and masks by an affine about the grid's centre c.
 
-  The image is interpolated linearly, the mask takes the nearest voxel; what comes from
-  outside of the grid is 0.
+  x'(p) = x(c + A (p - c) + t). Images are interpolated linearly, masks take the nearest
+  voxel; outside of the grid both are 0.
 
   Args:
     batch: With 'image' [B, *S, C] and 'mask' [B, *S, 1].
     linear: A [B, d, d].
-    shift: t [B, d], voxels.
+    shift: t [B, d] in voxels.
+
+  Returns:
+    The batch with new 'image' and 'mask'.
   """
   image, mask = batch['image'], batch['mask']
   shape = image.shape[1:-1]
   ones = (1,) * len(shape)
   centre = (jnp.array(shape, jnp.float32) - 1) / 2
   centred = grid(shape) - centre.reshape(*ones, -1)
-  away = linear - jnp.eye(len(shape))[None]
+  difference = linear - jnp.eye(len(shape))[None]
   # On accelerators a product is of lower precision by default: here, tenths of a voxel.
-  displacement = jnp.einsum('bij,...j->b...i', away, centred, precision='highest')
+  displacement = jnp.einsum('bij,...j->b...i', difference, centred, precision='highest')
   displacement += shift.reshape(len(image), *ones, -1)
   mask = warp(mask, displacement, 'nearest', 'zeros')
   image = warp(image, displacement, 'linear', 'zeros') * mask
@@ -70,17 +86,20 @@ def affine(
   shift: float = 0.0,
   shear: float = 0.0,
 ) -> Batch:
-  """Each example moved by a random affine; see `moved`.
+  """Moves each example by a random affine about the grid's centre, by `moved`.
 
-  A = R diag(exp(s)) H of `ops.affine_matrix`, of which 2-D has one angle and one shear.
+  A = R diag(exp(s)) H of `ops.affine_matrix`; in 2-D there is one angle and one shear.
 
   Args:
-    key: Used once.
+    key: Random key.
     batch: With 'image' [B, *S, C] and 'mask' [B, *S, 1].
     rotate: Angles are uniform in [-rotate, rotate] degrees.
-    scale: Log scales of the axes, in [-scale, scale].
-    shift: Along the axes, in [-shift, shift] voxels.
-    shear: In [-shear, shear].
+    scale: Log scales of the axes are uniform in [-scale, scale].
+    shift: Translations along the axes are uniform in [-shift, shift] voxels.
+    shear: Shears are uniform in [-shear, shear].
+
+  Returns:
+    The batch with new 'image' and 'mask'.
   """
   image = batch['image']
   d = image.ndim - 2
@@ -93,9 +112,16 @@ def affine(
 
 
 def contrast(key: Key, batch: Batch, gamma: float, gain: float) -> Batch:
-  """Intensities to a power and times a factor: x -> exp(b) x^exp(a), by example.
+  """Changes the contrast of each example: x -> exp(b) x^exp(a) where x is positive.
 
-  a is uniform in [-gamma, gamma], b in [-gain, gain]; what is not positive stays.
+  Args:
+    key: Random key.
+    batch: With 'image' [B, *S, C].
+    gamma: a is uniform in [-gamma, gamma].
+    gain: b is uniform in [-gain, gain].
+
+  Returns:
+    The batch with a new 'image'.
   """
   image = batch['image']
   drawn = jax.random.uniform(key, (2, len(image)), minval=-1.0, maxval=1.0)
@@ -106,21 +132,34 @@ def contrast(key: Key, batch: Batch, gamma: float, gain: float) -> Batch:
 
 
 def bias_field(coarse: Array, mask: Array) -> Array:
-  """exp(f - mean of f in the mask), f being cubic between coarse values; [B, *S, 1].
+  """Interpolates a smooth bias field from log factors on a coarse grid.
+
+  exp(f - mean of f in the mask), f being the cubic interpolation of the log factors.
 
   Args:
     coarse: Log factors [B, n, ..., n].
-    mask: [B, *S, 1].
+    mask: Brain mask [B, *S, 1].
+
+  Returns:
+    Factors [B, *S, 1].
   """
   log = smooth(coarse, mask.shape[:-1])[..., None]
   return jnp.exp(log - per_example(jax.vmap(masked_mean)(log, mask), log))
 
 
 def bias(key: Key, batch: Batch, strength: float) -> Batch:
-  """A smooth receive field: x -> x exp(f), f of mean 0 in the mask, alike in channels.
+  """Multiplies each example by a random smooth bias field exp(f).
 
-  f is cubic between 4 points along each axis, which are uniform in
-  [-strength, strength].
+  f is a cubic interpolation of `CELLS` nodes along each axis; its mean in the brain
+  mask is 0, and all channels share it.
+
+  Args:
+    key: Random key.
+    batch: With 'image' [B, *S, C] and 'mask' [B, *S, 1].
+    strength: The nodes of f are uniform in [-strength, strength].
+
+  Returns:
+    The batch with a new 'image'.
   """
   mask = batch['mask']
   shape = (len(mask), *[CELLS] * (mask.ndim - 2))
@@ -129,10 +168,18 @@ def bias(key: Key, batch: Batch, strength: float) -> Batch:
 
 
 def noise(key: Key, batch: Batch, deviation: float) -> Batch:
-  """x -> x + sigma n in the mask, n standard normal.
+  """Adds normal noise to each example in the brain mask: x -> x + sigma n.
 
-  sigma is uniform in [0, deviation] by example. Rician noise is close to that where x
-  is above 3 sigma, and needs intensities that are magnitudes.
+  Rician noise is close to that where x is above 3 sigma, and needs intensities that are
+  magnitudes.
+
+  Args:
+    key: Random key.
+    batch: With 'image' [B, *S, C] and 'mask' [B, *S, 1].
+    deviation: sigma is uniform in [0, deviation], in image units.
+
+  Returns:
+    The batch with a new 'image'.
   """
   image = batch['image']
   key_sigma, key_noise = jax.random.split(key)

@@ -1,7 +1,7 @@
-"""Random shapes of lesions, and gates that know them only roughly.
+"""Random lesion shapes (blobs, boxes) and imperfect gates over painted lesions.
 
-Pure functions of a key or of what was drawn from it, 2-D and 3-D by the shape of the
-mask [*S].
+Pure functions of a random key or of random numbers, 2-D or 3-D by the shape of the
+brain mask [*S].
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,24 @@ Key = jax.Array
 
 
 def smooth(coarse: Array, shape: Sequence[int]) -> Array:
-  """Values on a coarse grid, cubic in between; [*S]."""
+  """Interpolates values on a coarse grid to the grid `shape` by cubics; [*shape]."""
   return jax.image.resize(coarse, tuple(shape), 'cubic')
 
 
 def draw(key: Key, size: int, numbers: int, noise: int) -> tuple[Array, Array]:
-  """Uniform numbers in (0, 1) [size, numbers] and normal ones [size, noise].
+  """Draws uniform and normal random numbers for a batch.
 
-  All of one call, since each call costs a third of a second of compilation.
+  Both come from one random call, since each call costs a third of a second of
+  compilation.
+
+  Args:
+    key: Random key.
+    size: Number of examples.
+    numbers: Uniform numbers of an example.
+    noise: Normal numbers of an example.
+
+  Returns:
+    Uniform numbers in (0, 1), [size, numbers], and standard normal ones, [size, noise].
   """
   drawn = jax.random.uniform(key, (size, numbers + noise), minval=1e-7)
   normal = jnp.sqrt(2.0) * jax.lax.erf_inv(2 * drawn[:, numbers:] - 1)
@@ -32,7 +42,16 @@ def draw(key: Key, size: int, numbers: int, noise: int) -> tuple[Array, Array]:
 
 
 def place(drawn: Array, mask: Array) -> Array:
-  """The voxel of `mask` [*S] at the quantile `drawn` in [0, 1); coordinates [d]."""
+  """Picks a voxel of a mask; each is equally likely if `drawn` is uniform.
+
+  Args:
+    drawn: Scalar in [0, 1): the share of the mask's voxels that come before the picked
+      voxel in the order of memory.
+    mask: [*S], 0 or 1.
+
+  Returns:
+    Coordinates of the voxel, [d] float32.
+  """
   below = jnp.cumsum(mask.reshape(-1) > 0.5).astype(jnp.float32)
   index = jnp.searchsorted(below, drawn * below[-1], side='right')
   index = jnp.minimum(index, below.size - 1)
@@ -40,23 +59,27 @@ def place(drawn: Array, mask: Array) -> Array:
 
 
 def draws_of_blob(d: int) -> tuple[int, int]:
-  """How many uniform and normal numbers a blob of d dimensions takes."""
+  """Counts the uniform and the normal random numbers that `blob` needs in d axes."""
   return 4 + d * d, 8**d + 16**d
 
 
 def blob(
   drawn: Array, noise: Array, mask: Array, radius: tuple[float, float] = (0.02, 0.14)
 ) -> Array:
-  """A soft-edged irregular ellipsoid with its centre in the mask, in [0, 1]; [*S].
+  """Makes a lesion shape: an irregular soft-edged ellipsoid centred in the mask.
 
   The level set 1 - |A (p - c)| of a random ellipsoid is roughened by smooth noise at
-  two scales; `radius` is drawn log-uniformly, as a fraction of the longest axis.
+  two scales.
 
   Args:
-    drawn: Uniform numbers, as many as `draws_of_blob` says.
-    noise: Normal numbers, likewise.
-    mask: [*S].
-    radius: Smallest and largest.
+    drawn: Uniform random numbers; `draws_of_blob` gives their count.
+    noise: Normal random numbers; `draws_of_blob` gives their count.
+    mask: Brain mask [*S].
+    radius: Smallest and largest radius as fractions of the longest axis; the radius is
+      log-uniform between them.
+
+  Returns:
+    [*S] in [0, 1], 0 outside of the mask.
   """
   shape, d = mask.shape, mask.ndim
   low, high = (jnp.log(r * max(shape)) for r in radius)
@@ -72,67 +95,76 @@ def blob(
 
 
 def blobs(key: Key, mask: Array, share: float = 1.0, most: int = 4) -> Array:
-  """The union of one to `most` blobs in a share of the masks; [B, *S].
+  """Draws lesion shapes for a batch: the union of one to `most` blobs for each example.
 
   Args:
-    key: Used once.
-    mask: [B, *S].
-    share: Of the masks; the others stay empty.
-    most: Largest number.
+    key: Random key.
+    mask: Brain masks [B, *S].
+    share: Probability that an example gets blobs; the others stay empty.
+    most: Largest number of blobs.
+
+  Returns:
+    [B, *S] in [0, 1].
   """
   size, d = len(mask), mask.ndim - 1
   numbers, noise = draws_of_blob(d)
   drawn, normal = draw(key, size, 2 + most * numbers, most * noise)
   count = (1 + jnp.floor(drawn[:, 0] * most)) * (drawn[:, 1] < share)
-  several = jax.vmap(jax.vmap(blob, (0, 0, None)))
-  each = several(
+  blobs_of_batch = jax.vmap(jax.vmap(blob, (0, 0, None)))
+  shapes = blobs_of_batch(
     drawn[:, 2:].reshape(size, most, numbers), normal.reshape(size, most, noise), mask
   )
-  there = (jnp.arange(most)[None] < count[:, None]).reshape(size, most, *[1] * d)
-  return (each * there).max(1)
+  exists = (jnp.arange(most)[None] < count[:, None]).reshape(size, most, *[1] * d)
+  return (shapes * exists).max(1)
 
 
 def rough_gate(key: Key, painted: Array, mask: Array) -> Array:
-  """What an imperfect gate might say of the painted shapes, for training.
+  """Simulates an imperfect gate over painted lesions, for training.
 
-  It is tighter or wider than the shape, misses one in ten, and opens in one image of
-  seven where nothing is.
+  It is tighter or wider than the lesion, stays closed in one image of ten, and opens at
+  a random blob in one image of seven.
 
   Args:
-    key: Used once.
-    painted: Soft shapes [B, *S, 1].
-    mask: Brain [B, *S, 1].
+    key: Random key.
+    painted: Soft lesion shapes [B, *S, 1].
+    mask: Brain mask [B, *S, 1].
+
+  Returns:
+    Gates [B, *S, 1] in [0, 1].
   """
   numbers, noise = draws_of_blob(mask.ndim - 2)
   drawn, normal = draw(key, len(mask), 4 + numbers, noise)
-  level, wide, miss, false = drawn[:, :4].T.reshape(4, -1, *[1] * (mask.ndim - 1))
+  level, widen, miss, extra = drawn[:, :4].T.reshape(4, -1, *[1] * (mask.ndim - 1))
   g = jnp.clip((painted - 0.7 * level) / 0.3, 0, 1)
-  g = jnp.where(wide < 0.5, dilate(g, 1), g)
+  g = jnp.where(widen < 0.5, dilate(g, 1), g)
   g = jnp.where(miss < 0.1, 0.0, g)
-  other = jax.vmap(blob)(drawn[:, 4:], normal, mask[..., 0])
-  return jnp.maximum(g, jnp.where(false < 1 / 7, other[..., None], 0.0))
+  elsewhere = jax.vmap(blob)(drawn[:, 4:], normal, mask[..., 0])
+  return jnp.maximum(g, jnp.where(extra < 1 / 7, elsewhere[..., None], 0.0))
 
 
 def boxes(key: Key, mask: Array, most: int = 3, edge: float = 20 / 128) -> Array:
-  """The union of one to `most` boxes inside each mask's bounding box; [B, *S], 0 or 1.
+  """Draws the union of one to `most` boxes inside of each brain mask's bounding box.
 
   Args:
-    key: Used once.
-    mask: [B, *S].
-    most: Largest number, drawn for each example.
-    edge: Of a box, as a fraction of each axis.
+    key: Random key.
+    mask: Brain masks [B, *S].
+    most: Largest number of boxes; the number is drawn for each example.
+    edge: Edge length of a box, as a fraction of the grid along each axis.
+
+  Returns:
+    [B, *S], 0 or 1.
   """
   d = mask.ndim - 1
   key_count, key_corner = jax.random.split(key)
   counts = jax.random.randint(key_count, (len(mask),), 1, most + 1)
   corners = jax.random.uniform(key_corner, (len(mask), most, d))
 
-  def one(count, corners, mask):
+  def boxes_of_example(count, corners, mask):
     union = (jnp.arange(most) < count).reshape(most, *[1] * d)
     for axis, n in enumerate(mask.shape):
       long = max(1, round(edge * n))
-      there = mask.max([other for other in range(d) if other != axis]) > 0.5
-      low, high = jnp.argmax(there), n - jnp.argmax(there[::-1])
+      occupied = mask.max([other for other in range(d) if other != axis]) > 0.5
+      low, high = jnp.argmax(occupied), n - jnp.argmax(occupied[::-1])
       room = jnp.maximum(high - low - long + 1, 1)
       start = (low + jnp.floor(corners[:, axis] * room))[:, None]
       along = jnp.arange(n)[None]
@@ -140,4 +172,4 @@ def boxes(key: Key, mask: Array, most: int = 3, edge: float = 20 / 128) -> Array
       union = union & within.reshape(most, *[n if a == axis else 1 for a in range(d)])
     return union.any(0)
 
-  return jax.vmap(one)(counts, corners, mask).astype(jnp.float32)
+  return jax.vmap(boxes_of_example)(counts, corners, mask).astype(jnp.float32)

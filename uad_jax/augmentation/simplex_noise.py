@@ -1,4 +1,4 @@
-"""Simplex noise: smooth random fields with one scale an octave, 2-D and 3-D.
+"""Simplex noise in 2-D and 3-D: smooth random fields of one or several scales.
 
 Perlin, "Noise hardware", SIGGRAPH course 2001: the plane (space) is divided into
 triangles (tetrahedra), each vertex v has a random direction g_v, and the noise at p is
@@ -6,7 +6,8 @@ sum_v max(1/2 - |p - v|^2, 0)^4 g_v . (p - v) over the vertices of the simplex o
 
 Here the directions come from an integer hash of vertex and seed instead of a table of
 256, so that nothing repeats, and the lattice is displaced at random. The noise is then
-stationary with mean 0 and a variance known in closed form, by which it is divided.
+stationary with mean 0 and a variance known in closed form; it is divided by its
+standard deviation.
 """
 
 import math
@@ -21,13 +22,19 @@ Array = jax.Array
 Key = jax.Array
 
 PRIMES = (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D)
+"""Factors of a vertex's coordinates in its hash."""
 
 
 def variance(d: int) -> float:
-  """Variance of the sum above at a random point: int k(r)^2 r^2 / d over the cell.
+  """Variance at a random point of unscaled simplex noise of period 1 in d dimensions.
 
-  k = (1/2 - r^2)^4; its support lies within the simplices of a vertex, so that those of
-  all vertices simply add up. The lattice has a vertex in a volume of 1 / sqrt(d + 1).
+  The integral of k(r)^2 r^2 / d over space times the vertices per volume, sqrt(d + 1),
+  with the kernel k(r) = max(1/2 - r^2, 0)^4: it reaches no further than the simplices
+  around its vertex, and the directions of vertices are independent, so that their
+  variances add up.
+
+  Args:
+    d: Number of dimensions, 2 or 3.
   """
   sphere = 2 * math.pi ** (d / 2) / math.gamma(d / 2)
   beta = math.gamma(d / 2 + 1) * math.gamma(9) / math.gamma(d / 2 + 10)
@@ -35,14 +42,14 @@ def variance(d: int) -> float:
 
 
 def _mix(h: Array) -> Array:
-  """The finaliser of MurmurHash3 (Appleby 2011): every bit depends on every bit."""
+  """Mixes the bits of an integer by the finaliser of MurmurHash3 (Appleby 2011)."""
   h = (h ^ (h >> 16)) * jnp.uint32(0x85EBCA6B)
   h = (h ^ (h >> 13)) * jnp.uint32(0xC2B2AE35)
   return h ^ (h >> 16)
 
 
 def _direction(seed: Array, vertex: Sequence[Array]) -> list[Array]:
-  """A unit vector for each vertex [d][*S], uniform on the circle or the sphere."""
+  """Unit vector of each vertex [d][*S], uniform on the circle or the sphere."""
   h = jnp.broadcast_to(seed, vertex[0].shape)
   for index, prime in zip(vertex, PRIMES, strict=False):
     h = _mix(h ^ (index.astype(jnp.uint32) * jnp.uint32(prime)))
@@ -56,12 +63,18 @@ def _direction(seed: Array, vertex: Sequence[Array]) -> list[Array]:
 
 
 def simplex(key: Key, shape: Sequence[int], period: float | Array) -> Array:
-  """One octave of mean 0 and variance 1; [*shape].
+  """Draws simplex noise of one scale, an octave, with mean 0 and variance 1.
 
   Args:
-    key: Used once.
-    shape: Of the field, 2-D or 3-D.
-    period: Edge of the lattice's cubes in voxels: about the size of its blobs.
+    key: Random key.
+    shape: Sizes of the field, 2-D or 3-D.
+    period: Edge of the lattice's cubes in voxels: about the size of the noise's blobs.
+
+  Returns:
+    [*shape].
+
+  Raises:
+    ValueError: The shape is neither 2-D nor 3-D.
   """
   d = len(shape)
   if d not in (2, 3):
@@ -72,27 +85,27 @@ def simplex(key: Key, shape: Sequence[int], period: float | Array) -> Array:
   seed = jax.random.bits(key_seed, (), jnp.uint32)
   # In skewed coordinates the vertices are the whole numbers; uniform in their cube.
   offset = jax.random.uniform(key_offset, (d,))
-  where = [axis / period for axis in jnp.moveaxis(grid(tuple(shape)), -1, 0)]
-  along = skew * sum(where)
-  skewed = [axis + along + shift for axis, shift in zip(where, offset, strict=True)]
+  points = [axis / period for axis in jnp.moveaxis(grid(tuple(shape)), -1, 0)]
+  along = skew * sum(points)
+  skewed = [axis + along + shift for axis, shift in zip(points, offset, strict=True)]
   corner = [jnp.floor(axis) for axis in skewed]
-  inside = [a - b for a, b in zip(skewed, corner, strict=True)]
+  fraction = [a - b for a, b in zip(skewed, corner, strict=True)]
   # The simplex: along the axes one by one, that of the largest fraction first.
   rank = [
     sum(
-      (inside[other] > inside[axis])
-      | ((inside[other] == inside[axis]) & (other < axis))
+      (fraction[other] > fraction[axis])
+      | ((fraction[other] == fraction[axis]) & (other < axis))
       for other in range(d)
     )
     for axis in range(d)
   ]
-  total, shift = jnp.zeros(tuple(shape)), unskew * sum(inside)
+  total, shift = jnp.zeros(tuple(shape)), unskew * sum(fraction)
   for number in range(d + 1):
-    taken = [(r < number).astype(jnp.float32) for r in rank]
+    steps = [(r < number).astype(jnp.float32) for r in rank]
     from_vertex = [
-      f - shift - t + unskew * number for f, t in zip(inside, taken, strict=True)
+      f - shift - s + unskew * number for f, s in zip(fraction, steps, strict=True)
     ]
-    vertex = [(c + t).astype(jnp.int32) for c, t in zip(corner, taken, strict=True)]
+    vertex = [(c + s).astype(jnp.int32) for c, s in zip(corner, steps, strict=True)]
     slope = sum(
       g * x for g, x in zip(_direction(seed, vertex), from_vertex, strict=True)
     )
@@ -108,33 +121,45 @@ def octaves(
   persistence: float = 0.8,
   coarsest: float = 0.25,
 ) -> Array:
-  """Several octaves, each of half the period of the one before; [*shape].
+  """Draws a weighted sum of octaves n_i, each of half the period of the one before.
 
   sum_i persistence^i n_i, divided so that the variance is 1. The defaults are those of
   Wyatt et al. 2022 (a period of 64 at 256 x 256).
 
   Args:
-    key: Used once.
-    shape: Of the field, 2-D or 3-D.
-    number: Of octaves.
-    persistence: Amplitude of an octave over that of the one before.
-    coarsest: First period, as a share of the longest axis.
+    key: Random key.
+    shape: Sizes of the field, 2-D or 3-D.
+    number: Number of octaves.
+    persistence: Ratio of the amplitudes of an octave and the one before.
+    coarsest: Period of the first octave, as a fraction of the longest axis.
+
+  Returns:
+    [*shape].
   """
   halvings = jnp.arange(number, dtype=jnp.float32)
-  size = persistence**halvings
-  size = size / jnp.sqrt((size**2).sum())
+  amplitude = persistence**halvings
+  amplitude = amplitude / jnp.sqrt((amplitude**2).sum())
 
-  def one(key, period):
+  def octave(key, period):
     return simplex(key, shape, period)
 
-  fields = jax.vmap(one)(
+  fields = jax.vmap(octave)(
     jax.random.split(key, number), coarsest * max(shape) * 0.5**halvings
   )
-  return jnp.tensordot(size, fields, 1)
+  return jnp.tensordot(amplitude, fields, 1)
 
 
 def noise(key: Key, like: Array, **options) -> Array:
-  """Independent `octaves` for each example and channel of [B, *S, C]."""
+  """Draws `octaves` independently for each example and channel of a batch of images.
+
+  Args:
+    key: Random key.
+    like: Images [B, *S, C] that give the shape.
+    **options: Options of `octaves`: number, persistence, coarsest.
+
+  Returns:
+    [B, *S, C].
+  """
   shape = like.shape[1:-1]
   keys = jax.random.split(key, like.shape[0] * like.shape[-1])
   fields = jax.vmap(lambda key: octaves(key, shape, **options))(keys)

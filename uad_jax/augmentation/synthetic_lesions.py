@@ -1,9 +1,11 @@
-"""Synthetic anomalies: ways to paint random shapes into healthy images.
+"""Synthetic lesions: painters that change healthy images inside of random shapes.
 
-Pure functions, channels last, 2-D and 3-D by the shape. A painter takes (drawn, image,
-foreign, mask, shape) of one example and returns the image changed inside the soft
-`shape` [*S]; `paint` draws shapes and painters for a batch. Held-out painters and the
-masks of real lesions serve to test what was trained on the others.
+Pure functions, 2-D and 3-D by the shape. All painters share one signature, for one
+example: (drawn, image, foreign, mask, shape) -> image, where `drawn` are the random
+numbers, `image` is [*S, C], `foreign` another scan like it, `mask` the brain mask [*S]
+and `shape` the soft lesion shape [*S] in [0, 1]. `paint` draws shapes and painters for
+a batch. Painters that are held out of training, and the masks of real lesions, test
+methods that were trained with the others.
 """
 
 import math
@@ -14,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.augmentation.lesion_shapes import blobs, draw, smooth
+from uad_jax.ops.choices import check_choice
 from uad_jax.registration.flow import integrate
 from uad_jax.registration.warp import grid, warp
 
@@ -22,20 +25,26 @@ Key = jax.Array
 
 
 class Drawn(NamedTuple):
-  """The chance in one painting; each painter uses what it needs."""
+  """Random numbers for one painter; each painter uses only some of them.
 
-  numbers: Array  # uniform in (0, 1), [4]
-  fine: Array  # normal, [*S]
-  coarse: Array  # normal, a third of the longest axis along each
+  Attributes:
+    numbers: Uniform in (0, 1), [4].
+    fine: Standard normal, [*S].
+    coarse: Standard normal, [n, ..., n], n being a third of the longest axis.
+  """
+
+  numbers: Array
+  fine: Array
+  coarse: Array
 
 
 def blend(image: Array, filled: Array, shape: Array) -> Array:
-  """`filled` inside the soft shape [*S], `image` outside."""
+  """Blends `filled` [*S, C] into `image` [*S, C] inside of the soft shape [*S]."""
   return image + shape[..., None] * (filled - image)
 
 
 def local_mean(image: Array, shape: Array) -> Array:
-  """Mean of the image inside the shape, by channel; [1, ..., 1, C]."""
+  """Mean of an image [*S, C] inside of a soft shape [*S]; [1, ..., 1, C]."""
   axes = tuple(range(shape.ndim))
   weight = shape[..., None]
   total = (image * weight).sum(axes, keepdims=True)
@@ -43,6 +52,7 @@ def local_mean(image: Array, shape: Array) -> Array:
 
 
 def _signed(number: Array, low: float, high: float) -> Array:
+  """Maps a uniform number to a size uniform in [low, high] with a random sign."""
   centred = 2 * number - 1
   return jnp.sign(centred) * (low + jnp.abs(centred) * (high - low))
 
@@ -50,14 +60,14 @@ def _signed(number: Array, low: float, high: float) -> Array:
 def factor(
   drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
-  """Intensity times exp(a), a of both signs, |a| in [0.15, 0.8]."""
+  """Painter: multiplies the intensity by exp(a) with |a| in [0.15, 0.8]."""
   return blend(image, image * jnp.exp(_signed(drawn.numbers[0], 0.15, 0.8)), shape)
 
 
 def shift(
   drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
-  """Intensity plus a constant of both signs, size in [0.1, 0.5]."""
+  """Painter: adds a constant a to the intensity, |a| in [0.1, 0.5]."""
   return blend(
     image, jnp.maximum(image + _signed(drawn.numbers[0], 0.1, 0.5), 0.0), shape
   )
@@ -66,7 +76,7 @@ def shift(
 def constant(
   drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
-  """One intensity from [0, 1.2], with a little of the old texture left."""
+  """Painter: sets one intensity in [0, 1.2], keeping up to half of the old texture."""
   level, rest = drawn.numbers[:2]
   texture = image - local_mean(image, shape)
   filled = 1.2 * level + 0.5 * rest * texture
@@ -76,7 +86,7 @@ def constant(
 def patch(
   drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
-  """Another scan's content from elsewhere in the brain (foreign patch)."""
+  """Painter: blends in another scan, shifted by up to a quarter of each axis."""
   rolled = foreign
   for axis, n in enumerate(mask.shape):
     along = 2 * drawn.numbers[1 + axis] - 1
@@ -88,7 +98,7 @@ def patch(
 def texture(
   drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
-  """The same mean, another texture: correlated noise in place of the detail."""
+  """Painter: replaces the detail by correlated noise and keeps the mean."""
   noise = drawn.fine + smooth(drawn.coarse, mask.shape)
   noise = noise - (noise * shape).sum() / jnp.maximum(shape.sum(), 1e-6)
   size, rest = 0.02 + 0.13 * drawn.numbers[0], 0.6 * drawn.numbers[1]
@@ -100,7 +110,7 @@ def texture(
 def smear(
   drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
-  """The local mean in place of the tissue's detail: borders vanish inside the shape."""
+  """Painter: smears detail towards the local mean, so that tissue borders vanish."""
   share = 0.5 + 0.5 * drawn.numbers[0]
   return blend(image, image + share * (local_mean(image, shape) - image), shape)
 
@@ -108,22 +118,22 @@ def smear(
 def swirl(
   drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
-  """The content turned about the shape's centre by up to 2.5 rad, in one plane."""
+  """Painter: swirls the image about the shape's centre by up to 2.5 rad in a plane."""
   offset, _ = _from_centre(shape)
   angle = _signed(drawn.numbers[0], 0.8, 2.5) * shape
   a, b = offset[..., 0], offset[..., 1]
-  turned = jnp.stack(
+  rotated = jnp.stack(
     [a * jnp.cos(angle) - b * jnp.sin(angle), a * jnp.sin(angle) + b * jnp.cos(angle)],
     -1,
   )
-  displacement = jnp.zeros_like(offset).at[..., :2].set(turned - offset[..., :2])
+  displacement = jnp.zeros_like(offset).at[..., :2].set(rotated - offset[..., :2])
   return warp(image[None], displacement[None])[0]
 
 
 def mass_effect(
   drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
-  """Tissue pushed away (or drawn in) by a radial velocity field about the shape."""
+  """Painter: pushes tissue away from the shape's centre or draws it in."""
   offset, size = _from_centre(shape)
   reach = 1.5 * size
   push = _signed(drawn.numbers[0], 0.15, 0.35) * jnp.exp(
@@ -133,12 +143,12 @@ def mass_effect(
 
 
 def _from_centre(shape: Array) -> tuple[Array, Array]:
-  """Offsets [*S, d] from the shape's centre of mass, and its radius; in voxels."""
-  where = grid(shape.shape)
+  """Offsets [*S, d] from a shape's centre of mass, and its radius, in voxels."""
+  points = grid(shape.shape)
   total = jnp.maximum(shape.sum(), 1e-6)
   axes = tuple(range(shape.ndim))
-  centre = (where * shape[..., None]).sum(axes, keepdims=True) / total
-  offset = where - centre
+  centre = (points * shape[..., None]).sum(axes, keepdims=True) / total
+  offset = points - centre
   spread = ((offset**2).sum(-1) * shape).sum() / total
   return offset, jnp.sqrt(spread + 1.0)
 
@@ -147,26 +157,32 @@ PAINTERS = {
   painter.__name__: painter
   for painter in (factor, shift, constant, patch, texture, smear, swirl, mass_effect)
 }
+"""Painters by name."""
 
 TRAINING = ('factor', 'shift', 'constant', 'patch', 'texture', 'smear')
-"""The painters of training; 'swirl' and 'mass_effect' are held out for tests."""
+"""Painters used in training; 'swirl' and 'mass_effect' are held out for tests."""
 
 
 def paint_shape(
   key: Key, image: Array, mask: Array, shape: Array, painters: Sequence[str] = TRAINING
 ) -> Array:
-  """Paints given shapes into a batch, a painter drawn for each example; [B, *S, C].
+  """Paints lesions of known shapes into a batch, with a random painter per example.
 
   Args:
-    key: Used once.
-    image: [B, *S, C]; 0 outside the brain.
-    mask: [B, *S, 1].
-    shape: [B, *S] soft, in [0, 1].
-    painters: Names from `PAINTERS`.
+    key: Random key.
+    image: [B, *S, C], 0 outside of the brain.
+    mask: Brain mask [B, *S, 1].
+    shape: Soft lesion shapes [B, *S] in [0, 1].
+    painters: Names from `PAINTERS` to choose from.
+
+  Returns:
+    Painted images [B, *S, C].
+
+  Raises:
+    ValueError: A name is not in `PAINTERS`.
   """
-  unknown = [name for name in painters if name not in PAINTERS]
-  if unknown:
-    raise ValueError(f"unknown painter '{unknown[0]}'; there are {', '.join(PAINTERS)}")
+  for name in painters:
+    check_choice('painter', name, PAINTERS)
   size, grid_shape = len(image), mask.shape[1:-1]
   cells = (max(grid_shape) // 3,) * len(grid_shape)
   fine = math.prod(grid_shape)
@@ -179,11 +195,12 @@ def paint_shape(
   choice = jnp.floor(numbers[:, 0] * len(painters)).astype(jnp.int32)
   branches = [PAINTERS[name] for name in painters]
 
-  def one(choice, *arguments):
+  def paint_example(choice, *arguments):
     return jax.lax.switch(choice, branches, *arguments)
 
   foreign = jnp.roll(image, 1, 0)
-  return jax.vmap(one)(choice, drawn, image, foreign, mask[..., 0], shape) * mask
+  arguments = (choice, drawn, image, foreign, mask[..., 0], shape)
+  return jax.vmap(paint_example)(*arguments) * mask
 
 
 def paint(
@@ -194,11 +211,19 @@ def paint(
   share: float = 1.0,
   most: int = 4,
 ) -> tuple[Array, Array]:
-  """Paints random blobs into a share of the batch.
+  """Paints synthetic lesions, random blobs, into a random share of a batch.
+
+  Args:
+    key: Random key.
+    image: [B, *S, C], 0 outside of the brain.
+    mask: Brain mask [B, *S, 1].
+    painters: Names from `PAINTERS` to choose from, one per example.
+    share: Probability that an example is painted.
+    most: Largest number of blobs in an example.
 
   Returns:
-    The painted images [B, *S, C] and the soft shapes [B, *S, 1], zero where nothing was
-    painted.
+    The painted images [B, *S, C] and the soft shapes [B, *S, 1] in [0, 1], 0 where
+    nothing was painted.
   """
   key_shape, key_paint = jax.random.split(key)
   shape = blobs(key_shape, mask[..., 0], share, most)
@@ -208,17 +233,20 @@ def paint(
 def coarse_noise(
   key: Key, image: Array, mask: Array, deviation: float = 0.2, cells: int = 16
 ) -> Array:
-  """Kascenas et al. 2022: normal noise drawn on a coarse grid, up-sampled and added.
+  """Adds normal noise drawn on a coarse grid and upsampled (Kascenas et al. 2022).
 
-  The grid lies elsewhere in each example (the noise is rolled), so that its nodes, at
-  which the noise is strongest, tell nothing.
+  The noise of each example is rolled by a random shift: it is strongest at the nodes of
+  the coarse grid, and a network must not learn their places.
 
   Args:
-    key: Used once.
+    key: Random key.
     image: [B, *S, C].
-    mask: [B, *S, 1]; the noise is added inside.
+    mask: Brain mask [B, *S, 1]; outside of it nothing is added.
     deviation: Standard deviation at the nodes, in image units.
-    cells: Nodes along each axis.
+    cells: Number of nodes along each axis.
+
+  Returns:
+    [B, *S, C].
   """
   spatial = image.shape[1:-1]
   d = len(spatial)

@@ -1,4 +1,5 @@
-"""Operations on arrays, of jax or numpy, that know nothing else of this package.
+"""Array functions that import nothing else of this package.
 
-Arrays are [B, *S, C], channels last, unless a function says otherwise.
+Arrays are [B, *S, C], batch, spatial axes (2-D or 3-D) and channels last, unless a
+function says otherwise.
 """

@@ -1,24 +1,39 @@
-"""The affine of 12 parameters, for numpy and jax arrays alike."""
+"""Affine 4x4 matrix from 12 parameters, for numpy and jax arrays."""
 
 
 def matrix(parameters):
-  """The 4x4 affine of 12 parameters, about the origin.
+  """Builds the 4x4 affine matrix of 12 parameters, about the origin.
 
-  translation (mm), rotation (rad, about x, y, z), log scale, shear (xy, xz, yz):
-  M = T Rz Ry Rx diag(exp(scale)) H.
+  M = T Rz Ry Rx diag(exp(scale)) H: shears H first, then scales, rotations and the
+  translation T.
+
+  Args:
+    parameters: [12], a numpy or jax array: translation along x, y, z (mm), rotation
+      about x, y, z (rad), log scale along x, y, z, and shear xy, xz, yz.
+
+  Returns:
+    [4, 4], an array of the same library.
+
+  Examples:
+    >>> shift = np.array([1.0, 2.0, 3.0] + 9 * [0.0])
+    >>> matrix(shift).tolist()[:2]
+    [[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 2.0]]
+    >>> quarter_turn = np.array(5 * [0.0] + [np.pi / 2] + 6 * [0.0])
+    >>> (matrix(quarter_turn) @ [1.0, 0.0, 0.0, 1.0]).round(6).tolist()
+    [0.0, 1.0, 0.0, 1.0]
   """
   xp = parameters.__array_namespace__()
   translation, (a, b, c), scale, (xy, xz, yz) = xp.reshape(parameters, (4, 3))
   zero, one = xp.zeros_like(a), xp.ones_like(a)
 
-  def rows(*rows):
+  def stacked(*rows):
     return xp.stack([xp.stack(row) for row in rows])
 
   sin, cos = xp.sin, xp.cos
-  rx = rows((one, zero, zero), (zero, cos(a), -sin(a)), (zero, sin(a), cos(a)))
-  ry = rows((cos(b), zero, sin(b)), (zero, one, zero), (-sin(b), zero, cos(b)))
-  rz = rows((cos(c), -sin(c), zero), (sin(c), cos(c), zero), (zero, zero, one))
-  shear = rows((one, xy, xz), (zero, one, yz), (zero, zero, one))
+  rx = stacked((one, zero, zero), (zero, cos(a), -sin(a)), (zero, sin(a), cos(a)))
+  ry = stacked((cos(b), zero, sin(b)), (zero, one, zero), (-sin(b), zero, cos(b)))
+  rz = stacked((cos(c), -sin(c), zero), (sin(c), cos(c), zero), (zero, zero, one))
+  shear = stacked((one, xy, xz), (zero, one, yz), (zero, zero, one))
   linear = rz @ ry @ rx @ xp.diag(xp.exp(scale)) @ shear
-  last = rows((zero, zero, zero, one))
+  last = stacked((zero, zero, zero, one))
   return xp.concat([xp.concat([linear, translation[:, None]], axis=1), last])

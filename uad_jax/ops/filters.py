@@ -1,4 +1,4 @@
-"""Separable filters on a grid: box sums, Gaussian smoothing, dilation; 2-D and 3-D."""
+"""Separable filters of 2-D and 3-D images: Gaussian smoothing, dilation, box sums."""
 
 import functools
 import math
@@ -8,9 +8,21 @@ import jax.numpy as jnp
 
 
 def gaussian_smooth(x: jax.Array, sigma: float) -> jax.Array:
-  """Separable Gaussian smoothing of [B, *S, C], sigma in voxels, borders repeated.
+  """Smooths images with a Gaussian; outside of the grid the border voxels repeat.
 
-  The kernel ends at the whole voxel nearest to four sigma, as scipy.ndimage's does.
+  The kernel is cut at four sigma, rounded to whole voxels, as in scipy.ndimage.
+
+  Args:
+    x: [B, *S, C].
+    sigma: Standard deviation in voxels; 0 returns x unchanged.
+
+  Returns:
+    [B, *S, C].
+
+  Examples:
+    >>> x = jnp.zeros((1, 5, 5, 1)).at[0, 2, 2, 0].set(1.0)
+    >>> [round(value, 3) for value in gaussian_smooth(x, 0.5)[0, 2, :, 0].tolist()]
+    [0.0, 0.084, 0.619, 0.084, 0.0]
   """
   if sigma == 0:
     return x
@@ -28,7 +40,20 @@ def gaussian_smooth(x: jax.Array, sigma: float) -> jax.Array:
 
 
 def dilate(x: jax.Array, radius: int) -> jax.Array:
-  """The maximum over the box of `radius` voxels around each voxel of [B, *S, C]."""
+  """Dilates images: the maximum over a box around each voxel.
+
+  Args:
+    x: [B, *S, C].
+    radius: Voxels by which the box reaches to each side; 0 returns x unchanged.
+
+  Returns:
+    [B, *S, C].
+
+  Examples:
+    >>> x = jnp.zeros((1, 3, 4, 1)).at[0, 0, 0, 0].set(1.0)
+    >>> dilate(x, 1)[0, ..., 0].tolist()
+    [[1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
+  """
   for axis in range(1, x.ndim - 1) if radius else ():
     dimensions = [2 * radius + 1 if i == axis else 1 for i in range(x.ndim)]
     x = jax.lax.reduce_window(
@@ -38,16 +63,32 @@ def dilate(x: jax.Array, radius: int) -> jax.Array:
 
 
 def box_sum(x: jax.Array, window: int) -> jax.Array:
-  """Sums over the box of `window` (odd) voxels around each voxel of [B, *S, C].
+  """Sums images over a box around each voxel; outside of the grid they are 0.
 
-  There is nothing beyond the border.
+  Args:
+    x: [B, *S, C].
+    window: Odd edge length of the box in voxels.
+
+  Returns:
+    [B, *S, C].
+
+  Examples:
+    >>> box_sum(jnp.ones((1, 3, 3, 1)), 3)[0, ..., 0].tolist()
+    [[4.0, 6.0, 4.0], [6.0, 9.0, 6.0], [4.0, 6.0, 4.0]]
   """
   return jnp.moveaxis(box_sum_planes(jnp.moveaxis(x, -1, 1), window), 1, -1)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def box_sum_planes(x: jax.Array, window: int) -> jax.Array:
-  """`box_sum` of planes [B, C, *S], axis by axis, in log2(window) additions."""
+  """Sums channels-first images [B, C, *S] over a box around each voxel, as `box_sum`.
+
+  It works axis by axis, in about log2(window) additions.
+
+  Args:
+    x: [B, C, *S].
+    window: Odd edge length of the box in voxels.
+  """
   radius = window // 2
   for axis in range(2, x.ndim):
     size = x.shape[axis]

@@ -1,4 +1,4 @@
-"""Denoising diffusion: the schedule, and its two Gaussians in closed form.
+"""Gaussian diffusion: noise schedules, forward noising and the posterior of a step.
 
 Ho et al. 2020 ("Denoising diffusion probabilistic models"), with their alpha-bar called
 `kept`: the share of the image's variance that is left at a step, 1 at step 0. The noise
@@ -11,40 +11,79 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from uad_jax.ops.choices import choose
+
 Array = jax.Array
 
 
 def _linear(steps: int) -> np.ndarray:
-  """Variances rising linearly; those of Ho et al. for 1000 steps, scaled for others."""
+  """Noise variances [steps] from 1e-4 to 0.02, times 1000 / steps (Ho et al. 2020)."""
   scale = 1000 / steps
   return np.linspace(1e-4 * scale, 0.02 * scale, steps)
 
 
 def _cosine(steps: int, shift: float = 0.008) -> np.ndarray:
-  """kept = cos^2 (Nichol & Dhariwal 2021, equation 17)."""
+  """Noise variances [steps] of a cos^2 alpha-bar (Nichol & Dhariwal 2021, eq. 17)."""
   time = np.arange(steps + 1) / steps
   kept = np.cos((time + shift) / (1 + shift) * math.pi / 2) ** 2
   return 1 - kept[1:] / kept[:-1]
 
 
 SCHEDULES = {'linear': _linear, 'cosine': _cosine}
+"""Noise schedules by name: the variances beta [steps] of a number of steps."""
 
 
 def schedule(name: str, steps: int) -> np.ndarray:
-  """`kept` at the steps 0 to `steps`; [steps + 1], float32, falling from 1."""
-  if name not in SCHEDULES:
-    raise ValueError(f"unknown schedule '{name}'; there are {', '.join(SCHEDULES)}")
-  beta = np.clip(SCHEDULES[name](steps), 0.0, 0.999)
+  """Computes alpha-bar, called `kept` here, at each step of a noise schedule.
+
+  Args:
+    name: 'linear' (Ho et al. 2020) or 'cosine' (Nichol & Dhariwal 2021).
+    steps: Number of diffusion steps.
+
+  Returns:
+    alpha-bar at the steps 0 to `steps`, [steps + 1] float32, falling from 1.
+
+  Raises:
+    ValueError: The name is not in `SCHEDULES`.
+
+  Examples:
+    >>> [round(float(kept), 3) for kept in schedule('cosine', 4)]
+    [1.0, 0.847, 0.494, 0.144, 0.0]
+  """
+  beta = np.clip(choose('schedule', name, SCHEDULES)(steps), 0.0, 0.999)
   return np.concatenate([[1.0], np.cumprod(1 - beta)]).astype(np.float32)
 
 
 def noised(image: Array, noise: Array, kept: Array) -> Array:
-  """A draw of q(x_t | x_0) = N(sqrt(kept) x_0, 1 - kept), from noise of variance 1."""
+  """Noises images to a diffusion step: x_t = sqrt(kept) x_0 + sqrt(1 - kept) noise.
+
+  With normal noise it is a sample of q(x_t | x_0) = N(sqrt(kept) x_0, 1 - kept), Ho et
+  al., equation 4.
+
+  Args:
+    image: x_0 [B, *S, C].
+    noise: As image, of mean 0 and variance 1.
+    kept: alpha-bar at step t in (0, 1], a scalar or [B, 1, ..., 1].
+
+  Examples:
+    >>> noised(jnp.array([1.0, 2.0]), jnp.zeros(2), 0.25).tolist()
+    [0.5, 1.0]
+  """
   return jnp.sqrt(kept) * image + jnp.sqrt(1 - kept) * noise
 
 
 def denoised(x: Array, noise: Array, kept: Array) -> Array:
-  """The x_0 of which `noise` made x: the inverse of `noised`."""
+  """Recovers the images x_0 from x_t and its noise: the inverse of `noised`.
+
+  Args:
+    x: x_t [B, *S, C].
+    noise: The noise in x_t, or a network's estimate, as x.
+    kept: alpha-bar at step t in (0, 1], a scalar or [B, 1, ..., 1].
+
+  Examples:
+    >>> denoised(jnp.array([0.5, 1.0]), jnp.zeros(2), 0.25).tolist()
+    [1.0, 2.0]
+  """
   return (x - jnp.sqrt(1 - kept) * noise) / jnp.sqrt(kept)
 
 
@@ -54,10 +93,18 @@ def posterior(
   """Mean and variance of q(x_s | x_t, x_0) for any s < t (Ho et al., equation 7).
 
   Args:
-    image: x_0.
-    x: x_t.
-    kept: At step t.
-    kept_before: At step s; where it is 1 (s = 0) the result is x_0, for certain.
+    image: x_0 [B, *S, C], or a network's estimate.
+    x: x_t, as image.
+    kept: alpha-bar at step t in (0, 1], a scalar or [B, 1, ..., 1].
+    kept_before: alpha-bar at step s; 1 (s = 0) gives the mean x_0 and the variance 0.
+
+  Returns:
+    The mean [B, *S, C], and the variance in the shape of `kept`.
+
+  Examples:
+    >>> mean, variance = posterior(jnp.array([0.5]), jnp.array([2.0]), 0.25, 1.0)
+    >>> mean.tolist(), float(variance)
+    ([0.5], 0.0)
   """
   share = kept / kept_before  # alpha of the stride from s to t
   of_image = jnp.sqrt(kept_before) * (1 - share) / (1 - kept)
@@ -66,6 +113,18 @@ def posterior(
 
 
 def strides(start: int, hops: int) -> np.ndarray:
-  """The pairs (t, s) of a way from `start` to 0 in `hops` even hops; [hops, 2]."""
+  """Lists the steps (t, s) of a reverse chain from step `start` to 0.
+
+  Args:
+    start: First step t, positive.
+    hops: Number of strides, of equal length up to rounding; at most `start` are used.
+
+  Returns:
+    Pairs (t, s) of integers with t > s, [hops, 2]; each s is the next t, the last is 0.
+
+  Examples:
+    >>> strides(250, 2).tolist()
+    [[250, 125], [125, 0]]
+  """
   steps = np.unique(np.round(np.linspace(0, start, hops + 1)).astype(int))[::-1]
   return np.stack([steps[:-1], steps[1:]], 1)

@@ -1,4 +1,7 @@
-"""Densities and divergences of normals and of mixtures of them with equal weights."""
+"""Densities and KL divergences of normals, and of mixtures of K normals.
+
+All components of a mixture have the same weight, 1 / K.
+"""
 
 import math
 from typing import NamedTuple
@@ -10,16 +13,33 @@ Array = jax.Array
 
 
 class Normal(NamedTuple):
-  """Means and log-variances of independent normals."""
+  """Normal distributions with independent components, by mean and log-variance.
+
+  Attributes:
+    mean: [..., Z].
+    log_variance: [..., Z].
+  """
 
   mean: Array
   log_variance: Array
 
 
 def log_density(z: Array, normal: Normal) -> Array:
-  """log N(z; mean, variance), summed over the last axis.
+  """Log density of a normal, log N(z; mean, exp(l)), summed over the last axis.
 
-  With log precision p: 1/2 p - 1/2 log 2 pi - 1/2 exp(p) (z - mean)^2, elementwise.
+  -1/2 [(z - mean)^2 exp(-l) + l + log 2 pi] elementwise, l being the log-variance.
+
+  Args:
+    z: [..., Z].
+    normal: Normal of the same or broadcastable shape.
+
+  Returns:
+    [...].
+
+  Examples:
+    >>> standard = Normal(jnp.zeros(2), jnp.zeros(2))
+    >>> round(float(log_density(jnp.zeros(2), standard)), 4)  # -log(2 pi)
+    -1.8379
   """
   mean, log_variance = normal
   square = (z - mean) ** 2 * jnp.exp(-log_variance)
@@ -27,18 +47,56 @@ def log_density(z: Array, normal: Normal) -> Array:
 
 
 def cluster_posterior(z: Array, clusters: Normal) -> Array:
-  """log p(c | z, w) by Bayes' rule with a uniform prior; [..., Z] to [..., K]."""
+  """Log posterior log p(c | z) over clusters c, by Bayes' rule with a uniform prior.
+
+  Args:
+    z: [..., Z].
+    clusters: Normal of each cluster, [..., K, Z].
+
+  Returns:
+    [..., K].
+
+  Examples:
+    >>> clusters = Normal(jnp.array([[-1.0], [1.0]]), jnp.zeros((2, 1)))
+    >>> log_posterior = cluster_posterior(jnp.array([0.0]), clusters)
+    >>> [round(p, 4) for p in jnp.exp(log_posterior).tolist()]
+    [0.5, 0.5]
+  """
   return jax.nn.log_softmax(log_density(z[..., None, :], clusters))
 
 
 def kl_between(q: Normal, p: Normal) -> Array:
-  """KL(q || p) of normals, summed over the last axis."""
+  """KL divergence KL(q || p) of two normals, summed over the last axis.
+
+  Args:
+    q: Normal, [..., Z].
+    p: Normal of the same or broadcastable shape.
+
+  Returns:
+    [...].
+
+  Examples:
+    >>> q, p = (Normal(jnp.full(2, mean), jnp.zeros(2)) for mean in (1.0, 0.0))
+    >>> float(kl_between(q, p))  # half of the squared distance of the means
+    1.0
+  """
   shift = (q.mean - p.mean) ** 2
   ratio = (jnp.exp(q.log_variance) + shift) * jnp.exp(-p.log_variance)
   return 0.5 * (ratio + p.log_variance - q.log_variance - 1.0).sum(-1)
 
 
 def kl_uniform(log_probability: Array) -> Array:
-  """KL(q(c) || uniform) = log K + sum_c q log q, over the last axis."""
+  """KL divergence of cluster probabilities from the uniform: log K + sum_c q log q.
+
+  Args:
+    log_probability: log q(c) [..., K].
+
+  Returns:
+    [...], in [0, log K].
+
+  Examples:
+    >>> round(float(kl_uniform(jnp.log(jnp.full(4, 0.25)))), 4)
+    0.0
+  """
   entropy = -(jnp.exp(log_probability) * log_probability).sum(-1)
   return math.log(log_probability.shape[-1]) - entropy

@@ -1,4 +1,4 @@
-"""Laplacian pyramids (Burt and Adelson 1983) of images, 2-D and 3-D by the shape."""
+"""Laplacian pyramids of 2-D and 3-D images (Burt and Adelson 1983)."""
 
 from collections.abc import Sequence
 
@@ -8,15 +8,36 @@ Array = jax.Array
 
 
 def resize(x: Array, shape: Sequence[int]) -> Array:
-  """Linear interpolation of [B, *S, C] to another grid, smoothed where it is coarser.
+  """Resizes images to another grid by linear interpolation, smoothing a coarser one.
 
   To half the grid the kernel is (1, 3, 3, 1) / 8 along each axis.
+
+  Args:
+    x: [B, *S, C].
+    shape: Sizes of the new grid, one for each spatial axis.
+
+  Returns:
+    [B, *shape, C].
+
+  Examples:
+    >>> resize(jnp.ones((1, 4, 6, 1)), (2, 3)).shape
+    (1, 2, 3, 1)
   """
   return jax.image.resize(x, (len(x), *shape, x.shape[-1]), 'linear')
 
 
 def gaussian(x: Array, levels: int) -> list[Array]:
-  """The image at `levels` grids, finest first, each half of the one before."""
+  """Gaussian pyramid: the images at `levels` resolutions, the finest first.
+
+  Args:
+    x: [B, *S, C].
+    levels: Number of resolutions; each grid has half the size of the one before,
+      rounded up.
+
+  Examples:
+    >>> [image.shape for image in gaussian(jnp.ones((1, 5, 8, 1)), 3)]
+    [(1, 5, 8, 1), (1, 3, 4, 1), (1, 2, 2, 1)]
+  """
   images = [x]
   for _ in range(levels - 1):
     x = resize(x, [-(-n // 2) for n in x.shape[1:-1]])
@@ -25,7 +46,25 @@ def gaussian(x: Array, levels: int) -> list[Array]:
 
 
 def laplacian(x: Array, levels: int) -> list[Array]:
-  """Bands L_i = x_i - up(x_{i+1}), and the coarsest image last; finest first."""
+  """Laplacian pyramid: bands L_i = x_i - up(x_{i+1}), then the coarsest image.
+
+  x_i are the images of `gaussian`, and up() resizes to the next finer grid.
+
+  Args:
+    x: [B, *S, C].
+    levels: Number of resolutions.
+
+  Returns:
+    `levels` arrays on the grids of `gaussian`, the finest first.
+
+  Examples:
+    >>> x = jnp.arange(16.0).reshape(1, 4, 4, 1)
+    >>> bands = laplacian(x, 2)
+    >>> [band.shape for band in bands]
+    [(1, 4, 4, 1), (1, 2, 2, 1)]
+    >>> bool(jnp.allclose(compose(bands), x))
+    True
+  """
   images = gaussian(x, levels)
   bands = [
     fine - resize(coarse, fine.shape[1:-1])
@@ -35,7 +74,19 @@ def laplacian(x: Array, levels: int) -> list[Array]:
 
 
 def compose(bands: Sequence[Array]) -> Array:
-  """The inverse of `laplacian`: x_i = L_i + up(x_{i+1}), from the coarsest on."""
+  """Reconstructs images from a Laplacian pyramid: x_i = L_i + up(x_{i+1}).
+
+  Args:
+    bands: Arrays from `laplacian`, the finest first.
+
+  Returns:
+    Images [B, *S, C] on the grid of the finest band.
+
+  Examples:
+    >>> flat = [jnp.zeros((1, 4, 4, 1)), jnp.full((1, 2, 2, 1), 3.0)]
+    >>> compose(flat)[0, :2, :2, 0].tolist()
+    [[3.0, 3.0], [3.0, 3.0]]
+  """
   x = bands[-1]
   for band in bands[-2::-1]:
     x = band + resize(x, band.shape[1:-1])

@@ -1,4 +1,4 @@
-"""Losses, unreduced: a value for each voxel or example; the caller averages."""
+"""Losses, most of them elementwise (the caller averages), and weighted means."""
 
 import jax
 import jax.numpy as jnp
@@ -9,68 +9,153 @@ Array = jax.Array
 
 
 def masked_mean(value: Array, mask: Array) -> Array:
-  """Mean over the voxels where `mask` is not zero, weighted by it; scalar.
+  """Averages values over voxels with the mask as weight; scalar, 0 for an empty mask.
 
   Args:
     value: [B, *S, C].
-    mask: [B, *S, 1] or any shape that broadcasts with `value` by ones.
+    mask: Weights, not negative: [B, *S, 1] or another shape of the rank of `value` that
+      broadcasts to it.
+
+  Examples:
+    >>> value = jnp.array([[[1.0], [2.0], [9.0]]])
+    >>> mask = jnp.array([[[1.0], [1.0], [0.0]]])
+    >>> float(masked_mean(value, mask))
+    1.5
   """
   weight = jnp.broadcast_to(mask, value.shape)
   return (value * weight).sum() / jnp.maximum(weight.sum(), 1e-6)
 
 
 def example_mean(value: Array, weight: Array) -> Array:
-  """Mean over the examples [B], those of weight 0 (padding) left out; scalar."""
+  """Averages values over the examples of a batch with a weight for each; scalar.
+
+  Args:
+    value: [B].
+    weight: [B], 0 for padding.
+
+  Examples:
+    >>> float(example_mean(jnp.array([1.0, 3.0, 7.0]), jnp.array([1.0, 1.0, 0.0])))
+    2.0
+  """
   return (value * weight).sum() / jnp.maximum(weight.sum(), 1e-6)
 
 
 def example_sum(value: Array) -> Array:
-  """Sum over all but the examples; [B, ...] to [B]."""
+  """Sums over all axes but the batch axis; [B, ...] to [B].
+
+  Examples:
+    >>> example_sum(jnp.ones((2, 3, 4))).tolist()
+    [12.0, 12.0]
+  """
   return value.sum(tuple(range(1, value.ndim)))
 
 
 def per_example(weight: Array, like: Array) -> Array:
-  """Reshapes [B] to [B, 1, ..., 1] with the rank of `like`."""
+  """Reshapes one value per example, [B], to [B, 1, ..., 1] with the rank of `like`.
+
+  Examples:
+    >>> per_example(jnp.ones(2), jnp.ones((2, 8, 8, 1))).shape
+    (2, 1, 1, 1)
+  """
   return weight.reshape((-1,) + (1,) * (like.ndim - 1))
 
 
 def kl_normal(mean: Array, log_variance: Array) -> Array:
-  """KL( N(mean, exp(log_variance)) || N(0, 1) ), elementwise."""
+  """KL divergence KL(N(mean, exp(log_variance)) || N(0, 1)), elementwise.
+
+  1/2 (mean^2 + exp(log_variance) - log_variance - 1).
+
+  Examples:
+    >>> kl_normal(jnp.array([0.0, 2.0]), jnp.zeros(2)).tolist()
+    [0.0, 2.0]
+  """
   return 0.5 * (mean**2 + jnp.exp(log_variance) - log_variance - 1.0)
 
 
 def gaussian_nll(x: Array, mean: Array, log_variance: Array) -> Array:
-  """-log N(x; mean, exp(log_variance)) without the constant, elementwise."""
+  """Negative log likelihood of a normal without its constant, elementwise.
+
+  -log N(x; mean, exp(log_variance)) - 1/2 log 2 pi.
+
+  Examples:
+    >>> gaussian_nll(jnp.array([0.0, 2.0]), jnp.zeros(2), jnp.zeros(2)).tolist()
+    [0.0, 2.0]
+  """
   return 0.5 * ((x - mean) ** 2 * jnp.exp(-log_variance) + log_variance)
 
 
 def beta_nll(x: Array, mean: Array, log_variance: Array, beta: float = 0.5) -> Array:
-  """Heteroscedastic loss of Seitzer et al. 2022: sg(variance^beta) * NLL, elementwise.
+  """Beta-NLL of a predicted mean and variance (Seitzer et al. 2022), elementwise.
 
-  `beta` 0 is the likelihood, which gives up on voxels that are hard to predict; 1 gives
-  the mean the gradient of a squared error.
+  sg(variance^beta) * NLL, sg being stop_gradient and NLL `gaussian_nll`.
+
+  Args:
+    x: The target.
+    mean: The predicted mean, as x.
+    log_variance: The predicted log-variance, as x.
+    beta: In [0, 1]. At 0 it is the likelihood, which gives up on voxels that are hard
+      to predict; at 1 the mean has the gradient of a squared error.
   """
   scale = jax.lax.stop_gradient(jnp.exp(beta * log_variance))
   return scale * gaussian_nll(x, mean, log_variance)
 
 
 def binary_cross_entropy(logit: Array, target: Array) -> Array:
-  """-log Bernoulli(target; sigmoid(logit)), elementwise."""
+  """Binary cross-entropy, -log Bernoulli(target; sigmoid(logit)), elementwise.
+
+  Args:
+    logit: Any shape.
+    target: In [0, 1], as logit.
+
+  Examples:
+    >>> round(float(binary_cross_entropy(jnp.array(0.0), jnp.array(1.0))), 4)  # log 2
+    0.6931
+  """
   return jax.nn.softplus(logit) - logit * target
 
 
 def soft_dice(logit: Array, target: Array) -> Array:
-  """1 - Dice overlap of sigmoid(logit) with the target over the whole batch; scalar."""
+  """Soft Dice loss: 1 - Dice of sigmoid(logit) and target over the batch; scalar.
+
+  Dice = (2 sum p t + 1) / (sum p + sum t + 1), so that two empty masks overlap fully.
+
+  Args:
+    logit: Any shape.
+    target: In [0, 1], as logit.
+
+  Examples:
+    >>> target = jnp.array([0.0, 1.0, 1.0])
+    >>> round(float(soft_dice(200 * target - 100, target)), 4)
+    0.0
+  """
   probability = jax.nn.sigmoid(logit)
   overlap = 2 * (probability * target).sum() + 1.0
   return 1 - overlap / (probability.sum() + target.sum() + 1.0)
 
 
 def ssim(a: Array, b: Array, window: int = 7, data_range: float = 1.0) -> Array:
-  """Structural similarity (Wang et al. 2004) with a uniform window; [B, *S, C].
+  """Structural similarity map of two images (Wang et al. 2004) with a uniform window.
 
-  ((2 m_a m_b + c1)(2 s_ab + c2)) / ((m_a^2 + m_b^2 + c1)(s_a^2 + s_b^2 + c2)) with
-  sample (co)variances, c1 = (0.01 L)^2, c2 = (0.03 L)^2; borders see the edge repeated.
+  ((2 m_a m_b + c1)(2 s_ab + c2)) / ((m_a^2 + m_b^2 + c1)(s_a^2 + s_b^2 + c2)), where m
+  is a mean and s a sample (co)variance in the window around a voxel, c1 = (0.01 L)^2
+  and c2 = (0.03 L)^2; outside of the grid the border voxels repeat.
+
+  Args:
+    a: [B, *S, C].
+    b: As a.
+    window: Odd edge length of the window in voxels.
+    data_range: L, the range of the intensities.
+
+  Returns:
+    [B, *S, C] in [-1, 1], 1 where the images agree.
+
+  Examples:
+    >>> image = jnp.arange(16.0).reshape(1, 4, 4, 1) / 16
+    >>> similarity = ssim(image, image, window=3)
+    >>> similarity.shape, round(float(similarity.min()), 4)
+    ((1, 4, 4, 1), 1.0)
+    >>> bool((ssim(image, 1 - image, window=3) < 0).any())
+    True
   """
   spatial = a.ndim - 2
   half = window // 2

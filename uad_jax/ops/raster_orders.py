@@ -1,4 +1,4 @@
-"""Raster orders of a grid: its axes permuted and turned round."""
+"""Raster orders of a grid: orders in which an autoregressive model visits its cells."""
 
 import itertools
 from collections.abc import Sequence
@@ -7,22 +7,36 @@ import numpy as np
 
 
 def raster(shape: Sequence[int], count: int) -> np.ndarray:
-  """The first `count` raster orders of a grid, each its places in turn; [count, L].
+  """Lists raster orders of a grid: permuted axes, each run forwards or backwards.
 
-  In 2-D there are 8 (2 permutations of the axes, 4 ways round), in 3-D 48. They
-  alternate between an order and its reverse, so that two of them already give each
-  place a context from all sides.
+  In 2-D there are 8 orders (2 permutations of the axes, 4 choices of direction), in 3-D
+  48. Each order is followed by its reverse, so that the first two already give each
+  cell a context from all sides.
+
+  Args:
+    shape: Sizes of the grid.
+    count: Number of orders.
+
+  Returns:
+    Flat indices of the cells in the order of the visit, [count, cells].
+
+  Raises:
+    ValueError: `count` is not between 1 and the number of orders.
+
+  Examples:
+    >>> raster((2, 2), 4).tolist()
+    [[0, 1, 2, 3], [3, 2, 1, 0], [1, 0, 3, 2], [2, 3, 0, 1]]
   """
   d = len(shape)
-  places = np.arange(int(np.prod(shape))).reshape(shape)
-  found = []
+  cells = np.arange(int(np.prod(shape))).reshape(shape)
+  orders = []
   for axes in itertools.permutations(range(d)):
     for flips in itertools.product((False, True), repeat=d):
-      turned = np.transpose(places, axes)
+      turned = np.transpose(cells, axes)
       turned = np.flip(turned, [a for a, flip in enumerate(flips) if flip])
-      found.append(turned.ravel())
+      orders.append(turned.ravel())
   pairs = []
-  for order in found:
+  for order in orders:
     if not any(np.array_equal(order, other) for other in pairs):
       pairs += [order, order[::-1]]
   if not 1 <= count <= len(pairs):

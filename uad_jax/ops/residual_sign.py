@@ -1,16 +1,32 @@
-"""Which way an image may differ from what is expected of it."""
+"""Sign of a residual: brighter, darker or all deviations from an expected image."""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
+from uad_jax.ops.choices import choose
+
 SIGNS = {'absolute': jnp.abs, 'bright': jnp.asarray, 'dark': jnp.negative}
-"""Of the image minus what is expected: its size, itself, or its negative."""
+"""Functions of the residual, image minus expected image, that are high at anomalies:
+its absolute value, the residual itself (brighter) or its negative (darker)."""
 
 
 def signed(sign: str, scorer: str) -> Callable[[jax.Array], jax.Array]:
-  """The entry of `SIGNS`, or one sentence with what there is."""
-  if sign not in SIGNS:
-    raise ValueError(f"{scorer}: unknown sign '{sign}'; there are {', '.join(SIGNS)}")
-  return SIGNS[sign]
+  """Looks up the function of the residual for a scorer's option `sign`.
+
+  Args:
+    sign: 'absolute', 'bright' or 'dark'.
+    scorer: Name of the scorer, for the error message.
+
+  Returns:
+    The function from the residual to the anomaly map, of any shape.
+
+  Raises:
+    ValueError: The sign is not in `SIGNS`.
+
+  Examples:
+    >>> signed('dark', 'residual')(jnp.array([-0.5, 2.0])).tolist()
+    [0.5, -2.0]
+  """
+  return choose('sign', sign, SIGNS, scorer)

@@ -1,4 +1,4 @@
-"""Quantiles of a stream, from a histogram that lives among a method's stats."""
+"""Quantiles of values that arrive in batches, from a histogram of fixed bins."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,13 @@ Array = jax.Array
 
 
 class Range(NamedTuple):
-  """Evenly spaced bins between `low` and `high`; values beyond count at the ends."""
+  """Evenly spaced bins of a histogram; values beyond its ends count in the end bins.
+
+  Attributes:
+    low: Lower edge of the first bin.
+    high: Upper edge of the last bin.
+    bins: Number of bins.
+  """
 
   low: float
   high: float
@@ -17,24 +23,54 @@ class Range(NamedTuple):
 
 
 def empty(span: Range) -> Array:
-  """Counts [bins], all zero."""
+  """Creates an empty histogram: counts [bins], all zero."""
   return jnp.zeros((span.bins,))
 
 
 def _bin(value: Array, span: Range) -> Array:
+  """Index of the bin of each value."""
   scaled = (value - span.low) / (span.high - span.low) * span.bins
   return jnp.clip(scaled, 0, span.bins - 1).astype(jnp.int32)
 
 
 def observe(counts: Array, value: Array, weight: Array, span: Range) -> Array:
-  """The counts with `value` added, each with its weight (same shape)."""
+  """Adds values to a histogram.
+
+  Args:
+    counts: [bins].
+    value: Any shape.
+    weight: Weight of each value, in the shape of `value`; 0 leaves a value out.
+    span: Range of the histogram.
+
+  Returns:
+    The new counts [bins].
+
+  Examples:
+    >>> span = Range(0.0, 4.0, bins=4)
+    >>> value, weight = jnp.array([0.5, 2.5, 99.0]), jnp.array([1.0, 1.0, 2.0])
+    >>> observe(empty(span), value, weight, span).tolist()
+    [1.0, 0.0, 1.0, 2.0]
+  """
   return counts.at[_bin(value, span).reshape(-1)].add(weight.reshape(-1))
 
 
 def quantile(counts: Array, q: float, span: Range) -> Array:
-  """The upper edge of the first bin below which a share of at least `q` lies; scalar.
+  """Estimates a quantile from a histogram, rounded up to the edge of a bin; scalar.
 
-  `high` when nothing has been observed, so that an uncalibrated gate stays closed.
+  The upper edge of the first bin up to which at least a share `q` of the counts lies;
+  `high` while nothing has been observed, so that an uncalibrated gate stays closed.
+
+  Args:
+    counts: [bins].
+    q: Share of the counts in (0, 1].
+    span: Range of the histogram.
+
+  Examples:
+    >>> span = Range(0.0, 4.0, bins=4)
+    >>> float(quantile(jnp.array([5.0, 3.0, 1.0, 1.0]), 0.8, span))
+    2.0
+    >>> float(quantile(empty(span), 0.8, span))
+    4.0
   """
   share = jnp.cumsum(counts) / jnp.maximum(counts.sum(), 1e-6)
   index = jnp.argmax(share >= q)

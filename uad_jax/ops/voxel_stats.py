@@ -1,4 +1,4 @@
-"""Mean and variance of each voxel of the aligned healthy scans, by slice height."""
+"""Mean and variance of each voxel over aligned healthy scans, by slice height."""
 
 from collections.abc import Sequence
 
@@ -10,23 +10,59 @@ from uad_jax.ops.losses import per_example
 
 Array = jax.Array
 Moments = dict[str, Array]
-"""'count' [N]; 'sum' and 'square', weighted sums of x and x^2, [N, *S, C]."""
+"""Sums at N slice heights: 'count' [N], the scans' weights, and 'sum' and 'square',
+weighted sums of the images x and of x^2, [N, *S, C]."""
 
 
 def tent(position: Array, bins: int) -> Array:
-  """Weights [B, bins] of linear interpolation between evenly spaced slice heights."""
+  """Weights of linear interpolation between evenly spaced slice heights.
+
+  Args:
+    position: Slice heights [B] in [0, 1].
+    bins: Number of slice heights, the first at 0 and the last at 1.
+
+  Returns:
+    [B, bins].
+
+  Examples:
+    >>> tent(jnp.array([0.5, 0.75]), 3).tolist()
+    [[0.0, 1.0, 0.0], [0.0, 0.5, 0.5]]
+  """
   knots = jnp.linspace(0.0, 1.0, bins)[None]
   return jnp.maximum(1 - jnp.abs(position[:, None] - knots) * max(bins - 1, 1), 0.0)
 
 
 def empty(bins: int, shape: Sequence[int], channels: int) -> Moments:
-  """Nothing seen yet; `bins` slice heights, 1 for volumes."""
+  """Creates the sums before any scan, all zero.
+
+  Args:
+    bins: Number of slice heights; 1 for volumes.
+    shape: Sizes of the images' spatial axes.
+    channels: Number of channels.
+  """
   zeros = jnp.zeros((bins, *shape, channels))
   return {'count': jnp.zeros((bins,)), 'sum': zeros, 'square': zeros.copy()}
 
 
 def observe(moments: Moments, value: Array, position: Array, weight: Array) -> Moments:
-  """The moments with `value` [B, *S, C] added, by slice height and weight [B]."""
+  """Adds images to the sums, each shared between the two nearest slice heights.
+
+  Args:
+    moments: The sums so far.
+    value: Images [B, *S, C].
+    position: Slice heights [B] in [0, 1].
+    weight: [B]; 0 leaves an image out.
+
+  Returns:
+    The new sums.
+
+  Examples:
+    >>> images = jnp.array([1.0, 3.0]).reshape(2, 1, 1, 1)
+    >>> position = jnp.array([0.0, 0.5])
+    >>> moments = observe(empty(2, (1, 1), 1), images, position, jnp.ones(2))
+    >>> moments['count'].tolist(), moments['sum'].ravel().tolist()
+    ([1.5, 0.5], [2.5, 1.5])
+  """
   share = tent(position, len(moments['count'])) * weight[:, None]
   return {
     'count': moments['count'] + share.sum(0),
@@ -38,22 +74,33 @@ def observe(moments: Moments, value: Array, position: Array, weight: Array) -> M
 def look_up(
   moments: Moments, position: Array, smooth: float = 1.0
 ) -> tuple[Array, Array]:
-  """Mean and variance [B, *S, C] at slice heights [B].
+  """Interpolates the mean and the variance of each voxel at slice heights.
 
-  Heights at which nothing was seen are left out of the interpolation.
+  Heights of the table at which no scan was observed are left out of the interpolation.
 
   Args:
-    moments: Of `observe`.
-    position: [B].
-    smooth: Gaussian over both moments, in voxels, for what alignment leaves over.
+    moments: Sums from `observe`.
+    position: Slice heights [B] in [0, 1].
+    smooth: Standard deviation in voxels of the Gaussian that smooths the means of x and
+      x^2, because aligned brains still differ a little in place.
+
+  Returns:
+    Mean and variance, each [B, *S, C].
+
+  Examples:
+    >>> images = jnp.array([1.0, 3.0]).reshape(2, 1, 1, 1)
+    >>> moments = observe(empty(1, (1, 1), 1), images, jnp.zeros(2), jnp.ones(2))
+    >>> mean, variance = look_up(moments, jnp.zeros(1), smooth=0)
+    >>> mean.ravel().tolist(), variance.ravel().tolist()
+    ([2.0], [1.0])
   """
   count = moments['count']
-  each = 1 / per_example(jnp.maximum(count, 1e-6), moments['sum'])
+  per_count = 1 / per_example(jnp.maximum(count, 1e-6), moments['sum'])
   weight = tent(position, len(count)) * (count > 0)[None]
   weight = weight / jnp.maximum(weight.sum(1, keepdims=True), 1e-6)
 
   def at(total: Array) -> Array:
-    return jnp.tensordot(weight, gaussian_smooth(total * each, smooth), 1)
+    return jnp.tensordot(weight, gaussian_smooth(total * per_count, smooth), 1)
 
   mean = at(moments['sum'])
   return mean, jnp.maximum(at(moments['square']) - mean**2, 0.0)

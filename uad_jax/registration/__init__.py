@@ -1,6 +1,7 @@
 """Differentiable registration in 2-D and 3-D by one code path.
 
-Arrays are [B, *S, C], channels last. A displacement or velocity is [B, *S, d], in
-voxels of its own grid; voxel p of the warped image comes from p + u(p). Losses return
-one value per image, [B], so that padding can be left out where the mean is formed.
+Images are [B, *S, C], channels last. A displacement field u or velocity field v is
+[B, *S, d], in voxels of its grid; voxel p of a warped image is sampled at p + u(p).
+Losses return one value per image, [B], so that the caller can leave padding out of the
+mean.
 """

@@ -1,4 +1,4 @@
-"""Affine registration of volumes: correlation or mutual information, by L-BFGS."""
+"""Affine registration of volumes by correlation or mutual information, with L-BFGS."""
 
 from typing import NamedTuple
 
@@ -7,86 +7,29 @@ import jax.numpy as jnp
 import optax
 
 from uad_jax.ops.affine_matrix import matrix
-from uad_jax.registration.warp import grid, sample
+from uad_jax.registration.affine_problem import (
+  Problem,
+  agreement,
+  centre_and_extent,
+  halved,
+  normalised,
+)
+from uad_jax.registration.global_similarity import MEASURES
 
 DEGREES = (6, 9, 12)
-"""Rigid; with a scale along each axis; with shears too."""
+"""Allowed degrees of freedom: rigid; with a scale along each axis; with shears too."""
 
 
-class Found(NamedTuple):
-  """What `register` finds: matrices, fixed mm to moving mm, and the similarity."""
+class Registration(NamedTuple):
+  """Affines of a batch of registered volumes, and the similarity that they reach.
 
-  matrix: jax.Array  # [B, 4, 4]
-  similarity: jax.Array  # [B]
-
-
-class Problem(NamedTuple):
-  """What does not change while one subject is aligned at one resolution."""
-
-  moving: jax.Array  # [X, Y, Z] in [0, 1]
-  fixed: jax.Array  # [X', Y', Z'] in [0, 1]
-  weight: jax.Array  # as fixed
-  before: jax.Array  # 4x4, fixed voxel to mm about the fixed centre
-  after: jax.Array  # 4x4, mm about the moving centre to moving voxel
-
-
-def correlation(a: jax.Array, b: jax.Array, weight=None) -> jax.Array:
-  """Pearson's correlation over all of the volume, cov(a, b) / (std(a) std(b)), [B].
-
-  Arrays are [B, ...]; the moments are weighted. Nearly flat images give 0.
+  Attributes:
+    matrix: From mm of the fixed volume to mm of the moving volume, [B, 4, 4].
+    similarity: Similarity at the full resolution, [B].
   """
-  a, b, weight = _flat(a, b, weight)
-  a = a - (weight * a).sum(-1, keepdims=True)
-  b = b - (weight * b).sum(-1, keepdims=True)
-  covariance = (weight * a * b).sum(-1)
-  variances = (weight * a**2).sum(-1) * (weight * b**2).sum(-1)
-  return covariance / jnp.sqrt(jnp.maximum(variances, 1e-12))
 
-
-def mutual_information(
-  moving: jax.Array, fixed: jax.Array, weight: jax.Array | None = None, bins: int = 32
-) -> jax.Array:
-  """Mutual information of two images in nats, [B] (Mattes et al. 2003, eq. 3 to 5).
-
-  p(m, f) = sum_x w(x) beta3(u(moving(x)) - m) beta0(u(fixed(x)) - f) / sum_x w(x),
-  I = sum p(m, f) log(p(m, f) / (p(m) p(f))), with the cubic and the nearest B-spline as
-  Parzen windows and u(v) = 1 + (bins - 3) v, so that no window passes an end. It has a
-  derivative in `moving` and the weight; that in `fixed` is zero.
-
-  Args:
-    moving: [B, ...] in [0, 1]; what is outside counts as the end.
-    fixed: As moving.
-    weight: [B, ...], not negative.
-    bins: Of each axis of the joint histogram.
-  """
-  moving, fixed, weight = _flat(moving, fixed, weight)
-  centres = jnp.arange(bins, dtype=jnp.float32)[None, None]
-
-  def distances(image):
-    return 1 + (bins - 3) * jnp.clip(image, 0, 1)[..., None] - centres
-
-  far = jnp.abs(distances(moving))
-  cubic = (jnp.maximum(2 - far, 0) ** 3 - 4 * jnp.maximum(1 - far, 0) ** 3) / 6
-  nearest = (jnp.floor(distances(fixed) + 0.5) == 0).astype(jnp.float32)
-  joint = jnp.einsum('bnm,bnf->bmf', cubic, weight[..., None] * nearest)
-  product = joint.sum(2, keepdims=True) * joint.sum(1, keepdims=True)
-  # An empty bin has no logarithm; its term, and its derivative, are finite so.
-  ratio = jnp.maximum(joint, 1e-10) / jnp.maximum(product, 1e-10)
-  return (joint * jnp.log(ratio)).sum((1, 2))
-
-
-MEASURES = {'ncc': correlation, 'mutual_information': mutual_information}
-"""Similarity by name, greater where two images agree."""
-
-
-def agreement(affine: jax.Array, problem: Problem, similarity: str) -> jax.Array:
-  """How similar the moving image, taken along a 4x4 `affine`, is to the fixed one."""
-  to_voxel = problem.after @ affine @ problem.before
-  points = grid(problem.fixed.shape).reshape(-1, 3) @ to_voxel[:3, :3].T
-  points = points + to_voxel[None, :3, 3]
-  warped = sample(problem.moving[None, ..., None], points[None], padding='zeros')
-  fixed, weight = problem.fixed.reshape(1, -1), problem.weight.reshape(1, -1)
-  return MEASURES[similarity](warped[..., 0], fixed, weight)[0]
+  matrix: jax.Array
+  similarity: jax.Array
 
 
 @jax.jit(static_argnames=['similarity', 'degrees', 'levels', 'steps'])
@@ -100,26 +43,40 @@ def register(
   weight: jax.Array | None = None,
   levels: int = 2,
   steps: int = 60,
-) -> Found:
-  """Finds the affines, fixed mm to moving mm, of greatest similarity.
+) -> Registration:
+  """Finds for each subject the affine, fixed mm to moving mm, of greatest similarity.
 
-  The parameters are those of `ops.affine_matrix.matrix` about the centres. They begin
-  where centre and extent of the images' parts that are not 0 agree, and climb by L-BFGS
-  (Liu and Nocedal 1989), first on grids that are halved by means of 2x2x2 voxels. The
-  images are 0 outside of the brain, so that its outline counts. A subject of 10^5 fixed
-  voxels takes about 0.1 GB.
+  The parameters are those of `ops.affine_matrix.matrix` about the brains' centres. The
+  search starts where centre and extent of the voxels that are not 0 agree, and goes by
+  L-BFGS (Liu and Nocedal 1989) from the coarsest resolution to that of the arrays; each
+  coarser grid holds the means of 2x2x2 voxels. The volumes are 0 outside of the brain,
+  so that its outline counts. A subject of 10^5 fixed voxels takes about 0.1 GB.
 
   Args:
-    moving: Volumes of any range, [B, X, Y, Z].
+    moving: Volumes without skull, of any intensity range, [B, X, Y, Z].
     moving_affine: Voxel to mm, [B, 4, 4].
-    fixed: As moving, on a grid of its own, [B, X', Y', Z'].
-    fixed_affine: [B, 4, 4].
-    similarity: 'ncc' or 'mutual_information'.
-    degrees: 6, 9 or 12 free parameters.
-    weight: Of the fixed voxels, [B, X', Y', Z'].
-    levels: Resolutions, the last that of the arrays; their sizes are to be multiples of
-      2^(levels - 1).
-    steps: Of L-BFGS at each resolution, at most.
+    fixed: As moving, on another grid, [B, X', Y', Z'].
+    fixed_affine: Voxel to mm, [B, 4, 4].
+    similarity: 'ncc' (correlation of the whole volumes) or 'mutual_information'.
+    degrees: 6, 9 or 12 free parameters, see `DEGREES`.
+    weight: Weights of the fixed voxels, [B, X', Y', Z'], not negative; None is 1.
+    levels: Number of resolutions; all sizes must be multiples of 2^(levels - 1).
+    steps: Largest number of L-BFGS steps at each resolution.
+
+  Returns:
+    Affines [B, 4, 4] and similarities [B].
+
+  Raises:
+    ValueError: `degrees` or `similarity` is not allowed, or a size cannot be halved.
+
+  Examples:
+    >>> fixed = jnp.zeros((1, 8, 8, 8)).at[0, 2:5, 2:6, 1:6].set(1.0)
+    >>> fixed = fixed.at[0, 3, 3, 3].set(2.0)
+    >>> moving = jnp.roll(fixed, 1, axis=1)  # by one voxel of 1 mm along x
+    >>> same = jnp.eye(4)[None]
+    >>> result = register(moving, same, fixed, same, 'ncc', 6, levels=1, steps=1)
+    >>> [round(mm, 2) + 0.0 for mm in result.matrix[0, :3, 3].tolist()]
+    [1.0, 0.0, 0.0]
   """
   if degrees not in DEGREES:
     raise ValueError(f'affine has degrees={degrees}; allowed are {DEGREES}')
@@ -130,22 +87,28 @@ def register(
       f'of {2 ** (levels - 1)}'
     )
 
-  def one(moving, moving_affine, fixed, fixed_affine, weight):
-    to_centre, moving_extent = _centre_and_extent(moving, moving_affine)
-    from_centre, fixed_extent = _centre_and_extent(fixed, fixed_affine)
-    start = jnp.zeros(12)
+  def register_subject(moving, moving_affine, fixed, fixed_affine, weight):
+    to_centre, moving_extent = centre_and_extent(moving, moving_affine)
+    from_centre, fixed_extent = centre_and_extent(fixed, fixed_affine)
+    parameters = jnp.zeros(12)
     if degrees > 6:
-      start = start.at[6:9].set(jnp.log(moving_extent / fixed_extent))
-    before = jnp.linalg.inv(from_centre) @ fixed_affine
-    after = jnp.linalg.inv(moving_affine) @ to_centre
-    pyramid = [Problem(_unit(moving), _unit(fixed), weight, before, after)]
+      parameters = parameters.at[6:9].set(jnp.log(moving_extent / fixed_extent))
+    fixed_to_mm = jnp.linalg.inv(from_centre) @ fixed_affine
+    mm_to_moving = jnp.linalg.inv(moving_affine) @ to_centre
+    full = Problem(
+      normalised(moving), normalised(fixed), weight, fixed_to_mm, mm_to_moving
+    )
+    pyramid = [full]
     for _ in range(levels - 1):
-      pyramid.append(_halved(pyramid[-1]))
+      pyramid.append(halved(pyramid[-1]))
     for problem in reversed(pyramid):
-      start, reached = _climb(start, problem, similarity, degrees, steps)
-    return Found(to_centre @ matrix(start) @ jnp.linalg.inv(from_centre), reached)
+      parameters, reached = _maximise(parameters, problem, similarity, degrees, steps)
+    affine = to_centre @ matrix(parameters) @ jnp.linalg.inv(from_centre)
+    return Registration(affine, reached)
 
-  return _each(one, similarity, weight, moving, moving_affine, fixed, fixed_affine)
+  return _by_subject(
+    register_subject, similarity, weight, moving, moving_affine, fixed, fixed_affine
+  )
 
 
 @jax.jit(static_argnames='similarity')
@@ -158,30 +121,54 @@ def measure(
   similarity: str = 'mutual_information',
   weight: jax.Array | None = None,
 ) -> jax.Array:
-  """The similarity, [B], at given affines [B, 4, 4]; the others as for `register`."""
+  """Measures the similarity of volumes that known affines align, without a search.
 
-  def one(affine, moving, moving_affine, fixed, fixed_affine, weight):
-    after = jnp.linalg.inv(moving_affine)
-    problem = Problem(_unit(moving), _unit(fixed), weight, fixed_affine, after)
+  Args:
+    affine: From mm of the fixed volume to mm of the moving volume, [B, 4, 4].
+    moving: Volumes without skull, of any intensity range, [B, X, Y, Z].
+    moving_affine: Voxel to mm, [B, 4, 4].
+    fixed: As moving, on another grid, [B, X', Y', Z'].
+    fixed_affine: Voxel to mm, [B, 4, 4].
+    similarity: 'ncc' (correlation of the whole volumes) or 'mutual_information'.
+    weight: Weights of the fixed voxels, [B, X', Y', Z'], not negative; None is 1.
+
+  Returns:
+    Similarities [B].
+
+  Examples:
+    >>> volume = jnp.zeros((1, 4, 4, 4)).at[0, 1:3, 1:3, 1:3].set(1.0)
+    >>> same = jnp.eye(4)[None]
+    >>> round(float(measure(same, volume, same, volume, same, 'ncc')[0]), 4)
+    1.0
+  """
+
+  def measure_subject(affine, moving, moving_affine, fixed, fixed_affine, weight):
+    mm_to_moving = jnp.linalg.inv(moving_affine)
+    problem = Problem(
+      normalised(moving), normalised(fixed), weight, fixed_affine, mm_to_moving
+    )
     return agreement(affine, problem, similarity)
 
-  return _each(
-    one, similarity, weight, affine, moving, moving_affine, fixed, fixed_affine
-  )
+  arrays = (affine, moving, moving_affine, fixed, fixed_affine)
+  return _by_subject(measure_subject, similarity, weight, *arrays)
 
 
-def _each(one, similarity, weight, *arrays):
-  """`one` for each subject, with a weight of 1 where there is none."""
+def _by_subject(function, similarity, weight, *arrays):
+  """Applies a function to each subject of a batch; a missing weight becomes 1."""
   if similarity not in MEASURES:
     raise ValueError(f"affine has similarity='{similarity}'; allowed are {[*MEASURES]}")
   weight = jnp.ones(arrays[-2].shape) if weight is None else weight
   # Accelerators would round the factors of these small products to 8 or 10 bits.
   with jax.default_matmul_precision('highest'):
-    return jax.vmap(one)(*[jnp.asarray(x, jnp.float32) for x in (*arrays, weight)])
+    arrays = [jnp.asarray(x, jnp.float32) for x in (*arrays, weight)]
+    return jax.vmap(function)(*arrays)
 
 
-def _climb(start, problem, similarity, degrees, steps, least_gain=1e-6):
-  """The parameters of greatest similarity, and it; 3 steps without gain are the end."""
+def _maximise(start, problem, similarity, degrees, steps, least_gain=1e-6):
+  """Maximises the similarity by L-BFGS; returns the parameters [12] and the maximum.
+
+  It stops after `steps` steps or after 3 steps in a row that gain at most `least_gain`.
+  """
   scale = jnp.repeat(jnp.array([10.0, 0.1, 0.1, 0.1]), 3)  # mm, rad, log, 1
 
   def parameters(free):
@@ -208,41 +195,3 @@ def _climb(start, problem, similarity, degrees, steps, least_gain=1e-6):
     lambda carry: (carry[2] < 3) & (carry[3] < steps), step, carry
   )
   return parameters(free), -loss(free)
-
-
-def _centre_and_extent(image, affine):
-  """The matrix that moves 0 to the centre of the non-zero part; its deviation in mm."""
-  inside = (image != 0).reshape(1, -1).astype(jnp.float32)
-  inside = inside / jnp.maximum(inside.sum(), 1)
-  # About the middle of the grid, so that no digits are lost.
-  middle = (jnp.array(image.shape) - 1) / 2
-  voxels = grid(image.shape).reshape(-1, 3) - middle[None]
-  mean = inside @ voxels
-  away = (voxels - mean) @ affine[:3, :3].T
-  centre = affine[:3, :3] @ (middle + mean[0]) + affine[:3, 3]
-  extent = jnp.sqrt(jnp.maximum(inside @ away**2, 1))[0]
-  return jnp.eye(4).at[:3, 3].set(centre), extent
-
-
-def _unit(image):
-  """The image with its 0.1 and 99.9 % quantiles at 0 and 1, cut there."""
-  low, high = jnp.quantile(image, jnp.array([0.001, 0.999]))
-  return jnp.clip((image - low) / jnp.maximum(high - low, 1e-12), 0, 1)
-
-
-def _halved(problem):
-  """The problem on grids of half the size, by means of 2x2x2 voxels."""
-
-  def means(image):
-    return image.reshape([m for n in image.shape for m in (n // 2, 2)]).mean((1, 3, 5))
-
-  to_fine = jnp.diag(jnp.array([2.0, 2, 2, 1])).at[:3, 3].set(0.5)
-  before, after = problem.before @ to_fine, jnp.linalg.inv(to_fine) @ problem.after
-  return Problem(*map(means, problem[:3]), before, after)
-
-
-def _flat(a, b, weight):
-  """[B, N] of two images and of their weight, whose sum becomes 1."""
-  weight = jnp.ones_like(a) if weight is None else weight
-  a, b, weight = (x.reshape(len(x), -1) for x in (a, b, weight))
-  return a, b, weight / jnp.maximum(weight.sum(-1, keepdims=True), 1e-6)

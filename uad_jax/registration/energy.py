@@ -1,7 +1,7 @@
-"""What a gated registration minimises.
+"""Energy of a registration under a gate: data term, regularisation, twin loss.
 
-A data term that does not see what the gate hides, and a regularisation that is stiff
-inside it.
+The data term does not see the voxels that the gate hides; the regularisation is stiffer
+inside the gate.
 """
 
 from collections.abc import Callable
@@ -19,12 +19,12 @@ Array = jax.Array
 
 
 class Gating(NamedTuple):
-  """What a gate g in [0, 1] does to a registration at strength lambda0.
+  """Effects of a gate g in [0, 1] on a registration at strength lambda0.
 
   Attributes:
-    ratio: lambda = lambda0 ratio^g; 1 leaves the stiffness uniform.
-    magnitude: mu = magnitude lambda0 g; 0 pulls nothing to rest.
-    rho: omega = 1 - rho dilate(g); 0 lets the similarity see the lesion.
+    ratio: Stiffness lambda = lambda0 ratio^g; 1 leaves the stiffness uniform.
+    magnitude: Pull to rest (zero velocity) mu = magnitude lambda0 g; 0 switches it off.
+    rho: Data weight omega = 1 - rho dilate(g); 0 lets the similarity see the lesion.
     dilation: Voxels by which the gate is dilated for omega.
   """
 
@@ -34,33 +34,54 @@ class Gating(NamedTuple):
   dilation: int = 1
 
   def maps(self, g: Array, lambda0: float | Array) -> tuple[Array, Array]:
-    """lambda and mu on the grid of g [B, *S, 1]; lambda0 broadcasts with it."""
+    """Computes the stiffness lambda and the pull to rest mu from a gate.
+
+    Args:
+      g: Gate [B, *S, 1].
+      lambda0: Strength, a scalar or [B, 1, ..., 1].
+
+    Returns:
+      lambda and mu, each [B, *S, 1].
+    """
     return (
       gate.stiffness(g, lambda0, self.ratio),
       gate.magnitude(g, self.magnitude * lambda0),
     )
 
   def data_weight(self, g: Array) -> Array:
-    """omega on the grid of g."""
+    """Computes the data weight omega [B, *S, 1] from a gate g [B, *S, 1]."""
     return gate.data_weight(g, self.rho, self.dilation)
 
 
 def on_grid(g: Array, velocity: Array) -> Array:
-  """The gate [B, *S, 1] on the grid of a velocity field."""
+  """Resizes a gate [B, *S, 1] to the grid of a velocity field [B, *V, d].
+
+  Examples:
+    >>> on_grid(jnp.ones((1, 8, 8, 1)), jnp.zeros((1, 4, 4, 2))).shape
+    (1, 4, 4, 1)
+  """
   return jax.image.resize(g, (*velocity.shape[:-1], 1), 'linear')
 
 
-def regularisation(velocity: Array, g: Array, lambda0: Array, how: Gating) -> Array:
-  """mean lambda |grad v|^2 + mean mu |v|^2; [B].
+def regularisation(velocity: Array, g: Array, lambda0: Array, gating: Gating) -> Array:
+  """Regularisation of a velocity field: mean lambda |grad v|^2 + mean mu |v|^2; [B].
 
   Args:
     velocity: [B, *V, d] in voxels of its grid.
-    g: [B, *S, 1].
-    lambda0: [B].
-    how: What the gate does.
+    g: Gate [B, *S, 1].
+    lambda0: Strength [B].
+    gating: Effects of the gate on the stiffness lambda and the pull to rest mu.
+
+  Examples:
+    >>> velocity, strength = jnp.full((1, 4, 4, 2), 2.0), jnp.array([0.5])
+    >>> for g in (0.0, 1.0):  # closed; open: it pulls to rest by 0.5 |v|^2
+    ...   gate_map = jnp.full((1, 4, 4, 1), g)
+    ...   print(regularisation(velocity, gate_map, strength, Gating()).tolist())
+    [0.0]
+    [2.0]
   """
   g = on_grid(g, velocity)
-  stiffness, pull = how.maps(g, per_example(lambda0, g))
+  stiffness, pull = gating.maps(g, per_example(lambda0, g))
   return regularise.gradient_energy(velocity, stiffness) + regularise.magnitude_energy(
     velocity, pull
   )
@@ -70,39 +91,57 @@ def bidirectional(
   image: Array,
   expected: Array,
   weight: Array,
-  there: Array,
-  back: Array,
+  forward: Array,
+  backward: Array,
   distance: Callable[[Array, Array, Array], Array],
 ) -> Array:
-  """1/2 [D(x, x_ph o phi; omega) + D(x_ph, x o phi^-1; omega o phi^-1)]; [B].
+  """Symmetric distance of a scan and its prior image, each warped onto the other; [B].
+
+  1/2 [D(x, x_ph o phi; omega) + D(x_ph, x o phi^-1; omega o phi^-1)].
 
   Args:
-    image: x [B, *S, C].
-    expected: x_ph [B, *S, C].
-    weight: omega [B, *S, 1], 0 outside of the brain.
-    there: Displacement of phi [B, *S, d] in voxels.
-    back: Displacement of phi^-1.
-    distance: (a, b, weight) -> D by image.
+    image: Scan x [B, *S, C].
+    expected: Prior image x_ph [B, *S, C].
+    weight: Data weight omega [B, *S, 1], 0 outside of the brain.
+    forward: Displacement field of phi [B, *S, d] in voxels.
+    backward: Displacement field of phi^-1, as forward.
+    distance: Function (a, b, weight) -> D [B], as `similarity.distance` returns it.
+
+  Examples:
+    >>> from uad_jax.registration.similarity import mse
+    >>> image, rest = jnp.full((1, 4, 4, 1), 2.0), jnp.zeros((1, 4, 4, 2))
+    >>> weight = jnp.ones((1, 4, 4, 1))
+    >>> bidirectional(image, 0 * image, weight, rest, rest, mse).tolist()
+    [4.0]
   """
   # Both directions as one batch: half the compilation.
   both = distance(
     jnp.concatenate([image, expected]),
-    jnp.concatenate([warp(expected, there), warp(image, back)]),
-    jnp.concatenate([weight, warp(weight, back)]),
+    jnp.concatenate([warp(expected, forward), warp(image, backward)]),
+    jnp.concatenate([weight, warp(weight, backward)]),
   )
   return 0.5 * sum(jnp.split(both, 2))
 
 
-def parted(disturbed: Array, wanted: Array, g: Array, radius: int = 2) -> Array:
-  """|v - v_twin|_1 per voxel in and around the gate; [B], 0 where it is closed.
+def twin_difference(painted: Array, twin: Array, g: Array, radius: int = 2) -> Array:
+  """Mean |v - v_twin|_1 per voxel in and around the gate, the twin loss; [B].
+
+  It compares the field of a scan with a painted lesion to the field of its lesion-free
+  twin; it is 0 where the gate is closed everywhere.
 
   Args:
-    disturbed: Field of the painted scan [B, *V, d].
-    wanted: That of its untouched twin, taken as a constant.
-    g: The gate of the painted scan [B, *S, 1].
-    radius: Voxels by which "around" reaches.
+    painted: Velocity field v of the painted scan [B, *V, d].
+    twin: Velocity field v_twin of its lesion-free twin, as painted; it gets no
+      gradient.
+    g: Gate of the painted scan [B, *S, 1].
+    radius: Voxels of the field's grid by which the gate is dilated.
+
+  Examples:
+    >>> twin, g = jnp.zeros((1, 4, 4, 2)), jnp.ones((1, 4, 4, 1))
+    >>> twin_difference(twin + 0.5, twin, g).tolist()
+    [1.0]
   """
-  near = filters.dilate(on_grid(g, disturbed), radius)
-  apart = jnp.abs(disturbed - jax.lax.stop_gradient(wanted)) * near
-  axes = tuple(range(1, apart.ndim))
-  return apart.sum(axes) / jnp.maximum(near.sum(axes), 1.0)
+  near = filters.dilate(on_grid(g, painted), radius)
+  difference = jnp.abs(painted - jax.lax.stop_gradient(twin)) * near
+  axes = tuple(range(1, difference.ndim))
+  return difference.sum(axes) / jnp.maximum(near.sum(axes), 1.0)

@@ -1,4 +1,7 @@
-"""Fields: the exponential map of a stationary velocity, its algebra, its measures."""
+"""Displacement fields: exponential of a velocity field, composition, derivatives.
+
+Displacement and velocity fields are [B, *S, d] in voxels of their grid.
+"""
 
 import functools
 
@@ -9,10 +12,21 @@ from uad_jax.registration.warp import warp
 
 
 def integrate(velocity: jax.Array, steps: int = 7) -> jax.Array:
-  """The displacement of exp(v), by scaling and squaring (Arsigny et al. 2006).
+  """Integrates a stationary velocity field v to the displacement field of exp(v).
 
-  u_0 = v / 2^steps, then `steps` times u <- u + u o (id + u). The field is continued
-  by its border values.
+  Scaling and squaring (Arsigny et al. 2006): u_0 = v / 2^steps, then `steps` times
+  u <- u + u o (id + u). Outside of the grid the border values repeat.
+
+  Args:
+    velocity: v [B, *S, d].
+    steps: Number of squarings.
+
+  Returns:
+    [B, *S, d].
+
+  Examples:
+    >>> integrate(jnp.full((1, 3, 3, 2), 0.5))[0, 0, 0].tolist()
+    [0.5, 0.5]
   """
 
   # The derivative needs only the displacement of each step, not what warp computed.
@@ -24,39 +38,66 @@ def integrate(velocity: jax.Array, steps: int = 7) -> jax.Array:
 
 
 def inverse(velocity: jax.Array, steps: int = 7) -> jax.Array:
-  """The displacement of exp(v)^-1 = exp(-v)."""
+  """Integrates a velocity field v to the displacement field of exp(v)^-1 = exp(-v).
+
+  Args:
+    velocity: v [B, *S, d].
+    steps: Number of squarings.
+
+  Examples:
+    >>> inverse(jnp.full((1, 3, 3, 2), 0.5))[0, 0, 0].tolist()
+    [-0.5, -0.5]
+  """
   return integrate(-velocity, steps)
 
 
 def compose(first: jax.Array, second: jax.Array) -> jax.Array:
-  """The displacement u with warp(x, u) = warp(warp(x, first), second).
+  """Composes two displacement fields: warp(x, u) = warp(warp(x, first), second).
 
   u(p) = second(p) + first(p + second(p)).
+
+  Args:
+    first: Displacement field [B, *S, d].
+    second: As first.
+
+  Returns:
+    u [B, *S, d].
+
+  Examples:
+    >>> first, second = jnp.full((1, 3, 3, 2), 1.0), jnp.full((1, 3, 3, 2), 0.5)
+    >>> compose(first, second)[0, 0, 0].tolist()
+    [1.5, 1.5]
   """
   return second + warp(first, second)
 
 
-def invert(displacement: jax.Array, iterations: int = 20) -> jax.Array:
-  """The displacement w of the inverse map, by the fixed point w = -u(p + w).
-
-  Chen et al. 2008. It converges where u is a contraction (|grad u| < 1); for the
-  exponential of a velocity use `inverse`, which needs no such condition.
-  """
-
-  def improve(w, _):
-    return -warp(displacement, w), None
-
-  return jax.lax.scan(improve, -displacement, length=iterations)[0]
-
-
 def gradient(field: jax.Array) -> jax.Array:
-  """The derivatives d field_i / d p_j, [B, *S, C, d]; one-sided at borders."""
+  """Spatial derivatives d field_i / d p_j by central differences, one-sided at borders.
+
+  Args:
+    field: [B, *S, C].
+
+  Returns:
+    [B, *S, C, d] per voxel.
+  """
   axes = range(1, field.ndim - 1)
   return jnp.stack([jnp.gradient(field, axis=axis) for axis in axes], -1)
 
 
 def jacobian_determinant(displacement: jax.Array) -> jax.Array:
-  """The determinant of I + grad u, [B, *S]; 0 or less where the map folds."""
+  """Jacobian determinant det(I + grad u) of a displacement field u.
+
+  Args:
+    displacement: u [B, *S, d], d 2 or 3.
+
+  Returns:
+    [B, *S]: 1 where volumes are kept, 0 or less where the map folds.
+
+  Examples:
+    >>> from uad_jax.registration.warp import grid
+    >>> jacobian_determinant(0.5 * grid((2, 2))[None]).tolist()  # 1.5 along each axis
+    [[[2.25, 2.25], [2.25, 2.25]]]
+  """
   d = displacement.shape[-1]
   grad = gradient(displacement)
   jacobian = grad + jnp.eye(d, dtype=grad.dtype).reshape((1,) * (d + 1) + (d, d))
@@ -69,15 +110,19 @@ def jacobian_determinant(displacement: jax.Array) -> jax.Array:
   return (jacobian[..., 0, :] * cross).sum(-1)
 
 
-def folding_fraction(displacement: jax.Array, mask: jax.Array) -> jax.Array:
-  """The share of the masked voxels where det(I + grad u) <= 0, [B]; mask [B, *S, 1]."""
-  folded = (jacobian_determinant(displacement)[..., None] <= 0) * mask
-  axes = tuple(range(1, mask.ndim))
-  return folded.sum(axes) / jnp.maximum(mask.sum(axes), 1)
-
-
 def strain(displacement: jax.Array) -> jax.Array:
-  """The Frobenius norm of grad u, [B, *S]; zero for any translation."""
+  """Strain of a displacement field u: the Frobenius norm of grad u.
+
+  Args:
+    displacement: u [B, *S, d].
+
+  Returns:
+    [B, *S], 0 for a translation.
+
+  Examples:
+    >>> strain(jnp.full((1, 2, 2, 2), 3.0)).tolist()
+    [[[0.0, 0.0], [0.0, 0.0]]]
+  """
   square = (gradient(displacement) ** 2).sum((-2, -1))
   # The inner `where` keeps the derivative of the root finite where there is no strain.
   positive = square > 0
@@ -85,11 +130,21 @@ def strain(displacement: jax.Array) -> jax.Array:
 
 
 def resize(field: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-  """The field on another grid over the same region, in voxels of the new grid.
+  """Resizes a field to another grid over the same region; scales voxels to new voxels.
 
   Args:
-    field: [B, *S, d], voxels of its own grid.
-    shape: The new *S.
+    field: [B, *S, d] in voxels of its grid.
+    shape: Sizes of the new grid, d of them.
+
+  Returns:
+    [B, *shape, d] in voxels of the new grid.
+
+  Raises:
+    ValueError: The new grid has another number of axes.
+
+  Examples:
+    >>> resize(jnp.ones((1, 2, 2, 2)), (4, 2))[0, 0, 0].tolist()
+    [2.0, 1.0]
   """
   old = field.shape[1:-1]
   if len(shape) != len(old):

@@ -1,12 +1,13 @@
-"""The gate g(x) in [0, 1]: where the image surprises, the field must not explain it.
+"""Gate g(x) in [0, 1] that keeps a registration from explaining a lesion away.
 
-Evidence that a voxel is not normal variability (`methods.families.gate_calibration`)
-becomes a smooth, hinged gate, and the gate becomes the maps of a gated registration: a
-stiffness lambda(x) which rises, a pull to rest mu(x), exactly 0 where the gate is
-closed, and a data weight omega(x) which falls.
+A score of how abnormal a voxel is (`methods.families.gate_calibration`) becomes a
+smooth gate: 0, closed, where the image is normal; 1, open, where the field must not
+deform the prior image to match it. The gate sets the maps of a gated registration: a
+stiffness lambda(x) that rises with g, a pull mu(x) to rest, the zero field, that is
+exactly 0 where the gate is closed, and a data weight omega(x) that falls with g.
 
-The sign matters: stiffness follows surprise relative to the healthy variance. Stiffness
-that follows the variance itself freezes ventricles and frees lesions.
+The sign matters: stiffness follows the residual relative to the healthy variance.
+Stiffness that follows the variance itself freezes ventricles and frees lesions.
 
 All maps are [B, *S, 1]. In training wrap the gate in `stop_gradient`, or the network
 lowers its penalty by lowering its uncertainty.
@@ -25,16 +26,27 @@ def standardised_residual(
   sigma: float = 1.0,
   tau: float = 0.02,
 ) -> jax.Array:
-  """The surprise z = (G_sigma * |x - x_a|) / sqrt(s_ale^2 + tau^2), channels averaged.
+  """Residual in units of its healthy standard deviation, averaged over channels.
+
+  z = (G_sigma * |x - x_a|) / sqrt(s_ale^2 + tau^2), G_sigma being a Gaussian filter.
 
   Args:
-    image: [B, *S, C].
-    prior: [B, *S, C], already aligned by a stiff field: gross misalignment is no
-      surprise.
-    log_variance: [B, *S, C], log s_ale^2 of the healthy residual *after* that
-      alignment. The epistemic variance does not belong here, it would hide surprises.
-    sigma: Smoothing in voxels.
-    tau: Floor of the standard deviation, in image units.
+    image: Scan x [B, *S, C].
+    prior: Prior image x_a [B, *S, C], already aligned to the scan by a stiff field, so
+      that gross misalignment does not count.
+    log_variance: log s_ale^2 [B, *S, C] of the healthy residual *after* that alignment
+      (aleatoric). The epistemic variance does not belong here: it would hide lesions.
+    sigma: Standard deviation of the Gaussian in voxels.
+    tau: Smallest standard deviation of the residual, in image units.
+
+  Returns:
+    z [B, *S, 1].
+
+  Examples:
+    >>> image, zeros = jnp.full((1, 3, 3, 1), 3.0), jnp.zeros((1, 3, 3, 1))
+    >>> z = standardised_residual(image, zeros, log_variance=zeros, tau=0.0)
+    >>> z.shape, round(float(z[0, 1, 1, 0]), 4)
+    ((1, 3, 3, 1), 3.0)
   """
   residual = gaussian_smooth(jnp.abs(image - prior), sigma)
   return (residual / jnp.sqrt(jnp.exp(log_variance) + tau**2)).mean(-1, keepdims=True)
@@ -43,14 +55,21 @@ def standardised_residual(
 def gate(
   h: jax.Array, sigma: float = 1.5, floor: float = 0.35, hinge: bool = True
 ) -> jax.Array:
-  """The gate g = clip((G_sigma * h - floor) / (1 - floor), 0, 1), 0 below the floor.
+  """Computes the gate g = clip((G_sigma * h - floor) / (1 - floor), 0, 1).
 
   Args:
-    h: Evidence in [0, 1].
-    sigma: Smoothing in voxels.
-    floor: In [0, 1); what evidence has to exceed.
-    hinge: False leaves G_sigma * h as it is, an ablation: the soft floor then
-      restrains the field everywhere.
+    h: Probability or score in [0, 1] that a voxel is abnormal, [B, *S, 1].
+    sigma: Standard deviation of the Gaussian G_sigma in voxels.
+    floor: In [0, 1); up to this value of the smoothed h the gate is exactly 0.
+    hinge: Apply the floor. False returns G_sigma * h, an ablation: small values then
+      restrain the field everywhere.
+
+  Returns:
+    g [B, *S, 1] in [0, 1].
+
+  Examples:
+    >>> [float(gate(jnp.full((1, 3, 3, 1), h), 0, 0.5).max()) for h in (0.5, 0.75, 1)]
+    [0.0, 0.5, 1.0]
   """
   h = gaussian_smooth(h, sigma)
   return jnp.clip((h - floor) / (1 - floor), 0, 1) if hinge else h
@@ -59,21 +78,52 @@ def gate(
 def stiffness(
   g: jax.Array, base: float | jax.Array, ratio: float | jax.Array = 10.0
 ) -> jax.Array:
-  """The map lambda = base ratio^g: from `base` (closed) to `base * ratio` (open)."""
+  """Computes the stiffness lambda = base ratio^g of a gate g.
+
+  Args:
+    g: Gate [B, *S, 1] in [0, 1].
+    base: Stiffness where the gate is closed, a scalar or [B, 1, ..., 1].
+    ratio: Stiffness where the gate is open over `base`.
+
+  Examples:
+    >>> stiffness(jnp.array([0.0, 1.0]), base=0.5, ratio=8.0).tolist()
+    [0.5, 4.0]
+  """
   return base * ratio**g
 
 
 def magnitude(g: jax.Array, peak: float | jax.Array) -> jax.Array:
-  """The map mu = peak g, hinged by the gate: exactly 0 where it is closed."""
+  """Computes the pull to rest mu = peak g of a gate g: exactly 0 where it is closed.
+
+  mu weights |v|^2 and so pulls a velocity field v to zero.
+
+  Args:
+    g: Gate [B, *S, 1] in [0, 1].
+    peak: mu where the gate is open, a scalar or [B, 1, ..., 1].
+
+  Examples:
+    >>> magnitude(jnp.array([0.0, 0.5, 1.0]), peak=2.0).tolist()
+    [0.0, 1.0, 2.0]
+  """
   return peak * g
 
 
 def data_weight(
   g: jax.Array, rho: float | jax.Array = 1.0, radius: int = 0
 ) -> jax.Array:
-  """The map omega = 1 - rho dilate(g).
+  """Computes the data weight omega = 1 - rho dilate(g) of a gate g.
 
-  With a local correlation the radius must be that of its window, or the similarity
-  sees the lesion from outside of the gate.
+  With a local correlation the radius must be the radius of its window, or the
+  similarity sees the lesion from outside of the gate.
+
+  Args:
+    g: Gate [B, *S, 1] in [0, 1].
+    rho: In [0, 1]; 1 hides what the open gate covers, 0 hides nothing.
+    radius: Voxels by which the gate is dilated.
+
+  Examples:
+    >>> g = jnp.array([1.0, 0.0, 0.0, 0.0]).reshape(1, 1, 4, 1)
+    >>> data_weight(g, radius=1).ravel().tolist()
+    [0.0, 0.0, 1.0, 1.0]
   """
   return 1 - rho * dilate(g, radius)

@@ -1,4 +1,4 @@
-"""How well two images agree: squared error and local correlation, both weighted."""
+"""Distances of two images with voxel weights: squared error and local correlation."""
 
 from collections.abc import Callable
 
@@ -6,11 +6,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from uad_jax.ops.choices import choose
 from uad_jax.ops.filters import box_sum_planes
 
 
 def mse(a: jax.Array, b: jax.Array, weight: jax.Array | None = None) -> jax.Array:
-  """The weighted mean of (a - b)^2 over voxels and channels, [B]; weight [B, *S, 1]."""
+  """Weighted mean squared error of two images over voxels and channels; [B].
+
+  Args:
+    a: [B, *S, C].
+    b: As a.
+    weight: [B, *S, 1], not negative; None is 1. Without any weight the result is 0.
+
+  Examples:
+    >>> a, b = jnp.zeros((1, 1, 2, 1)), jnp.array([1.0, 3.0]).reshape(1, 1, 2, 1)
+    >>> weight = jnp.array([0.0, 1.0]).reshape(1, 1, 2, 1)
+    >>> mse(a, b).tolist(), mse(a, b, weight).tolist()
+    ([5.0], [9.0])
+  """
   return _mean((a - b) ** 2, weight)
 
 
@@ -22,7 +35,7 @@ def ncc(
   epsilon: float = 1e-5,
   signed: bool = False,
 ) -> jax.Array:
-  """Local squared correlation over a box window (Avants et al. 2008), [B, *S, 1].
+  """Local squared correlation map of two images in a box window (Avants et al. 2008).
 
   cc = cov^2 / ((var_a + epsilon) (var_b + epsilon)), where mean, variance and
   covariance in the window are weighted: sum(w a) / sum(w), and so on. Voxels of weight
@@ -30,12 +43,26 @@ def ncc(
   (VoxelMorph counts zeros beyond the border, and adds one epsilon to the product.)
 
   Args:
-    a: [B, *S, C], in about [0, 1], to which epsilon belongs; channels are averaged.
+    a: [B, *S, C], in about [0, 1], for which epsilon is chosen; the result is averaged
+      over channels.
     b: As a.
-    weight: [B, *S, 1], not negative.
+    weight: [B, *S, 1], not negative; None is 1.
     window: Odd edge length of the box in voxels.
     epsilon: Added to each variance, so that flat regions neither match nor explode.
     signed: Return sign(cov) cc, so that inverted contrast counts as disagreement.
+
+  Returns:
+    [B, *S, 1] in [0, 1], or in [-1, 1] if signed.
+
+  Raises:
+    ValueError: The window is even.
+
+  Examples:
+    >>> a = jnp.arange(16.0).reshape(1, 4, 4, 1)
+    >>> for signed in (False, True):
+    ...   print(round(float(ncc(a, 3 - 2 * a, window=3, signed=signed).mean()), 3))
+    1.0
+    -1.0
   """
   if window % 2 == 0:
     raise ValueError(f'ncc: the window must be odd, not {window}')
@@ -69,34 +96,54 @@ def ncc_loss(
   window: int = 9,
   signed: bool = False,
 ) -> jax.Array:
-  """sum(w (1 - cc_w)) / sum(w) with the weighted `ncc`, [B]."""
+  """Local correlation loss sum(w (1 - cc_w)) / sum(w) with the weighted `ncc`; [B].
+
+  Args:
+    a: [B, *S, C] in about [0, 1].
+    b: As a.
+    weight: w [B, *S, 1], not negative; None is 1.
+    window: Odd edge length of the box in voxels.
+    signed: As for `ncc`.
+
+  Examples:
+    >>> a = jnp.arange(16.0).reshape(1, 4, 4, 1)
+    >>> ncc_loss(a, jnp.zeros_like(a), window=3).tolist()
+    [1.0]
+  """
   return _mean(1 - ncc(a, b, weight, window, signed=signed), weight)
 
 
 def distance(
   name: str, window: int = 9, mse_weight: float = 1.0
 ) -> Callable[[jax.Array, jax.Array, jax.Array | None], jax.Array]:
-  """D(a, b, weight), [B], by its name.
+  """Looks up a distance of two images by name.
 
   Args:
     name: 'ncc', 1 - local squared correlation, or 'mse', the squared difference.
-    window: Edge length of the correlation's box, in voxels.
+    window: Odd edge length of the correlation's box in voxels.
     mse_weight: Factor of the squared difference.
+
+  Returns:
+    Function D(a, b, weight) of images [B, *S, C] and a weight [B, *S, 1]; its result is
+    [B].
 
   Raises:
     ValueError: There is no distance of this name.
+
+  Examples:
+    >>> a = jnp.full((1, 2, 2, 1), 2.0)
+    >>> distance('mse', mse_weight=0.5)(a, 0 * a).tolist()
+    [2.0]
   """
   table = {
     'ncc': lambda a, b, weight=None: ncc_loss(a, b, weight, window),
     'mse': lambda a, b, weight=None: mse_weight * mse(a, b, weight),
   }
-  if name not in table:
-    raise ValueError(f"unknown similarity '{name}'; there are {', '.join(table)}")
-  return table[name]
+  return choose('similarity', name, table)
 
 
 def _window_sizes(spatial: tuple[int, ...], window: int) -> np.ndarray:
-  """The number of voxels of the box inside the grid, [1, 1, *S]."""
+  """Number of voxels of the box that lie inside of the grid, [1, 1, *S]."""
   sizes = np.ones((1, 1, *(1 for _ in spatial)), 'float32')
   for axis, n in enumerate(spatial):
     i = np.arange(n)
@@ -108,7 +155,7 @@ def _window_sizes(spatial: tuple[int, ...], window: int) -> np.ndarray:
 
 
 def _mean(values: jax.Array, weight: jax.Array | None) -> jax.Array:
-  """The weighted mean over all but the batch, [B]; 0 where there is no weight."""
+  """Weighted mean over all axes but the batch axis, [B]; 0 without any weight."""
   axes = tuple(range(1, values.ndim))
   if weight is None:
     return values.mean(axes)
@@ -117,7 +164,7 @@ def _mean(values: jax.Array, weight: jax.Array | None) -> jax.Array:
 
 
 def _centre(planes: jax.Array, weight: jax.Array | None) -> jax.Array:
-  """The image less its weighted mean, taken as a constant."""
+  """Subtracts from each channel its weighted mean, which gets no gradient."""
   axes = tuple(range(2, planes.ndim))
   if weight is None:
     mean = planes.mean(axes, keepdims=True)

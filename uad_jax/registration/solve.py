@@ -1,17 +1,9 @@
-"""Gated fields at test time: a lesion's field from its healthy surroundings."""
+"""In-fill of a velocity field inside a gate from the field around it, at test time."""
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from uad_jax.registration import flow, similarity
-from uad_jax.registration.regularise import (
-  difference,
-  edge_mean,
-  gradient_energy,
-  magnitude_energy,
-)
-from uad_jax.registration.warp import warp
+from uad_jax.registration.regularise import difference, edge_mean
 
 
 def gated_field(
@@ -22,9 +14,9 @@ def gated_field(
   iterations: int = 200,
   tolerance: float = 1e-5,
 ) -> jax.Array:
-  """The field that keeps `velocity` where trusted and fills in smoothly elsewhere.
+  """Replaces a velocity field where it is not trusted by a smooth in-fill.
 
-  The minimum over v of
+  The result, the minimum over v of
     sum_i c_i |v_i - v0_i|^2 + sum_ij lambda_ij |v_i - v_j|^2 + sum_i mu_i |v_i|^2,
   with lambda_ij = (lambda_i + lambda_j) / 2, solves the screened Poisson equation
   (diag(c + mu) + L_lambda) v = c v0, positive definite when c + mu > 0 somewhere.
@@ -34,11 +26,22 @@ def gated_field(
 
   Args:
     velocity: v0, [B, *S, d].
-    keep: c, [B, *S, 1], not negative: `gate.data_weight(g, radius=...)`.
-    stiffness: lambda, [B, *S, 1] or one number, positive.
-    magnitude: mu, [B, *S, 1] or one number, not negative.
-    iterations: At most so many steps of conjugate gradients.
+    keep: c, the trust in v0, [B, *S, 1], not negative, for instance
+      `gate.data_weight(g, radius=...)`.
+    stiffness: lambda, [B, *S, 1] or a scalar, positive.
+    magnitude: mu, the pull to rest, [B, *S, 1] or a scalar, not negative.
+    iterations: Largest number of steps of conjugate gradients.
     tolerance: Relative residual at which to stop.
+
+  Returns:
+    v [B, *S, d].
+
+  Examples:
+    >>> velocity = jnp.ones((1, 3, 3, 2)).at[0, 1, 1].set(9.0)
+    >>> keep = jnp.ones((1, 3, 3, 1)).at[0, 1, 1].set(0.0)
+    >>> field = gated_field(velocity, keep, stiffness=1.0)
+    >>> [round(value, 3) for value in field[0, 1, 1].tolist()]
+    [1.0, 1.0]
   """
   stiffness = jnp.broadcast_to(jnp.asarray(stiffness, velocity.dtype), keep.shape)
   magnitude = jnp.broadcast_to(jnp.asarray(magnitude, velocity.dtype), keep.shape)
@@ -53,63 +56,29 @@ def gated_field(
       M=lambda r: r / jnp.maximum(diagonal, 1e-12),
     )[0]
 
-  def each(*image):
-    return solve(*(x[None] for x in image))[0]
+  def solve_example(*example):
+    return solve(*(x[None] for x in example))[0]
 
-  return jax.vmap(each)(velocity, keep, stiffness, magnitude)
-
-
-def registered_field(
-  fixed: jax.Array,
-  moving: jax.Array,
-  velocity: jax.Array,
-  weight: jax.Array,
-  stiffness: jax.Array,
-  magnitude: jax.Array,
-  steps: int = 30,
-  learning_rate: float = 0.1,
-  window: int = 9,
-  squarings: int = 7,
-) -> jax.Array:
-  """The gated registration itself, from `velocity` on, by Adam (Kingma and Ba 2015).
-
-  It descends, for each image,
-    sum w (1 - cc_w(fixed, moving o exp(v))) / sum w + mean lambda |grad v|^2
-    + mean mu |v|^2,
-  the energies as in `regularise`.
-
-  Args:
-    fixed: [B, *S, C].
-    moving: [B, *S, C], the prior.
-    velocity: Where to begin, [B, *S, d].
-    weight: The data weight omega, [B, *S, 1].
-    stiffness: lambda, [B, *S, 1].
-    magnitude: mu, [B, *S, 1].
-    steps: Number of updates.
-    learning_rate: In voxels an update.
-    window: Edge length of the correlation's box, in voxels.
-    squarings: Of the integration.
-  """
-
-  def energy(v):
-    warped = warp(moving, flow.integrate(v, squarings))
-    each = similarity.ncc_loss(fixed, warped, weight, window)
-    each = each + gradient_energy(v, stiffness) + magnitude_energy(v, magnitude)
-    return each.sum()
-
-  adam = optax.adam(learning_rate)
-
-  def descend(carry, _):
-    v, state = carry
-    updates, state = adam.update(jax.grad(energy)(v), state)
-    return (optax.apply_updates(v, updates), state), None
-
-  start = velocity, adam.init(velocity)
-  return jax.lax.scan(descend, start, length=steps)[0][0]
+  return jax.vmap(solve_example)(velocity, keep, stiffness, magnitude)
 
 
 def laplacian(v: jax.Array, stiffness: jax.Array) -> jax.Array:
-  """L_lambda v = sum over neighbours j of lambda_ij (v_i - v_j), [B, *S, C]."""
+  """Weighted graph Laplacian, L v = sum over neighbours j of lambda_ij (v_i - v_j).
+
+  lambda_ij is the mean of the stiffness at the voxels i and j.
+
+  Args:
+    v: [B, *S, C].
+    stiffness: lambda, [B, *S, 1].
+
+  Returns:
+    [B, *S, C].
+
+  Examples:
+    >>> v = jnp.zeros((1, 3, 3, 1)).at[0, 1, 1].set(1.0)
+    >>> laplacian(v, jnp.ones((1, 3, 3, 1)))[0, ..., 0].tolist()
+    [[0.0, -1.0, 0.0], [-1.0, 4.0, -1.0], [0.0, -1.0, 0.0]]
+  """
   total = jnp.zeros_like(v)
   for axis in range(1, v.ndim - 1):
     flux = edge_mean(stiffness, axis) * difference(v, axis)
@@ -118,7 +87,7 @@ def laplacian(v: jax.Array, stiffness: jax.Array) -> jax.Array:
 
 
 def _degree(stiffness: jax.Array) -> jax.Array:
-  """The diagonal of L_lambda."""
+  """Diagonal of the matrix of `laplacian`, [B, *S, 1]."""
   total = jnp.zeros_like(stiffness)
   for axis in range(1, stiffness.ndim - 1):
     total = total + _to_ends(edge_mean(stiffness, axis), axis, 1)
@@ -126,7 +95,7 @@ def _degree(stiffness: jax.Array) -> jax.Array:
 
 
 def _to_ends(edges: jax.Array, axis: int, sign: int) -> jax.Array:
-  """Each edge's value added to its upper end and, times `sign`, to its lower end."""
+  """Adds each edge's value to its upper end and, times `sign`, to its lower end."""
   upper, lower = [[(0, 0)] * edges.ndim for _ in range(2)]
   upper[axis], lower[axis] = (1, 0), (0, 1)
   return jnp.pad(edges, upper) + sign * jnp.pad(edges, lower)

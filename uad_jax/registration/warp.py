@@ -1,4 +1,4 @@
-"""The spatial transformer: an image sampled at displaced voxels."""
+"""Spatial transformer: resamples images at displaced voxels, with fast derivatives."""
 
 import itertools
 import math
@@ -7,11 +7,19 @@ import jax
 import jax.numpy as jnp
 
 ORDERS = ('linear', 'nearest')
+"""Allowed interpolations."""
+
 PADDINGS = ('border', 'zeros')
+"""Allowed continuations of an image outside of its grid."""
 
 
 def grid(shape: tuple[int, ...]) -> jax.Array:
-  """The voxel coordinates of a grid, [*S, d] float32."""
+  """Coordinates of the voxels of a grid with sizes *S, [*S, d] float32.
+
+  Examples:
+    >>> grid((2, 2)).tolist()
+    [[[0.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 1.0]]]
+  """
   axes = [jnp.arange(n, dtype=jnp.float32) for n in shape]
   return jnp.stack(jnp.meshgrid(*axes, indexing='ij'), -1)
 
@@ -22,13 +30,26 @@ def warp(
   order: str = 'linear',
   padding: str = 'border',
 ) -> jax.Array:
-  """x'(p) = x(p + u(p)) (Jaderberg et al. 2015, with voxel displacements).
+  """Warps images by a displacement field: x'(p) = x(p + u(p)) (Jaderberg et al. 2015).
 
   Args:
-    image: [B, *S, C].
-    displacement: [B, *S, d], voxels.
-    order: 'linear' interpolates in all d axes; 'nearest' is for labels.
+    image: x [B, *S, C].
+    displacement: u [B, *S, d] in voxels.
+    order: 'linear' interpolates along all d axes; 'nearest' is for labels.
     padding: 'border' repeats the outermost voxels, 'zeros' puts zero voxels around.
+
+  Returns:
+    [B, *S, C].
+
+  Raises:
+    ValueError: The field's shape does not fit the image, or `order` or `padding` is not
+      allowed.
+
+  Examples:
+    >>> image = jnp.array([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]).reshape(1, 2, 3, 1)
+    >>> half = jnp.zeros((1, 2, 3, 2)).at[..., 1].set(0.5)
+    >>> warp(image, half)[0, ..., 0].tolist()
+    [[0.5, 1.5, 2.0], [3.5, 4.5, 5.0]]
   """
   spatial = image.shape[1:-1]
   if displacement.shape != (image.shape[0], *spatial, len(spatial)):
@@ -45,9 +66,26 @@ def sample(
   order: str = 'linear',
   padding: str = 'border',
 ) -> jax.Array:
-  """The image [B, *S, C] at points [B, *T, d] in voxels of its grid, [B, *T, C].
+  """Samples images at points by interpolation.
 
-  Order and padding are those of `warp`.
+  Args:
+    image: [B, *S, C].
+    points: Coordinates [B, *T, d] in voxels of the image's grid.
+    order: 'linear' or 'nearest', as for `warp`.
+    padding: 'border' or 'zeros', as for `warp`.
+
+  Returns:
+    [B, *T, C].
+
+  Raises:
+    ValueError: `order` or `padding` is not allowed.
+
+  Examples:
+    >>> image = jnp.array([[0.0, 1.0], [2.0, 3.0]]).reshape(1, 2, 2, 1)
+    >>> sample(image, jnp.array([[[0.5, 0.5], [5.0, 1.0]]])).ravel().tolist()
+    [1.5, 3.0]
+    >>> sample(image, jnp.array([[[5.0, 1.0]]]), padding='zeros').ravel().tolist()
+    [0.0]
   """
   spatial = image.shape[1:-1]
   if order not in ORDERS or padding not in PADDINGS:
@@ -67,7 +105,7 @@ def sample(
 
 
 def _nearest(image: jax.Array, points: jax.Array) -> jax.Array:
-  """The image at the voxels nearest to points inside of its grid."""
+  """Samples images at the voxels nearest to points inside of the grid."""
   batch, *spatial, channels = image.shape
   index = _flatten(jnp.floor(points + 0.5).astype(jnp.int32), spatial)
   values = jax.vmap(lambda x, i: x[i])(
@@ -78,7 +116,7 @@ def _nearest(image: jax.Array, points: jax.Array) -> jax.Array:
 
 @jax.custom_vjp
 def _linear(image: jax.Array, points: jax.Array) -> jax.Array:
-  """The image [B, *S, C] between the corners around points [B, *S, d] of its grid."""
+  """Samples images [B, *S, C] linearly at points [B, *T, d] inside of the grid."""
   channels = image.shape[-1]
   lower, start = _lower(image, points)
   fraction = points - lower
@@ -95,10 +133,10 @@ def _linear(image: jax.Array, points: jax.Array) -> jax.Array:
 
 
 def _linear_transpose(saved, g):
-  """The derivatives of `_linear`, on planes [B, N]: one for each axis and channel.
+  """Derivatives of `_linear`, computed on arrays [B, N], one for each axis and channel.
 
-  Two or three channels in the fastest axis would defeat vectorisation, and to derive
-  `_linear` automatically saves every corner: this is 2 to 5 times as fast.
+  Two or three channels in the fastest axis would defeat vectorisation, and automatic
+  differentiation of `_linear` saves every corner: this is 2 to 5 times as fast.
   """
   image, points = saved
   batch, channels = image.shape[0], image.shape[-1]
@@ -132,14 +170,14 @@ _linear.defvjp(lambda x, p: (_linear(x, p), (x, p)), _linear_transpose)
 
 
 def _lower(image: jax.Array, points: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """The lowest corner of each point's cell, and its place [B, N] in the flat image."""
+  """Lowest corner of each point's cell, and its index [B, N] in the flattened image."""
   lower = _clip(jnp.floor(points), [n - 2 for n in image.shape[1:-1]])
   start = _flatten(lower.astype(jnp.int32), image.shape[1:-1])
   return lower, start.reshape(len(image), -1)
 
 
 def _lines(image: jax.Array):
-  """The corners of a cell but for the last axis, with their offsets in the flat image.
+  """Yields the corners of a cell without the last axis, and their flat offsets.
 
   The two corners along the last axis are neighbours in memory and are fetched together,
   which halves the number of gathers and of scatters.
@@ -151,7 +189,7 @@ def _lines(image: jax.Array):
 
 
 def _fetch(image: jax.Array, start: jax.Array) -> jax.Array:
-  """Two neighbours from each place of the flat image, [B, N, 2 C]."""
+  """Fetches two neighbours of the flattened image from each index on, [B, N, 2 C]."""
   channels = image.shape[-1]
 
   def pair(x, i):
@@ -162,11 +200,11 @@ def _fetch(image: jax.Array, start: jax.Array) -> jax.Array:
 
 
 def _clip(points: jax.Array, upper: list[int]) -> jax.Array:
-  """Each coordinate between 0 and its upper limit."""
+  """Clips each coordinate to between 0 and its upper limit."""
   return jnp.stack([jnp.clip(points[..., i], 0, n) for i, n in enumerate(upper)], -1)
 
 
 def _flatten(index: jax.Array, spatial: tuple[int, ...]) -> jax.Array:
-  """The position of voxel indices [..., d] in the flattened grid."""
+  """Flattens voxel indices [..., d] to indices of the flattened grid, [...]."""
   steps = [math.prod(spatial[axis + 1 :]) for axis in range(len(spatial))]
   return sum(index[..., axis] * step for axis, step in enumerate(steps))
