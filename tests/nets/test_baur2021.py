@@ -53,11 +53,6 @@ def test_shapes_in_two_and_three_dimensions(shape):
   assert whole.shape == image.shape
 
 
-def test_a_shape_that_does_not_halve_is_refused():
-  with pytest.raises(ValueError, match=r'\(20, 16\) cannot be halved 3 times'):
-    halved_grid((20, 16), 3)
-
-
 @pytest.mark.parametrize(
   'widths, decoder',
   [

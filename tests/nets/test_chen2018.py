@@ -15,13 +15,13 @@ def test_shapes_in_two_and_three_dimensions(shape):
     image,
   )
   assert z.shape == (2, 5)
-  found = jax.eval_shape(
+  decoded = jax.eval_shape(
     lambda z: ResidualDecoder(shape, 3, (4, 8)).init_with_output(jax.random.key(0), z)[
       0
     ],
     jnp.zeros((2, 5)),
   )
-  assert found.shape == image.shape
+  assert decoded.shape == image.shape
 
 
 def test_the_widths_are_the_papers():

@@ -1,5 +1,7 @@
-"""Networks as flax.linen modules, channels last, 2-D and 3-D by the shape of the input.
+"""Neural networks as flax.linen modules for 2-D and 3-D images [B, *S, C].
 
-Arrays are [B, *S, C]. Modules that normalise over the batch take `train` and `weight`
-[B], 0 where an example is padding and must not enter the statistics.
+Shapes: B batch, *S spatial axes, d their number (read from the input), C channels, Z
+latent values; S / 2^levels is the grid after one halving for each width; 3^d is a
+kernel of 3 x 3 or 3 x 3 x 3. Modules that normalise over the batch take `train` and
+`weight` [B], 0 for padded examples, which enter no statistics.
 """

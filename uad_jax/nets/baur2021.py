@@ -1,10 +1,10 @@
-"""The one architecture of the comparative study, 2-D and 3-D.
+"""Encoder, decoder and auto-encoder of the comparative study by Baur et al. 2021.
 
 Baur et al., "Autoencoders for unsupervised anomaly segmentation in brain MR images: a
 comparative study", Medical Image Analysis 69, 2021. Convolutions of 5^d, stride 2,
-leaky ReLU of slope 0.3 and, as in the paper's results, no normalisation. At 128 x 128
-with a grid of 8 x 8 the dense auto-encoder has 1 625 777 parameters, the spatial one
-1 358 241, the variational one 1 756 977.
+leaky ReLU of slope 0.3 and, as in the paper's results, no normalisation; 2-D and 3-D.
+At 128 x 128 with a coarse grid of 8 x 8 the dense auto-encoder has 1 625 777
+parameters, the spatial one 1 358 241, the variational one 1 756 977.
 """
 
 import math
@@ -19,23 +19,41 @@ from uad_jax.nets.layers.feature_taps import keep
 from uad_jax.nets.layers.grid_sizes import check_latent, halved_grid
 
 SLOPE = 0.3
+"""Slope of the study's leaky ReLU for negative values."""
+
 WIDTHS = (32, 64, 128, 128)
+"""Encoder widths of the study: channels after each halving of the grid."""
+
 BOTTLENECKS = ('dense', 'spatial')
+"""Kinds of bottleneck: one latent vector, or latent maps on the coarse grid."""
 
 
 def mirrored(widths: Sequence[int]) -> tuple[int, ...]:
-  """The decoder's widths: halved from the encoder's last, not below its first."""
+  """Computes the decoder widths of Baur et al. 2021 from the encoder widths.
+
+  Width i is widths[-1] / 2^i, but at least widths[0].
+
+  Args:
+    widths: Channels after each halving of the grid, finest first.
+
+  Returns:
+    Channels after each doubling of the grid, coarsest first.
+  """
   return tuple(max(widths[0], widths[-1] // 2**i) for i in range(len(widths)))
 
 
 class StudyEncoder(nn.Module):
-  """Convolutions of 5^d that halve the grid once for each width."""
+  """Encoder of Baur et al. 2021: 5^d convolutions of stride 2, each with a leaky ReLU.
+
+  Attributes:
+    widths: Channels after each halving of the grid.
+  """
 
   widths: Sequence[int] = WIDTHS
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """[B, *S, C] to [B, *S / 2^levels, widths[-1]]."""
+    """Encodes images [B, *S, C] to features [B, *S / 2^levels, widths[-1]]."""
     for width in self.widths:
       x = nn.leaky_relu(Conv(width, (5,) * (x.ndim - 2), 2)(x), SLOPE)
       keep(self, x)
@@ -43,9 +61,13 @@ class StudyEncoder(nn.Module):
 
 
 class ToVector(nn.Module):
-  """A 1^d convolution to an eighth of the channels, then dense to `size` values each.
+  """Dense bottleneck of Baur et al. 2021: a 1^d convolution, then dense layers.
 
-  Several heads (mean, log deviation) share the convolution.
+  The convolution reduces C channels to C / 8.
+
+  Attributes:
+    size: Values of each latent vector.
+    heads: Number of dense layers (mean, log deviation), which share the convolution.
   """
 
   size: int
@@ -53,14 +75,19 @@ class ToVector(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> tuple[jax.Array, ...]:
-    """[B, *S, C] to `heads` times [B, size]."""
+    """Maps features [B, *S, C] to a tuple of `heads` latent vectors [B, size]."""
     x = Conv(x.shape[-1] // 8, (1,) * (x.ndim - 2))(x)
     x = x.reshape(len(x), -1)
     return tuple(nn.Dense(self.size)(x) for _ in range(self.heads))
 
 
 class FromVector(nn.Module):
-  """Dense to the bottleneck's grid, then a 1^d convolution to its channels."""
+  """Decoder side of the dense bottleneck: a dense layer, then a 1^d convolution.
+
+  Attributes:
+    grid: Spatial shape of the coarse grid.
+    width: Channels of the result; the dense layer gives an eighth of them.
+  """
 
   grid: Sequence[int]
   width: int = WIDTHS[-1]
@@ -69,7 +96,13 @@ class FromVector(nn.Module):
   def __call__(
     self, z: jax.Array, rate: float = 0.0, deterministic: bool = True
   ) -> jax.Array:
-    """[B, Z] to [B, *grid, width], with dropout of `rate` after the dense layer."""
+    """Maps latent vectors [B, Z] to features [B, *grid, width].
+
+    Args:
+      z: [B, Z].
+      rate: Rate of the dropout after the dense layer, in [0, 1].
+      deterministic: Turns dropout off.
+    """
     narrow = self.width // 8
     x = nn.Dense(math.prod(self.grid) * narrow)(z)
     x = nn.Dropout(rate, deterministic=deterministic)(x)
@@ -78,9 +111,15 @@ class FromVector(nn.Module):
 
 
 class StudyDecoder(nn.Module):
-  """ReLU, transposed convolutions of 5^d that double the grid, and a linear output.
+  """Decoder of Baur et al. 2021: 5^d transposed convolutions, each with a leaky ReLU.
 
-  `norm` makes the normalisation before each activation that generators have.
+  A ReLU comes first, a linear 1^d convolution to the image last.
+
+  Attributes:
+    channels: Contrasts of the image.
+    widths: Channels after each doubling of the grid, coarsest first.
+    norm: Makes the normalisation before each activation, as the generators of the
+      adversarial methods have it; None for no normalisation.
   """
 
   channels: int = 1
@@ -89,7 +128,7 @@ class StudyDecoder(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """[B, *S, C] to [B, *S * 2^levels, channels]."""
+    """Decodes features [B, *S, C] to images [B, *S * 2^levels, channels]."""
     d = x.ndim - 2
     x = nn.relu(self.norm()(x) if self.norm else x)
     for width in self.widths:
@@ -99,14 +138,14 @@ class StudyDecoder(nn.Module):
 
 
 class StudyEncoding(nn.Module):
-  """Encoder and bottleneck, with dropout after the bottleneck's layers.
+  """Encoder and bottleneck of Baur et al. 2021, with dropout on the latent.
 
   Attributes:
-    widths: Of the encoder.
-    latent: Values of a dense latent; a spatial one is the encoder's last features.
-    bottleneck: From `BOTTLENECKS`.
+    widths: Encoder widths, one for each halving of the grid.
+    latent: Values of a dense latent; a spatial latent is the encoder's last features.
+    bottleneck: One of `BOTTLENECKS`.
     heads: Number of dense latents (mean, log deviation).
-    dropout: Rate.
+    dropout: Dropout rate in [0, 1].
   """
 
   widths: Sequence[int] = WIDTHS
@@ -119,7 +158,15 @@ class StudyEncoding(nn.Module):
   def __call__(
     self, image: jax.Array, deterministic: bool = True
   ) -> tuple[jax.Array, ...]:
-    """[B, *S, C] to [B, Z] for each head, or to one [B, *S / 2^levels, widths[-1]]."""
+    """Encodes images [B, *S, C] to a tuple of latents.
+
+    Args:
+      image: [B, *S, C].
+      deterministic: Turns dropout off.
+
+    Returns:
+      `heads` dense latents [B, Z], or one spatial [B, *S / 2^levels, widths[-1]].
+    """
     features = StudyEncoder(self.widths)(image)
     latents = (features,)
     dense = self.bottleneck == 'dense'
@@ -131,7 +178,16 @@ class StudyEncoding(nn.Module):
 
 
 class StudyDecoding(nn.Module):
-  """From a dense or spatial latent back to the image, the way of `StudyEncoding`."""
+  """Bottleneck and decoder of Baur et al. 2021, from a latent to an image.
+
+  Attributes:
+    shape: Spatial shape of the images, multiples of 2^len(widths).
+    channels: Contrasts of the images.
+    widths: Encoder widths, which the decoder mirrors.
+    bottleneck: One of `BOTTLENECKS`.
+    dropout: Dropout rate in [0, 1] after the dense layer of a dense bottleneck.
+    norm: Makes the decoder's normalisation, see `StudyDecoder`.
+  """
 
   shape: Sequence[int]
   channels: int = 1
@@ -142,7 +198,12 @@ class StudyDecoding(nn.Module):
 
   @nn.compact
   def __call__(self, z: jax.Array, deterministic: bool = True) -> jax.Array:
-    """[B, Z] or [B, *S / 2^levels, widths[-1]] to [B, *S, channels]."""
+    """Decodes latents to images [B, *S, channels].
+
+    Args:
+      z: Dense [B, Z] or spatial [B, *S / 2^levels, widths[-1]].
+      deterministic: Turns dropout off.
+    """
     coarse = halved_grid(self.shape, len(self.widths))
     if self.bottleneck == 'dense':
       z = FromVector(coarse, self.widths[-1])(z, self.dropout, deterministic)
@@ -150,7 +211,16 @@ class StudyDecoding(nn.Module):
 
 
 class StudyAutoEncoder(nn.Module):
-  """The auto-encoder of the comparative study; it has no head for the variance."""
+  """Auto-encoder of Baur et al. 2021, without a predicted variance.
+
+  Attributes:
+    shape: Spatial shape of the images, multiples of 2^len(widths).
+    channels: Contrasts of the images.
+    widths: Encoder widths, which the decoder mirrors.
+    latent: Values of a dense latent.
+    bottleneck: One of `BOTTLENECKS`.
+    dropout: Dropout rate in [0, 1] on the latent and in the decoder's dense layer.
+  """
 
   shape: Sequence[int]
   channels: int
@@ -161,7 +231,16 @@ class StudyAutoEncoder(nn.Module):
 
   @nn.compact
   def __call__(self, image, position=None, deterministic=True):
-    """[B, *S, C] to the latent, the mean [B, *S, C] and None; reads no position."""
+    """Encodes and reconstructs images.
+
+    Args:
+      image: [B, *S, C].
+      position: Not used; `encoder_decoder.AutoEncoder` has the slice height here.
+      deterministic: Turns dropout off.
+
+    Returns:
+      The latent, the reconstruction [B, *S, C], and None for its log-variance.
+    """
     (z,) = StudyEncoding(
       self.widths, self.latent, self.bottleneck, dropout=self.dropout
     )(image, deterministic)

@@ -1,11 +1,12 @@
-"""Residual encoder and decoder between an image and one vector, 2-D and 3-D.
+"""Residual encoder and decoder of Chen & Konukoglu 2018, to and from a latent vector.
 
-After Chen & Konukoglu 2018 (arXiv 1806.04972): four blocks each way, widths 16 to 256
-and back, slope 0.2. Their text leaves the blocks open; normalisation (a layer
-normalisation over the grid) and the shortcuts down (averaged by twos) are those with
-which the comparative study of Baur et al. (Medical Image Analysis 69, 2021) repeats the
-network. The shortcuts up repeat voxels, where that has transposed convolutions, and the
-last convolution is of 3^d and not normalised before, where that is of 1^d and is.
+arXiv 1806.04972, for 2-D and 3-D images: four residual blocks in the encoder and four
+in the decoder, widths 16 to 256 and back, leaky ReLU of slope 0.2. The paper does not
+specify the blocks. Layer normalisation over the grid and the average pooling of the
+encoder's shortcuts are taken from the re-implementation by Baur et al. (Medical Image
+Analysis 69, 2021). Two departures from the re-implementation: the decoder's shortcuts
+repeat voxels (there: transposed convolutions), and the last convolution is of 3^d
+without normalisation before it (there: of 1^d with normalisation).
 """
 
 import math
@@ -23,9 +24,15 @@ from uad_jax.nets.layers.resample import double, halve
 
 
 class Residual(nn.Module):
-  """Twice normalised, activated and convolved, added to a shortcut.
+  """Residual block that halves or doubles the grid.
 
-  `up` doubles the grid before the first convolution, else the second halves it.
+  Layer normalisation over the grid, leaky ReLU and a 3^d convolution, twice; added to a
+  shortcut (voxels averaged or repeated, then a 1^d convolution).
+
+  Attributes:
+    width: Output channels.
+    up: True doubles the grid before the first convolution, False halves it by the
+      stride of the second.
   """
 
   width: int
@@ -33,7 +40,7 @@ class Residual(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """[B, *S, C] to [B, *(2 S), width] or [B, *S / 2, width]."""
+    """Maps features [B, *S, C] to [B, *(2 S), width] or [B, *S / 2, width]."""
     d = x.ndim - 2
     shortcut = Conv(self.width, (1,) * d)(double(x) if self.up else halve(x))
     y = nn.leaky_relu(GridNorm()(x), SLOPE)
@@ -43,15 +50,21 @@ class Residual(nn.Module):
 
 
 class ResidualEncoder(nn.Module):
-  """A convolution to half the first width, a block for each width, a dense layer."""
+  """Encoder to one vector: a 3^d convolution, residual blocks, a dense layer.
+
+  Attributes:
+    widths: Channels of the blocks, each of which halves the grid; the first convolution
+      has widths[0] / 2 channels.
+    latent: Values of the latent vector.
+  """
 
   widths: Sequence[int] = (32, 64, 128, 256)
   latent: int = 128
 
   @nn.compact
   def __call__(self, x: jax.Array) -> tuple[jax.Array]:
-    """[B, *S, C] to (z,), z [B, latent]."""
-    halved_grid(x.shape[1:-1], len(self.widths))  # refuses those that cannot be halved
+    """Encodes images [B, *S, C] to a tuple of one latent [B, latent]."""
+    halved_grid(x.shape[1:-1], len(self.widths))  # raises if it cannot be halved
     check_latent(self.latent, x)
     x = Conv(self.widths[0] // 2, (3,) * (x.ndim - 2))(x)
     for width in self.widths:
@@ -61,7 +74,14 @@ class ResidualEncoder(nn.Module):
 
 
 class ResidualDecoder(nn.Module):
-  """A dense layer to the coarse grid, a convolution, blocks of half the widths."""
+  """Decoder from one vector: a dense layer, a 3^d convolution, residual blocks.
+
+  Attributes:
+    shape: Spatial shape of the images, multiples of 2^len(widths).
+    channels: Contrasts of the images.
+    widths: Encoder widths; the decoder's blocks have half of them, coarsest first.
+    dropout: Dropout rate in [0, 1] after the dense layer.
+  """
 
   shape: Sequence[int]
   channels: int = 1
@@ -70,7 +90,12 @@ class ResidualDecoder(nn.Module):
 
   @nn.compact
   def __call__(self, z: jax.Array, deterministic: bool = True) -> jax.Array:
-    """[B, Z] to [B, *shape, channels], linear; dropout after the dense layer."""
+    """Decodes latents [B, Z] to images [B, *shape, channels], without an activation.
+
+    Args:
+      z: [B, Z].
+      deterministic: Turns dropout off.
+    """
     coarse, d = halved_grid(self.shape, len(self.widths)), len(self.shape)
     x = nn.Dense(math.prod(coarse) * self.widths[-1])(z)
     x = nn.Dropout(self.dropout, deterministic=deterministic)(x)

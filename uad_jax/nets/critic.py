@@ -1,4 +1,4 @@
-"""Critics of codes and of images, after the comparative study (Baur et al. 2021)."""
+"""Critics of latents and of images for adversarial training (Baur et al. 2021)."""
 
 from collections.abc import Sequence
 
@@ -10,34 +10,50 @@ from uad_jax.nets.layers.conv import Conv
 from uad_jax.nets.layers.grid_norm import GridNorm
 
 SLOPE = 0.2
-"""Of the critics of codes; those of images have the slope of the study's encoders."""
+"""Slope of the leaky ReLU in `LatentCritic`; `ImageCritic` has `baur2021.SLOPE`."""
 
 
 class LatentCritic(nn.Module):
-  """A perceptron on codes; the widths are 50-50 (AAE), 100-50 or 200-400 (cAAE)."""
+  """Perceptron that gives latent vectors a critic value, high for draws of the prior.
+
+  Attributes:
+    widths: Units of the hidden layers: 50-50 in the AAE, 100-50 or 200-400 in the cAAE.
+  """
 
   widths: Sequence[int] = (50, 50)
 
   @nn.compact
   def __call__(self, z: jax.Array) -> jax.Array:
-    """[B, Z] to [B]."""
+    """Computes the critic values [B] of latents [B, Z]."""
     for width in self.widths:
       z = nn.leaky_relu(nn.Dense(width)(z), SLOPE)
     return nn.Dense(1)(z)[:, 0]
 
 
 class ImageCritic(nn.Module):
-  """Convolutions of 5^d that halve the grid once for each width, then a linear unit.
+  """Convolutional critic of images: the mean of critic values of their patches.
 
-  The unit looks at each place of the last grid and its values are averaged: a critic of
-  patches, as the study's is. Of its parameters only the norms' grow with the image.
+  For each width a 5^d convolution of stride 2, layer normalisation over the grid and
+  leaky ReLU; then a linear unit gives each place of the last grid a value, as in Baur
+  et al. 2021. Only the normalisations have parameters whose number depends on the size
+  of the image.
+
+  Attributes:
+    widths: Channels after each halving of the grid.
   """
 
   widths: Sequence[int] = (32, 64, 128, 128)
 
   @nn.compact
   def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """[B, *S, C] to the value [B] and the last features [B, *S / 2^levels, C]."""
+    """Computes the critic values of images.
+
+    Args:
+      x: [B, *S, C].
+
+    Returns:
+      Critic values [B], and the last features [B, *S / 2^levels, widths[-1]].
+    """
     for width in self.widths:
       convolve = Conv(width, (5,) * (x.ndim - 2), 2)
       x = GridNorm()(convolve(x))

@@ -1,4 +1,8 @@
-"""The networks of the uncertainty-guided deformable auto-encoder."""
+"""Networks of the uncertainty-guided deformable auto-encoder (method `dae_unc`).
+
+`Prior` decodes a prior image, `Deformer` predicts the velocity field that warps it onto
+the scan, `Evidence` predicts the lesion logit from which the gate opens.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,42 +19,60 @@ Array = jax.Array
 
 
 class Usual(NamedTuple):
-  """What healthy scans have at each voxel of a slice height; both [B, *S, C]."""
+  """Mean and log-variance of healthy scans at each voxel, for a batch's slice heights.
+
+  Attributes:
+    mean: Mean of the healthy scans [B, *S, C].
+    log_variance: Logarithm of their variance [B, *S, C].
+  """
 
   mean: Array
   log_variance: Array
 
   def deviation(self, image: Array) -> Array:
-    """How many deviations the image lies above the mean; [B, *S, C]."""
+    """Standardises an image [B, *S, C]: (image - mean) / standard deviation."""
     return (image - self.mean) * jnp.exp(-0.5 * self.log_variance)
 
 
 class Expected(NamedTuple):
-  """What the latent says of a scan, before any deformation."""
+  """Output of `Prior` for a batch of scans: prior images before any deformation.
+
+  Attributes:
+    latent: Latent maps [B, *S / 2^levels, Z].
+    heads: Prior images of the M ensembled heads [M, B, *S, C].
+    log_variance: Log-variance of the healthy residual [B, *S, C].
+  """
 
   latent: Array
-  heads: Array  # [M, B, *S, C]
-  log_variance: Array  # of the healthy residual, [B, *S, C]
+  heads: Array
+  log_variance: Array
 
   @property
   def image(self) -> Array:
-    """The prior image, the mean of the heads; [B, *S, C]."""
+    """Prior image: mean over the heads, [B, *S, C]."""
     return self.heads.mean(0)
 
   @property
   def spread(self) -> Array:
-    """The epistemic variance, over the heads; [B, *S, C]."""
+    """Epistemic variance: variance over the heads, [B, *S, C]."""
     return self.heads.var(0)
 
 
 class Prior(nn.Module):
-  """Encoder, decoder with ensembled heads, and the healthy variance.
+  """Auto-encoder that predicts a prior image and the variance of the healthy residual.
 
-  Image and log-variance start from what is usual at each voxel; the decoder adds what
-  is this subject's. The variance is read from the decoder's features, so from the
-  latent alone, behind a stop-gradient: a lesion can raise its own variance only as far
-  as the bottleneck lets it through. Parameters: 'encoder', 'decoder', 'heads',
-  'variance'.
+  The decoder predicts how this subject differs from the mean and log-variance of the
+  healthy scans. The variance head reads the decoder's features behind a stop-gradient,
+  thus nothing but the latent: a lesion can raise its own variance only as far as the
+  bottleneck lets it through. Parameters: 'encoder', 'decoder', 'heads', 'variance'.
+
+  Attributes:
+    shape: Spatial shape of the images.
+    channels: Contrasts of the images.
+    widths: Encoder widths, one for each halving of the grid; the decoder mirrors them.
+    latent: Channels of the latent maps.
+    heads: Number of ensembled heads, M.
+    position: Gives the slice height to the decoder.
   """
 
   shape: Sequence[int]
@@ -64,28 +86,36 @@ class Prior(nn.Module):
   def __call__(
     self, image: Array, mask: Array, position: Array, usual: Usual
   ) -> Expected:
-    """image [B, *S, C], mask [B, *S, 1], position [B]."""
-    where = position_features(position) if self.position else None
-    seen = jnp.concatenate([image, 0.3 * usual.deviation(image) * mask], -1)
-    z = Encoder(self.widths, self.latent, name='encoder')(seen)
-    features = Decoder(self.shape, self.widths[::-1], name='decoder')(z, where)
-    own = Head(self.heads * self.channels, scale=0.1, name='heads')(features)
-    own = jnp.stack(jnp.split(own, self.heads, -1))
+    """Predicts prior images and log-variances.
+
+    Args:
+      image: Scans [B, *S, C].
+      mask: Brain masks [B, *S, 1].
+      position: Slice heights [B] in [0, 1].
+      usual: Mean and log-variance of the healthy scans at these heights.
+    """
+    height = position_features(position) if self.position else None
+    inputs = jnp.concatenate([image, 0.3 * usual.deviation(image) * mask], -1)
+    z = Encoder(self.widths, self.latent, name='encoder')(inputs)
+    features = Decoder(self.shape, self.widths[::-1], name='decoder')(z, height)
+    changes = Head(self.heads * self.channels, scale=0.1, name='heads')(features)
+    changes = jnp.stack(jnp.split(changes, self.heads, -1))
     variance = Head(self.channels, name='variance')(jax.lax.stop_gradient(features))
     log_variance = jnp.clip(usual.log_variance + variance, *LOG_VARIANCE)
-    return Expected(z, (usual.mean[None] + own) * mask[None], log_variance)
+    return Expected(z, (usual.mean[None] + changes) * mask[None], log_variance)
 
 
 class Deformer(nn.Module):
-  """A velocity field, conditioned on the gate and on the stiffness.
+  """U-Net that predicts a velocity field, conditioned on the gate and the stiffness.
 
-  The gate is put in at every level, log lambda0 by FiLM (Perez et al. 2018); together
-  they are lambda(x). (As a channel a constant log lambda0 drowns the image in the group
-  normalisation: nothing is learned.) The field starts near zero.
+  The gate is concatenated at every level; log lambda0 modulates the features by FiLM
+  (Perez et al. 2018); together they determine the stiffness lambda(x). (As a constant
+  channel, log lambda0 dominates the image in the group normalisation, and nothing is
+  learned.) The field starts near zero.
 
   Attributes:
-    widths: Channels of its U-Net, finest first.
-    coarse: The field's grid is the image's divided by this.
+    widths: Channels of the U-Net by level, finest first.
+    coarse: The field's grid is the image's grid divided by this, rounded up.
   """
 
   widths: Sequence[int]
@@ -93,10 +123,20 @@ class Deformer(nn.Module):
 
   @nn.compact
   def __call__(self, image: Array, prior: Array, gate: Array, strength: Array) -> Array:
-    """Images [B, *S, C], gate [B, *S, 1], strength [B] to [B, *S / coarse, d]."""
+    """Predicts the velocity field that warps prior images onto scans.
+
+    Args:
+      image: Scans [B, *S, C].
+      prior: Prior images [B, *S, C].
+      gate: [B, *S, 1] in [0, 1], 1 where a voxel is unlikely to be healthy.
+      strength: lambda0, the stiffness outside the gate, [B], above 0.
+
+    Returns:
+      Velocity field [B, *S / coarse, d] in voxels of its grid.
+    """
     grid = image.shape[1:-1]
     small = tuple(-(-n // self.coarse) for n in grid)
-    # Which way to move: along the prior's gradient where the scan differs.
+    # The difference shows the direction: along the prior's gradient where they differ.
     stack = jnp.concatenate([image, prior, image - prior, gate], -1)
     if self.coarse > 1:
       stack = jax.image.resize(stack, (len(image), *small, stack.shape[-1]), 'linear')
@@ -105,18 +145,28 @@ class Deformer(nn.Module):
 
 
 class Evidence(nn.Module):
-  """The learned gate's logit: from the scan, what is usual, and their difference.
+  """U-Net that predicts the logit of a lesion at each voxel, for the learned gate.
 
-  With the prior's features (its image aligned by the stiff pass, residual, spread and
-  log-variance) it fits painted lesions better and finds real shapes worse: it learns
-  how the prior answers to paint. They are left out unless asked for.
+  It sees the scan, the mean of the healthy scans, their standardised difference and the
+  log-variance. With features of the prior (residual of the prior image after the stiff
+  pass, spread, log-variance) it fits painted lesions better and detects lesions of real
+  shapes worse: it learns how the prior responds to paint. By default they are left out.
+
+  Attributes:
+    widths: Channels of the U-Net by level, finest first.
   """
 
   widths: Sequence[int]
 
   @nn.compact
   def __call__(self, image: Array, usual: Usual, prior: Sequence[Array] = ()) -> Array:
-    """Images [B, *S, C] and the prior's features [B, *S, F] to a logit [B, *S, 1]."""
+    """Predicts the logit of a lesion, [B, *S, 1].
+
+    Args:
+      image: Scans [B, *S, C].
+      usual: Mean and log-variance of the healthy scans.
+      prior: Features of the prior image and its variance, each [B, *S, F].
+    """
     # Scaled so that all inputs are of the order of one.
     features = [
       image,

@@ -1,7 +1,7 @@
-"""The time-conditioned U-Net of diffusion models, 2-D and 3-D.
+"""U-Net of diffusion models, conditioned on the time step, 2-D and 3-D.
 
-Ho et al. 2020 with the residual blocks of Dhariwal & Nichol 2021: group normalisation,
-scale and shift by the time, attention on coarse grids.
+After Ho et al. 2020 with the residual blocks of Dhariwal & Nichol 2021: group
+normalisation, scale and shift by the time step, self-attention on coarse grids.
 """
 
 import math
@@ -18,12 +18,17 @@ from uad_jax.nets.layers.resample import upsample
 
 
 def time_features(time: jax.Array, size: int, longest: float = 1e4) -> jax.Array:
-  """sin and cos of the time at `size` / 2 frequencies from 1 to 1 / longest; [B, size].
+  """Computes sine and cosine features of the time step (Vaswani et al. 2017).
+
+  sin(f_k t) and cos(f_k t) with f_k = longest^(-2 k / size), k = 0, ..., size / 2 - 1.
 
   Args:
-    time: [B], in steps of a schedule of about a thousand.
-    size: Even.
-    longest: Ratio of the frequencies (Vaswani et al. 2017).
+    time: Time steps t [B], of a schedule of about a thousand steps.
+    size: Number of features, even.
+    longest: 1 / longest is the limit of the lowest frequency.
+
+  Returns:
+    [B, size], first the sines and then the cosines.
   """
   frequency = jnp.exp(-math.log(longest) * jnp.arange(size // 2) / (size // 2))
   angle = time[:, None] * frequency[None]
@@ -31,24 +36,33 @@ def time_features(time: jax.Array, size: int, longest: float = 1e4) -> jax.Array
 
 
 def normalise(x: jax.Array, film: jax.Array | None = None) -> jax.Array:
-  """Group normalisation, inside a compact module: at most 32 groups of at least 4.
+  """Applies group normalisation with at most 32 groups of at least 4 channels.
 
-  A channel alone in its group would lose its mean and with it the level of the noise.
+  To be called inside a compact module, which gets its parameters. A channel alone in
+  its group would lose its mean and with it the level of the noise.
+
+  Args:
+    x: Features [B, *S, C].
+    film: Scale and shift [B, 2 C] after the normalisation, see `GroupNorm`.
   """
   return GroupNorm(math.gcd(32, max(1, x.shape[-1] // 4)))(x, film)
 
 
 class Residual(nn.Module):
-  """Two 3^d convolutions beside a short cut, the second scaled and shifted by the time.
+  """Residual block of two 3^d convolutions, modulated by an embedding of the time.
 
-  The second starts at zero, so that the block starts as its short cut.
+  The normalisation before the second convolution is scaled and shifted (FiLM). The
+  second convolution starts at zero, so that the block starts as its shortcut.
+
+  Attributes:
+    width: Output channels.
   """
 
   width: int
 
   @nn.compact
   def __call__(self, x: jax.Array, vector: jax.Array) -> jax.Array:
-    """x [B, *S, C], vector [B, F] to [B, *S, width]."""
+    """Maps features [B, *S, C] and an embedding [B, F] to features [B, *S, width]."""
     d = x.ndim - 2
     y = Conv(self.width, (3,) * d)(nn.swish(normalise(x)))
     film = nn.Dense(2 * self.width)(nn.swish(vector))
@@ -60,13 +74,17 @@ class Residual(nn.Module):
 
 
 class Attention(nn.Module):
-  """Self-attention over all voxels of the grid, added to what it was given."""
+  """Self-attention over all voxels of the grid, added to its input.
+
+  Attributes:
+    heads: Number of attention heads, which divides the channels.
+  """
 
   heads: int
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """[B, *S, C] to the same."""
+    """Maps features [B, *S, C] to features of the same shape."""
     flat = normalise(x).reshape(len(x), -1, x.shape[-1])
     attend = nn.MultiHeadDotProductAttention(
       self.heads, out_kernel_init=nn.initializers.zeros
@@ -75,14 +93,16 @@ class Attention(nn.Module):
 
 
 class DiffusionUNet(nn.Module):
-  """What noise is in an image at a given time; any grid, the levels round up.
+  """U-Net that predicts the noise in an image at a time step of the diffusion.
+
+  The grid may have any size: halvings round up.
 
   Attributes:
     widths: Channels by level, finest first.
-    channels: Channels of the result.
-    blocks: Residual blocks by level on the way down; one more on the way up.
-    attention: Longest edge of the grids on which it attends; 0 for none.
-    heads: Of the attention; the widths are multiples of it.
+    channels: Output channels.
+    blocks: Residual blocks of each level of the encoder; the decoder has one more.
+    attention: Longest edge, in voxels, of the grids with self-attention; 0 for none.
+    heads: Number of attention heads, which divides the widths.
   """
 
   widths: Sequence[int]
@@ -95,7 +115,16 @@ class DiffusionUNet(nn.Module):
   def __call__(
     self, x: jax.Array, time: jax.Array, vector: jax.Array | None = None
   ) -> jax.Array:
-    """x [B, *S, C], time [B], vector [B, F] to [B, *S, channels]."""
+    """Predicts the noise.
+
+    Args:
+      x: Noisy images [B, *S, C].
+      time: Time steps [B].
+      vector: Further condition [B, F] (the slice height), added to the time embedding.
+
+    Returns:
+      [B, *S, channels].
+    """
     d, size = x.ndim - 2, 4 * self.widths[0]
     when = nn.Dense(size)(time_features(time, 2 * (self.widths[0] // 2)))
     if vector is not None:

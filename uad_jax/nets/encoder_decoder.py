@@ -1,4 +1,4 @@
-"""Plain convolutional encoder and decoder for auto-encoders, 2-D and 3-D."""
+"""Convolutional encoder and decoder for 2-D and 3-D images of any size."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.nets.layers.conv import Conv
-from uad_jax.nets.layers.conv_kernels import conv, upsample_conv
+from uad_jax.nets.layers.conv_doubling import upsample_conv
+from uad_jax.nets.layers.conv_kernels import conv
 from uad_jax.nets.layers.feature_taps import keep
 from uad_jax.nets.layers.grid_sizes import check_latent, sizes
 from uad_jax.nets.layers.group_norm import GroupNorm
@@ -16,13 +17,21 @@ from uad_jax.nets.layers.resample import upsample
 from uad_jax.nets.layers.slice_position import everywhere, position_features
 
 LOG_VARIANCE = (-9.0, 2.0)
-"""Within which the logarithm of a voxel's predicted variance is kept."""
+"""Range to which the predicted log-variance of a voxel is clipped."""
+
+LATENT_LOG_VARIANCE = (-12.0, 6.0)
+"""Range to which the log-variance of a latent value is clipped."""
 
 
-def finish(x: jax.Array, width: int, vector: jax.Array | None) -> jax.Array:
-  """Group normalisation, FiLM by `vector` [B, F] (Perez et al. 2018), swish.
+def normalised_swish(x: jax.Array, width: int, vector: jax.Array | None) -> jax.Array:
+  """Applies group normalisation, FiLM (Perez et al. 2018) and swish to features.
 
-  Called inside a compact module, whose parameters it makes.
+  To be called inside a compact module, which gets its parameters.
+
+  Args:
+    x: Features [B, *S, width].
+    width: Channels, divisible by the number of groups (width / 8 rounded up).
+    vector: Condition [B, F] from which scale and shift are computed; None without FiLM.
   """
   film = None
   if vector is not None:
@@ -31,25 +40,33 @@ def finish(x: jax.Array, width: int, vector: jax.Array | None) -> jax.Array:
 
 
 class Block(nn.Module):
-  """3^d convolution, normalised, conditioned and activated."""
+  """3^d convolution, group normalisation, FiLM and swish.
+
+  Attributes:
+    width: Output channels.
+    stride: Stride of the convolution; the grid is divided by it, rounded up.
+  """
 
   width: int
   stride: int = 1
 
   @nn.compact
   def __call__(self, x: jax.Array, vector: jax.Array | None = None) -> jax.Array:
-    """x [B, *S, C], vector [B, F] to [B, *S / stride, width]."""
+    """Maps features [B, *S, C] and a condition [B, F] to [B, *S / stride, width]."""
     d = x.ndim - 2
     x = Conv(self.width, (3,) * d, self.stride, use_bias=False)(x)
-    return finish(x, self.width, vector)
+    return normalised_swish(x, self.width, vector)
 
 
 class UpBlock(nn.Module):
-  """Linear interpolation to a finer grid and a `Block` there, a skip joined in.
+  """Linear interpolation to a finer grid, then a `Block` with a skip connection.
 
-  Where the grid doubles, interpolation and convolution are one convolution of the
-  coarse grid (`upsample_conv`); the convolution of the concatenation with the skip is
-  the sum of two.
+  The convolution of the concatenation of interpolated and skip features is computed as
+  the sum of two. Where the grid doubles, interpolation and convolution are one
+  convolution of the coarse grid (`upsample_conv`).
+
+  Attributes:
+    width: Output channels.
   """
 
   width: int
@@ -62,7 +79,14 @@ class UpBlock(nn.Module):
     skip: jax.Array | None = None,
     vector: jax.Array | None = None,
   ) -> jax.Array:
-    """x [B, *S, C], skip [B, *grid, K], vector [B, F] to [B, *grid, width]."""
+    """Maps features on a coarse grid to features [B, *grid, width].
+
+    Args:
+      x: Features [B, *S, C] on the coarse grid.
+      grid: Spatial shape of the finer grid.
+      skip: Features [B, *grid, K] of the skip connection, or None.
+      vector: Condition [B, F] for FiLM, or None.
+    """
     d = x.ndim - 2
     shape = (3,) * d + (x.shape[-1], self.width)
     kernel = self.param('kernel', nn.initializers.lecun_normal(), shape)
@@ -73,18 +97,23 @@ class UpBlock(nn.Module):
       y = conv(upsample(x, grid), kernel)
     if skip is not None:
       y = y + Conv(self.width, (3,) * d, use_bias=False)(skip)
-    return finish(y, self.width, vector)
+    return normalised_swish(y, self.width, vector)
 
 
 class Encoder(nn.Module):
-  """Halves the grid once for each width, then a 1^d convolution to the latent."""
+  """Encoder: for each width a `Block` that halves the grid, then a 1^d convolution.
+
+  Attributes:
+    widths: Channels after each halving of the grid.
+    latent: Channels of the latent maps.
+  """
 
   widths: Sequence[int]
   latent: int
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """[B, *S, C] to [B, *S / 2^levels, latent]."""
+    """Encodes images [B, *S, C] to latent maps [B, *S / 2^levels, latent]."""
     for width in self.widths:
       x = Block(width, stride=2)(x)
       keep(self, x)
@@ -92,10 +121,14 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-  """Doubles the grid once for each width, back to `shape`; gives features, not images.
+  """Decoder to features on the image's grid, to be followed by a `Head`.
 
-  It sees nothing but the latent (and the slice height): what the bottleneck did not let
-  through cannot reach its output.
+  For each width an `UpBlock` doubles the grid. The decoder sees only the latent and the
+  slice height: a structure that the bottleneck does not let through cannot return.
+
+  Attributes:
+    shape: Spatial shape of the images.
+    widths: Channels after each doubling of the grid, coarsest first.
   """
 
   shape: Sequence[int]
@@ -103,7 +136,12 @@ class Decoder(nn.Module):
 
   @nn.compact
   def __call__(self, latent: jax.Array, vector: jax.Array | None = None) -> jax.Array:
-    """latent [B, *S / 2^levels, Z], vector [B, F] to [B, *S, widths[-1]]."""
+    """Decodes latent maps to features [B, *S, widths[-1]].
+
+    Args:
+      latent: [B, *S / 2^levels, Z].
+      vector: Features of the slice height [B, F], or None.
+    """
     if vector is not None:
       latent = jnp.concatenate([latent, everywhere(vector, latent.shape[1:-1])], -1)
     x = Block(self.widths[0])(latent)
@@ -115,7 +153,13 @@ class Decoder(nn.Module):
 
 
 class Head(nn.Module):
-  """A last 3^d convolution to `channels`, with a small start about `bias`."""
+  """Output layer: a 3^d convolution that starts with small values about `bias`.
+
+  Attributes:
+    channels: Output channels.
+    bias: Initial bias.
+    scale: Variance scale of the initial kernel; small makes the output start at `bias`.
+  """
 
   channels: int
   bias: float = 0.0
@@ -123,7 +167,7 @@ class Head(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """[B, *S, C] to [B, *S, channels]."""
+    """Maps features [B, *S, C] to [B, *S, channels]."""
     shape = (3,) * (x.ndim - 2) + (x.shape[-1], self.channels)
     start = nn.initializers.variance_scaling(self.scale, 'fan_in', 'normal')
     kernel = self.param('kernel', start, shape)
@@ -131,25 +175,47 @@ class Head(nn.Module):
     return conv(x, kernel) + bias.reshape((1,) * (x.ndim - 1) + (-1,))
 
 
-LATENT_LOG_VARIANCE = (-12.0, 6.0)
-
-
 class Decoding(nn.Module):
-  """p(x | z): mean and log-variance by voxel."""
+  """Decoder p(x | z) that predicts mean and log-variance of each voxel.
+
+  Attributes:
+    shape: Spatial shape of the images.
+    channels: Contrasts of the images.
+    widths: Channels after each doubling of the grid, coarsest first.
+  """
 
   shape: Sequence[int]
   channels: int
   widths: Sequence[int]
 
   @nn.compact
-  def __call__(self, z, where):
-    features = Decoder(self.shape, self.widths)(z, where)
+  def __call__(self, z, height):
+    """Decodes latent maps to mean and log-variance, each [B, *S, channels].
+
+    Args:
+      z: [B, *S / 2^levels, Z].
+      height: Features of the slice height [B, F], or None.
+    """
+    features = Decoder(self.shape, self.widths)(z, height)
     log_variance = Head(self.channels, bias=-4.0)(features)
     return Head(self.channels)(features), jnp.clip(log_variance, *LOG_VARIANCE)
 
 
 class AutoEncoder(nn.Module):
-  """Encoder, bottleneck, decoder, and heads for the mean and its log-variance."""
+  """Auto-encoder that predicts a reconstruction and the log-variance of its residual.
+
+  The head of the log-variance reads the decoder's features behind a stop-gradient, so
+  that its loss changes neither encoder nor decoder.
+
+  Attributes:
+    shape: Spatial shape of the images.
+    channels: Contrasts of the images.
+    widths: Encoder widths, one for each halving of the grid; the decoder mirrors them.
+    latent: Channels of the latent maps; a dense latent has 8 times as many values.
+    bottleneck: 'spatial' keeps the coarse grid, 'dense' is one vector.
+    position: Gives the slice height to the decoder.
+    dropout: Dropout rate in [0, 1] on the bottleneck.
+  """
 
   shape: Sequence[int]
   channels: int
@@ -161,8 +227,18 @@ class AutoEncoder(nn.Module):
 
   @nn.compact
   def __call__(self, image, position, deterministic=True):
-    """[B, *S, C] and [B] to the latent, the mean [B, *S, C] and its log-variance."""
-    where = position_features(position) if self.position else None
+    """Encodes and reconstructs images.
+
+    Args:
+      image: [B, *S, C].
+      position: Slice heights [B] in [0, 1].
+      deterministic: Turns dropout off.
+
+    Returns:
+      Latent [B, *S / 2^levels, latent] or [B, 8 latent], reconstruction [B, *S, C], its
+      log-variance [B, *S, C].
+    """
+    height = position_features(position) if self.position else None
     drop = nn.Dropout(self.dropout, deterministic=deterministic)
     z = Encoder(self.widths, self.latent)(image)
     dense = self.bottleneck == 'dense'
@@ -172,11 +248,11 @@ class AutoEncoder(nn.Module):
       z = drop(nn.Dense(8 * self.latent)(z.reshape(len(z), -1)))
       wide = nn.swish(nn.Dense(math.prod(grid) * self.latent)(z))
       features = Decoder(self.shape, self.widths[::-1])(
-        drop(wide).reshape(len(z), *grid, self.latent), where
+        drop(wide).reshape(len(z), *grid, self.latent), height
       )
     else:
       z = drop(z)
-      features = Decoder(self.shape, self.widths[::-1])(z, where)
+      features = Decoder(self.shape, self.widths[::-1])(z, height)
     mean = Head(self.channels)(features)
     log_variance = Head(self.channels, bias=-4.0)(jax.lax.stop_gradient(features))
     return z, mean, jnp.clip(log_variance, *LOG_VARIANCE)

@@ -1,6 +1,6 @@
-"""A latent whose prior is a mixture of normals: networks and densities.
+"""Networks of the Gaussian-mixture variational auto-encoder (method `gmvae`).
 
-The model of Dilokthanakul et al., "Deep unsupervised clustering with Gaussian mixture
+Model of Dilokthanakul et al., "Deep unsupervised clustering with Gaussian mixture
 variational autoencoders", 2016: w ~ N(0, I), c ~ uniform over K clusters,
 z | w, c ~ N(mean_c(w), 1 / precision_c(w)), x | z. K clusters, Z and W latent values.
 """
@@ -28,17 +28,32 @@ from uad_jax.ops.gaussian_mixture import Normal
 
 Array = jax.Array
 
-
 ENCODERS = {'study': StudyEncoder, 'you2019': MapEncoder}
+"""Encoder modules by the name of the architecture."""
+
 DECODERS = {
   'study': lambda channels, widths: StudyDecoder(channels, mirrored(widths)),
   'you2019': MapDecoder,
 }
-"""From the encoder's widths; that of You et al. also predicts the log-variance."""
+"""Makes decoders from channels and encoder widths, by the name of the architecture.
+
+The decoder of You et al. 2019 predicts mean and log-variance, the study's the mean.
+"""
 
 
 class Recognition(nn.Module):
-  """q(z | x) and q(w | x); the heads give log deviations, with dropout after them."""
+  """Encoder of the posteriors q(z | x) and q(w | x), with dropout on their parameters.
+
+  The heads predict log standard deviations.
+
+  Attributes:
+    widths: Encoder widths, one for each halving of the grid.
+    latent: Values of z, or channels of its map.
+    latent_w: Values of w, or channels of its map.
+    bottleneck: 'dense' for vectors, 'spatial' for maps on the coarse grid.
+    dropout: Dropout rate in [0, 1].
+    encoder: Makes the encoder module from the widths.
+  """
 
   widths: Sequence[int]
   latent: int
@@ -49,10 +64,18 @@ class Recognition(nn.Module):
 
   @nn.compact
   def __call__(self, image: Array, deterministic: bool = True) -> tuple[Normal, Normal]:
-    """[B, *S, C] to normals of [B, Z] and [B, W], or of maps [B, *S', Z], [B, *S', W].
+    """Encodes images to the normal distributions of z and w.
 
-    Z and W are two halves of one dense layer (or 1^d convolution) for the means, and
-    of a second one for the log deviations.
+    One dense layer (or 1^d convolution) gives the means of z and w, a second one their
+    log deviations.
+
+    Args:
+      image: [B, *S, C].
+      deterministic: Turns dropout off.
+
+    Returns:
+      Normals of z [B, Z] and w [B, W], or of maps [B, *S', Z] and [B, *S', W] on the
+      coarse grid S'.
     """
     x = self.encoder(self.widths)(image)
     size = self.latent + self.latent_w
@@ -71,7 +94,13 @@ class Recognition(nn.Module):
 
 
 class Clusters(nn.Module):
-  """p(z | w, c) of every cluster, by a hidden layer shared by all."""
+  """Network of the prior p(z | w, c): one hidden layer, shared by all clusters.
+
+  Attributes:
+    clusters: Number of clusters, K.
+    latent: Values of z.
+    hidden: Units of the hidden layer.
+  """
 
   clusters: int
   latent: int
@@ -79,7 +108,7 @@ class Clusters(nn.Module):
 
   @nn.compact
   def __call__(self, w: Array) -> Normal:
-    """[..., W] to the normals of every cluster, [..., K, Z]."""
+    """Maps w [..., W] to the normals of z of all clusters, [..., K, Z]."""
     h = nn.leaky_relu(nn.Dense(self.hidden)(w), SLOPE)
     size, shape = self.clusters * self.latent, (self.clusters, self.latent)
     mean = nn.Dense(size)(h).reshape(*w.shape[:-1], *shape)
@@ -88,9 +117,15 @@ class Clusters(nn.Module):
 
 
 class Generation(nn.Module):
-  """p(x | z), from a vector or a map, with dropout after the dense layer.
+  """Decoder p(x | z) that predicts an image from a latent vector or map.
 
-  The study's decoder gives the mean, that of You et al. also the log-variance.
+  Attributes:
+    shape: Spatial shape of the images, multiples of 2^len(widths).
+    channels: Contrasts of the images.
+    widths: Encoder widths, which the decoder mirrors.
+    bottleneck: 'dense' or 'spatial'.
+    dropout: Dropout rate in [0, 1] after the dense layer of a dense bottleneck.
+    decoder: Makes the decoder module from channels and widths, see `DECODERS`.
   """
 
   shape: Sequence[int]
@@ -104,11 +139,19 @@ class Generation(nn.Module):
   def __call__(
     self, z: Array, deterministic: bool = True
   ) -> tuple[Array, Array | None]:
-    """[B, Z] or [B, *S', Z] to mean and log-variance [B, *S, C], the latter or None."""
+    """Decodes latents to the mean and the log-variance of images.
+
+    Args:
+      z: Vectors [B, Z] or maps [B, *S', Z] on the coarse grid S'.
+      deterministic: Turns dropout off.
+
+    Returns:
+      Mean [B, *S, C], and log-variance [B, *S, C] or None if the decoder has none.
+    """
     coarse, width = halved_grid(self.shape, len(self.widths)), self.widths[-1]
     if self.bottleneck == 'dense':
       x = FromVector(coarse, width)(z, self.dropout, deterministic)
     else:
       x = Conv(width, (1,) * len(coarse))(z)
-    found = self.decoder(self.channels, self.widths)(x)
-    return found if isinstance(found, tuple) else (found, None)
+    decoded = self.decoder(self.channels, self.widths)(x)
+    return decoded if isinstance(decoded, tuple) else (decoded, None)

@@ -1,7 +1,7 @@
-"""The networks of the deformable auto-encoder (Bercea et al. 2023, MorphAEus).
+"""Networks of the deformable auto-encoder MorphAEus (Bercea et al. 2023), 2-D and 3-D.
 
-A block returns (activated, raw): the raw convolution, before normalisation and
-activation, is what the deformer reads.
+Encoder and decoder also return the raw outputs of their convolutions, before
+normalisation and activation; the deformer predicts the velocity field from these.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.nets.layers.batch_norm import BatchNorm
-from uad_jax.nets.layers.conv_kernels import conv, conv_transpose, upsample_conv
+from uad_jax.nets.layers.conv_doubling import conv_transpose, upsample_conv
+from uad_jax.nets.layers.conv_kernels import conv
 
 Array = jax.Array
 
@@ -21,17 +22,19 @@ RESAMPLE = {
   'up': upsample_conv,
   'transpose': conv_transpose,
 }
+"""Convolutions (x, kernel) -> y, by the change of the grid; see `Conv.resample`."""
 
 
 class Conv(nn.Module):
-  """A convolution with bias; both start uniform in +-1/sqrt(fan in), PyTorch's default.
+  """Convolution with bias, initialised as in PyTorch: uniform in +-1 / sqrt(fan in).
 
   Attributes:
     features: Output channels.
-    resample: 'same'; 'down' halves the shape by a stride; 'up' doubles it bilinearly
-      before the convolution; 'transpose' doubles it by a transposed convolution.
+    resample: 'same' keeps the grid; 'down' halves it by a stride; 'up' doubles it by
+      linear interpolation before the convolution; 'transpose' doubles it by a
+      transposed convolution.
     size: Edge length of the kernel.
-    kernel_init: Another start of the kernel; the bias then starts at zero.
+    kernel_init: Another initialiser of the kernel; the bias then starts at zero.
   """
 
   features: int
@@ -41,6 +44,7 @@ class Conv(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
+    """Maps features [B, *S, C] to [B, *S', features]; S' is S, S / 2 or 2 S."""
     dims = x.ndim - 2
     shape = ((self.size,) * dims) + (x.shape[-1], self.features)
     # PyTorch counts the fan in of a transposed convolution over its outputs.
@@ -57,21 +61,37 @@ class Conv(nn.Module):
 
 
 class Block(nn.Module):
-  """Convolution, batch normalisation, swish; returns (activated, raw convolution)."""
+  """Convolution, batch normalisation and swish.
+
+  Attributes:
+    features: Output channels.
+    resample: Change of the grid, see `Conv.resample`.
+  """
 
   features: int
   resample: str = 'same'
 
   @nn.compact
   def __call__(self, x: Array, weight: Array, train: bool) -> tuple[Array, Array]:
+    """Maps features to the activated features and the raw output of the convolution.
+
+    Args:
+      x: [B, *S, C].
+      weight: [B], 0 marks padding, which the normalisation leaves out.
+      train: Normalises by the batch's statistics instead of the running averages.
+
+    Returns:
+      Activated and raw features, each [B, *S', features].
+    """
     raw = Conv(self.features, self.resample, name='conv')(x)
     return nn.silu(BatchNorm(name='norm')(raw, weight, train)), raw
 
 
 class Encoder(nn.Module):
-  """Strided 3^d blocks: [B, *S, C] -> latent [B, *(S / 2^n), widths[-1]], raw outputs.
+  """Encoder of MorphAEus: 3^d blocks of stride 2.
 
-  The raw convolutions are returned finest first, by level of resolution.
+  Attributes:
+    widths: Channels after each halving of the grid.
   """
 
   widths: Sequence[int] = (16, 32, 64, 128, 256, 256, 256)
@@ -80,6 +100,17 @@ class Encoder(nn.Module):
   def __call__(
     self, x: Array, weight: Array, train: bool
   ) -> tuple[Array, tuple[Array, ...]]:
+    """Encodes images.
+
+    Args:
+      x: [B, *S, C].
+      weight: [B], 0 marks padding.
+      train: Normalises by the batch's statistics.
+
+    Returns:
+      Latent maps [B, *S / 2^levels, widths[-1]], and the raw output of the convolution
+      of each level, finest first.
+    """
     raws = []
     for i, width in enumerate(self.widths):
       x, raw = Block(width, 'down', name=f'level{i}')(x, weight, train)
@@ -88,10 +119,11 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-  """Bilinear doubling and 3^d blocks, then a 1^d convolution and a sigmoid; no skips.
+  """Decoder of MorphAEus: bilinear doubling and 3^d blocks, sigmoid output, no skips.
 
-  Level i makes the grid that has been halved i times; the raw convolutions are returned
-  finest first, so that `raws[i + 1]` lies on the grid of the encoder's `raws[i]`.
+  Attributes:
+    channels: Contrasts of the images.
+    widths: Encoder widths, finest first; level i decodes to the grid of S / 2^i.
   """
 
   channels: int = 1
@@ -101,6 +133,17 @@ class Decoder(nn.Module):
   def __call__(
     self, z: Array, weight: Array, train: bool
   ) -> tuple[Array, tuple[Array, ...]]:
+    """Decodes latent maps to prior images.
+
+    Args:
+      z: [B, *S / 2^levels, widths[-1]].
+      weight: [B], 0 marks padding.
+      train: Normalises by the batch's statistics.
+
+    Returns:
+      Prior images [B, *S, C] in [0, 1], and the raw output of the convolution of each
+      level, finest first: output i + 1 has the grid of the encoder's output i.
+    """
     raws = []
     for i, width in reversed(list(enumerate(self.widths))):
       z, raw = Block(width, 'up', name=f'level{i}')(z, weight, train)
@@ -110,11 +153,16 @@ class Decoder(nn.Module):
 
 
 class Deformer(nn.Module):
-  """A velocity field [B, *S, d] from the raw convolutions of encoder and decoder.
+  """Deformer of MorphAEus: velocity field from features of encoder and decoder.
 
-  From the coarsest of `taps` grids to the finest, the two networks' features and what
-  came before are concatenated and doubled by a transposed convolution. The last 3^d
-  convolution starts near zero (normal, 1e-5), so that training starts at the identity.
+  From the coarsest of `taps` grids to the finest, the raw features of both networks and
+  the deformer's own of the coarser grid are concatenated, and a transposed convolution
+  doubles the grid. The last 3^d convolution starts near zero (normal, 1e-5), so that
+  training starts at the identity.
+
+  Attributes:
+    features: Channels of each level.
+    taps: Number of grids that are read, from S / 2 down.
   """
 
   features: int = 32
@@ -128,6 +176,14 @@ class Deformer(nn.Module):
     weight: Array,
     train: bool,
   ) -> Array:
+    """Predicts the velocity field [B, *S, d], in voxels.
+
+    Args:
+      encoded: Raw features of the encoder, [B, *S / 2^(i + 1), K] at i.
+      decoded: Raw features of the decoder, [B, *S / 2^i, K] at i.
+      weight: [B], 0 marks padding.
+      train: Normalises by the batch's statistics.
+    """
     dims = encoded[0].ndim - 2
     x = ()
     for i in reversed(range(self.taps)):

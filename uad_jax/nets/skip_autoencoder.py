@@ -1,4 +1,4 @@
-"""An auto-encoder whose levels are also joined by skip connections under dropout."""
+"""Auto-encoder with skip connections under dropout (Baur et al. 2020)."""
 
 from collections.abc import Sequence
 
@@ -14,19 +14,20 @@ from uad_jax.nets.layers.grid_sizes import check_latent, halved_grid
 
 
 class SkipAutoEncoder(nn.Module):
-  """The study's auto-encoder with the encoder's maps joined to the decoder's.
+  """Auto-encoder of the study (`baur2021`) with skip connections under dropout.
 
-  At each grid between the bottleneck's and the image's own, after dropout; the image
-  itself is not passed on.
+  On each grid between the coarsest and the image's, the encoder's features pass through
+  dropout and are concatenated with the decoder's features. The image itself is not
+  passed on.
 
   Attributes:
-    shape: Of the images.
-    channels: Of the images.
-    widths: Of the encoder.
-    latent: Values of a dense bottleneck.
+    shape: Spatial shape of the images, multiples of 2^len(widths).
+    channels: Contrasts of the images.
+    widths: Encoder widths, which the decoder mirrors.
+    latent: Values of a dense latent.
     bottleneck: 'dense' or 'spatial'.
-    dropout: Rate of the skip connections.
-    drop_maps: Drop whole maps of a scan rather than single values.
+    dropout: Dropout rate of the skip connections, in [0, 1].
+    drop_maps: Drops whole feature maps of a scan instead of single values.
   """
 
   shape: Sequence[int]
@@ -41,7 +42,16 @@ class SkipAutoEncoder(nn.Module):
   def __call__(
     self, image: jax.Array, deterministic: bool = True
   ) -> tuple[jax.Array, jax.Array]:
-    """[B, *S, C] to the latent and the reconstruction [B, *S, C]."""
+    """Encodes and reconstructs images.
+
+    Args:
+      image: [B, *S, C].
+      deterministic: Turns dropout off.
+
+    Returns:
+      The latent, [B, Z] or [B, *S / 2^levels, widths[-1]], and the reconstruction
+      [B, *S, C].
+    """
     d = image.ndim - 2
     drop = nn.Dropout(
       self.dropout,

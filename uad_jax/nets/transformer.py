@@ -1,9 +1,9 @@
-"""A causal transformer over the tokens of a grid, at once or token by token.
+"""Causal transformer over the tokens of a grid, for whole sequences or token by token.
 
-Vaswani et al., "Attention is all you need", NeurIPS 2017, with the norm before each
-part. The token at t is predicted from those before it in some order of the places; the
-place of each and the place that is asked for are given, so that one network serves all
-orders.
+Vaswani et al., "Attention is all you need", NeurIPS 2017, with the layer normalisation
+before attention and perceptron. Token t of a sequence is predicted from the tokens
+before it. A sequence may visit the places of the grid in any order: the network is
+given the place of the previous token and the place to predict.
 """
 
 import flax.linen as nn
@@ -12,11 +12,16 @@ import jax.numpy as jnp
 
 Array = jax.Array
 Cache = tuple[tuple[Array, Array], ...]
-"""Keys and values [B, L, heads, size] of each block."""
+"""Keys and values of each block, [B, L, heads, size], of the tokens so far."""
 
 
 class Block(nn.Module):
-  """Attention to what is before, then a perceptron; both added to what came in."""
+  """Transformer block: causal self-attention and a perceptron, each with a residual.
+
+  Attributes:
+    width: Channels, a multiple of `heads`.
+    heads: Attention heads.
+  """
 
   width: int
   heads: int
@@ -28,13 +33,24 @@ class Block(nn.Module):
     self.up, self.down = nn.Dense(4 * self.width), nn.Dense(self.width)
 
   def split(self, x: Array) -> tuple[Array, Array, Array]:
-    """Queries, keys and values [B, L, heads, size] of [B, L, width]."""
+    """Projects features [B, L, width] to queries, keys, values [B, L, heads, size]."""
     parts = jnp.split(self.project(self.norms[0](x)), 3, -1)
     shape = (*x.shape[:-1], self.heads, self.width // self.heads)
     return tuple(part.reshape(shape) for part in parts)
 
   def join(self, x: Array, query: Array, key: Array, value: Array, seen: Array):
-    """What attention to keys where `seen` [Q, K] and the perceptron make of x."""
+    """Adds attention to the values, then the perceptron, to features.
+
+    Args:
+      x: Features [B, Q, width].
+      query: [B, Q, heads, size].
+      key: [B, K, heads, size].
+      value: [B, K, heads, size].
+      seen: [Q, K], True where a query may attend to a key.
+
+    Returns:
+      [B, Q, width].
+    """
     scores = jnp.einsum('bqhd,bkhd->bhqk', query, key) / query.shape[-1] ** 0.5
     scores = jnp.where(seen[None, None], scores, -1e9)
     mixed = jnp.einsum('bhqk,bkhd->bqhd', jax.nn.softmax(scores), value)
@@ -42,31 +58,41 @@ class Block(nn.Module):
     return x + self.down(nn.gelu(self.up(self.norms[1](x))))
 
   def __call__(self, x: Array) -> Array:
-    """[B, L, width] to the same shape, all at once."""
+    """Maps the features of whole sequences [B, L, width] to the same shape."""
     length = x.shape[1]
     seen = jnp.tril(jnp.ones((length, length), bool))
     return self.join(x, *self.split(x), seen)
 
-  def step(self, x: Array, kept: tuple[Array, Array], t: Array):
-    """The same for the token at t alone, [B, 1, width], with what is kept so far."""
+  def step(self, x: Array, cached: tuple[Array, Array], t: Array):
+    """Maps the features of token t alone, with cached keys and values.
+
+    Args:
+      x: Features of the token [B, 1, width].
+      cached: Keys and values [B, L, heads, size], filled before t.
+      t: Index of the token in the sequence.
+
+    Returns:
+      Features [B, 1, width], and the keys and values filled up to t.
+    """
     query, *new = self.split(x)
     keys, values = (
       jax.lax.dynamic_update_slice_in_dim(old, part, t, 1)
-      for old, part in zip(kept, new, strict=True)
+      for old, part in zip(cached, new, strict=True)
     )
     seen = (jnp.arange(keys.shape[1]) <= t)[None]
     return self.join(x, query, keys, values, seen), (keys, values)
 
 
 class Transformer(nn.Module):
-  """Logits of each token given those before it.
+  """Autoregressive transformer: logits of each token given the tokens before it.
 
   Attributes:
-    vocabulary: K kinds of token.
-    starts: Kinds of beginning, one for each order.
-    places: L places.
-    width: Channels.
-    depth: Blocks.
+    vocabulary: Number of different tokens, K.
+    starts: Number of start tokens, one for each order of the places; token K + i begins
+      order i.
+    places: Number of places of the grid, L.
+    width: Channels, a multiple of `heads`.
+    depth: Number of blocks.
     heads: Attention heads.
   """
 
@@ -85,33 +111,53 @@ class Transformer(nn.Module):
     self.norm = nn.LayerNorm()
     self.logits = nn.Dense(self.vocabulary)
 
-  def embed(self, before: Array, at: Array, asked: Array) -> Array:
-    """The token before, its place (L for a beginning) and the place asked for."""
-    return self.token(before) + self.given(at) + self.asked(asked)
-
-  def __call__(self, before: Array, at: Array, asked: Array) -> Array:
-    """Logits [B, L, K] for a whole sequence.
+  def embed(self, previous: Array, place: Array, target: Array) -> Array:
+    """Embeds the previous token, its place and the place to predict.
 
     Args:
-      before: Token before each, [B, L]; the first is the beginning of its order.
-      at: The place of each of these, [B, L].
-      asked: The place of the token that is predicted, [B, L].
+      previous: Previous tokens [...], in [0, K + starts).
+      place: Places of the previous tokens [...]; L for a start token.
+      target: Places to predict [...], in [0, L).
+
+    Returns:
+      Sum of the three embeddings [..., width].
     """
-    x = self.embed(before, at, asked)
+    return self.token(previous) + self.given(place) + self.asked(target)
+
+  def __call__(self, previous: Array, place: Array, target: Array) -> Array:
+    """Computes the logits [B, L, K] of whole sequences.
+
+    Args:
+      previous: Token before each token, [B, L]; first the start token of the order.
+      place: Place of each previous token, [B, L]; L for the start token.
+      target: Place of each token that is predicted, [B, L].
+    """
+    x = self.embed(previous, place, target)
     for block in self.blocks:
       x = block(x)
     return self.logits(self.norm(x))
 
-  def step(self, before: Array, at: Array, asked: Array, cache: Cache, t: Array):
-    """Logits [B, K] of the token at t, and the cache; the arguments are [B]."""
-    x = self.embed(before, at, asked)[:, None]
-    kept = []
-    for block, old in zip(self.blocks, cache, strict=True):
-      x, new = block.step(x, old, t)
-      kept.append(new)
-    return self.logits(self.norm(x))[:, 0], tuple(kept)
+  def step(self, previous: Array, place: Array, target: Array, cache: Cache, t: Array):
+    """Computes the logits of token t from the previous token and the cache.
+
+    Args:
+      previous: Token t - 1 of each sequence, [B]; the start token at t = 0.
+      place: Place of the previous token, [B]; L for the start token.
+      target: Place of token t, [B].
+      cache: Keys and values of the tokens before.
+      t: Index in the sequence.
+
+    Returns:
+      Logits [B, K], and the cache with token t added.
+    """
+    x = self.embed(previous, place, target)[:, None]
+    updated = []
+    for block, cached in zip(self.blocks, cache, strict=True):
+      x, pair = block.step(x, cached, t)
+      updated.append(pair)
+    return self.logits(self.norm(x))[:, 0], tuple(updated)
 
   def empty(self, batch: int) -> Cache:
-    """A cache in which nothing is kept yet."""
+    """Makes an empty cache for `batch` sequences."""
     shape = (batch, self.places, self.heads, self.width // self.heads)
     return tuple((jnp.zeros(shape), jnp.zeros(shape)) for _ in range(self.depth))

@@ -1,4 +1,4 @@
-"""U-Net (Ronneberger et al. 2015), conditioned by maps and by a vector."""
+"""U-Net (Ronneberger et al. 2015) that can be conditioned on maps and on a vector."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,14 @@ from uad_jax.nets.layers.resample import upsample
 
 
 class UNet(nn.Module):
-  """Blocks down and up the levels; any grid, the levels round up.
+  """U-Net of `encoder_decoder` blocks on grids of any size (halvings round up).
 
   Attributes:
     widths: Channels by level, finest first.
-    channels: Channels of the result.
-    head_scale: Variance scale of the last convolution's start; small means near zero.
-    blocks: Convolutions at each level, on the way down and on the way up.
+    channels: Output channels.
+    head_scale: Variance scale of the output layer's initial kernel; small means that
+      the output starts near zero.
+    blocks: Convolutions of each level, in the encoder and in the decoder.
   """
 
   widths: Sequence[int]
@@ -33,7 +34,13 @@ class UNet(nn.Module):
     maps: jax.Array | None = None,
     vector: jax.Array | None = None,
   ) -> jax.Array:
-    """x [B, *S, C], maps [B, *S, M], vector [B, F] to [B, *S, channels]."""
+    """Maps images to [B, *S, channels].
+
+    Args:
+      x: [B, *S, C].
+      maps: Condition [B, *S, M], resized and concatenated at every level, or None.
+      vector: Condition [B, F] for FiLM, or None.
+    """
 
     def conditioned(x):
       if maps is None:

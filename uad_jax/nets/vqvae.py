@@ -1,7 +1,7 @@
-"""A codebook that follows its codes by exponential averages, and the nets about it.
+"""Encoder and decoder of the vector-quantised auto-encoder (VQ-VAE), 2-D and 3-D.
 
 van den Oord et al., "Neural discrete representation learning", NeurIPS 2017, appendix
-A.1. K codes of D values.
+A.1. The codebook, K codes of D values, is in `ops.codebook`.
 """
 
 from collections.abc import Sequence
@@ -17,20 +17,30 @@ Array = jax.Array
 
 
 class Residual(nn.Module):
-  """x + conv1(relu(conv3(relu(x))))."""
+  """Residual unit x + conv1(relu(conv3(relu(x)))), kernels of 3^d and 1^d.
+
+  Attributes:
+    width: Channels of input and output.
+  """
 
   width: int
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
-    """[B, *S, width] to the same shape."""
+    """Maps features [B, *S, width] to features of the same shape."""
     d = x.ndim - 2
     y = nn.relu(Conv(self.width, (3,) * d)(nn.relu(x)))
     return x + Conv(self.width, (1,) * d)(y)
 
 
 class VQEncoder(nn.Module):
-  """Convolutions of 4^d, stride 2, residual units after each, then to D values."""
+  """VQ-VAE encoder: 4^d convolutions of stride 2, each followed by residual units.
+
+  Attributes:
+    widths: Channels after each halving of the grid.
+    size: Values of a code, D.
+    units: Residual units after each convolution.
+  """
 
   widths: Sequence[int]
   size: int
@@ -38,7 +48,7 @@ class VQEncoder(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
-    """[B, *S, C] to [B, *S / 2^levels, D]."""
+    """Encodes images [B, *S, C] to vectors [B, *S / 2^levels, D], to be quantised."""
     d = x.ndim - 2
     for width in self.widths:
       x = nn.relu(Conv(width, (4,) * d, 2)(x))
@@ -49,7 +59,13 @@ class VQEncoder(nn.Module):
 
 
 class VQDecoder(nn.Module):
-  """The mirror of `VQEncoder`, by transposed convolutions of 4^d."""
+  """VQ-VAE decoder: residual units and 4^d transposed convolutions, in turn.
+
+  Attributes:
+    widths: Channels before each doubling of the grid, coarsest first.
+    channels: Contrasts of the images.
+    units: Residual units before each transposed convolution.
+  """
 
   widths: Sequence[int]
   channels: int
@@ -57,7 +73,7 @@ class VQDecoder(nn.Module):
 
   @nn.compact
   def __call__(self, z: Array) -> Array:
-    """[B, *S / 2^levels, D] to [B, *S, C]."""
+    """Decodes quantised vectors [B, *S / 2^levels, D] to images [B, *S, channels]."""
     d = z.ndim - 2
     x = Conv(self.widths[0], (3,) * d)(z)
     for place, width in enumerate(self.widths):

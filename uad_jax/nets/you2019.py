@@ -1,8 +1,8 @@
-"""Encoder and decoder between an image and maps at a fraction of its resolution.
+"""Encoder and decoder between images and coarser latent maps (You et al. 2019).
 
-Those of You et al. ("Unsupervised lesion detection via image restoration with a
-normative prior", MIDL 2019) have widths 64-64. Departing from them, zeros are put about
-the image where they crop it, and the activation is the study's.
+You et al., "Unsupervised lesion detection via image restoration with a normative
+prior", MIDL 2019, with widths 64-64. Departures: convolutions are padded by zeros,
+where the authors crop the image, and the activation is the study's (`baur2021`).
 """
 
 from collections.abc import Sequence
@@ -21,13 +21,19 @@ Array = jax.Array
 
 
 class MapEncoder(nn.Module):
-  """Three convolutions of 3^d for each width, the first of which halves the grid."""
+  """Encoder of You et al. 2019: for each width three 3^d convolutions.
+
+  The first of the three has stride 2.
+
+  Attributes:
+    widths: Channels after each halving of the grid.
+  """
 
   widths: Sequence[int]
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
-    """[B, *S, C] to [B, *S / 2^levels, widths[-1]]."""
+    """Encodes images [B, *S, C] to features [B, *S / 2^levels, widths[-1]]."""
     for width in self.widths:
       for stride in (2, 1, 1):
         x = nn.leaky_relu(Conv(width, (3,) * (x.ndim - 2), stride)(x), SLOPE)
@@ -36,10 +42,14 @@ class MapEncoder(nn.Module):
 
 
 class MapDecoder(nn.Module):
-  """The mirrored `MapEncoder`, which doubles the grid by repeating voxels.
+  """Decoder of You et al. 2019 to mean and log-variance, the mirror of `MapEncoder`.
 
-  Its last convolution gives mean and log-variance, the latter of at most 0 (their
-  deviations are at most 1).
+  The grid is doubled by repeating voxels. The log-variance is at most 0, because the
+  standard deviations of the paper are at most 1.
+
+  Attributes:
+    channels: Contrasts of the images.
+    widths: Encoder widths, which the decoder mirrors.
   """
 
   channels: int
@@ -47,38 +57,65 @@ class MapDecoder(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array) -> tuple[Array, Array]:
-    """[B, *S, C], not yet activated, to two of [B, *S * 2^levels, channels]."""
+    """Decodes features to images.
+
+    Args:
+      x: Features [B, *S, C] before the activation.
+
+    Returns:
+      Mean and log-variance, each [B, *S * 2^levels, channels].
+    """
     kernel = (3,) * (x.ndim - 2)
     x = nn.leaky_relu(x, SLOPE)
-    for left, width in reversed(list(enumerate(self.widths))):
+    for level, width in reversed(list(enumerate(self.widths))):
       for _ in range(2):
         x = nn.leaky_relu(Conv(width, kernel)(x), SLOPE)
       x = double(x)
-      if left:
+      if level:
         x = nn.leaky_relu(Conv(width, kernel)(x), SLOPE)
     mean, log_variance = jnp.split(Conv(2 * self.channels, kernel)(x), 2, -1)
     return mean, jnp.clip(log_variance, LOG_VARIANCE[0], 0.0)
 
 
 class MapEncoding(nn.Module):
-  """q(z | x) of You et al. 2019: maps of means and log-variances."""
+  """Encoder q(z | x) of You et al. 2019 to latent maps of means and log-variances.
+
+  Attributes:
+    widths: Encoder widths, one for each halving of the grid.
+    latent: Channels of the latent maps.
+  """
 
   widths: Sequence[int]
   latent: int
 
   @nn.compact
   def __call__(self, x):
+    """Encodes images [B, *S, C] to [B, *S / 2^levels, 2 latent], means first."""
     x = MapEncoder(self.widths)(x)
     return Conv(2 * self.latent, (1,) * (x.ndim - 2))(x)
 
 
 class MapDecoding(nn.Module):
-  """p(x | z) of You et al. 2019; the slice height is not taken."""
+  """Decoder p(x | z) of You et al. 2019 to mean and log-variance of each voxel.
+
+  Attributes:
+    channels: Contrasts of the images.
+    widths: Encoder widths, which the decoder mirrors.
+  """
 
   channels: int
   widths: Sequence[int]
 
   @nn.compact
-  def __call__(self, z, where=None):
+  def __call__(self, z, height=None):
+    """Decodes latent maps.
+
+    Args:
+      z: [B, *S / 2^levels, latent].
+      height: Not used; `encoder_decoder.Decoding` has the slice height here.
+
+    Returns:
+      Mean and log-variance, each [B, *S, channels].
+    """
     x = Conv(self.widths[-1], (1,) * (z.ndim - 2))(z)
     return MapDecoder(self.channels, self.widths)(x)

@@ -55,10 +55,10 @@ def test_the_slopes_of_a_gradient_penalty_are_those_of_the_plain_one(
     slope = jax.grad(lambda x: (nn.swish(net.apply(params, x)) ** 2).sum())(x)
     return ((slope**2).sum() - 1) ** 2
 
-  def found(net):
+  def penalty_and_slopes(net):
     return jax.value_and_grad(functools.partial(penalty, net), (0, 1))(params, x)
 
-  assert_close(found(ours), found(plain))
+  assert_close(penalty_and_slopes(ours), penalty_and_slopes(plain))
 
 
 def test_a_padding_of_its_own_is_kept(key):

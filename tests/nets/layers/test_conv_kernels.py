@@ -5,7 +5,7 @@ import pytest
 import scipy.signal
 from jax.test_util import check_grads
 
-from uad_jax.nets.layers import conv_kernels
+from uad_jax.nets.layers import conv_doubling, conv_kernels
 
 # Below and above the size at which formulations change, square and not, thin, 3-D.
 SHAPES = [(6, 4), (9, 8), (1, 70), (3, 4, 2), (5, 4, 6)]
@@ -49,7 +49,7 @@ def test_upsample_conv_is_resize_then_conv(shape):
   fine = (2, *(2 * n for n in shape), 3)
   # Oracle: jax.image.resize, and scipy.signal.correlate with zeros around.
   want = correlate(np.asarray(jax.image.resize(x, fine, 'linear')), kernel)
-  np.testing.assert_allclose(conv_kernels.upsample_conv(x, kernel), want, atol=1e-4)
+  np.testing.assert_allclose(conv_doubling.upsample_conv(x, kernel), want, atol=1e-4)
 
 
 @pytest.mark.parametrize('shape', SHAPES)
@@ -64,7 +64,7 @@ def test_conv_transpose_is_its_definition(shape):
     )
     want[place] += x @ kernel[tap]
   inside = (slice(None), *(slice(1, None) for _ in shape))
-  got = conv_kernels.conv_transpose(x, kernel)
+  got = conv_doubling.conv_transpose(x, kernel)
   np.testing.assert_allclose(got, want[inside], atol=1e-4)
 
 
@@ -75,8 +75,8 @@ def test_conv_transpose_is_its_definition(shape):
     (conv_kernels.conv, (2, 2)),  # few channels in: patches
     (conv_kernels.conv, (6, 2)),  # few channels out: the cotangent is shifted
     (lambda x, k: conv_kernels.conv(x, k, 2), (6, 5)),
-    (conv_kernels.upsample_conv, (2, 3)),
-    (conv_kernels.conv_transpose, (2, 3)),
+    (conv_doubling.upsample_conv, (2, 3)),
+    (conv_doubling.conv_transpose, (2, 3)),
   ],
 )
 def test_derivatives(function, features, shape):
@@ -95,5 +95,5 @@ def test_derivatives(function, features, shape):
 
 def test_check_grads():
   x, kernel = random_case((3, 23), 5, 2)
-  for function in (conv_kernels.conv, conv_kernels.conv_transpose):
+  for function in (conv_kernels.conv, conv_doubling.conv_transpose):
     check_grads(jax.jit(function), (x, kernel), 1, ('rev',), atol=2e-2, rtol=2e-2)

@@ -22,9 +22,9 @@ def test_it_is_the_plain_convolution_with_its_derivatives(
   def energy(convolve):
     return jax.value_and_grad(lambda x, k: (convolve(x, k) ** 3).sum(), (0, 1))
 
-  found = energy(conv_narrow.conv)(x, kernel)
+  ours = energy(conv_narrow.conv)(x, kernel)
   want = energy(lambda x, k: plain_conv(x, k, 1, 'SAME'))(x, kernel)
-  assert_close(found, want)
+  assert_close(ours, want)
 
 
 @pytest.mark.parametrize('shape', [(3, 3, 4, 8), (5, 5, 4, 1), (3, 3, 3, 4, 2)])

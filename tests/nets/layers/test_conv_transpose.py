@@ -26,8 +26,8 @@ def test_it_is_flaxs_with_the_same_derivatives(shape, edge, key):
 
     return jax.jit(jax.grad(energy, (0, 1), has_aux=True))(params, x)
 
-  found, want = value_and_slopes(ours), value_and_slopes(oracle)
-  assert_close(found, want)
+  derivatives, want = value_and_slopes(ours), value_and_slopes(oracle)
+  assert_close(derivatives, want)
 
 
 def test_other_edges_are_refused():

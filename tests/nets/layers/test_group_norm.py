@@ -29,12 +29,12 @@ def test_it_is_flaxs_with_the_modulation_after_it(shape, modulated, key):
       y = y * (1 + wide[..., scale]) + wide[..., shift]
     return (y**3).sum()
 
-  def found(params, x, film):
+  def energy(params, x, film):
     return (ours.apply(params, x, film) ** 3).sum()
 
   which = (0, 1, 2) if modulated else (0, 1)
   assert_close(
-    jax.value_and_grad(found, which)(params, x, film),
+    jax.value_and_grad(energy, which)(params, x, film),
     jax.value_and_grad(want, which)(params, x, film),
     rtol=2e-4,
     of_largest=2e-3,

@@ -1,1 +1,4 @@
-"""Layers that networks are made of: convolutions, normalisations, features."""
+"""Layers of the networks: convolutions, normalisations, dropout, resampling, features.
+
+Shapes: B batch, *S spatial axes, d their number (2 or 3), C channels, *K kernel edges.
+"""

@@ -1,4 +1,4 @@
-"""Batch normalisation that leaves padded examples out."""
+"""Batch normalisation that leaves padded examples out of its statistics."""
 
 import math
 
@@ -12,8 +12,12 @@ Array = jax.Array
 class BatchNorm(nn.Module):
   """Batch normalisation (Ioffe and Szegedy 2015) that leaves padded examples out.
 
-  Running averages live in the collection 'batch_stats' ('mean', 'var', flax's names)
-  with a momentum of 0.9; a step with fewer than two voxels leaves them as they are.
+  The running averages are in the collection 'batch_stats' ('mean', 'var', as in flax);
+  a training step with fewer than two voxels does not change them.
+
+  Attributes:
+    momentum: Share of the running averages that a training step keeps.
+    epsilon: Added to the variance.
   """
 
   momentum: float = 0.9
@@ -21,6 +25,17 @@ class BatchNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array, weight: Array, train: bool) -> Array:
+    """Normalises each channel of features.
+
+    Args:
+      x: [B, *S, C].
+      weight: [B], 0 marks padding.
+      train: Normalises by the batch's statistics and moves the running averages; False
+        normalises by the running averages.
+
+    Returns:
+      [B, *S, C].
+    """
     features = x.shape[-1]
     scale = self.param('scale', nn.initializers.ones, (features,))
     bias = self.param('bias', nn.initializers.zeros, (features,))
@@ -42,11 +57,14 @@ class BatchNorm(nn.Module):
 
 
 def moments(x: Array, weight: Array) -> tuple[Array, Array, Array]:
-  """Mean and variance of each channel over the examples of weight 1, and their count.
+  """Computes mean and variance of each channel over voxels of examples of weight 1.
 
   Args:
     x: [B, *S, C].
     weight: [B], 0 marks padding.
+
+  Returns:
+    Mean [C], variance [C] and the number of voxels.
   """
   count = weight.sum() * math.prod(x.shape[1:-1])
   mean = weight @ sums(x) / jnp.maximum(count, 1)
@@ -55,6 +73,9 @@ def moments(x: Array, weight: Array) -> tuple[Array, Array, Array]:
 
 
 def sums(x: Array) -> Array:
-  """The sums over each example, [B, C]; first along whole lines, which vectorises."""
+  """Sums each example [B, *S, C] over its grid, [B, C].
+
+  Lines are added first, which a CPU vectorises.
+  """
   lines = x.reshape(len(x), -1, x.shape[-2] * x.shape[-1]).sum(1)
   return lines.reshape(len(x), *x.shape[-2:]).sum(1)

@@ -1,15 +1,18 @@
-"""`flax.linen.Conv` with derivatives that a CPU is fast at: the same numbers.
+"""Convolution layer equal to `flax.linen.Conv`, with derivatives that are fast on CPU.
 
-A kernel of 1^d is a product of matrices, also where its derivative is taken: as XLA's
-convolution by a kernel of the image's size it took ten times as long for one output.
+A kernel of 1^d is computed as a matrix product, and so is its derivative: XLA's
+derivative, a convolution by a kernel of the image's size, took ten times as long for
+one output channel.
 
-A stride has derivatives of any order that are ordinary convolutions again. A gradient
-penalty differentiates a critic twice, and XLA's CPU takes forty times as long for the
-kernel's derivative of the derivative, as jax writes it (a convolution of a dilated
-image by a kernel of an image's size), as for the same numbers as the plain derivative
-of a kernel. The three products of the trilinear form <g, x * k> are each other's
-derivatives, and only they are ever asked for here. That of the image is a transposed
-convolution, at the coarse grid where it halves an even one with 4 or 5 taps.
+For strides above 1 the derivatives of any order are written as ordinary convolutions. A
+gradient penalty differentiates a critic twice; on CPU, XLA takes forty times as long
+for the second derivative with respect to the kernel in jax's form (a convolution of a
+dilated image by a kernel of the image's size) as for the same numbers in the form of
+the first derivative. The trilinear form <g, x * k> has three derivatives: the
+convolution x * k, the derivative with respect to the image and the one with respect to
+the kernel. Each of them has the two others as its derivatives, so these three suffice.
+The derivative with respect to the image is a transposed convolution; where an even grid
+is halved with 4 or 5 taps, it is computed on the coarse grid.
 """
 
 import functools
@@ -26,9 +29,17 @@ Array = jax.Array
 def conv_general(
   x: Array, kernel: Array, strides: Sequence[int], padding, **rest
 ) -> Array:
-  """`jax.lax.conv_general_dilated` as a `flax.linen.Conv` calls it.
+  """Convolves as `jax.lax.conv_general_dilated`, for `flax.linen.Conv`.
 
-  [B, *S, C] and [*K, C, W] to [B, *S / strides, W], without dilation and groups.
+  Args:
+    x: [B, *S, C].
+    kernel: [*K, C, W].
+    strides: Stride of each spatial axis.
+    padding: 'SAME', 'VALID' or pairs of numbers of voxels.
+    **rest: Further arguments as flax gives them; without dilation and groups.
+
+  Returns:
+    [B, *S / strides, W].
   """
   forward = functools.partial(
     jax.lax.conv_general_dilated, window_strides=strides, padding=padding, **rest
@@ -40,35 +51,47 @@ def conv_general(
   even = set(strides) == {2} and not any(n % 2 for n in x.shape[1:-1])
   doubles = even and padding == 'SAME' and edges in ({4}, {5})
 
-  def of_image(kernel, g):
+  def image_cotangent(kernel, g):
     if doubles:
       return transposed_conv(g, reversed_kernel(kernel))
     return jax.linear_transpose(lambda x: forward(x, kernel), x)(g)[0]
 
-  def of_kernel(x, g):
+  def kernel_cotangent(x, g):
     return jax.linear_transpose(lambda kernel: forward(x, kernel), kernel)(g)[0]
 
-  return _closed(forward, of_image, of_kernel)(x, kernel)
+  return _with_derivatives(forward, image_cotangent, kernel_cotangent)(x, kernel)
 
 
 class Conv(nn.Conv):
-  """`flax.linen.Conv` by `conv_general`."""
+  """Convolution layer with the interface of `flax.linen.Conv`, by `conv_general`."""
 
   conv_general_dilated: Callable[..., Array] = conv_general
 
 
-def _closed(forward, of_image, of_kernel):
-  """`forward(x, k)` with `of_image(k, g)` and `of_kernel(x, g)` as its derivatives."""
-  apply = jax.custom_vjp(lambda x, k: forward(x, k))
-  back = jax.custom_vjp(lambda k, g: of_image(k, g))
-  gather = jax.custom_vjp(lambda x, g: of_kernel(x, g))
-  apply.defvjp(
-    lambda x, k: (apply(x, k), (x, k)), lambda s, g: (back(s[1], g), gather(s[0], g))
+def _with_derivatives(forward, image_cotangent, kernel_cotangent):
+  """Joins three functions, of which each has the two others as its derivatives.
+
+  Args:
+    forward: (x, k) -> x * k.
+    image_cotangent: (k, g) -> derivative of <g, x * k> with respect to x.
+    kernel_cotangent: (x, g) -> derivative of <g, x * k> with respect to k.
+
+  Returns:
+    `forward` with these derivatives of any order.
+  """
+  convolve = jax.custom_vjp(lambda x, k: forward(x, k))
+  to_image = jax.custom_vjp(lambda k, g: image_cotangent(k, g))
+  to_kernel = jax.custom_vjp(lambda x, g: kernel_cotangent(x, g))
+  convolve.defvjp(
+    lambda x, k: (convolve(x, k), (x, k)),
+    lambda saved, g: (to_image(saved[1], g), to_kernel(saved[0], g)),
   )
-  back.defvjp(
-    lambda k, g: (back(k, g), (k, g)), lambda s, x: (gather(x, s[1]), apply(x, s[0]))
+  to_image.defvjp(
+    lambda k, g: (to_image(k, g), (k, g)),
+    lambda saved, x: (to_kernel(x, saved[1]), convolve(x, saved[0])),
   )
-  gather.defvjp(
-    lambda x, g: (gather(x, g), (x, g)), lambda s, k: (back(k, s[1]), apply(s[0], k))
+  to_kernel.defvjp(
+    lambda x, g: (to_kernel(x, g), (x, g)),
+    lambda saved, k: (to_image(k, saved[1]), convolve(saved[0], k)),
   )
-  return apply
+  return convolve

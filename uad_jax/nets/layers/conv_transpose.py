@@ -1,4 +1,4 @@
-"""A transposed convolution of stride 2, in convolutions that a CPU is fast at."""
+"""Transposed convolution of stride 2, as ordinary convolutions that are fast on CPU."""
 
 import itertools
 
@@ -6,31 +6,42 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from uad_jax.nets.layers.conv_kernels import conv, interleave, plain_conv
+from uad_jax.nets.layers.conv_doubling import interleave
+from uad_jax.nets.layers.conv_kernels import conv, plain_conv
 
 Array = jax.Array
 
 
 @jax.custom_vjp
 def transposed_conv(x: Array, kernel: Array) -> Array:
-  """That of `flax.linen.ConvTranspose` for edges of 4 or 5, without bias.
+  """Computes the transposed convolution of `flax.linen.ConvTranspose`, without bias.
 
-  x [B, *S, C] and a kernel [*K, C, W] to [B, *(2 S), W]. Forward it is computed at the
-  coarse grid: the 2^d fine voxels of a coarse one are channels of one convolution. Back
-  it is the strided convolution that it transposes. XLA's own derivative, by an image
-  dilated with zeros, takes six to ten times as long on a CPU.
+  It is computed on the coarse grid: the 2^d fine voxels of a coarse voxel are channels
+  of one convolution. Its derivative is the strided convolution that it transposes.
+  XLA's derivative, of an image dilated with zeros, takes six to ten times as long on
+  CPU.
+
+  Args:
+    x: [B, *S, C].
+    kernel: [*K, C, W], all edges 4 or all 5.
+
+  Returns:
+    [B, *(2 S), W].
+
+  Raises:
+    ValueError: The edge of the kernel is neither 4 nor 5.
   """
   edge = kernel.shape[0]
   if edge not in (4, 5):
     raise ValueError(f'a transposed convolution has an edge of 4 or 5, not {edge}')
-  return (_five if edge == 5 else _four)(x, kernel)
+  return (_edge_five if edge == 5 else _edge_four)(x, kernel)
 
 
-def _apart(kernel: Array) -> Array:
-  """Taps [*K, C, W] as a kernel of the coarse image, [*(2 or 3), C, 2^d W].
+def _coarse_kernel(kernel: Array) -> Array:
+  """Rearranges a kernel [*K, C, W] for the coarse image, [*(2 or 3), C, 2^d W].
 
-  Along an axis the even fine voxel has the taps (0, 2) of four and (1, 3) of five, the
-  odd one (1, 3) and (0, 2, 4).
+  Along an axis the even fine voxel has the taps (0, 2) of 4 taps and (1, 3) of 5, the
+  odd fine voxel has (1, 3) of 4 and (0, 2, 4) of 5.
   """
   d, (edge, *_, c, width) = kernel.ndim - 2, kernel.shape
   coarse, odd = (edge + 1) // 2, edge % 2
@@ -42,32 +53,40 @@ def _apart(kernel: Array) -> Array:
   return taps.reshape((coarse,) * d + (c, 2**d * width))
 
 
-def _five(x: Array, kernel: Array) -> Array:
-  """Both fine voxels see x[i - 1] to x[i + 1]."""
-  y = conv(x, _apart(kernel))
+def _edge_five(x: Array, kernel: Array) -> Array:
+  """Convolves with 5 taps: the fine voxels of i see x[i - 1] to x[i + 1]."""
+  y = conv(x, _coarse_kernel(kernel))
   return interleave(y.reshape(*x.shape[:-1], *(2,) * (x.ndim - 2), kernel.shape[-1]))
 
 
-def _four(x: Array, kernel: Array) -> Array:
-  """The even fine voxel sees x[i - 1] and x[i], the odd one x[i] and x[i + 1]."""
+def _edge_four(x: Array, kernel: Array) -> Array:
+  """Convolves with 4 taps: even voxels see x[i - 1] and x[i], odd x[i] and x[i + 1]."""
   d, grid = x.ndim - 2, x.shape[1:-1]
-  pairs = plain_conv(x, _apart(kernel), 1, [(1, 1)] * d)  # of x[i - 1] and x[i], i to n
+  # For i from 0 to n, all phases of the pair x[i - 1], x[i].
+  pairs = plain_conv(x, _coarse_kernel(kernel), 1, [(1, 1)] * d)
   pairs = jnp.moveaxis(pairs.reshape(*pairs.shape[:-1], 2**d, -1), -2, 0)
   phases = itertools.product((0, 1), repeat=d)
   parts = [
-    seen[(slice(None), *(slice(p, p + n) for p, n in zip(phase, grid, strict=True)))]
-    for phase, seen in zip(phases, pairs, strict=True)
+    pair[(slice(None), *(slice(p, p + n) for p, n in zip(phase, grid, strict=True)))]
+    for phase, pair in zip(phases, pairs, strict=True)
   ]
   return interleave(jnp.stack(parts, -2).reshape(*x.shape[:-1], *(2,) * d, -1))
 
 
 def reversed_kernel(kernel: Array) -> Array:
-  """The kernel of the convolution's transpose: taps and channels the other way."""
+  """Makes the kernel of the transpose of a convolution: taps flipped, channels swapped.
+
+  Args:
+    kernel: [*K, C, W].
+
+  Returns:
+    [*K, W, C].
+  """
   return jnp.swapaxes(jnp.flip(kernel, range(kernel.ndim - 2)), -1, -2)
 
 
 def _strided(g: Array, kernel: Array) -> Array:
-  """The convolution of [B, *(2 S), W] to [B, *S, C] whose transpose it is."""
+  """Convolves [B, *(2 S), W] to [B, *S, C]; `transposed_conv` is the transpose."""
   return plain_conv(g, reversed_kernel(kernel), 2, 'SAME')
 
 
@@ -81,14 +100,19 @@ transposed_conv.defvjp(lambda x, k: (transposed_conv(x, k), (x, k)), _vjp)
 
 
 class ConvTranspose(nn.Module):
-  """`flax.linen.ConvTranspose` of stride 2, by `transposed_conv`."""
+  """Transposed convolution of stride 2, equal to `flax.linen.ConvTranspose`.
+
+  Attributes:
+    width: Output channels.
+    edge: Edge length of the kernel, 4 or 5.
+  """
 
   width: int
   edge: int = 5
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
-    """[B, *S, C] to [B, *(2 S), width]."""
+    """Maps features [B, *S, C] to [B, *(2 S), width]."""
     d = x.ndim - 2
     shape = (self.edge,) * d + (x.shape[-1], self.width)
     kernel = self.param('kernel', nn.initializers.lecun_normal(), shape)

@@ -1,19 +1,35 @@
-"""Networks with dropout, at work with it and without."""
+"""Applies networks with dropout on or off, for training and Monte Carlo dropout."""
 
 import flax.linen as nn
 import jax
 
 
 def apply(net: nn.Module, params, *inputs, noise: jax.Array | None):
-  """A network with its dropout on, drawn from `noise`, or off when that is None.
+  """Applies a network with dropout on (a key is given) or off (None).
 
-  Its last argument is `deterministic`.
+  Args:
+    net: Module whose last argument is `deterministic`.
+    params: Parameters of the module.
+    *inputs: Arguments of the module before `deterministic`.
+    noise: Random key for dropout, or None.
+
+  Returns:
+    The output of the module.
   """
   rngs = None if noise is None else {'dropout': noise}
   return net.apply({'params': params}, *inputs, noise is None, rngs=rngs)
 
 
 def check_bayesian(method: str, bayesian: bool, dropout: float) -> None:
-  """Refuses inference by dropout where there is none."""
+  """Checks that a method with dropout at inference has a dropout rate above 0.
+
+  Args:
+    method: Name of the method, for the error message.
+    bayesian: Whether dropout stays on at inference.
+    dropout: Dropout rate.
+
+  Raises:
+    ValueError: `bayesian` with a rate of 0.
+  """
   if bayesian and not dropout:
     raise ValueError(f'{method}: bayesian inference needs a dropout above 0')

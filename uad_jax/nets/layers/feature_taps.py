@@ -1,21 +1,31 @@
-"""The maps that an encoder makes on its way, for scores that compare images in them."""
+"""Exposes an encoder's feature maps through flax `sow`, for the perceptual score."""
 
 import flax.linen as nn
 import jax
 
 KEPT = 'intermediates'
-"""The collection that flax leaves out of `init`: no tree of parameters changes."""
+"""Flax collection of the features; `init` leaves it out of the parameters."""
 
 
-def keep(encoder: nn.Module, maps: jax.Array) -> None:
-  """Called by an encoder with the maps of each of its levels, the finest first."""
-  encoder.sow(KEPT, 'features', maps)
+def keep(encoder: nn.Module, features: jax.Array) -> None:
+  """Exposes the features of one level; encoders call it at each level, finest first.
+
+  Args:
+    encoder: The calling module.
+    features: [B, *S', K].
+  """
+  encoder.sow(KEPT, 'features', features)
 
 
 def finest(net: nn.Module, params, *inputs: jax.Array) -> jax.Array:
-  """The first maps that the encoder in `net` keeps; [B, *S', K].
+  """Computes the finest feature maps of the encoder in a network, [B, *S', K].
 
-  What else the network computes is pruned by jit.
+  Under jit everything else that the network computes is pruned.
+
+  Args:
+    net: Module whose encoder calls `keep`.
+    params: Parameters of the module.
+    *inputs: Arguments of the module.
   """
-  _, kept = net.apply({'params': params}, *inputs, mutable=[KEPT])
-  return jax.tree.leaves(kept)[0]
+  _, collections = net.apply({'params': params}, *inputs, mutable=[KEPT])
+  return jax.tree.leaves(collections)[0]

@@ -1,4 +1,4 @@
-"""Layer normalisation over the grid, as critics and residual coders use it."""
+"""Layer normalisation over the spatial axes, for critics and residual networks."""
 
 import math
 
@@ -7,17 +7,23 @@ import jax
 
 
 class GridNorm(nn.Module):
-  """Layer normalisation over the grid: each channel of each example by itself.
+  """Layer normalisation over the grid, of each channel of each example by itself.
 
-  Its scale and bias have a value for each voxel and are shared by the channels, as
-  those of a layer normalisation over the spatial axes are.
+  Scale and bias have a value for each voxel, shared by the channels.
+
+  Attributes:
+    epsilon: Added to the variance.
   """
 
   epsilon: float = 1e-3
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """[B, *S, C] to the same; a grid of one voxel is refused, as it would give 0."""
+    """Normalises features [B, *S, C].
+
+    Raises:
+      ValueError: The grid is a single voxel, for which the result would be 0.
+    """
     if math.prod(x.shape[1:-1]) == 1:
       raise ValueError(
         f'the grid {x.shape[1:-1]} of one voxel cannot be normalised; give fewer widths'

@@ -1,4 +1,4 @@
-"""Sizes of grids that are halved level by level, and of the latent at the end."""
+"""Shapes of grids that are halved level by level, and a limit for the latent size."""
 
 import math
 from collections.abc import Sequence
@@ -7,16 +7,23 @@ import jax
 
 
 def sizes(shape: Sequence[int], levels: int) -> list[tuple[int, ...]]:
-  """The grids at full resolution and after each of `levels` halvings, rounded up.
+  """Computes the grids of an image at full resolution and after each halving.
+
+  Args:
+    shape: Spatial shape of the image.
+    levels: Number of halvings, each rounded up.
+
+  Returns:
+    `levels` + 1 spatial shapes, finest first.
 
   Raises:
     ValueError: A single voxel would be halved.
   """
-  most = (max(shape) - 1).bit_length()
-  if levels > most:
+  limit = (max(shape) - 1).bit_length()
+  if levels > limit:
     raise ValueError(
       f'the shape {tuple(shape)} cannot be halved {levels} times; allowed are up to '
-      f'{most}'
+      f'{limit}'
     )
   grids = [tuple(shape)]
   for _ in range(levels):
@@ -25,7 +32,15 @@ def sizes(shape: Sequence[int], levels: int) -> list[tuple[int, ...]]:
 
 
 def halved_grid(shape: Sequence[int], levels: int) -> tuple[int, ...]:
-  """The bottleneck's grid; a shape that does not halve `levels` times is refused."""
+  """Computes the grid of the bottleneck, after `levels` exact halvings.
+
+  Args:
+    shape: Spatial shape of the image, multiples of 2^levels.
+    levels: Number of halvings.
+
+  Raises:
+    ValueError: An axis is not a multiple of 2^levels.
+  """
   if any(n % 2**levels for n in shape):
     raise ValueError(
       f'the shape {tuple(shape)} cannot be halved {levels} times; allowed are '
@@ -35,11 +50,19 @@ def halved_grid(shape: Sequence[int], levels: int) -> tuple[int, ...]:
 
 
 def check_latent(values: int, image: jax.Array) -> None:
-  """Refuses a latent of more values than an image [B, *S, C] has."""
+  """Checks that a latent does not have more values than an image.
+
+  Args:
+    values: Values of the latent of one example.
+    image: [B, *S, C].
+
+  Raises:
+    ValueError: `values` exceeds the number of voxels times channels of one example.
+  """
   *shape, channels = image.shape[1:]
-  most = math.prod(shape) * channels
-  if values > most:
+  limit = math.prod(shape) * channels
+  if values > limit:
     raise ValueError(
       f'a latent of {values} values is too large for images of {tuple(shape)} with '
-      f'{channels} channels; allowed are up to {most}'
+      f'{channels} channels; allowed are up to {limit}'
     )

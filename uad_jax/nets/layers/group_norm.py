@@ -1,4 +1,4 @@
-"""Group normalisation with a modulation, as one affine map of each channel."""
+"""Group normalisation and FiLM, applied together as one affine map of each channel."""
 
 import math
 
@@ -13,10 +13,15 @@ Array = jax.Array
 
 @jax.custom_vjp
 def affine(x: Array, gain: Array, shift: Array) -> Array:
-  """x gain + shift; x [B, *S, C], gain and shift [B, C].
+  """Computes x gain + shift, with a gain and a shift for each channel of each example.
 
-  Its derivative is written out: the sums over the grid go along whole lines, in half
-  the time of XLA's over all but the last axis on a CPU.
+  The derivative is written out: the sums over the grid add whole lines, which takes
+  half the time of XLA's sum over all but the last axis on CPU.
+
+  Args:
+    x: [B, *S, C].
+    gain: [B, C].
+    shift: [B, C].
   """
   shape = (len(x), *[1] * (x.ndim - 2), -1)
   return x * gain.reshape(shape) + shift.reshape(shape)
@@ -31,7 +36,9 @@ affine.defvjp(lambda x, a, b: (affine(x, a, b), (x, a)), _affine_vjp)
 
 
 class GroupNorm(nn.Module):
-  """`flax.linen.GroupNorm` (Wu and He 2018), then FiLM (Perez et al. 2018) if asked.
+  """Group normalisation (Wu and He 2018) with optional FiLM (Perez et al. 2018).
+
+  Without FiLM it equals `flax.linen.GroupNorm`.
 
   Attributes:
     groups: Number of groups, which divides the channels.
@@ -43,7 +50,18 @@ class GroupNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array, film: Array | None = None) -> Array:
-    """x [B, *S, C], film [B, 2 C] or None to norm(x) (1 + scale) + shift."""
+    """Normalises features; with FiLM, norm(x) (1 + scale) + shift.
+
+    Args:
+      x: [B, *S, C].
+      film: Scales, then shifts, [B, 2 C]; or None.
+
+    Returns:
+      [B, *S, C].
+
+    Raises:
+      ValueError: The channels do not divide into the groups.
+    """
     count, features = len(x), x.shape[-1]
     if features % self.groups:
       raise ValueError(f'{features} channels do not divide into {self.groups} groups')
@@ -52,14 +70,15 @@ class GroupNorm(nn.Module):
     size = math.prod(x.shape[1:]) // self.groups
 
     def mean(values):
-      each = values.reshape(count, self.groups, -1).sum(-1) / size
-      return jnp.repeat(each, features // self.groups, 1)
+      group_means = values.reshape(count, self.groups, -1).sum(-1) / size
+      return jnp.repeat(group_means, features // self.groups, 1)
 
     average = mean(sums(x))
     variance = jnp.maximum(mean(sums(x * x)) - average**2, 0)
     gain = scale[None] * jax.lax.rsqrt(variance + self.epsilon)
     shift = bias[None] - average * gain
     if film is not None:
-      more, offset = jnp.split(film, 2, -1)
-      gain, shift = gain * (1 + more), shift * (1 + more) + offset
+      film_scale, film_shift = jnp.split(film, 2, -1)
+      gain = gain * (1 + film_scale)
+      shift = shift * (1 + film_scale) + film_shift
     return affine(x, gain, shift)

@@ -1,17 +1,25 @@
-"""Where in the head a slice lies, as features."""
+"""Features of the slice height, the position of a slice in the head in [0, 1]."""
 
 import jax
 import jax.numpy as jnp
 
 
 def position_features(position: jax.Array, frequencies: int = 4) -> jax.Array:
-  """sin and cos of pi 2^k height, height in [0, 1]; [B] to [B, 2 frequencies]."""
+  """Computes sin(pi 2^k h) and cos(pi 2^k h) of slice heights h, k = 0, 1, ...
+
+  Args:
+    position: Slice heights h [B] in [0, 1].
+    frequencies: Number of frequencies.
+
+  Returns:
+    [B, 2 frequencies], first the sines and then the cosines.
+  """
   scale = jnp.pi * 2.0 ** jnp.arange(frequencies)
   angle = position[:, None] * scale[None]
   return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], -1)
 
 
 def everywhere(features: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-  """[B, F] repeated over a grid: [B, *S, F]."""
+  """Repeats features [B, F] at each voxel of a grid, [B, *shape, F]."""
   features = features.reshape((len(features), *[1] * len(shape), features.shape[-1]))
   return jnp.broadcast_to(features, (len(features), *shape, features.shape[-1]))
