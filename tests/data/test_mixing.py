@@ -1,4 +1,4 @@
-"""Several data sets in one experiment: what is trained on, evaluated and told."""
+"""Splits summed from several data sets: parsing, training, evaluation, fingerprint."""
 
 import json
 import types
@@ -92,7 +92,7 @@ def test_a_malformed_expression_is_named(text):
     (dict(test='b/test', others=None), "names the data set 'b'; .*others has none"),
     (dict(test='0.5*test + oasis/test'), 'config.data.test = .* has a weight; allowed'),
     (dict(val='2*val'), 'config.data.val = .* has a weight; allowed'),
-    (dict(selection='test + test'), 'names one twice'),
+    (dict(selection='test + test'), 'names one split twice'),
   ],
 )
 def test_a_mistake_in_a_split_is_named(changes, sentence):

@@ -1,4 +1,4 @@
-"""Work in processes: in order, and on one thread each."""
+"""Worker processes keep the order of the items and use one BLAS thread each."""
 
 import os
 

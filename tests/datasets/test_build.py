@@ -15,7 +15,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.datasets import trees
+from tests.datasets import healthy_trees, lesion_trees, tree_files
 from uad_jax import prepare
 from uad_jax.data import manifest
 from uad_jax.data.cohorts import cohort, download, parts, splits
@@ -35,7 +35,7 @@ OPTIONS = [
 @pytest.fixture(scope='module')
 def source(tmp_path_factory):
   root = tmp_path_factory.mktemp('mslub')
-  trees.mslub(root)
+  lesion_trees.mslub(root)
   return root
 
 
@@ -45,7 +45,7 @@ def arguments(source, data, *more):
 
 
 def content(data):
-  """Every file of the prepared data set, but for what tells when it was made."""
+  """Name to bytes of every file of the prepared data set, except HTML pages."""
   (ready,) = catalogue.prepared(data, 'mslub')
   files = [p for p in sorted(ready.folder.rglob('*')) if p.is_file()]
   return {p.name: p.read_bytes() for p in files if p.suffix != '.html'}
@@ -69,13 +69,13 @@ def test_a_killed_build_goes_on_and_ends_with_the_same_bytes(source, tmp_path, w
   command += arguments(source, tmp_path, '--workers=1')
   with (tmp_path / 'log').open('w') as log:
     process = subprocess.Popen(command, stdout=log, stderr=log)
-  made, deadline = [], time.monotonic() + 120
-  while not made and process.poll() is None and time.monotonic() < deadline:
+  stored, deadline = [], time.monotonic() + 120
+  while not stored and process.poll() is None and time.monotonic() < deadline:
     time.sleep(0.005)
-    made = list(tmp_path.glob('.parts/*/*.npz'))
+    stored = list(tmp_path.glob('.parts/*/*.npz'))
   os.kill(process.pid, signal.SIGKILL)
   process.wait()
-  assert made and process.returncode < 0, (tmp_path / 'log').read_text()
+  assert stored and process.returncode < 0, (tmp_path / 'log').read_text()
   assert not catalogue.prepared(tmp_path)
   assert prepare.main(arguments(source, tmp_path, '--workers=1')) == 0
   assert content(tmp_path) == whole
@@ -94,15 +94,15 @@ def test_a_part_is_used_again_and_only_for_the_same(source, tmp_path, monkeypatc
     (entries[0], steps[:1]),
     (entries[0]._replace(lesion_values=(2,)), steps),
   ):
-    # Whatever goes wrong with a scan names it, so that the others can be built.
+    # Any error becomes a problem of this scan, so that the others can be built.
     problem = parts.make(entry, other, {}, str(tmp_path))
     assert f'{entry.image} cannot be prepared: ZeroDivisionError' in str(problem)
   gone = entries[0]._replace(image=f'{tmp_path}/gone.nii')
   assert 'gone.nii or what belongs to it cannot be' in str(
     parts.make(gone, steps, {}, str(tmp_path))
   )
-  assert stored.lesion.sum() == trees.brain()[2].sum()
-  assert stored.twin is None  # nobody knows the scan without its lesions
+  assert stored.lesion.sum() == tree_files.brain()[2].sum()
+  assert stored.twin is None  # the lesion-free twin is unknown
   assert list(tmp_path.iterdir()) == [pathlib.Path(path)]
 
 
@@ -152,7 +152,7 @@ def test_dealing_is_exact_and_stable(count):
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-  """Serves a folder, parts of files too, and says nothing."""
+  """Serves the files of a folder, also from a byte position on, without a log."""
 
   def log_message(self, *args):
     pass
@@ -162,18 +162,18 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     if not path.is_file():
       return self.send_error(404)
     body, asked = path.read_bytes(), self.headers.get('Range')
-    at = int(asked.removeprefix('bytes=').rstrip('-')) if asked else 0
-    if asked and at >= len(body):
+    start = int(asked.removeprefix('bytes=').rstrip('-')) if asked else 0
+    if asked and start >= len(body):
       return self.send_error(416)
     self.send_response(206 if asked else 200)
-    self.send_header('Content-Length', str(len(body) - at))
+    self.send_header('Content-Length', str(len(body) - start))
     self.end_headers()
-    self.wfile.write(body[at:])
+    self.wfile.write(body[start:])
 
 
 @pytest.fixture
 def served(tmp_path):
-  """(folder, address) of a server."""
+  """Folder and address of a server."""
   folder = tmp_path / 'served'
   folder.mkdir()
   handler = functools.partial(Handler, directory=str(folder))
@@ -186,7 +186,7 @@ def served(tmp_path):
 
 def test_an_archive_is_fetched_checked_and_unpacked(served, tmp_path):
   folder, address = served
-  trees.ixi(tmp_path / 'ixi')
+  healthy_trees.ixi(tmp_path / 'ixi')
   with tarfile.open(folder / 'IXI-T1.tar', 'w') as file:
     for path in sorted((tmp_path / 'ixi/IXI-T1').iterdir()):
       file.add(path, path.name)
@@ -213,14 +213,14 @@ def test_an_archive_is_fetched_checked_and_unpacked(served, tmp_path):
   entries, _ = cohort.find(target, table, 't1')
   assert [e.subject for e in entries] == ['IXI002', 'IXI012', 'IXI035', 'IXI049']
   (folder / 'IXI-T1.tar').unlink()
-  assert download.fetch(table, 't1', data) == target  # it is there
+  assert download.fetch(table, 't1', data) == target  # not downloaded again
   assert [p.name for p in target.iterdir()] == ['IXI-T1']
 
 
 def test_listing(tmp_path, capsys, source):
   assert prepare.main(['list', f'--data_dir={tmp_path}']) == 0
   output = capsys.readouterr().out
-  assert all(each.name in output for each in catalogue.cohorts())
+  assert all(table.name in output for table in catalogue.cohorts())
   assert 'nothing is prepared here' in output
   assert prepare.main(arguments(source, tmp_path, '--workers=1')) == 0
   capsys.readouterr()
@@ -237,8 +237,8 @@ def test_listing(tmp_path, capsys, source):
 def test_a_page_of_all_cohorts(tmp_path, capsys):
   assert prepare.main(['table', f'--output={tmp_path}/datasets.md']) == 0
   page = (tmp_path / 'datasets.md').read_text()
-  for each in catalogue.cohorts():
-    assert f'[`{each.name}`]({each.homepage})' in page
+  for table in catalogue.cohorts():
+    assert f'[`{table.name}`]({table.homepage})' in page
   widths = {line.count('|') for line in page.splitlines() if line.startswith('| [`')}
   assert len(widths) == 1
   assert np.all([f'`{name}`' in page for name in ('baur2021', 'heer2021', 'you2019')])

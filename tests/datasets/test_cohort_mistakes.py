@@ -4,7 +4,8 @@ import json
 import numpy as np
 import pytest
 
-from tests.datasets import trees
+from tests.data.heads import write
+from tests.datasets import lesion_trees, tree_files
 from tests.datasets.building import build, records
 from uad_jax.data import manifest
 from uad_jax.data.preprocessing.nifti import BadScan
@@ -22,34 +23,34 @@ from uad_jax.datasets import catalogue
   ],
 )
 def test_a_broken_patient_stops_or_is_listed(change, says, tmp_path):
-  trees.mslub(tmp_path / 'source')
+  lesion_trees.mslub(tmp_path / 'source')
   folder = tmp_path / 'source/patient02'
   mask, image = (folder / f'patient02_{n}.nii.gz' for n in ('consensus_gt', 'FLAIR'))
-  _, affine, lesion, _ = trees.brain()
+  _, affine, lesion, _ = tree_files.brain()
   if change == 'shape':  # off by one voxel
-    trees.write(mask, np.pad(lesion, ((0, 1), (0, 0), (0, 0))), affine)
+    write(mask, np.pad(lesion, ((0, 1), (0, 0), (0, 0))), affine)
   elif change == 'shift':
     moved = affine.copy()
     moved[:3, 3] += affine[:3, 0]
-    trees.lesion(mask, affine=moved)
+    tree_files.lesion(mask, affine=moved)
   elif change == 'missing':
     mask.unlink()
   elif change == 'truncated':
     image.write_bytes(image.read_bytes()[:2000])
   elif change == 'plain':
-    trees.scan(folder / 'patient02_FLAIR.nii', 3)
+    tree_files.scan(folder / 'patient02_FLAIR.nii', 3)
   source, data = tmp_path / 'source', tmp_path / 'data'
   with pytest.raises(BadScan, match=says):
     build('mslub', source, data, contrast='flair')
   assert not list(data.rglob('*.array_record*'))
   builder = build('mslub', source, data, contrast='flair', keep_going=True)
-  told = manifest.read(builder.data_dir)
-  assert len(told['skipped']) == 1 and 'patient02' in told['skipped'][0]
-  assert {v['subject'] for v in told['volumes']} == {'patient01', 'patient03'}
+  stored = manifest.read(builder.data_dir)
+  assert len(stored['skipped']) == 1 and 'patient02' in stored['skipped'][0]
+  assert {v['subject'] for v in stored['volumes']} == {'patient01', 'patient03'}
 
 
 def test_tiny_negative_values_are_background(tmp_path):
-  trees.scan(tmp_path / 'anat/sub-CC1/anat/sub-CC1_T1w.nii', ripple=True)
+  tree_files.scan(tmp_path / 'anat/sub-CC1/anat/sub-CC1_T1w.nii', ripple=True)
   builder = build('camcan', tmp_path, tmp_path / 'data')
   details = json.loads(records(builder)[0]['details'])
   steps = {s['step']: s for s in details['chain'][1:]}
@@ -57,17 +58,19 @@ def test_tiny_negative_values_are_background(tmp_path):
 
 
 def test_mistakes_get_a_sentence(sources, tmp_path):
-  with pytest.raises(ValueError, match="no contrast 'flair'; there are t1, t2, pd"):
+  with pytest.raises(
+    ValueError, match="unknown contrast 'flair'; there are t1, t2, pd"
+  ):
     build('ixi', sources('ixi'), tmp_path, contrast='flair')
   with pytest.raises(BadScan, match=r"no t1 image of camcan; expected is '\*\*/sub-CC"):
     build('camcan', sources('ixi'), tmp_path)
   with pytest.raises(BadScan, match='nowhere is not a folder'):
     build('ixi', 'nowhere', tmp_path)
-  with pytest.raises(ValueError, match="no tree '1999'; there are 2018, 2020"):
+  with pytest.raises(ValueError, match="unknown tree '1999'; there are 2018, 2020"):
     build('brats', sources('brats_2021'), tmp_path, tree='1999')
   both = tmp_path / 'both'
-  trees.brats_2021(both)
-  trees.brats_2023(both)
+  lesion_trees.brats_2021(both)
+  lesion_trees.brats_2023(both)
   with pytest.raises(BadScan, match='releases 2021 and 2023 of brats; choose one'):
     build('brats', both, tmp_path)
   assert build('brats', both, tmp_path, tree='2021').info.splits

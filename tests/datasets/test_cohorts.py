@@ -8,10 +8,11 @@ from tests.datasets.building import build, records
 from uad_jax.data import manifest
 from uad_jax.data import record as recording
 from uad_jax.data.cohorts import cohort, fastmri, splits
+from uad_jax.data.cohorts.entry import Entry
 from uad_jax.data.preprocessing.nifti import BadScan
 from uad_jax.datasets import catalogue
 
-# Cohort, tree, contrast, then the scans (subject, session) and what is known of them.
+# Miniature tree to its cohort, the contrast and the scans (subject, session).
 MINIATURES = {
   'ixi': (
     'ixi', 't1', [('IXI002', ''), ('IXI012', ''), ('IXI035', ''), ('IXI049', '')],
@@ -74,7 +75,7 @@ MINIATURES = {
 
 def test_every_cohort_has_a_miniature():
   assert {name for name, *_ in MINIATURES.values()} == {
-    each.name for each in catalogue.cohorts()
+    table.name for table in catalogue.cohorts()
   }
 
 
@@ -87,12 +88,13 @@ def test_a_miniature_is_built(miniature, sources, tmp_path):
   assert not [e.problem for e in entries if e.problem]
 
   builder = build(name, sources(miniature), tmp_path, contrast=contrast)
-  told = manifest.read(builder.data_dir)
-  assert {(v['subject'], v['session']) for v in told['volumes']} == set(expected)
-  assert not told['skipped']
-  home = {}
-  for volume in told['volumes']:  # no subject, with whatever session, in two splits
-    assert home.setdefault(volume['subject'], volume['split']) == volume['split']
+  stored = manifest.read(builder.data_dir)
+  assert {(v['subject'], v['session']) for v in stored['volumes']} == set(expected)
+  assert not stored['skipped']
+  first_splits = {}
+  for volume in stored['volumes']:  # no subject is in two splits
+    first = first_splits.setdefault(volume['subject'], volume['split'])
+    assert first == volume['split']
   for record in records(builder):
     assert record['image'].shape == (40, 48, 1)
     inside = record['image'][record['mask'] > 0]
@@ -101,16 +103,16 @@ def test_a_miniature_is_built(miniature, sources, tmp_path):
     )
   ill = [r for r in records(builder) if r['pathology'] != b'none']
   if not table.healthy:
-    assert {v['split'] for v in told['volumes']} <= set(splits.LESIONS)
+    assert {v['split'] for v in stored['volumes']} <= set(splits.LESIONS)
     assert {r['pathology'].decode() for r in ill} == {table.pathology}
     assert sum(r['lesion'].sum() for r in ill) > 0
   else:
-    assert all(v['split'] in (*splits.HEALTHY, 'patients') for v in told['volumes'])
+    assert all(v['split'] in (*splits.HEALTHY, 'patients') for v in stored['volumes'])
 
 
 @pytest.fixture(scope='module')
 def people(sources, tmp_path_factory):
-  """(miniature) -> subject and session to what its records tell."""
+  """(miniature) -> (subject, session) to the fields of the entry."""
 
   def read(miniature):
     name, contrast, _ = MINIATURES[miniature]
@@ -161,10 +163,10 @@ def test_dementia_does_not_train(people):
 
 
 def test_a_patient_stays_out_with_all_sessions():
-  entry = cohort.layouts.Entry('s', 'a', 'x')
+  entry = Entry('s', 'a', 'x')
   entries = [entry, entry._replace(session='b', pathology='dementia')]
-  found = splits.assign(entries, splits.HEALTHY, {'s': 'train'}, healthy=True)
-  assert [e.split for e in found] == ['patients', 'patients']
+  assigned = splits.assign(entries, splits.HEALTHY, {'s': 'train'}, healthy=True)
+  assert [e.split for e in assigned] == ['patients', 'patients']
 
 
 def test_tumours_are_whole_and_channels_are_right(sources, tmp_path):
@@ -172,7 +174,7 @@ def test_tumours_are_whole_and_channels_are_right(sources, tmp_path):
   sizes = {}
   for record in records(builder):
     sizes.setdefault(record['subject'], []).append(record['lesion'].sum())
-  assert len(sizes) == 3 and all(sum(each) > 0 for each in sizes.values())
+  assert len(sizes) == 3 and all(sum(areas) > 0 for areas in sizes.values())
   # 1 and 4 both count: the mask is the whole block.
   entries, _ = cohort.find(sources('brats_2020'), catalogue.cohort('brats'), 't1')
   assert entries[0].lesion_values == (1, 2, 3, 4)
@@ -193,22 +195,22 @@ def test_other_pathology_counts_when_asked(sources, tmp_path):
 def test_volumes(sources, tmp_path):
   form = {'form': 'volumes', 'shape': (40, 48, 40)}
   builder = build('mslub', sources('mslub'), tmp_path, contrast='t2', **form)
-  made = records(builder)
-  assert [r['image'].shape for r in made] == [(40, 48, 40, 1)] * 3
-  assert all(r['slice'] == -1 and r['lesion'].any() for r in made)
-  told = manifest.read(builder.data_dir)['volumes']
-  # The digest of its slices is that of the slices of the volume.
+  volumes = records(builder)
+  assert [r['image'].shape for r in volumes] == [(40, 48, 40, 1)] * 3
+  assert all(r['slice'] == -1 and r['lesion'].any() for r in volumes)
+  stored = manifest.read(builder.data_dir)['volumes']
+  # The manifest holds the digest of the slices of the volume.
   digests = {
     r['subject'].decode(): recording.digest(recording.cut(r, k) for k in range(40))
-    for r in made
+    for r in volumes
   }
-  assert {v['subject']: v['records'] for v in told} == digests
+  assert {v['subject']: v['records'] for v in stored} == digests
 
 
 def test_boxes_are_upside_down():
   # Oracle: a box about the upper left pixel of the picture covers the file's last row.
   image = nib.Nifti1Image(np.zeros((6, 5, 2), np.float32), np.eye(4))
-  mask = np.asarray(fastmri.boxed(image, [(1, 0, 0, 2, 1)]).dataobj)
+  mask = np.asarray(fastmri.box_mask(image, [(1, 0, 0, 2, 1)]).dataobj)
   assert mask[:2, 4, 1].all() and mask.sum() == 2
   picture = np.flipud(mask[:, :, 1].T)  # rows of the file, turned
   assert picture[0, 0] == 1
@@ -216,10 +218,10 @@ def test_boxes_are_upside_down():
 
 def test_fastmri_boxes_and_normal_studies(sources, people):
   known = people('fastmri_plus')
-  found = known['AXFLAIR_200_6002425', '']
-  assert found['boxes'] == ((12, 10, 8, 4, 3),) and found['split'] == 'patients'
+  scan = known['AXFLAIR_200_6002425', '']
+  assert scan['boxes'] == ((12, 10, 8, 4, 3),) and scan['split'] == 'patients'
   assert known['AXFLAIR_200_6002441', '']['pathology'] == 'none'
-  image = fastmri.read(found['image'])
+  image = fastmri.read(scan['image'])
   np.testing.assert_allclose(nib.affines.voxel_sizes(image.affine), (8, 8, 7.5))
   with pytest.raises(BadScan, match='no fastMRI file'):
     fastmri.read(__file__)

@@ -33,7 +33,7 @@ def build(source, data_dir, **options):
 
 
 def leftovers(data_dir):
-  """Files that are there but for the whole scans that a next build would use."""
+  """Files in the data folder, except the parts that a next build would use."""
   files = [p for p in pathlib.Path(data_dir).rglob('*') if p.is_file()]
   return [p for p in files if '.parts' not in p.parts or p.suffix != '.npz']
 
@@ -46,16 +46,16 @@ def test_slices(source, tmp_path):
     preprocess.job(**JOB),
     labels=source / 'derivatives/dlmuse/sub-B/anat/sub-B_dseg.nii.gz',
   )
-  own = [r for r in records if r['subject'] == b'sub-B']
+  subject = [r for r in records if r['subject'] == b'sub-B']
   assert [r['subject'] for r in records] == sorted(r['subject'] for r in records)
-  assert tuple(int(r['slice']) for r in own) == prepared.slices
-  middle = own[len(own) // 2]
-  at = int(middle['slice'])
+  assert tuple(int(r['slice']) for r in subject) == prepared.slices
+  middle = subject[len(subject) // 2]
+  index = int(middle['slice'])
   for name in ('image', 'mask', 'labels', 'lesion', 'twin'):
-    np.testing.assert_array_equal(middle[name], getattr(prepared, name)[:, :, at])
+    np.testing.assert_array_equal(middle[name], getattr(prepared, name)[:, :, index])
   np.testing.assert_allclose(middle['affine'], prepared.affine)
   np.testing.assert_allclose(
-    middle['position'], at / (prepared.image.shape[2] - 1), rtol=1e-6
+    middle['position'], index / (prepared.image.shape[2] - 1), rtol=1e-6
   )
   assert middle['age'] == np.float32(41.5) and middle['pathology'] == b'none'
   details = json.loads(middle['details'])
@@ -66,17 +66,17 @@ def test_slices(source, tmp_path):
 
 def test_volumes_and_manifest(source, tmp_path):
   job = JOB | {'shape': (32, 40, 28)}
-  one = build(source, tmp_path / 'one', job=job)
-  (record,) = one.as_data_source('test')
+  first = build(source, tmp_path / 'one', job=job)
+  (record,) = first.as_data_source('test')
   assert record['image'].shape == (32, 40, 28, 1)
   assert record['slice'] == -1 and record['position'] == 0.5
-  two = build(source, tmp_path / 'two', job=job, workers=2)
-  told = [manifest.read(b.data_dir) for b in (one, two)]
-  assert manifest.same(*told)
-  assert [v['subject'] for v in told[0]['volumes']] == ['sub-C', 'sub-A', 'sub-B']
+  second = build(source, tmp_path / 'two', job=job, workers=2)
+  manifests = [manifest.read(b.data_dir) for b in (first, second)]
+  assert manifest.same(*manifests)
+  assert [v['subject'] for v in manifests[0]['volumes']] == ['sub-C', 'sub-A', 'sub-B']
   other = build(source, tmp_path / 'one', job=job | {'intensity': 'zscore'})
-  assert other.data_dir != one.data_dir
-  assert not manifest.same(told[0], manifest.read(other.data_dir))
+  assert other.data_dir != first.data_dir
+  assert not manifest.same(manifests[0], manifest.read(other.data_dir))
 
 
 def test_what_differs_never_collides(source):
@@ -136,9 +136,9 @@ def test_a_bad_scan_stops_the_build_or_is_left_out(source, tmp_path, how, says):
     build(source, tmp_path / 'data')
   assert leftovers(tmp_path / 'data') == []
   builder = build(source, tmp_path / 'data', keep_going=True)
-  told = manifest.read(builder.data_dir)
-  assert len(told['skipped']) == 1 and 'sub-B' in told['skipped'][0]
-  assert [v['subject'] for v in told['volumes']] == ['sub-C', 'sub-A']
+  stored = manifest.read(builder.data_dir)
+  assert len(stored['skipped']) == 1 and 'sub-B' in stored['skipped'][0]
+  assert [v['subject'] for v in stored['volumes']] == ['sub-C', 'sub-A']
 
 
 def test_folders_that_cannot_be_used(source, tmp_path):
@@ -179,7 +179,7 @@ def test_a_flat_folder_without_table_or_labels(tmp_path):
   records = list(builder.as_data_source('test'))
   assert {r['pathology'] for r in records} == {b'lesion'}
   assert sum(r['lesion'].sum() for r in records) > 0
-  # The image without its lesion is unknown.
+  # The lesion-free twin is unknown.
   assert not any(r['twin'].any() for r in records)
   assert json.loads(records[0]['details'])['twin'] is False
 
@@ -198,9 +198,9 @@ def test_ms_patients(real_data, tmp_path):
     job={'shape': (64, 64), 'spacing': 3.0},
   )
   records = list(builder.as_data_source('test'))
-  told = {r['subject'].decode(): json.loads(r['details']) for r in records}
-  assert set(told) == {'sub-LJ07', 'sub-MSLP14'}
-  for subject, details in told.items():
+  details_of = {r['subject'].decode(): json.loads(r['details']) for r in records}
+  assert set(details_of) == {'sub-LJ07', 'sub-MSLP14'}
+  for subject, details in details_of.items():
     steps = {s['step']: s for s in details['chain'][1:]}
     assert steps['brain_mask']['by'] == 'stripped'
     assert steps['align']['correlation'] > 0.7

@@ -19,7 +19,7 @@ SMALL = {'shape': (64, 64), 'spacing': 3.0, 'workers': 2}
 
 @pytest.fixture
 def ixi(real_data, tmp_path):
-  """Eight heads as IXI-T1.tar unpacks."""
+  """Eight heads in a folder as IXI-T1.tar unpacks to."""
   folder = tmp_path / 'ixi/IXI-T1'
   folder.mkdir(parents=True)
   for path in sorted((real_data / 'ixi_t1_2mm').glob('sub-*/anat/*_T1w.nii*'))[:8]:
@@ -31,8 +31,8 @@ def ixi(real_data, tmp_path):
 def test_ixi_by_both_builders(ixi, tmp_path):
   named = catalogue.module('ixi').open_builder(tmp_path / 'data', source=ixi, **SMALL)
   named.download_and_prepare()
-  seen, found = audit.run(named.data_dir)
-  assert len(seen) == 8 and not found, found
+  scans, findings = audit.run(named.data_dir)
+  assert len(scans) == 8 and not findings, findings
   chain = json.loads(records(named)[0]['details'])['chain']
   steps = {s['step']: s for s in chain[1:]}
   assert steps['brain_mask']['by'] == 'template'
@@ -68,12 +68,12 @@ def test_mslub_by_its_provider_s_names(real_data, tmp_path):
     tmp_path / 'data', source=tmp_path / 'mslub', contrast='flair', **SMALL
   )
   builder.download_and_prepare()
-  made = records(builder)
-  assert {r['pathology'] for r in made} == {b'ms'}
+  slices = records(builder)
+  assert {r['pathology'] for r in slices} == {b'ms'}
   # The lesions keep their volume, in the scan's own ml.
-  details = json.loads(made[0]['details'])
-  to_mm = np.array(details['to_scan']) @ made[0]['affine']
-  volume = sum(r['lesion'].sum() for r in made) * abs(np.linalg.det(to_mm[:3, :3]))
+  details = json.loads(slices[0]['details'])
+  to_mm = np.array(details['to_scan']) @ slices[0]['affine']
+  volume = sum(r['lesion'].sum() for r in slices) * abs(np.linalg.det(to_mm[:3, :3]))
   native = nib.load(lesion)
   truth = (native.get_fdata() > 0).sum() * abs(np.linalg.det(native.affine[:3, :3]))
   assert 0.7 < volume / truth < 1.3

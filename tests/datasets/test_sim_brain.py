@@ -12,7 +12,7 @@ from uad_jax.datasets.sim_brain import sim_brain_dataset_builder as sim_brain
 
 TINY = dict(train=2, val=1, val_sick=1, test=1, sick=1, few=1, shifted=1, workers=1)
 DIGEST = 'aee5d28b714b8606c489677ec6fc67883a3debf2ea1ea2098fb416ecd739545a'
-"""Of the tiny cohort; who changes it gives the data set a new version."""
+"""Digest of the tiny cohort; a change needs a new version of the data set."""
 
 
 @pytest.fixture(scope='module')
@@ -47,15 +47,15 @@ def test_splits_share_no_subject_and_hold_what_they_should(built):
   subjects = {
     split: {r['subject'] for r in read(built, split)} for split in built.info.splits
   }
-  names = [name for found in subjects.values() for name in found]
+  names = [name for members in subjects.values() for name in members]
   assert len(names) == len(set(names))
   assert set(subjects) == {'train', 'val', 'val_lesion', 'test'} | {
     f'{kind}_{domain}' for kind in ('few_shot', 'test') for domain in 'bcd'
   }
   healthy = [read(built, split) for split in ('train', 'val', 'few_shot_b')]
   assert all(r['lesion'].sum() == 0 for records in healthy for r in records)
-  found = {r['pathology'].decode() for r in read(built, 'test')}
-  assert found == {'none', *KINDS}
+  pathologies = {r['pathology'].decode() for r in read(built, 'test')}
+  assert pathologies == {'none', *KINDS}
   assert {r['pathology'].decode() for r in read(built, 'val_lesion')} == set(KINDS)
   assert {r['domain'] for r in read(built, 'test_c')} == {b'c'}
 
@@ -75,9 +75,9 @@ def test_records_come_in_order_and_hold_everything(built):
 
 
 def test_the_manifest_names_every_subject(built):
-  found = manifest.read(built.data_dir)
-  assert built.digest() == found['digest']
-  assert len(found['volumes']) == len(built.builder_config.plan())
+  stored = manifest.read(built.data_dir)
+  assert built.digest() == stored['digest']
+  assert len(stored['volumes']) == len(built.builder_config.plan())
 
 
 def test_scans_can_be_brought_to_the_same_grid(built):
@@ -94,5 +94,5 @@ def test_every_config_plans_unique_subjects():
 
 
 def test_an_unknown_config_is_named():
-  with pytest.raises(ValueError, match="no config 'huge'; there are demo, slices"):
+  with pytest.raises(ValueError, match="unknown config 'huge'; there are demo, slices"):
     sim_brain.open_builder(config='huge')

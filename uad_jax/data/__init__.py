@@ -1,0 +1,1 @@
+"""Data sets: preprocessing, simulation, cohorts, records and batches, without jax."""

@@ -1,9 +1,9 @@
-"""Where compiled programs are kept between runs."""
+"""The cache folder of the package, which keeps compiled jax programs between runs."""
 
 import os
 import pathlib
 
 
 def folder() -> pathlib.Path:
-  """The folder that `UAD_CACHE` names, or ~/.cache/uad_jax."""
+  """Path of the cache folder: $UAD_CACHE, or ~/.cache/uad_jax by default."""
   return pathlib.Path(os.environ.get('UAD_CACHE', '~/.cache/uad_jax')).expanduser()

@@ -1,4 +1,8 @@
-"""What a dataset is made of: a SHA-256 for each volume, so that like meets like."""
+"""Manifest of a prepared dataset: its config, and a SHA-256 for each of its volumes.
+
+Two datasets whose manifests have one 'digest' hold the same volumes, so that numbers
+measured on them can be compared.
+"""
 
 import hashlib
 import json
@@ -12,10 +16,18 @@ from uad_jax.data import record
 from uad_jax.data.preprocessing.preprocess import VERSION, Prepared
 
 NAME = 'manifest.json'
+"""File name of the manifest, in the folder of its dataset."""
 
 
 def digest_of(arrays: Mapping[str, np.ndarray | None]) -> str:
-  """SHA-256 over arrays by name, with their types and shapes."""
+  """SHA-256 over arrays: for each in order its name, dtype, shape and values.
+
+  Args:
+    arrays: Arrays by name; None stands for an array that is unknown.
+
+  Returns:
+    64 hexadecimal digits.
+  """
   sha = hashlib.sha256()
   for name, array in arrays.items():
     if array is None:
@@ -26,13 +38,14 @@ def digest_of(arrays: Mapping[str, np.ndarray | None]) -> str:
 
 
 def fingerprint(prepared: Prepared) -> str:
-  """SHA-256 over all arrays of a prepared scan, and its chosen slices."""
+  """SHA-256 (64 hexadecimal digits) over a prepared scan's arrays and chosen slices."""
   names = ('image', 'mask', 'labels', 'lesion', 'twin', 'affine', 'to_scan')
   arrays = {name: getattr(prepared, name) for name in names}
   return digest_of(arrays | {'slices': np.asarray(prepared.slices, np.int64)})
 
 
 DIGESTED = ('subject', 'session', 'split', 'sha256')
+"""Keys of a volume's entry that the digest of its dataset covers."""
 
 
 def make(
@@ -41,12 +54,15 @@ def make(
   skipped: Sequence[str] = (),
   absent: Sequence[str] = (),
 ) -> dict[str, Any]:
-  """The manifest of a dataset.
+  """Builds the manifest of a dataset: a dict that can be written as JSON.
+
+  Its 'digest' is a SHA-256 over the version of the preprocessing and, for each volume,
+  the values of `DIGESTED`; neither the config nor the order of the volumes changes it.
 
   Args:
-    config: What the dataset was asked for.
-    volumes: For each volume `DIGESTED` and, where it is known, what its records are:
-      their number and the SHA-256 of their arrays.
+    config: The options that the dataset was built with.
+    volumes: One entry per volume with the keys of `DIGESTED`. Other keys are stored and
+      not digested, such as the number of its records and the SHA-256 of their arrays.
     skipped: Sentences about the scans that were left out.
     absent: Sentences about subjects who have no scan of this contrast.
   """
@@ -54,11 +70,11 @@ def make(
     (dict(v) for v in volumes), key=lambda v: (v['split'], v['subject'], v['session'])
   )
   digested = [{name: v[name] for name in DIGESTED} for v in volumes]
-  told = json.dumps([VERSION, digested], sort_keys=True)
+  text = json.dumps([VERSION, digested], sort_keys=True)
   return {
     'preprocessing': VERSION,
     'config': dict(config),
-    'digest': hashlib.sha256(told.encode()).hexdigest(),
+    'digest': hashlib.sha256(text.encode()).hexdigest(),
     'volumes': volumes,
     'skipped': list(skipped),
     'absent': list(absent),
@@ -66,13 +82,17 @@ def make(
 
 
 def write(manifest: Mapping[str, Any], directory: str) -> None:
-  """Writes it beside the dataset."""
+  """Writes a manifest as `manifest.json` into the folder of its dataset."""
   text = json.dumps(manifest, indent=1)
   (pathlib.Path(directory) / NAME).write_text(text + '\n')
 
 
 def read(directory: str) -> dict[str, Any]:
-  """Reads the manifest of a dataset's folder."""
+  """Reads the manifest from the folder of a dataset.
+
+  Raises:
+    FileNotFoundError: The folder has no `manifest.json`: it holds no finished dataset.
+  """
   path = pathlib.Path(directory) / NAME
   if not path.is_file():
     raise FileNotFoundError(f'{directory} has no {NAME}; allowed is a finished dataset')
@@ -80,5 +100,8 @@ def read(directory: str) -> dict[str, Any]:
 
 
 def same(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-  """Whether two datasets hold the same volumes; only then may one table hold both."""
+  """Whether two manifests have one digest: their datasets hold the same volumes.
+
+  Results may be put into one table only then.
+  """
   return a['digest'] == b['digest']

@@ -1,18 +1,25 @@
-"""Several data sets in one experiment: what its splits are made of.
+"""Reads the splits of an experiment from one data set or from a sum of several.
 
-A split of `config.data` (train, val, test, selection) is a sum: 'train', 'brats/test',
-'train + oasis/train', 'train + 0.5*oasis/train'. A name before '/' is a key of
-`config.data.others`, whose values are written as `config.data` is; their `dir` is that
-of `config.data` unless given, and what they say of splits is not read:
+Each split of `config.data` (train, val, test, selection) is an expression: a sum of
+terms [WEIGHT*][NAME/]SPLIT, such as 'train', 'brats/test', 'train + oasis/train' or
+'train + 0.5*oasis/train'. NAME is a key of `config.data.others`; a term without NAME
+is a split of the data set that `config.data` itself describes:
 
   config.data.train = 'train + 0.5*oasis/train'
   config.data.others = dict(oasis=dict(name='nifti_folder', source='data/oasis', ...))
 
-Without weights all records count alike. With them, which only a training takes, each
-term has its share of the examples whatever its size, 1 where none is written: above,
-each third example is of OASIS. A config without others has no such key, so that its
-hash stays; hence the config's file sets it, and the command line can then change the
-expressions and what is in it (`--config.data.others.oasis.source=DIR`).
+A value of `others` has the keys of `config.data`: without `dir` it uses the `dir` of
+`config.data`, and its splits are ignored.
+
+Without weights, the records of all terms are shuffled together. Weights are allowed in
+`train` only: a term's share of the training examples is its weight (1 by default) over
+the sum of all weights, however many records it has; above, every third example is from
+OASIS.
+
+A config with one data set has no key `others`, so that its hash is the one it had
+before this key existed. Therefore only a config file can add `others`; the command
+line can then change the expressions and the options of the data sets
+(`--config.data.others.oasis.source=DIR`).
 """
 
 import functools
@@ -31,12 +38,23 @@ HOME = ''
 """The name of the data set that `config.data` itself describes."""
 
 SPLITS = ('train', 'val', 'test', 'selection')
+"""The keys of `config.data` whose values are expressions."""
+
 WEIGHTED = ('train',)
+"""The splits whose terms may have weights."""
+
 TERM = re.compile(r'(?:([\d.]+)\s*\*\s*)?(?:([\w-]+)/)?([\w-]+)')
+"""Groups: weight, data set, split."""
 
 
 class Term(NamedTuple):
-  """A split of a data set, with its weight in a training if it has one."""
+  """One term of a split expression.
+
+  Attributes:
+    data: Name of the data set, a key of `config.data.others` or `HOME`.
+    split: Name of the split in that data set.
+    weight: Relative share of the training examples, above 0; None if not written.
+  """
 
   data: str
   split: str
@@ -44,40 +62,50 @@ class Term(NamedTuple):
 
 
 def parse(expression: str) -> tuple[Term, ...]:
-  """The terms of 'WEIGHT*NAME/SPLIT + ...', in which only SPLIT must be there."""
+  """Parses a split expression, '[WEIGHT*][NAME/]SPLIT + ...', into its terms.
+
+  Raises:
+    ValueError: A term is malformed or has the weight 0, or a split is named twice.
+  """
   terms = []
   for text in expression.split('+'):
-    found = TERM.fullmatch(text.strip())
+    match = TERM.fullmatch(text.strip())
     try:
-      weight = float(found[1]) if found and found[1] else None
+      weight = float(match[1]) if match and match[1] else None
     except ValueError:
-      found = None
-    if not found or weight == 0:
+      match = None
+    if not match or weight == 0:
       raise ValueError(
         f"'{text.strip()}' in the split '{expression}' is not understood; allowed are "
         "sums of [WEIGHT*][NAME/]SPLIT, WEIGHT above 0, as 'train + 0.5*oasis/train'"
       )
-    terms.append(Term(found[2] or HOME, found[3], weight))
+    terms.append(Term(match[2] or HOME, match[3], weight))
   if len({term[:2] for term in terms}) < len(terms):
     raise ValueError(
-      f"the split '{expression}' names one twice; allowed is each split once"
+      f"the split '{expression}' names one split twice; allowed is each split once"
     )
   return tuple(terms)
 
 
 def splits(data: Mapping[str, Any]) -> dict[str, tuple[Term, ...]]:
-  """The terms of each split that a data config names; raises for what is not allowed.
+  """Parses the split expressions of `config.data` into terms, by the split's key.
+
+  Empty splits are left out, and so is a selection split that is `PAINTED`.
 
   Args:
-    data: `config.data`, plain.
+    data: `config.data` as plain dicts.
+
+  Raises:
+    ValueError: An expression is malformed, names an unknown data set, or has a weight
+      in a split that takes none.
   """
   others = data.get('others') or {}
-  found = {}
+  terms = {}
   for key in SPLITS:
     if not data[key] or (key, data[key]) == ('selection', PAINTED):
       continue
-    found[key] = parse(data[key])
-    for term in found[key]:
+    terms[key] = parse(data[key])
+    for term in terms[key]:
       if term.data not in {HOME, *others}:
         raise ValueError(
           f"config.data.{key} = '{data[key]}' names the data set '{term.data}'; "
@@ -88,14 +116,17 @@ def splits(data: Mapping[str, Any]) -> dict[str, tuple[Term, ...]]:
           f"config.data.{key} = '{data[key]}' has a weight; allowed is one in "
           f'config.data.{" and ".join(WEIGHTED)}: an evaluation sees each record once'
         )
-  return found
+  return terms
 
 
 def chosen(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-  """The options of each data set that the splits name, the training's first one first.
+  """Options of each data set that the splits use, by name: `dir`, `name` and others.
+
+  The keys of `SPLITS` and `others` are left out.
+  The order is that of their first use; the first data set of `train` comes first.
 
   Args:
-    data: `config.data`, plain.
+    data: `config.data` as plain dicts.
   """
   names = dict.fromkeys(term.data for terms in splits(data).values() for term in terms)
   everything = {HOME: data, **(data.get('others') or {})}
@@ -109,19 +140,30 @@ def chosen(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def first(builders: Mapping[str, Any]) -> Any:
-  """The builder of the training's first data set, whose preprocessing is the run's."""
+  """Builder of the first training data set; its preprocessing is applied to new scans.
+
+  Args:
+    builders: TFDS builders by the data sets' names, in the order of `chosen`.
+  """
   return next(iter(builders.values()))
 
 
 def check_agreement(builders: Mapping[str, Any]) -> None:
-  """Raises unless the images of all data sets have one shape and as many channels."""
-  (first, one), *rest = builders.items()
-  for name, other in rest:
-    shapes = [tuple(b.info.features['image'].shape) for b in (one, other)]
+  """Checks that the images of all data sets have one shape and number of channels.
+
+  Args:
+    builders: TFDS builders by the data sets' names.
+
+  Raises:
+    ValueError: The images of two data sets differ in shape or channels.
+  """
+  (first_name, first_builder), *rest = builders.items()
+  for name, builder in rest:
+    shapes = [tuple(b.info.features['image'].shape) for b in (first_builder, builder)]
     if shapes[0] != shapes[1]:
-      where = [f'config.data{n and ".others."}{n}' for n in (first, name)]
+      keys = [f'config.data{n and ".others."}{n}' for n in (first_name, name)]
       raise ValueError(
-        f'the images of {where[0]} are {shapes[0]} and those of {where[1]} are '
+        f'the images of {keys[0]} are {shapes[0]} and those of {keys[1]} are '
         f'{shapes[1]}; allowed is one shape with one number of channels'
       )
 
@@ -129,10 +171,17 @@ def check_agreement(builders: Mapping[str, Any]) -> None:
 def reader(
   builders: Mapping[str, Any],
 ) -> Callable[[str], reading.Records | reading.Mixture]:
-  """(expression) -> its records, decoded once however often they are asked for."""
+  """Returns a function from a split expression to its records, cached by expression.
+
+  Splits that several expressions share are decoded once. The function raises ValueError
+  for a split that a data set does not have.
+
+  Args:
+    builders: TFDS builders by the data sets' names.
+  """
 
   @functools.cache
-  def one(name: str, split: str) -> reading.Records:
+  def records_of(name: str, split: str) -> reading.Records:
     builder = builders[name]
     if split not in builder.info.splits:
       raise ValueError(
@@ -144,7 +193,7 @@ def reader(
   @functools.cache
   def records(expression: str) -> reading.Records | reading.Mixture:
     terms = parse(expression)
-    parts = [one(term.data, term.split) for term in terms]
+    parts = [records_of(term.data, term.split) for term in terms]
     if len(parts) == 1:
       return parts[0]
     weights = [term.weight for term in terms]
@@ -156,21 +205,23 @@ def reader(
 
 
 def digest(builders: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-  """Fingerprint of the data: of one data set its own, of several a hash over theirs.
+  """Fingerprint of an experiment's data, to tell whether results can be compared.
 
-  It then also covers what is evaluated, for the same data sets can be added otherwise.
+  A single data set has its manifest's digest. Several have a SHA-256 over their digests
+  and over the splits that are evaluated (val, test, selection), because the same data
+  sets can be summed in several ways.
 
   Args:
-    builders: Of all data sets that the splits name.
-    data: `config.data`, plain.
+    builders: TFDS builders of all data sets that the splits use, by name.
+    data: `config.data` as plain dicts.
   """
-  each = {name: builder.digest() for name, builder in builders.items()}
-  if len(each) == 1:
-    return next(iter(each.values()))
-  told = {
-    key: sorted([each[term.data], term.split] for term in terms)
+  digests = {name: builder.digest() for name, builder in builders.items()}
+  if len(digests) == 1:
+    return next(iter(digests.values()))
+  evaluated = {
+    key: sorted([digests[term.data], term.split] for term in terms)
     for key, terms in splits(data).items()
     if key not in WEIGHTED
   }
-  text = json.dumps({'data': sorted(each.values()), **told}, sort_keys=True)
+  text = json.dumps({'data': sorted(digests.values()), **evaluated}, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()

@@ -1,7 +1,8 @@
-"""From records to batches: cached, shuffled, resumable, split over hosts, padded.
+"""Makes batches of records for training and for evaluation, on one or several hosts.
 
-Training reads an endless shuffled grain stream whose state can be saved and restored
-exactly. Evaluation reads each record once, in order; padding has weight 0.
+Training reads an endless, shuffled grain stream, whose state can be saved and restored
+exactly. Evaluation reads each record once, in order; its last batch is padded with
+examples of weight 0.
 """
 
 import itertools
@@ -15,67 +16,83 @@ from uad_jax.data.reading import CACHE_BYTES, Mixture, Records
 
 
 class Examples:
-  """Training examples, kept as one array a key while they fit, and gathered to batches.
+  """Cache of training examples: one array per key, filled as examples are first read.
 
-  Reading threads `load`; the consumer gathers, for a thread's memory is paged in anew
-  with each batch (see `parallel.keep_memory`), which takes longer than the copy.
+  A batch is made in two steps. Reading threads call `load`; the consumer calls
+  `gather`, because memory that a thread frees is returned to the system and paged in
+  again for each batch (see `parallel.keep_memory`), which takes longer than the copy.
 
   Args:
-    records: Where they are read.
-    cache_bytes: Memory for what is kept.
+    records: The records of the training split.
+    cache_bytes: Size of the cache in bytes; it holds one example at least.
   """
 
   def __init__(self, records: Records | Mixture, cache_bytes: int = CACHE_BYTES):
     self._records = records
-    like = records.example(0)
-    size = sum(value.nbytes for value in like.values())
-    room = min(len(records), max(1, cache_bytes // size))
-    self._kept = {n: np.empty((room, *v.shape), v.dtype) for n, v in like.items()}
-    self._free = iter(range(room))
-    self._row = np.full(len(records), -1)  # of an example in `_kept`
+    first = records.example(0)
+    size = sum(value.nbytes for value in first.values())
+    rows = min(len(records), max(1, cache_bytes // size))
+    self._cache = {n: np.empty((rows, *v.shape), v.dtype) for n, v in first.items()}
+    self._free_rows = iter(range(rows))
+    self._row = np.full(len(records), -1)  # by record, its row in `_cache`
     self._lock = threading.Lock()
 
   def load(self, indices: np.ndarray) -> tuple[np.ndarray, dict[int, dict]]:
-    """Reads what is not kept; the indices again, and by index what found no room."""
-    homeless = {}
+    """Reads the examples that are not cached yet, and caches them while rows are free.
+
+    Args:
+      indices: [B] indices of records.
+
+    Returns:
+      `indices`, and by index the examples that the cache has no room for.
+    """
+    uncached = {}
     for index in indices[self._row[indices] < 0].tolist():
       example = self._records.example(index)
       with self._lock:
         if self._row[index] < 0:
-          row = next(self._free, None)
+          row = next(self._free_rows, None)
           if row is None:
-            homeless[index] = example
+            uncached[index] = example
             continue
-          for name, array in self._kept.items():
+          for name, array in self._cache.items():
             array[row] = example[name]
           self._row[index] = row
-    return indices, homeless
+    return indices, uncached
 
   def gather(self, loaded: tuple[np.ndarray, dict[int, dict]]) -> dict[str, np.ndarray]:
-    """The loaded examples, stacked."""
-    indices, homeless = loaded
+    """Stacks examples that `load` has read into a batch, [B, ...] by key.
+
+    Args:
+      loaded: The return value of `load`.
+    """
+    indices, uncached = loaded
     rows = self._row[indices]
-    batch = {name: array[rows] for name, array in self._kept.items()}
+    batch = {name: array[rows] for name, array in self._cache.items()}
     for place in np.flatnonzero(rows < 0):
-      for name, value in homeless[int(indices[place])].items():
+      for name, value in uncached[int(indices[place])].items():
         batch[name][place] = value
     return batch
 
 
 def order(records: Records | Mixture, seed: int) -> grain.MapDataset:
-  """The endless order of a training: indices into the records, shuffled each epoch.
+  """Endless sequence of record indices for training, shuffled anew in each epoch.
 
-  A mixture with weights takes from each of its splits in turn, in proportion, and each
-  split has epochs of its own.
+  A mixture with weights interleaves its splits in proportion to their weights; each
+  split then has its own epochs.
+
+  Args:
+    records: The records of the training split.
+    seed: Seed of the shuffling.
   """
   weights = records.weights if isinstance(records, Mixture) else None
   if weights is None:
     return grain.MapDataset.range(len(records)).shuffle(seed=seed).repeat()
   orders, start = [], 0
   for place, part in enumerate(records.parts):
-    own = np.random.SeedSequence((seed, place)).generate_state(1)[0]
-    within = grain.MapDataset.range(start, start + len(part))
-    orders.append(within.shuffle(seed=int(own)).repeat())
+    part_seed = np.random.SeedSequence((seed, place)).generate_state(1)[0]
+    indices = grain.MapDataset.range(start, start + len(part))
+    orders.append(indices.shuffle(seed=int(part_seed)).repeat())
     start += len(part)
   return grain.MapDataset.mix(orders, weights)
 
@@ -88,17 +105,23 @@ def training_stream(
   hosts: int = 1,
   threads: int = 1,
 ) -> grain.DatasetIterator:
-  """An endless iterator over shuffled batches, with get_state and set_state.
+  """Endless iterator over shuffled training batches, with get_state and set_state.
 
-  The hosts' batches together are the batch that one host would yield.
+  The batches of all hosts together are the batch that a single host would yield.
 
   Args:
     records: All records of the split, the same on every host.
-    batch_size: Examples of the global batch; each host yields its share of it.
-    seed: Order of the records; each epoch has its own.
-    host: This host's index among `hosts`.
+    batch_size: Number of examples over all hosts; each yields batch_size / hosts.
+    seed: Seed of the shuffling.
+    host: Index of this host, in [0, hosts).
     hosts: Number of hosts.
-    threads: Reading threads; they do not change the order.
+    threads: Number of reading threads; it does not change the order.
+
+  Returns:
+    Iterator over dicts with 'image', 'mask', 'position' and 'weight', [B, ...] float32.
+
+  Raises:
+    ValueError: There are no records, or `hosts` does not divide `batch_size`.
   """
   if len(records) == 0:
     raise ValueError('the training split is empty')
@@ -107,35 +130,51 @@ def training_stream(
   if not isinstance(records, Records | Mixture):
     records = Records(records)
   examples = Examples(records)
-  # Cut after it repeats, an epoch that does not divide over the hosts loses no record.
-  mine = order(records, seed)[host::hosts]
-  loaded = mine.batch(batch_size // hosts, batch_fn=np.array).map(examples.load)
+  # Dealt to the hosts after it repeats: no record is lost where `hosts` does not divide
+  # an epoch.
+  indices = order(records, seed)[host::hosts]
+  loaded = indices.batch(batch_size // hosts, batch_fn=np.array).map(examples.load)
   options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
   return iter(loaded.to_iter_dataset(options).map(examples.gather))
 
 
 def padded(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
-  """The batch filled up to `size` examples by repeating the last with weight 0."""
-  short = size - len(batch['weight'])
-  if short == 0:
+  """Pads a batch to `size` examples: repeats its last example with weight 0.
+
+  Args:
+    batch: Arrays [B, ...] by key, 'weight' among them, with B at most `size`.
+    size: Number of examples of the padded batch.
+  """
+  missing = size - len(batch['weight'])
+  if missing == 0:
     return batch
   filled = {
-    name: np.concatenate([array, np.repeat(array[-1:], short, 0)])
+    name: np.concatenate([array, np.repeat(array[-1:], missing, 0)])
     for name, array in batch.items()
   }
-  filled['weight'][-short:] = 0
+  filled['weight'][-missing:] = 0
   return filled
 
 
 def ordered_batches(
   records: Sequence, batch_size: int, host: int = 0, hosts: int = 1
 ) -> Iterator[dict[str, np.ndarray]]:
-  """Each record of this host's subjects once, in order; all batches of one size.
+  """Yields evaluation batches: each record of this host's scans once, in order.
 
-  Subjects, not records, are dealt to the hosts: a subject's slices stay together.
+  Scans (subject and session) are dealt to the hosts in turn, so that one host sees all
+  slices of a scan. The last batch is padded by `padded`.
+
+  Args:
+    records: All records of the split, the same on every host.
+    batch_size: Number of examples of a batch on this host.
+    host: Index of this host, in [0, hosts).
+    hosts: Number of hosts.
+
+  Yields:
+    All keys of the records and 'weight' (1, or 0 for padding), [batch_size, ...].
   """
 
-  def mine():
+  def records_of_host():
     scans = {}
     for index in range(len(records)):
       record = records[index]
@@ -143,8 +182,8 @@ def ordered_batches(
       if scans.setdefault(scan, len(scans)) % hosts == host:
         yield record
 
-  found = mine()
-  while chosen := list(itertools.islice(found, batch_size)):
+  remaining = records_of_host()
+  while chosen := list(itertools.islice(remaining, batch_size)):
     batch = {name: np.stack([record[name] for record in chosen]) for name in chosen[0]}
     batch['weight'] = np.ones(len(chosen), np.float32)
     yield padded(batch, batch_size)

@@ -1,4 +1,4 @@
-"""The records of stored splits, decoded when they are asked for, and their mixtures."""
+"""Sequences over the records of prepared TFDS splits, decoded on access and cached."""
 
 import bisect
 import itertools
@@ -9,13 +9,27 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 TRAIN_KEYS = ('image', 'mask', 'position')
+"""Keys of a record that a training update reads."""
+
 ARRAY_KEYS = ('image', 'mask', 'lesion', 'twin', 'labels', 'velocity')
+"""Keys of a record that hold arrays; their bytes count towards the cache."""
+
 TEXT_KEYS = ('subject', 'session', 'domain', 'pathology', 'details')
+"""Keys of a record that hold text."""
+
 CACHE_BYTES = 4 * 2**30
+"""Default size of a cache of decoded records, in bytes."""
 
 
 def typed(record: dict) -> dict:
-  """A decoded record with text as str and images and masks as float32."""
+  """Converts the values of a decoded record: text to str, masks to float32.
+
+  Args:
+    record: A record with the keys of `record.features`; it is not changed.
+
+  Returns:
+    A new dict: `TEXT_KEYS` as str, 'mask' and 'lesion' as float32, the rest as it is.
+  """
   typed = dict(record)
   for name in TEXT_KEYS:
     if isinstance(typed[name], bytes):
@@ -26,13 +40,18 @@ def typed(record: dict) -> dict:
 
 
 def training_example(record: dict) -> dict[str, np.ndarray]:
-  """What an update sees of a record."""
+  """Reduces a record to the arrays of a training example, as float32, with weight 1."""
   example = {name: np.asarray(record[name], np.float32) for name in TRAIN_KEYS}
   return example | {'weight': np.float32(1.0)}
 
 
 class Parsed(Sequence):
-  """What `parse` makes of each stored record."""
+  """Sequence that applies `parse` to a stored record whenever it is read.
+
+  Args:
+    stored: Serialised records.
+    parse: From a serialised record to a dict.
+  """
 
   def __init__(self, stored: Sequence, parse: Callable[[Any], dict]):
     self._stored, self._parse = stored, parse
@@ -45,24 +64,25 @@ class Parsed(Sequence):
 
 
 class Records(Sequence):
-  """The records of a split; decoded once and kept when they fit into memory.
+  """Sequence over the records of a split; decoded records are cached while they fit.
 
   Args:
-    source: Decoded records.
-    light: The same ones with no more than `TRAIN_KEYS` decoded; `source` by default.
-    cache_bytes: Memory for what is kept.
+    source: Sequence that decodes whole records.
+    train_source: Sequence that decodes only `TRAIN_KEYS` of the same records, which is
+      faster; `source` by default.
+    cache_bytes: Size of the cache in bytes.
   """
 
   def __init__(
     self,
     source: Sequence,
-    light: Sequence | None = None,
+    train_source: Sequence | None = None,
     cache_bytes: int = CACHE_BYTES,
   ):
     self._source = source
-    self._light = source if light is None else light
+    self._train_source = source if train_source is None else train_source
     self._cache = {}
-    self._room = cache_bytes
+    self._free_bytes = cache_bytes
 
   def __len__(self):
     return len(self._source)
@@ -72,40 +92,47 @@ class Records(Sequence):
     if record is None:
       record = typed(self._source[index])
       size = sum(record[name].nbytes for name in ARRAY_KEYS if name in record)
-      if size <= self._room:
-        self._room -= size
+      if size <= self._free_bytes:
+        self._free_bytes -= size
         self._cache[index] = record
     return record
 
   def example(self, index: int) -> dict[str, np.ndarray]:
-    """What an update sees of a record; it is not kept."""
-    return training_example(self._cache.get(index) or self._light[index])
+    """Reads a record's training example (`training_example`), without caching it."""
+    return training_example(self._cache.get(index) or self._train_source[index])
 
 
 def stored(builder, split: str) -> Records:
-  """The records of a prepared TFDS data set."""
+  """Opens the records of a split of a prepared TFDS data set.
+
+  Args:
+    builder: The TFDS builder; its data are prepared.
+    split: Name of the split.
+  """
   features = builder.info.features
   raw = tfds.decode.DeserializeMethod.RAW_BYTES
   source = builder.as_data_source(split=split, deserialize_method=raw)
-  # Half of the time of decoding is that of arrays which no update sees.
-  light = tfds.features.FeaturesDict({name: features[name] for name in TRAIN_KEYS})
+  # Arrays that no update reads take half of the time of decoding.
+  train_features = tfds.features.FeaturesDict(
+    {name: features[name] for name in TRAIN_KEYS}
+  )
   return Records(
     Parsed(source, features.deserialize_example_np),
-    Parsed(source, light.deserialize_example_np),
+    Parsed(source, train_features.deserialize_example_np),
   )
 
 
 class Mixture(Sequence):
-  """Records of several splits, one after another; a training may weight them.
+  """Sequence over the records of several splits, one split after another.
 
-  A record has the keys that all splits share. Subjects are told apart by the name of
-  their data set: 'oasis/sub-01'.
+  A record keeps only the keys that all splits have. The name of the data set is put
+  before the subject, 'oasis/sub-01', so that subjects of two data sets stay apart.
 
   Args:
-    parts: The splits.
-    names: Of their data sets; '' adds nothing to the subjects.
-    weights: Each split's share of the training examples, up to a common factor; None
-      shuffles all records together.
+    parts: The records of each split.
+    names: Name of each split's data set; '' leaves its subjects as they are.
+    weights: Relative share of each split in the training examples (see
+      `pipeline.order`); None shuffles all records together.
   """
 
   def __init__(
@@ -122,7 +149,7 @@ class Mixture(Sequence):
     return self._starts[-1]
 
   def _place(self, index: int) -> tuple[int, int]:
-    """(part, index in it) of a record."""
+    """Number of the split that holds record `index`, and the record's index in it."""
     if not 0 <= index < len(self):
       raise IndexError(f'record {index} of {len(self)}')
     part = bisect.bisect(self._starts, index) - 1
@@ -137,6 +164,6 @@ class Mixture(Sequence):
     return shared | {'subject': f'{name}/{record["subject"]}'} if name else shared
 
   def example(self, index: int) -> dict[str, np.ndarray]:
-    """What an update sees of a record."""
+    """Reads a record's training example (`training_example`)."""
     part, within = self._place(index)
     return self.parts[part].example(within)

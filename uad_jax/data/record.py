@@ -1,7 +1,7 @@
-"""What one record of any dataset holds: a slice or a volume and all that is known.
+"""Features of a record, the same for every dataset: one slice or volume with metadata.
 
 Arrays keep the axes of the RAS volume (x to the right, y to the front, z up); a slice
-is `volume[:, :, k]`. Pictures turn it for display.
+is `volume[:, :, k]`. Figures rotate it for display.
 """
 
 import hashlib
@@ -12,18 +12,19 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 ARRAYS = ('image', 'mask', 'lesion', 'twin', 'labels')
-"""What a scan gives."""
+"""Keys of a record that are taken from the arrays of a prepared scan."""
 
 
 def features(
   shape: Sequence[int], channels: int = 1, velocity: int = 0
 ) -> tfds.features.FeaturesDict:
-  """The features of a record with spatial `shape`.
+  """TFDS features of a record; 'twin' is the lesion-free twin of the image.
 
   Args:
     shape: (H, W) for a slice, (X, Y, Z) for a volume.
     channels: Number of contrasts in 'image' and 'twin'.
-    velocity: Components of the known velocity field, 0 where none is known.
+    velocity: Number of components of the true velocity field, in voxels of the record's
+      grid, that simulated data have; 0 for records without one.
   """
   shape = tuple(shape)
 
@@ -34,54 +35,67 @@ def features(
 
   spec = {
     'image': array(channels, np.float32),  # brain about [0, 1], 0 outside
-    'mask': array(1, np.uint8),  # brain
-    'lesion': array(1, np.uint8),  # zero for the healthy
-    'twin': array(channels, np.float32),  # the image without its lesion
-    'labels': array(1, np.uint8),  # index into CLASSES
+    'mask': array(1, np.uint8),  # brain mask
+    'lesion': array(1, np.uint8),  # lesion mask, zero in healthy scans
+    'twin': array(channels, np.float32),  # zero if unknown
+    'labels': array(1, np.uint8),  # index into tissue_classes.CLASSES
     'subject': tfds.features.Text(),
     'session': tfds.features.Text(),
     'slice': np.int32,  # index along z in the preprocessed volume; -1 for a volume
     'position': np.float32,  # slice height in [0, 1]; 0.5 for a volume
     'affine': tfds.features.Tensor(shape=(4, 4), dtype=np.float64),  # voxel to mm, RAS
     'domain': tfds.features.Text(),
-    'pathology': tfds.features.Text(),  # 'none' for the healthy
+    'pathology': tfds.features.Text(),  # 'none' in healthy scans
     'age': np.float32,  # years, or the simulator's age-like variable; nan if unknown
     'details': tfds.features.Text(),  # JSON: simulation or preprocessing
   }
   if velocity:
-    spec['velocity'] = array(velocity, np.float32)  # voxels of this grid
+    spec['velocity'] = array(velocity, np.float32)
   return tfds.features.FeaturesDict(spec)
 
 
 def slice_height(index: int, depth: int) -> float:
-  """The 'position' of slice `index` of a preprocessed volume with `depth` slices."""
+  """Slice height in [0, 1] of slice `index` along z, in a volume of `depth` slices.
+
+  It is the record's 'position': 0 for the lowest slice, 1 for the highest.
+  """
   return index / max(depth - 1, 1)
 
 
 def arrays(scan: Any) -> dict[str, np.ndarray]:
-  """The arrays of a scan's record (`preprocess.Prepared`); an unknown twin is 0."""
-  given = {name: getattr(scan, name) for name in ARRAYS}
-  if given['twin'] is None:
-    given['twin'] = np.zeros_like(scan.image)
-  return given
+  """The `ARRAYS` of a prepared scan by key; an unknown lesion-free twin is all zeros.
+
+  Args:
+    scan: A `preprocess.Prepared`, or another object with these attributes.
+  """
+  by_key = {name: getattr(scan, name) for name in ARRAYS}
+  if by_key['twin'] is None:
+    by_key['twin'] = np.zeros_like(scan.image)
+  return by_key
 
 
 def cut(volume: Mapping[str, Any], index: int) -> dict[str, np.ndarray]:
-  """Slice `index` of the arrays of a volume."""
+  """Cuts slice `index` along z out of the `ARRAYS` of a volume: [X, Y, C] by key."""
   return {name: np.ascontiguousarray(volume[name][:, :, index]) for name in ARRAYS}
 
 
 def digest(slices: Iterable[Mapping[str, Any]]) -> str:
-  """SHA-256 over the arrays of the slices of a scan, in their order."""
+  """SHA-256 (64 hexadecimal digits) over the `ARRAYS` of a scan's slices, in order."""
   sha = hashlib.sha256()
-  for each in slices:
+  for arrays_of_slice in slices:
     for name in ARRAYS:
-      feed(sha, name, each[name])
+      feed(sha, name, arrays_of_slice[name])
   return sha.hexdigest()
 
 
 def feed(sha: Any, name: str, value: Any) -> None:
-  """Adds an array to a hash, with its name, type and shape."""
+  """Updates a hash with an array: its name, dtype, shape and values.
+
+  Args:
+    sha: A hash object of `hashlib`; it is updated in place.
+    name: Name of the array.
+    value: The array, or anything that numpy converts to one.
+  """
   array = np.asarray(value)
   sha.update(f'{name} {array.dtype} {array.shape};'.encode())
   sha.update(np.ascontiguousarray(array).tobytes())

@@ -1,4 +1,4 @@
-"""Work spread over processes, in order, a few items ahead."""
+"""Maps a function over items in worker processes, in order and reproducibly."""
 
 import collections
 import functools
@@ -12,26 +12,42 @@ from threadpoolctl import threadpool_limits
 from uad_jax.data import cache
 
 MEMORY = {'MALLOC_MMAP_THRESHOLD_': str(2**32), 'MALLOC_TRIM_THRESHOLD_': str(2**32)}
-"""Freed memory is kept: to page it in anew took a tenth of the time of a scan."""
+"""Settings of glibc's malloc that keep freed memory in the worker process.
+
+Asking the system for it again took a tenth of the time of preparing a scan.
+"""
 
 
 def begin() -> None:
-  """What a worker does first: a step that needs jax leaves accelerators to others."""
+  """Initialises a worker process: restricts jax to the CPU, sets its compilation cache.
+
+  Accelerators stay free for other processes.
+  """
   os.environ['JAX_PLATFORMS'] = 'cpu'
   os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(cache.folder()))
 
 
 def on_one_thread(work: Callable, item):
-  """work(item); linear algebra adds in the same order whatever the machine has."""
+  """Returns work(item), computed with one BLAS thread.
+
+  Sums in linear algebra then have one order, whatever the number of cores.
+  """
   with threadpool_limits(1):
     return work(item)
 
 
 def mapped(work: Callable, items: Sequence, workers: int) -> Iterator:
-  """`work` of each item, in order, by `workers` processes, a few items ahead.
+  """Yields work(item) for each item, in order, computed by `workers` processes.
 
-  The results do not depend on the number of cores: with as many threads as there are,
-  matrix products differed in the last digits, and with them every fingerprint.
+  Each process uses one BLAS thread, so that the results do not depend on the number of
+  cores: with several threads, matrix products differed in their last digits, and with
+  them the fingerprints of prepared scans.
+
+  Args:
+    work: A function that can be pickled.
+    items: Its arguments.
+    workers: Number of processes; below 2 this process does the work. About 2 * workers
+      items are submitted ahead of the consumer.
   """
   work = functools.partial(on_one_thread, work)
   if workers < 2 or len(items) < 2:
@@ -40,7 +56,7 @@ def mapped(work: Callable, items: Sequence, workers: int) -> Iterator:
   # Spawned: the calling process may hold threads of jax, which do not survive a fork.
   context = multiprocessing.get_context('spawn')
   for name, value in MEMORY.items():
-    os.environ.setdefault(name, value)  # read when a process starts: those to come
+    os.environ.setdefault(name, value)  # read by the processes that start from now on
   with ProcessPoolExecutor(min(workers, len(items)), context, begin) as pool:
     waiting = collections.deque()
     try:

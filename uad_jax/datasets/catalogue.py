@@ -1,4 +1,4 @@
-"""All cohorts that there are, and which of them are prepared in a folder."""
+"""Lists the data sets that can be built, and those that are prepared in a folder."""
 
 import importlib
 import json
@@ -9,16 +9,17 @@ from typing import NamedTuple
 from uad_jax import datasets
 from uad_jax.data import manifest
 from uad_jax.data.cohorts.cohort import Cohort
+from uad_jax.ops.choices import check_choice
 
 
 class StoredDataset(NamedTuple):
-  """A data set that lies ready.
+  """Prepared data set in a folder.
 
   Attributes:
-    name: Of the builder.
-    config: Of its config.
-    folder: Where it lies.
-    scans: Split to number of scans.
+    name: Name of the TFDS builder.
+    config: Name of its config.
+    folder: Folder of the records and the manifest.
+    scans: Split to number of scans; {} if the manifest is damaged.
   """
 
   name: str
@@ -28,45 +29,58 @@ class StoredDataset(NamedTuple):
 
 
 def names() -> list[str]:
-  """All data sets."""
+  """Returns the names of all data sets that can be built."""
   return sorted(m.name for m in pkgutil.iter_modules(datasets.__path__) if m.ispkg)
 
 
 def module(name: str):
-  """The builder's module of a data set."""
-  if name not in names():
-    raise ValueError(f"unknown dataset '{name}'; there are {', '.join(names())}")
+  """Imports the module of a data set, which has the function `open_builder`.
+
+  Raises:
+    ValueError: No data set has this name.
+  """
+  check_choice('dataset', name, names())
   return importlib.import_module(f'uad_jax.datasets.{name}.{name}_dataset_builder')
 
 
 def cohort(name: str) -> Cohort:
-  """A cohort by its name."""
-  found = getattr(module(name), 'COHORT', None)
-  if found is None:
-    able = [each.name for each in cohorts()]
-    raise ValueError(
-      f"'{name}' is no cohort of a provider; those are {', '.join(able)}"
-    )
-  return found
+  """Returns a cohort by its name.
+
+  Raises:
+    ValueError: No data set has this name, or it is not a cohort of a provider.
+  """
+  description = getattr(module(name), 'COHORT', None)
+  if description is None:
+    allowed = ', '.join(known.name for known in cohorts())
+    raise ValueError(f"'{name}' is no cohort of a provider; those are {allowed}")
+  return description
 
 
 def cohorts() -> list[Cohort]:
-  """All cohorts, healthy ones first."""
-  found = [getattr(module(name), 'COHORT', None) for name in names()]
-  return sorted(filter(None, found), key=lambda each: (not each.healthy, each.name))
+  """Returns all cohorts: those of healthy subjects first, then by name."""
+  everything = [getattr(module(name), 'COHORT', None) for name in names()]
+  return sorted(filter(None, everything), key=lambda c: (not c.healthy, c.name))
 
 
 def prepared(data_dir: str | pathlib.Path, name: str = '*') -> list[StoredDataset]:
-  """The data sets that lie ready in a folder."""
+  """Lists the prepared data sets of a folder.
+
+  Args:
+    data_dir: Folder of the prepared data sets.
+    name: Name of a data set, or a glob pattern of names.
+
+  Returns:
+    Data sets in the order of their paths.
+  """
   result = []
   for path in sorted(pathlib.Path(data_dir).glob(f'{name}/*/*/{manifest.NAME}')):
     try:
       volumes = manifest.read(str(path.parent))['volumes']
     except (json.JSONDecodeError, KeyError):
-      volumes = []  # `check` says what is wrong with it
+      volumes = []  # damaged; `python -m uad_jax.prepare check` reports it
     scans: dict[str, int] = {}
     for volume in volumes:
       scans[volume['split']] = scans.get(volume['split'], 0) + 1
-    config, owner = path.parent.parent, path.parent.parent.parent
-    result.append(StoredDataset(owner.name, config.name, path.parent, scans))
+    config, dataset = path.parent.parent, path.parent.parent.parent
+    result.append(StoredDataset(dataset.name, config.name, path.parent, scans))
   return result

@@ -1,6 +1,7 @@
 import pytest
 
 from uad_jax.data.cohorts import layout, splits
+from uad_jax.data.cohorts.entry import Entry
 from uad_jax.data.preprocessing.nifti import BadScan
 
 
@@ -46,9 +47,10 @@ def test_flat_names(tmp_path):
 
 def test_a_missing_file_is_a_problem_that_names_the_subject(tmp_path):
   touch(tmp_path, 'x/p1_t1.nii', 'x/p2_t1.nii', 'y/p1_mask.nii')
-  one, two = layout.find(tmp_path, layout.flat('x/*', mask='y/*'))
-  assert not one.problem
-  assert 'p2 has 0 mask files' in two.problem and 'allowed is one' in two.problem
+  first, second = layout.find(tmp_path, layout.flat('x/*', mask='y/*'))
+  assert not first.problem
+  assert 'p2 has 0 mask files' in second.problem
+  assert 'allowed is one' in second.problem
 
 
 def test_lesions_may_lack_only_where_the_table_says_none(tmp_path):
@@ -90,9 +92,7 @@ def test_a_subject_in_two_splits(tmp_path):
 
 
 def test_hashed_splits_keep_subjects_together_and_keep_their_fractions():
-  entries = [
-    layout.Entry(f's{i}', session, '') for i in range(400) for session in ('1', '2')
-  ]
+  entries = [Entry(f's{i}', session, '') for i in range(400) for session in ('1', '2')]
   fractions = {'train': 0.7, 'val': 0.1, 'test': 0.2}
   split = {(e.subject, e.session): e.split for e in splits.assign(entries, fractions)}
   assert all(split[f's{i}', '1'] == split[f's{i}', '2'] for i in range(400))
@@ -106,8 +106,8 @@ def test_hashed_splits_keep_subjects_together_and_keep_their_fractions():
 
 def test_splits_are_named_for_all_or_for_none():
   entries = [
-    layout.Entry('a', '', 'a.nii', split='test'),
-    layout.Entry('b', '', 'b.nii'),
+    Entry('a', '', 'a.nii', split='test'),
+    Entry('b', '', 'b.nii'),
   ]
   with pytest.raises(BadScan, match='b.nii has no split in the table'):
     splits.assign(entries, {'train': 1.0})

@@ -24,26 +24,26 @@ def shapes(tmp_path_factory):
 @pytest.mark.parametrize('seed, mirrored', [(0, False), (2, True)])
 def test_a_shape_lands_in_the_subject_at_its_size(scan, shapes, seed, mirrored):
   # Oracle: a ball of 12 mm at (27, -30, 25) mm of the template, mirrored or not.
-  mask, told = lesions.place(
+  mask, placement = lesions.place(
     lesions.read_shape(shapes[0]), scan, 7.2, np.random.default_rng(seed)
   )
   millilitres = mask.sum() * abs(np.linalg.det(scan.affine[:3, :3])) / 1000
   assert abs(millilitres - 7.2) < 2.0
   centre = np.array(ndimage.center_of_mass(mask))
-  mm = scan.affine[:3, :3] @ centre + scan.affine[:3, 3] - told['shift_mm']
-  at = np.linalg.solve(TO_SCAN, [*mm, 1])[:3]
-  assert told['mirrored'] == mirrored
-  wanted = (-27 if mirrored else 27, -30, 25)
-  np.testing.assert_allclose(at, wanted, atol=2.5)
+  mm = scan.affine[:3, :3] @ centre + scan.affine[:3, 3] - placement['shift_mm']
+  template_mm = np.linalg.solve(TO_SCAN, [*mm, 1])[:3]
+  assert placement['mirrored'] == mirrored
+  expected = (-27 if mirrored else 27, -30, 25)
+  np.testing.assert_allclose(template_mm, expected, atol=2.5)
 
 
 def test_masks_lie_in_tissue_and_fill_the_fraction(scan, shapes):
   for seed in range(4):
     random = np.random.default_rng(seed)
-    mask, told = lesions.draw_masks(scan, shapes, 0.01, random)
+    mask, placements = lesions.draw_masks(scan, shapes, 0.01, random)
     assert not (mask & ~scan.tissue).any()
     assert 0.004 < mask.sum() / scan.brain.sum() < 0.017
-    assert 1 <= len(told) <= 4
+    assert 1 <= len(placements) <= 4
   again, _ = lesions.draw_masks(scan, shapes, 0.01, np.random.default_rng(3))
   np.testing.assert_array_equal(again, mask)
 
@@ -51,14 +51,14 @@ def test_masks_lie_in_tissue_and_fill_the_fraction(scan, shapes):
 @pytest.mark.parametrize('kind', lesions.KINDS)
 def test_paint_changes_the_lesion_only(scan, shapes, kind):
   mask, _ = lesions.draw_masks(scan, shapes, 0.01, np.random.default_rng(0))
-  image, told = lesions.paint(scan, mask, kind, np.random.default_rng(1))
+  image, strength = lesions.paint(scan, mask, kind, np.random.default_rng(1))
   far = ~ndimage.binary_dilation(mask, iterations=4)
   np.testing.assert_array_equal(image[far], scan.image[far])
   ratio = image[mask].mean() / scan.image[mask].mean()
   if kind == 'dark':
-    assert 0.5 <= told['factor'] <= 0.8 and 0.5 < ratio < 0.9
+    assert 0.5 <= strength['factor'] <= 0.8 and 0.5 < ratio < 0.9
   elif kind == 'bright':
-    assert 1.2 <= told['factor'] <= 1.5 and 1.1 < ratio < 1.5
+    assert 1.2 <= strength['factor'] <= 1.5 and 1.1 < ratio < 1.5
   else:
     assert abs(ratio - 1) < 1e-4
     change = (image - scan.image)[mask] / scan.image[mask]

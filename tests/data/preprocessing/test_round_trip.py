@@ -1,4 +1,4 @@
-"""What goes through the chain and back into the scan's own space."""
+"""Volumes that are preprocessed and restored come back to the scan's native grid."""
 
 import nibabel as nib
 import numpy as np

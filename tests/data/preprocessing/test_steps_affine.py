@@ -25,7 +25,7 @@ def scan():
     to_scan=np.eye(4),
     aligned=None,
     slices=(),
-    found={},
+    measured={},
     name='a head',
   )
 
@@ -36,14 +36,14 @@ def check_placed(scan, placed):
     assert before is after
   assert placed.aligned
   np.testing.assert_allclose(placed.to_scan @ placed.affine, scan.affine, atol=1e-9)
-  np.testing.assert_array_equal(placed.found['to_scan'], placed.to_scan)
+  np.testing.assert_array_equal(placed.measured['to_scan'], placed.to_scan)
 
 
 def test_affine_finds_the_head(scan, optimised):
   # Oracle: the head was made by TO_SCAN.
   placed = STEPS['affine'](scan, similarity='ncc')
   assert worst(placed.to_scan, TO_SCAN) < 1.2
-  assert placed.found['ncc'] > 0.98
+  assert placed.measured['ncc'] > 0.98
   check_placed(scan, placed)
 
 
@@ -53,7 +53,7 @@ def test_ants_finds_the_head_again_and_again(scan, similarity, times):
   pytest.importorskip('ants')
   placed = [STEPS['ants'](scan, similarity=similarity) for _ in range(times)]
   assert worst(placed[0].to_scan, TO_SCAN) < 1.5
-  assert placed[0].found['antspyx'] and placed[0].found[similarity] > 0.5
+  assert placed[0].measured['antspyx'] and placed[0].measured[similarity] > 0.5
   assert 'ANTS_RANDOM_SEED' not in os.environ
   check_placed(scan, placed[0])
   np.testing.assert_array_equal(placed[0].to_scan, placed[-1].to_scan)

@@ -48,13 +48,13 @@ def test_real_heads(real_data):
 def test_ways_to_the_brain():
   image, labels, affine = head()
   whole, stripped = scan(image, affine), scan(np.where(labels > 0, image, 0), affine)
-  assert brain_mask(whole).found == {'by': 'template'}
-  assert brain_mask(stripped).found == {'by': 'stripped'}
-  assert brain_mask(whole._replace(labels=labels)).found == {'by': 'labels'}
+  assert brain_mask(whole).measured == {'by': 'template'}
+  assert brain_mask(stripped).measured == {'by': 'stripped'}
+  assert brain_mask(whole._replace(labels=labels)).measured == {'by': 'labels'}
   given = whole._replace(mask=labels > 0)
-  assert brain_mask(given).found == {'by': 'given'}
+  assert brain_mask(given).measured == {'by': 'given'}
   with pytest.warns(UserWarning, match='rough one by Otsu'):
-    assert brain_mask(whole, how='otsu').found == {'by': 'otsu'}
+    assert brain_mask(whole, how='otsu').measured == {'by': 'otsu'}
   with pytest.raises(BadScan, match="head has no brain by 'labels'"):
     brain_mask(whole, how='labels')
   with pytest.raises(ValueError, match="how='bet'; allowed are auto, given, labels"):
@@ -86,7 +86,7 @@ def test_programs_of_others(tmp_path, monkeypatch):
   )
   found = brain_mask(whole, how='hd_bet')
   np.testing.assert_array_equal(found.mask, image > 0.5)
-  assert found.found == {'by': 'hd_bet', 'version': 'unknown'}
+  assert found.measured == {'by': 'hd_bet', 'version': 'unknown'}
   program(tmp_path, 'mri_synthstrip', 'print("no model", file=sys.stderr); sys.exit(3)')
   with pytest.raises(BadScan, match='mri_synthstrip found no brain: no model'):
     brain_mask(whole, how='synthstrip')

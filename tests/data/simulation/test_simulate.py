@@ -8,10 +8,10 @@ from uad_jax.data.preprocessing.tissue_classes import VENTRICLE
 from uad_jax.data.simulation import deform
 from uad_jax.data.simulation.anatomy import (
   anatomy,
-  at,
   field_grid,
   half_affine,
   halved,
+  interpolate,
   points,
 )
 from uad_jax.data.simulation.pathology import KINDS
@@ -30,7 +30,7 @@ def test_interpolation_equals_scipys():
   affine[:3, 3] = (-4, 2, 1)
   mm = random.uniform(0, 1, (50, 3)) * (9, 17, 10) + (-4, 2, 1)
   voxels = ((mm - affine[:3, 3]) / np.diag(affine)[:3]).T
-  found = at(volume, affine, mm.astype(np.float32))
+  found = interpolate(volume, affine, mm.astype(np.float32))
   for c in range(2):
     # Oracle: scipy.ndimage.map_coordinates.
     expected = map_coordinates(volume[..., c], voxels, order=1)
@@ -51,8 +51,8 @@ def volume_under(velocity):
   _, affine = field_grid()
   share = halved(anatomy().ventricle)
   mm = points(share.shape, half_affine())
-  moved = mm + at(deform.exponential(velocity), affine, mm)
-  return at(share, half_affine(), moved).sum()
+  moved = mm + interpolate(deform.exponential(velocity), affine, mm)
+  return interpolate(share, half_affine(), moved).sum()
 
 
 @pytest.mark.parametrize('ratio', [1.5, 2.0, 3.0])
@@ -81,7 +81,7 @@ def test_a_push_moves_tissue_outwards():
   _, affine = field_grid()
   for direction in np.eye(3):
     beside = np.float32(centre + 16 * direction)[None]
-    moved = at(u, affine, beside)[0]
+    moved = interpolate(u, affine, beside)[0]
     # The anatomy seen there comes from nearer to the centre.
     assert (
       moved @ direction < -2

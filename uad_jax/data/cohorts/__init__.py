@@ -1,1 +1,1 @@
-"""Whole cohorts of scans: found, split, built, checked."""
+"""Data sets of real scans: finds, splits, builds and checks them."""

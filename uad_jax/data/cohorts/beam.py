@@ -1,4 +1,4 @@
-"""Preparing and writing with Apache Beam, for cohorts of tens of thousands."""
+"""Prepares and writes data sets with Apache Beam, for cohorts of many scans."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -11,22 +11,32 @@ except ImportError as error:
   ) from error
 
 OPTIONS = 'UAD_BEAM'
-"""Environment variable with options of the pipeline: '--runner=FlinkRunner ...'."""
+"""Environment variable with options of the pipeline, as '--runner=FlinkRunner ...'."""
 
 
 def options() -> beam.options.pipeline_options.PipelineOptions:
-  """The options of `UAD_BEAM`; without it Beam's direct runner."""
-  asked = os.environ.get(OPTIONS)
-  flags = asked.split() if asked else ['--runner=DirectRunner']
+  """Reads the options of a pipeline from UAD_BEAM; by default, the direct runner."""
+  text = os.environ.get(OPTIONS)
+  flags = text.split() if text else ['--runner=DirectRunner']
   return beam.options.pipeline_options.PipelineOptions(flags)
 
 
 def run(work: Callable, items: Sequence) -> None:
-  """Runs work(item) on each item; what it gives is left to the folder it writes to."""
+  """Calls a function on each item in a Beam pipeline, without collecting the results.
+
+  Args:
+    work: Function of an item that writes its result to a folder.
+    items: Arguments of the calls.
+  """
   with beam.Pipeline(options=options()) as pipeline:
     _ = pipeline | beam.Create(list(items)) | beam.Reshuffle() | beam.Map(work)
 
 
 def records(work: Callable, items: Sequence) -> beam.PTransform:
-  """The (key, record) pairs of all items, as TFDS takes them from a builder."""
+  """Makes the transform that yields the pairs (key, record) of all items, for TFDS.
+
+  Args:
+    work: Function from an item to its pairs (key, record).
+    items: Arguments of the calls.
+  """
   return beam.Create(list(items)) | beam.Reshuffle() | beam.FlatMap(work)

@@ -1,7 +1,8 @@
-"""The TFDS builder of scans: find, prepare each, write; every data set of scans is it.
+"""TFDS builder of data sets of real scans: finds, preprocesses and writes them.
 
-First every scan is prepared into a part of its own (`parts`), by processes or by Beam;
-only when all are there, or the bad ones may be left out, is the data set written.
+First every scan is prepared and stored as a part (see `parts`), by processes or by
+Beam. The data set is written when all scans are prepared, or when bad scans may be left
+out.
 """
 
 import dataclasses
@@ -18,7 +19,7 @@ import tensorflow_datasets as tfds
 
 from uad_jax.data import manifest, record
 from uad_jax.data.cohorts import examples, parts, splits
-from uad_jax.data.cohorts.layout import Entry
+from uad_jax.data.cohorts.entry import Entry
 from uad_jax.data.preprocessing import preprocess
 from uad_jax.data.preprocessing.nifti import BadScan
 from uad_jax.data.preprocessing.steps import Steps, check_steps
@@ -26,31 +27,37 @@ from uad_jax.data.workers import mapped
 from uad_jax.progress import Progress
 
 Find = Callable[[str], tuple[list[Entry], list[str]]]
+"""Function from a folder to its scans, and to sentences about absent scans."""
 
 
 @dataclasses.dataclass(kw_only=True, repr=False)
 class ScanConfig(tfds.core.BuilderConfig):
-  """Which scans become which records.
+  """Config of a data set: its scans, their preprocessing and their splits.
 
   Attributes:
-    source: The folder of scans; '' for the manual_dir of TFDS.
-    find: (folder) -> its scans, and sentences about the absent.
-    steps: The preprocessing; its 'pad_or_crop' gives the shape of a record: two sizes
-      for slices, three for volumes.
-    told: All that the records depend on, ready for JSON; its hash names the config.
-    label_map: Class to numbers of the label files.
-    fractions: Split to part of the subjects, where no table or list names splits.
+    steps: Preprocessing steps, pairs (name, parameters); 'pad_or_crop' sets the shape
+      of a record: two sizes for slices, three for volumes.
+    find: Function from the source folder to its scans, and to sentences about absent
+      scans.
+    identity: All that the records depend on, as values for JSON; its hash is part of
+      the name of the config, and the manifest stores it.
+    source: Folder of the scans; '' for the manual_dir of TFDS.
+    label_map: Tissue class to numbers of the label files.
+    fractions: Split to fraction of the subjects, for subjects whose split neither a
+      table nor a list names.
     listed: Subject to split.
-    healthy: Subjects with a pathology go to the split 'patients'.
-    domain: Name of the scanner where nothing else names one.
-    keep_going: Leaves bad scans out and lists them at the end.
-    workers: Processes that read scans.
-    beam: Prepares and writes with Apache Beam.
+    healthy: Whether the cohort is one of healthy subjects; those with a pathology then
+      go to the split 'patients'.
+    domain: Name of the scanner or site, for scans without one.
+    keep_going: Whether bad scans are left out and listed; if not, the first one stops
+      the build.
+    workers: Number of processes that prepare scans.
+    beam: Whether to prepare and write with Apache Beam.
   """
 
   steps: Steps
   find: Find
-  told: Mapping[str, Any]
+  identity: Mapping[str, Any]
   source: str = ''
   label_map: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
   fractions: Mapping[str, float] = dataclasses.field(
@@ -67,7 +74,11 @@ class ScanConfig(tfds.core.BuilderConfig):
     return self.name  # TFDS logs it
 
   def shape(self) -> tuple[int, ...]:
-    """Spatial shape of a record."""
+    """Returns the spatial shape of a record, in voxels.
+
+    Raises:
+      ValueError: The steps have no 'pad_or_crop' with two or three sizes.
+    """
     shape = dict(self.steps).get('pad_or_crop', {}).get('shape', ())
     if len(shape) not in (2, 3):
       raise ValueError(
@@ -77,22 +88,32 @@ class ScanConfig(tfds.core.BuilderConfig):
     return tuple(shape)
 
 
-def named(stem: str, **fields) -> ScanConfig:
-  """A config whose name is STEM-SIZE and a hash of all that its records depend on."""
+def named_config(stem: str, **fields) -> ScanConfig:
+  """Makes a config with the name STEM-SIZE-HASH, such as 'ixi-128x128-0a1b2c3d'.
+
+  The hash covers the field `identity`: all that the records depend on.
+
+  Args:
+    stem: First part of the name.
+    **fields: Fields of `ScanConfig` except the name.
+  """
   check_steps(fields['steps'])
-  made = ScanConfig(name='unnamed', **{'label_map': preprocess.DLMUSE} | fields)
-  told = json.dumps(made.told, sort_keys=True, default=list)
-  size = 'x'.join(str(n) for n in made.shape())
-  made.name = f'{stem}-{size}-{hashlib.sha256(told.encode()).hexdigest()[:8]}'
-  return made
+  config = ScanConfig(name='unnamed', **{'label_map': preprocess.DLMUSE} | fields)
+  identity = json.dumps(config.identity, sort_keys=True, default=list)
+  size = 'x'.join(str(n) for n in config.shape())
+  config.name = f'{stem}-{size}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}'
+  return config
 
 
 class ScanBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-  """Records in the order of subject, session and slice; `manifest.json` beside them."""
+  """TFDS builder of scans: writes records in the order of subject, session and slice.
+
+  The file `manifest.json` beside the records lists every volume with its hashes.
+  """
 
   VERSION = tfds.core.Version(f'{preprocess.VERSION}.0.0')
   ABOUT: Mapping[str, str] = {}
-  """description, homepage, citation and license, as TFDS tells them."""
+  """The description, homepage, citation and license of the data set, for TFDS."""
 
   def _info(self) -> tfds.core.DatasetInfo:
     return self.dataset_info_from_configs(
@@ -102,42 +123,46 @@ class ScanBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     )
 
   def scan_steps(self) -> Steps:
-    """The preprocessing that a scan to be predicted has to go through."""
+    """Returns the preprocessing steps that a new scan needs before inference."""
     return self.builder_config.steps
 
+  def slice_step(self) -> int:
+    """Distance between neighbouring records of a scan, in slices of its volume."""
+    return 1
+
   def digest(self) -> str:
-    """Fingerprint of all volumes of the prepared dataset."""
+    """Reads the SHA-256 over all volumes from the manifest of the prepared data."""
     return manifest.read(self.data_dir)['digest']
 
   def parts_folder(self) -> pathlib.Path:
-    """Where prepared scans wait until all are there."""
+    """Returns the folder that stores prepared scans until the data set is written."""
     root = pathlib.Path(self._data_dir_root)
     return root / '.parts' / f'{self.name}-{self.builder_config.name}'
 
   def _download_and_prepare(self, dl_manager, download_config):
-    # TFDS writes into a folder that it renames at the end and removes after an error,
-    # so that the manifest is there if and only if the dataset is.
+    # TFDS writes to a temporary folder, which it renames at the end or removes after an
+    # error; so the manifest exists if and only if the data set does.
     self._volumes, self._skipped, self._absent = [], [], []
-    tfds.disable_progress_bar()  # ours tells of scans, and does so in logs too
-    own = pathlib.Path(self.data_dir)
-    for left in own.parent.glob('incomplete.*'):
-      if left != own:
-        shutil.rmtree(left, ignore_errors=True)  # of a build that was killed
+    tfds.disable_progress_bar()  # `Progress` counts scans, also in logs
+    target = pathlib.Path(self.data_dir)
+    for incomplete in target.parent.glob('incomplete.*'):
+      if incomplete != target:
+        shutil.rmtree(incomplete, ignore_errors=True)  # left by a killed build
     if self.builder_config.beam:
       from uad_jax.data.cohorts import beam
 
-      asked = {'beam_options': beam.options()}
-      download_config = dataclasses.replace(download_config, **asked)
+      options = {'beam_options': beam.options()}
+      download_config = dataclasses.replace(download_config, **options)
     super()._download_and_prepare(dl_manager, download_config)
-    told = json.loads(json.dumps(self.builder_config.told, default=list))
-    made = manifest.make(told, self._volumes, self._skipped, self._absent)
-    manifest.write(made, self.data_dir)
+    identity = json.loads(json.dumps(self.builder_config.identity, default=list))
+    content = manifest.make(identity, self._volumes, self._skipped, self._absent)
+    manifest.write(content, self.data_dir)
     shutil.rmtree(self.parts_folder(), ignore_errors=True)
     for sentence in [*self._skipped, *self._absent]:
       print(f'left out: {sentence}', file=sys.stderr)
 
   def source(self, dl_manager) -> str:
-    """The folder of the provider's files."""
+    """Returns the source folder: the one of the config, or the manual_dir of TFDS."""
     return self.builder_config.source or str(dl_manager.manual_dir)
 
   def _split_generators(self, dl_manager):
@@ -148,22 +173,20 @@ class ScanBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       entries, settings.fractions, settings.listed, settings.healthy
     )
     self._refuse([entry.problem for entry in entries if entry.problem])
-    whole = [entry for entry in entries if not entry.problem]
-    made = self._made(whole)
-    if not made:
+    prepared = self._prepared([entry for entry in entries if not entry.problem])
+    if not prepared:
       raise BadScan(f'{source} has no usable scan; allowed is one or more')
-    for entry, path in made:
-      told = {'subject': entry.subject, 'session': entry.session, 'split': entry.split}
-      self._volumes.append(told | parts.fingerprints(path))
+    for entry, path in prepared:
+      names = {'subject': entry.subject, 'session': entry.session, 'split': entry.split}
+      self._volumes.append(names | parts.fingerprints(path))
+    items = [(number, entry, path) for number, (entry, path) in enumerate(prepared)]
     return {
-      split: self._generate_examples(
-        [(n, *each) for n, each in enumerate(made) if each[0].split == split]
-      )
-      for split in dict.fromkeys(entry.split for entry, _ in made)
+      split: self._generate_examples([i for i in items if i[1].split == split])
+      for split in dict.fromkeys(entry.split for entry, _ in prepared)
     }
 
-  def _made(self, entries: Sequence[Entry]) -> list[tuple[Entry, str]]:
-    """Entries with the paths of their parts."""
+  def _prepared(self, entries: Sequence[Entry]) -> list[tuple[Entry, str]]:
+    """Prepares scans; returns the usable ones with the paths of their parts."""
     settings = self.builder_config
     work = functools.partial(
       parts.make,
@@ -175,34 +198,35 @@ class ScanBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       from uad_jax.data.cohorts import beam
 
       beam.run(work, entries)
-      results = map(work, entries)  # all are there: this only finds them
+      results = map(work, entries)  # all parts exist: this only looks them up
     else:
       results = mapped(work, entries, settings.workers)
-    made, shown = [], Progress(len(entries), f'{self.name}: scans')
+    prepared, progress = [], Progress(len(entries), f'{self.name}: scans')
     try:
       for done, (entry, result) in enumerate(zip(entries, results, strict=True), 1):
         if isinstance(result, BadScan):
           self._refuse([str(result)])
         else:
-          made.append((entry, result))
-        shown.update(done)
+          prepared.append((entry, result))
+        progress.update(done)
     finally:
-      shown.close()
-    return made
+      progress.close()
+    return prepared
 
-  def _generate_examples(self, made: Sequence[tuple[int, Entry, str]]):
+  def _generate_examples(self, items: Sequence[tuple[int, Entry, str]]):
     work = functools.partial(
-      examples.of_part,
+      examples.records_of_part,
       domain=self.builder_config.domain or 'source',
       volumes=len(self.builder_config.shape()) == 3,
     )
     if self.builder_config.beam:
       from uad_jax.data.cohorts import beam
 
-      return beam.records(work, made)
-    return (each for item in made for each in work(item))
+      return beam.records(work, items)
+    return (pair for item in items for pair in work(item))
 
   def _refuse(self, sentences: Sequence[str]) -> None:
+    """Raises the first problem, or notes all of them if bad scans may be left out."""
     if sentences and not self.builder_config.keep_going:
       raise BadScan(sentences[0])
     self._skipped.extend(sentences)

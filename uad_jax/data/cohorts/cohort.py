@@ -1,4 +1,8 @@
-"""A cohort as a value: where its provider's files lie, who is in it, what it may do."""
+"""Description of a cohort (a public data set), and the search for its scans.
+
+A cohort says how its provider lays out the files, how to read its tables of subjects,
+and how subjects are split.
+"""
 
 import functools
 import inspect
@@ -9,19 +13,22 @@ from typing import NamedTuple
 
 from uad_jax.data.cohorts import layout as layouts
 from uad_jax.data.cohorts import splits
-from uad_jax.data.cohorts.people import Reader, nobody
+from uad_jax.data.cohorts.entry import Entry
+from uad_jax.data.cohorts.people import Reader, no_table
 from uad_jax.data.preprocessing.nifti import BadScan
+from uad_jax.ops.choices import check_choice
 
 
 class Tree(NamedTuple):
-  """One way in which the provider's files lie.
+  """File tree of one release of a cohort, as its provider distributes it.
 
   Attributes:
-    name: Of the release, '2020'.
-    layout: Patterns; '{contrast}' in that of the image is spelled as the provider does.
-    contrasts: Contrast to the provider's spelling of it.
-    channels: Contrast to its volume in a 4-D file, where images are such.
-    picture: The tree as text, for the instructions.
+    name: Name of the release, such as '2020'.
+    layout: Patterns of the files; '{contrast}' in the patterns of the image stands for
+      the provider's spelling of the contrast.
+    contrasts: From a contrast to the provider's spelling, such as {'t1': 'T1w'}.
+    picture: Example paths, shown in the instructions.
+    channels: From a contrast to the index of its volume, if the files are 4-D.
   """
 
   name: str
@@ -31,7 +38,7 @@ class Tree(NamedTuple):
   channels: Mapping[str, int] = {}
 
   def of(self, contrast: str) -> layouts.Layout:
-    """The layout of one contrast."""
+    """Returns the layout of one contrast, with the provider's spelling filled in."""
     spelled = self.contrasts[contrast]
     return self.layout._replace(
       image=self.layout.image.replace('{contrast}', spelled),
@@ -41,32 +48,41 @@ class Tree(NamedTuple):
 
 
 class Download(NamedTuple):
-  """An archive that the licence allows to fetch, with its MD5."""
+  """Archive that a program may download, without applying for access.
+
+  Attributes:
+    url: Address of the archive.
+    md5: MD5 of the archive, in hexadecimal digits.
+  """
 
   url: str
   md5: str
 
 
 class Cohort(NamedTuple):
-  """A data set of the field.
+  """Public data set of brain MRI: its source, licence, files, subjects and splits.
 
   Attributes:
-    name: Of the builder.
-    title: In words.
-    paper: Its description, to be cited.
-    homepage: Where to apply or to download.
-    licence: Short.
-    tesla: Field strengths.
-    subjects: As the provider counts them.
-    healthy: Whether it is one of healthy subjects, to be trained on.
-    trees: Ways in which its files lie, in the order of trial.
-    access: One or two sentences: how to get it.
-    pathology: What the lesions are, of a cohort of patients.
-    people: Reader of the provider's table.
-    downloads: Contrast, or '' for all of them, to an archive.
-    together: All trees that are there are read, not only one.
-    site: Regular expression on a path; group 1 is the site, which names the domain.
-    search: Finds the scans of a contrast where they are no NIfTI files.
+    name: Name of the TFDS builder.
+    title: One line that describes the data set.
+    paper: Publication to cite.
+    homepage: Web page of the data set, with its application form or its download.
+    licence: Licence, in a few words.
+    tesla: Field strengths of the scanners, in tesla.
+    subjects: Number of subjects that the provider states.
+    healthy: Whether it is a cohort of healthy subjects, for training; its patients, if
+      any, go to the split 'patients'.
+    trees: File trees of the releases.
+    access: One or two sentences on how to get the data.
+    pathology: Pathology of the scans with a lesion, such as 'ms'.
+    people: Reader of the provider's table of subjects, see `people.Reader`.
+    downloads: From a contrast, or '' for all contrasts, to an archive.
+    together: Whether all file trees that are present are read together; if not, one
+      must be chosen.
+    site: Regular expression on the path of a scan; its group 1 is the site, and the
+      domain is NAME-SITE.
+    search: Function (folder, contrast) -> scans, for files that are not NIfTI; None
+      searches by the layouts.
   """
 
   name: str
@@ -80,25 +96,25 @@ class Cohort(NamedTuple):
   trees: Sequence[Tree]
   access: str
   pathology: str = 'lesion'
-  people: Reader = nobody
+  people: Reader = no_table
   downloads: Mapping[str, Download] = {}
   together: bool = False
   site: str = ''
-  search: Callable[[pathlib.Path, str], list[layouts.Entry]] | None = None
+  search: Callable[[pathlib.Path, str], list[Entry]] | None = None
 
   @property
   def contrasts(self) -> tuple[str, ...]:
-    """All contrasts of all trees."""
+    """Names of the contrasts that any of the file trees has."""
     return tuple(dict.fromkeys(c for tree in self.trees for c in tree.contrasts))
 
   @property
   def fractions(self) -> Mapping[str, float]:
-    """Parts of the splits, for the subjects that no list names."""
+    """Split to fraction of the subjects, for subjects without a listed split."""
     return splits.HEALTHY if self.healthy else splits.LESIONS
 
   @property
   def instructions(self) -> str:
-    """How to get the cohort and which files are expected where."""
+    """Text that says how to get the cohort and which file trees are expected."""
     pictures = '\n\n'.join(
       f'[{t.name}]\n{inspect.cleandoc(t.picture)}' for t in self.trees
     )
@@ -110,32 +126,41 @@ class Cohort(NamedTuple):
 
 
 def check(cohort: Cohort, contrast: str, tree: str = '') -> None:
-  """Refuses a contrast or a tree that the cohort has not."""
-  if contrast not in cohort.contrasts:
-    raise ValueError(
-      f"dataset '{cohort.name}' has no contrast '{contrast}'; there are "
-      f'{", ".join(cohort.contrasts)}'
-    )
-  names = [t.name for t in cohort.trees]
-  if tree and tree not in names:
-    raise ValueError(
-      f"dataset '{cohort.name}' has no tree '{tree}'; there are {', '.join(names)}"
-    )
+  """Checks that a cohort has a contrast and a file tree.
+
+  Args:
+    cohort: The cohort.
+    contrast: Name of a contrast.
+    tree: Name of a file tree; '' accepts any.
+
+  Raises:
+    ValueError: The cohort lacks the contrast or the file tree.
+  """
+  where = f"dataset '{cohort.name}'"
+  check_choice('contrast', contrast, cohort.contrasts, where)
+  if tree:
+    check_choice('tree', tree, (t.name for t in cohort.trees), where)
 
 
 def find(
   source: str, cohort: Cohort, contrast: str, tree: str = ''
-) -> tuple[list[layouts.Entry], list[str]]:
-  """The scans of a cohort's folder in the order of the subjects, and who is absent.
+) -> tuple[list[Entry], list[str]]:
+  """Finds the scans of one contrast of a cohort in a folder.
 
   Args:
-    source: The folder that the provider's archives were unpacked to.
-    cohort: What to look for.
-    contrast: One of the cohort's.
-    tree: Name of the tree; '' takes the one that is there.
+    source: Folder of the unpacked archives of the provider.
+    cohort: The cohort to search for.
+    contrast: One of the contrasts of the cohort.
+    tree: Name of the file tree; '' takes the one that the folder holds.
 
   Returns:
-    Entries, and a sentence for each subject that has other contrasts but not this one.
+    Scans in the order of subject and session; and a sentence for each session that has
+    other contrasts but not this one.
+
+  Raises:
+    BadScan: The source is not a folder, holds no such scan, or holds several releases
+      and none was chosen.
+    ValueError: The cohort lacks the contrast or the file tree.
   """
   check(cohort, contrast, tree)
   root = pathlib.Path(source)
@@ -147,46 +172,49 @@ def find(
     entries, absent = cohort.search(root, contrast), []
   else:
     entries, absent = _in_trees(source, root, cohort, contrast, tree)
-  entries = [_placed(cohort, entry) for entry in entries]
+  entries = [_with_site(cohort, entry) for entry in entries]
   return sorted(entries, key=lambda e: (e.subject, e.session)), absent
 
 
 def _in_trees(source, root, cohort, contrast, tree):
-  able = [t for t in cohort.trees if contrast in t.contrasts and tree in ('', t.name)]
-  there = [t for t in able if layouts.images_of(root, t.of(contrast))]
-  if not there:
-    expected = ' or '.join(f"'{t.of(contrast).image}'" for t in able)
+  """Scans in the file trees that the folder holds, and sentences on absent scans."""
+  candidates = [
+    t for t in cohort.trees if contrast in t.contrasts and tree in ('', t.name)
+  ]
+  present = [t for t in candidates if layouts.images_of(root, t.of(contrast))]
+  if not present:
+    expected = ' or '.join(f"'{t.of(contrast).image}'" for t in candidates)
     raise BadScan(
       f'{source} has no {contrast} image of {cohort.name}; expected is {expected}'
     )
-  if len(there) > 1 and not cohort.together:
+  if len(present) > 1 and not cohort.together:
     raise BadScan(
-      f'{source} holds the releases {" and ".join(t.name for t in there)} of '
+      f'{source} holds the releases {" and ".join(t.name for t in present)} of '
       f'{cohort.name}; choose one by --tree'
     )
-  who, entries, absent = cohort.people(root), [], []
-  for each in there:
-    found = layouts.find(source, each.of(contrast), who)
-    entries += found
-    absent += _absent(root, each, contrast, {(e.subject, e.session) for e in found})
+  lookup, entries, absent = cohort.people(root), [], []
+  for release in present:
+    scans = layouts.find(source, release.of(contrast), lookup)
+    entries += scans
+    absent += _absent(root, release, contrast, {(e.subject, e.session) for e in scans})
   return entries, absent
 
 
-def _absent(root, tree, contrast, found) -> list[str]:
-  """Sentences about those who are known by other contrasts only."""
+def _absent(root, tree, contrast, sessions) -> list[str]:
+  """Sentences on sessions with other contrasts that are not among `sessions`."""
   others = {}
-  for other in (each for each in tree.contrasts if each != contrast):
+  for other in (name for name in tree.contrasts if name != contrast):
     for key in layouts.images_of(root, tree.of(other)):
       others.setdefault(key, []).append(other)
   return [
     f'{" ".join(filter(None, key))} has {", ".join(names)} but no {contrast}'
     for key, names in sorted(others.items())
-    if key not in found
+    if key not in sessions
   ]
 
 
-def _placed(cohort: Cohort, entry: layouts.Entry) -> layouts.Entry:
-  """The entry with its site, and the cohort's name for what its lesions are."""
+def _with_site(cohort: Cohort, entry: Entry) -> Entry:
+  """The entry with the site and domain of its path, and the cohort's pathology."""
   match = re.search(cohort.site, entry.image) if cohort.site else None
   if match:
     domain = f'{cohort.name}-{match[1].lower()}'
@@ -198,6 +226,13 @@ def _placed(cohort: Cohort, entry: layouts.Entry) -> layouts.Entry:
 
 @functools.cache
 def listed(folder: pathlib.Path) -> Mapping[str, str]:
-  """The split list beside a builder, empty where there is none."""
+  """Reads the split list splits.txt in the folder of a builder's code.
+
+  Args:
+    folder: Folder of the code, see `cohort_builder.folder_of`.
+
+  Returns:
+    Subject to split; empty without a list.
+  """
   path = folder / 'splits.txt'
   return splits.read(path) if path.is_file() else {}

@@ -1,4 +1,4 @@
-"""The builder of a cohort of the field: its tables, a contrast, a form and a preset."""
+"""TFDS builder of a cohort, for a contrast, a form (slices, volumes) and a preset."""
 
 import functools
 import inspect
@@ -8,9 +8,13 @@ from collections.abc import Sequence
 
 from uad_jax.data.cohorts import cohort as tables
 from uad_jax.data.cohorts import download
-from uad_jax.data.cohorts.builder import ScanBuilder, ScanConfig, named
+from uad_jax.data.cohorts.builder import ScanBuilder, ScanConfig, named_config
 from uad_jax.data.cohorts.cohort import Cohort
 from uad_jax.data.preprocessing import presets
+from uad_jax.data.preprocessing.steps import Steps
+
+GIVEN = 'given'
+"""Name that stands for a preset where the steps themselves are given."""
 
 
 def config(
@@ -23,6 +27,7 @@ def config(
   brain: str = 'auto',
   bias: str = '',
   atlas: str = '',
+  steps: Steps = (),
   lesion_values: Sequence[int] = (),
   tree: str = '',
   source: str = '',
@@ -30,32 +35,40 @@ def config(
   workers: int = 2,
   beam: bool = False,
 ) -> ScanConfig:
-  """The config of a cohort.
+  """Makes the config of a data set from a cohort.
 
   Args:
-    cohort: What to build.
-    contrast: One of the cohort's; '' for its first.
+    cohort: The cohort.
+    contrast: Contrast of the scans; '' for the first one of the cohort.
     form: 'slices' or 'volumes'.
-    preset: A function of `presets`; shape, spacing, brain, bias and atlas change it,
-      see `presets.Request`.
-    shape: See above.
-    spacing: See above.
-    brain: See above.
-    bias: See above.
-    atlas: See above.
-    lesion_values: Numbers of the lesion files that are lesion; () for the cohort's own.
-    tree: Release, where the source holds several.
-    source: The provider's files; '' for the manual_dir of TFDS.
-    keep_going: Leaves bad scans out and lists them in the manifest.
-    workers: Processes.
-    beam: Prepares and writes with Apache Beam.
+    preset: Name of the preprocessing, a key of `presets.PRESETS`.
+    shape: Shape of a record in voxels: two sizes for slices, three for volumes; () for
+      that of the preset.
+    spacing: Voxel size in mm; 0 for that of the preset.
+    brain: Method of skull stripping, see the step `brain_mask`.
+    bias: Bias correction: 'own', 'n4' or 'none'; '' for that of the preset.
+    atlas: Path of a skull-stripped T1 template to align to; '' for the MNI152.
+    steps: Preprocessing steps that replace the steps of the preset; () for none.
+    lesion_values: Numbers of the lesion files that mean lesion; () for those of the
+      cohort.
+    tree: Name of the release; '' if the source holds only one.
+    source: Folder of the provider's files; '' for the manual_dir of TFDS.
+    keep_going: Whether bad scans are left out and listed in the manifest; if not, the
+      first one stops the build.
+    workers: Number of processes that prepare scans.
+    beam: Whether to prepare and write with Apache Beam.
+
+  Returns:
+    Config with the name CONTRAST-FORM-PRESET-SIZE-HASH.
   """
   contrast = contrast or cohort.contrasts[0]
   tables.check(cohort, contrast, tree)
-  case = presets.Request(contrast, form, tuple(shape), spacing, brain, bias, atlas)
-  steps = presets.steps(preset, case)
+  request = presets.Request(contrast, form, tuple(shape), spacing, brain, bias, atlas)
+  steps = tuple((name, dict(options)) for name, options in steps)
+  preset = GIVEN if steps else preset
+  steps = steps or presets.steps(preset, request)
   listed = tables.listed(folder_of(cohort.name))
-  told = {
+  identity = {
     'cohort': cohort.name,
     'contrast': contrast,
     'preset': preset,
@@ -68,7 +81,7 @@ def config(
     'fractions': dict(cohort.fractions),
     'listed': dict(listed),
   }
-  return named(
+  return named_config(
     f'{contrast}-{form}-{preset}',
     description=f'{contrast}, {form}, preprocessing {preset}.',
     source=os.fspath(source),
@@ -77,7 +90,7 @@ def config(
     ),
     steps=steps,
     label_map=cohort.trees[0].layout.label_map,
-    told=told,
+    identity=identity,
     fractions=cohort.fractions,
     listed=listed,
     healthy=cohort.healthy,
@@ -89,7 +102,15 @@ def config(
 
 
 def parse(cohort: Cohort, name: str) -> ScanConfig:
-  """The config that 'CONTRAST-FORM-PRESET' names."""
+  """Makes the config of a cohort from its short name, such as 't2-volumes-baur2021'.
+
+  Args:
+    cohort: The cohort.
+    name: CONTRAST-FORM-PRESET; parts that are left out at the end have their defaults.
+
+  Raises:
+    ValueError: The name has more than three parts.
+  """
   words = name.split('-') if name else []
   if len(words) > 3:
     raise ValueError(f"config is '{name}'; allowed is CONTRAST-FORM-PRESET")
@@ -98,10 +119,10 @@ def parse(cohort: Cohort, name: str) -> ScanConfig:
 
 
 class CohortBuilder(ScanBuilder, skip_registration=True):
-  """What the builders of cohorts share; a subclass names its `COHORT`.
+  """Base class of the TFDS builders of cohorts; a subclass sets its `COHORT`.
 
-  TFDS may name a config by contrast, form and preset: 'ixi/t2-volumes-baur2021'; what
-  is left out is the default.
+  TFDS may name the config by contrast, form and preset, see `parse`:
+  'ixi/t2-volumes-baur2021'.
   """
 
   COHORT: Cohort
@@ -123,14 +144,21 @@ class CohortBuilder(ScanBuilder, skip_registration=True):
     super().__init__(config=config, **kwargs)
 
   def source(self, dl_manager) -> str:
-    """The folder given, that of the downloads, or the manual_dir."""
+    """Returns the folder of the provider's files.
+
+    This is the source of the config, else the folder of the downloads if it exists,
+    else the manual_dir of TFDS.
+
+    Raises:
+      ValueError: None of them exists.
+    """
     settings = self.builder_config
     if settings.source:
       return settings.source
-    fetched = download.folder(self._data_dir_root, self.COHORT.name)
+    downloads = download.folder(self._data_dir_root, self.COHORT.name)
     try:
-      return str(fetched if fetched.is_dir() else dl_manager.manual_dir)
-    except AssertionError:  # TFDS: there is no such folder
+      return str(downloads if downloads.is_dir() else dl_manager.manual_dir)
+    except AssertionError:  # raised by TFDS if the manual_dir does not exist
       raise ValueError(
         f'{self.name}/{settings.name} is not prepared in {self._data_dir_root}; build '
         f'it by `python -m uad_jax.prepare build {self.name} --source=DIR` '
@@ -141,7 +169,16 @@ class CohortBuilder(ScanBuilder, skip_registration=True):
 def open_builder(
   builder: type[CohortBuilder], data_dir: str | os.PathLike | None = None, **options
 ) -> CohortBuilder:
-  """A cohort's builder with the options of `config`."""
+  """Makes the TFDS builder of a cohort.
+
+  Args:
+    builder: Class of the builder.
+    data_dir: Folder of the prepared data sets; None for the default of TFDS.
+    **options: Arguments of `config`, except the cohort.
+
+  Raises:
+    ValueError: An option is not an argument of `config`.
+  """
   allowed = list(inspect.signature(config).parameters)[1:]
   for option in options:
     if option not in allowed:
@@ -149,16 +186,17 @@ def open_builder(
         f"dataset '{builder.COHORT.name}' takes no '{option}'; it takes "
         f'{", ".join(allowed)}'
       )
-  made = config(builder.COHORT, **options)
-  return builder(config=made, data_dir=data_dir, file_format='array_record')
+  settings = config(builder.COHORT, **options)
+  return builder(config=settings, data_dir=data_dir, file_format='array_record')
 
 
 def folder_of(name: str) -> pathlib.Path:
-  """The folder of a data set's code, where its split list lies."""
+  """Returns the folder of a data set's code, which may hold its split list."""
   return pathlib.Path(__file__).resolve().parents[2] / 'datasets' / name
 
 
 def _find(source: str, cohort: Cohort, contrast: str, tree: str, values):
+  """Scans and sentences on absent ones (`builder.Find`), with the lesion values set."""
   entries, absent = tables.find(source, cohort, contrast, tree)
   if values:
     entries = [entry._replace(lesion_values=values) for entry in entries]

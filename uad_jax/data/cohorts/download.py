@@ -1,4 +1,4 @@
-"""Fetching the archives that a licence allows to fetch, checked by their MD5."""
+"""Downloads and unpacks the archives of freely available cohorts."""
 
 import hashlib
 import os
@@ -16,37 +16,56 @@ from uad_jax.data.cohorts.cohort import Cohort, Download
 from uad_jax.data.preprocessing.nifti import BadScan
 
 CHUNK = 2**20
+"""Bytes that are read at once."""
 
 
 def folder(data_dir: str | os.PathLike, name: str) -> pathlib.Path:
-  """Where the files of a cohort that were fetched lie."""
+  """Returns the folder of the downloaded files of a cohort."""
   return pathlib.Path(data_dir) / 'downloads' / name
 
 
-def wanted(cohort: Cohort, contrast: str) -> Sequence[Download]:
-  """The archives of a contrast."""
-  found = [d for c, d in cohort.downloads.items() if c in ('', contrast)]
-  if not found:
+def archives_of(cohort: Cohort, contrast: str) -> Sequence[Download]:
+  """Returns the archives that hold a contrast of a cohort.
+
+  Raises:
+    ValueError: No archive may be downloaded by a program.
+  """
+  archives = [d for c, d in cohort.downloads.items() if c in ('', contrast)]
+  if not archives:
     raise ValueError(
       f"'{cohort.name}' cannot be fetched by a program; `python -m uad_jax.prepare "
       f'list {cohort.name}` tells how to get it'
     )
-  return found
+  return archives
 
 
 def fetch(cohort: Cohort, contrast: str, data_dir: str | os.PathLike) -> pathlib.Path:
-  """Downloads and unpacks a contrast unless it is there; the folder.
+  """Downloads and unpacks the archives of a contrast, unless this was done already.
 
-  An archive is unpacked beside and renamed, so that a folder is there whole or not.
+  Each archive is unpacked to a temporary folder that is then renamed, so that a folder
+  is never incomplete.
+
+  Args:
+    cohort: The cohort.
+    contrast: One of its contrasts.
+    data_dir: Folder of the data sets.
+
+  Returns:
+    Folder of the unpacked archives: 'downloads/NAME' in `data_dir`.
+
+  Raises:
+    ValueError: The cohort has no archive of this contrast.
+    OSError: An archive cannot be downloaded.
+    BadScan: An archive has another MD5, or cannot be unpacked.
   """
   target = folder(data_dir, cohort.name)
-  for each in wanted(cohort, contrast):
-    unpacked = target / pathlib.Path(each.url).name.split('.')[0]
+  for download in archives_of(cohort, contrast):
+    unpacked = target / pathlib.Path(download.url).name.split('.')[0]
     if unpacked.is_dir():
       continue
     target.mkdir(parents=True, exist_ok=True)
-    archive = target / f'{pathlib.Path(each.url).name}.partial'
-    _download(each, archive)
+    archive = target / f'{pathlib.Path(download.url).name}.partial'
+    _download(download, archive)
     partial = target / f'.{unpacked.name}.partial'
     shutil.rmtree(partial, ignore_errors=True)
     _unpack(archive, partial)
@@ -55,12 +74,12 @@ def fetch(cohort: Cohort, contrast: str, data_dir: str | os.PathLike) -> pathlib
   return target
 
 
-def _download(each: Download, path: pathlib.Path) -> None:
-  """Fetches a file, going on where an earlier try stopped, and checks it."""
-  at = path.stat().st_size if path.exists() else 0
-  request = urllib.request.Request(each.url, headers={'Range': f'bytes={at}-'})
+def _download(source: Download, path: pathlib.Path) -> None:
+  """Downloads a file, resumes an interrupted download, and checks the MD5."""
+  start = path.stat().st_size if path.exists() else 0
+  request = urllib.request.Request(source.url, headers={'Range': f'bytes={start}-'})
   try:
-    with urllib.request.urlopen(request if at else each.url, timeout=60) as reply:
+    with urllib.request.urlopen(request if start else source.url, timeout=60) as reply:
       mode = 'ab' if getattr(reply, 'status', 200) == 206 else 'wb'
       total = int(reply.headers.get('Content-Length') or 0) or None
       with (
@@ -73,20 +92,21 @@ def _download(each: Download, path: pathlib.Path) -> None:
           file.write(chunk)
           bar.update(len(chunk))
   except urllib.error.HTTPError as error:
-    if error.code != 416:  # asked for what is beyond its end: it is complete
-      raise OSError(f'{each.url} cannot be fetched: {error}') from error
+    if error.code != 416:  # 416: the range starts at the end, so the file is complete
+      raise OSError(f'{source.url} cannot be fetched: {error}') from error
   except urllib.error.URLError as error:
-    raise OSError(f'{each.url} cannot be fetched: {error.reason}') from error
+    raise OSError(f'{source.url} cannot be fetched: {error.reason}') from error
   with path.open('rb') as file:
     md5 = hashlib.file_digest(file, 'md5').hexdigest()
-  if md5 != each.md5:
+  if md5 != source.md5:
     path.unlink()
     raise BadScan(
-      f'{each.url} has the MD5 {md5}, and {each.md5} is expected; it was removed'
+      f'{source.url} has the MD5 {md5}, and {source.md5} is expected; it was removed'
     )
 
 
 def _unpack(archive: pathlib.Path, into: pathlib.Path) -> None:
+  """Unpacks a zip or tar archive into a folder."""
   try:
     if zipfile.is_zipfile(archive):
       with zipfile.ZipFile(archive) as file:

@@ -1,4 +1,4 @@
-"""From a prepared scan to its records, and what its records are, as a number."""
+"""Keys and records of a prepared scan, as the TFDS builder writes them."""
 
 import json
 import pathlib
@@ -6,17 +6,26 @@ from collections.abc import Iterator
 
 from uad_jax.data import record
 from uad_jax.data.cohorts import parts
-from uad_jax.data.cohorts.layout import Entry
+from uad_jax.data.cohorts.entry import Entry
 from uad_jax.data.preprocessing.preprocess import Prepared
 
 MOST_SLICES = 10_000
-"""A record's key is the number of its scan times this, plus its place in it."""
+"""Largest number of slices of a scan: key = scan * MOST_SLICES + slice."""
 
 
-def of_part(
+def records_of_part(
   item: tuple[int, Entry, str], domain: str, volumes: bool
 ) -> Iterator[tuple[int, dict]]:
-  """Key and record of a scan, or of each of its slices, from (number, entry, part)."""
+  """Yields the records of a prepared scan with their keys.
+
+  Args:
+    item: Number of the scan in the data set, its entry, and the path of its part.
+    domain: Name of the scanner, for an entry that has none.
+    volumes: Whether to yield the volume as one record, or each chosen slice as one.
+
+  Yields:
+    Pairs (key, record); keys increase with the scan number and then the slice.
+  """
   number, entry, path = item
   prepared = parts.read(path)
   whole = _record(entry, prepared, domain)
@@ -25,6 +34,7 @@ def of_part(
 
 
 def _record(entry: Entry, prepared: Prepared, domain: str) -> dict:
+  """The record of a whole volume; see `record.features`."""
   details = {
     'chain': prepared.chain,
     'shape': prepared.image.shape[:3],
@@ -49,6 +59,6 @@ def _record(entry: Entry, prepared: Prepared, domain: str) -> dict:
 
 
 def _slice(whole: dict, index: int) -> dict:
-  """Slice `index` of a volume's record; heights run from 0 to 1 over the volume."""
+  """The record of slice `index`; slice heights run from 0 to 1 over the volume."""
   height = record.slice_height(index, whole['image'].shape[2])
   return whole | record.cut(whole, index) | {'slice': index, 'position': height}

@@ -1,4 +1,4 @@
-"""fastMRI brain scans (HDF5) as images, and the boxes of fastMRI+ as masks."""
+"""Reads fastMRI brain scans (HDF5) and the bounding boxes of fastMRI+."""
 
 import pathlib
 import xml.etree.ElementTree as xml
@@ -8,21 +8,32 @@ import nibabel as nib
 import numpy as np
 
 from uad_jax.data.cohorts import people
-from uad_jax.data.cohorts.layout import Entry
+from uad_jax.data.cohorts.entry import Entry
 from uad_jax.data.preprocessing.nifti import BadScan
 
 SUFFIX = '.h5'
+"""Suffix of the fastMRI files."""
+
 NORMAL = ('normal', 'normal for age')
-"""Labels of whole studies without a finding, in lower case."""
+"""Labels of a whole study that mean no finding, in lower case."""
 
 
 def read(path: str) -> nib.Nifti1Image:
-  """The root-sum-of-squares image of a file, as an image with mm.
+  """Reads the root-sum-of-squares reconstruction of a fastMRI file.
 
-  The file holds slices [slice, row, column]. Rows run to the front and columns to the
-  left, as the annotations' viewer shows them after a turn upside down; which end of the
-  slices is up the file does not say, and the first is taken as the lowest. Voxel sizes
-  are the reconstruction's field of view over its matrix.
+  The file holds the volume as [slice, row, column]. Rows run from back to front,
+  columns from right to left; the viewer of the annotations shows the slices flipped
+  upside down. The file does not say which end of the slices is up: the first slice is
+  taken as the lowest. The voxel size is the field of view of the reconstruction divided
+  by the size of its matrix.
+
+  Returns:
+    Image [column, row, slice] float32 with the affine from voxel to mm; its origin is
+    the first voxel, as the file holds no position of the head.
+
+  Raises:
+    ModuleNotFoundError: h5py is not installed.
+    BadScan: The file is not HDF5, or lacks the image, the header or the field of view.
   """
   try:
     import h5py
@@ -41,15 +52,21 @@ def read(path: str) -> nib.Nifti1Image:
     ) from error
   x, y, z = _spacing(header, stack.shape, path)
   image = nib.Nifti1Image(np.transpose(stack, (2, 1, 0)), np.diag([-x, y, z, 1.0]))
-  image.file_map['image'].filename = path  # which errors name
+  image.file_map['image'].filename = path  # named in errors
   return image
 
 
-def boxed(image: nib.Nifti1Image, boxes: Sequence[Sequence[int]]) -> nib.Nifti1Image:
-  """The boxes (slice, x, y, width, height) as a mask on the image's grid.
+def box_mask(image: nib.Nifti1Image, boxes: Sequence[Sequence[int]]) -> nib.Nifti1Image:
+  """Draws the bounding boxes of fastMRI+ as a lesion mask on the grid of an image.
 
-  x and y are those of the upper left corner in the picture that is turned upside down:
-  its row y is row H - 1 - y of the file.
+  Args:
+    image: Image [X, Y, slice], as `read` returns it.
+    boxes: (slice, x, y, width, height) of each box, in voxels. x and y are the upper
+      left corner in the slice flipped upside down: its row y is row Y - 1 - y of the
+      file.
+
+  Returns:
+    Image of uint8 with the affine of `image`: 1 in the boxes, 0 elsewhere.
   """
   mask = np.zeros(image.shape, np.uint8)
   rows = image.shape[1]
@@ -59,10 +76,21 @@ def boxed(image: nib.Nifti1Image, boxes: Sequence[Sequence[int]]) -> nib.Nifti1I
 
 
 def find(root: pathlib.Path, contrast: str, spelled: str) -> list[Entry]:
-  """The annotated scans of a contrast below a folder, with the boxes of brain.csv.
+  """Finds the annotated scans of a contrast, with the boxes of the table brain.csv.
 
-  A study whose only label is a normal one is healthy; one without any annotation is
-  not used, for nobody looked at it.
+  A scan that only has labels of `NORMAL` is healthy. A scan without any label is left
+  out, as no radiologist has read it.
+
+  Args:
+    root: Folder with the fastMRI files and brain.csv, at any depth.
+    contrast: Name of the contrast, for the error message.
+    spelled: The contrast as the file names spell it, such as 'AXT1'.
+
+  Returns:
+    Scans in the order of their paths; 'pathology' is 'none' or 'finding'.
+
+  Raises:
+    BadScan: No annotated scan has this contrast.
   """
   table = people.load(
     root, '**/brain.csv', "which is fastMRI+'s list of annotations (fastmri-plus)"
@@ -72,8 +100,8 @@ def find(root: pathlib.Path, contrast: str, spelled: str) -> list[Entry]:
     for name in ('file', 'slice', 'x', 'y', 'width', 'height', 'label')
   }
   boxes, labels = {}, {}
-  for at, file in enumerate(columns['file']):
-    row = {name: values.iloc[at] for name, values in columns.items()}
+  for index, file in enumerate(columns['file']):
+    row = {name: values.iloc[index] for name, values in columns.items()}
     labels.setdefault(file, set()).add(row['label'].lower())
     numbers = [row[name] for name in ('slice', 'x', 'y', 'width', 'height')]
     if all(people.number(value) is not None for value in numbers):
@@ -82,14 +110,14 @@ def find(root: pathlib.Path, contrast: str, spelled: str) -> list[Entry]:
   for path in sorted(root.glob(f'**/file_brain_{spelled}_*{SUFFIX}')):
     if path.stem not in labels:
       continue
-    ill = sorted(labels[path.stem] - set(NORMAL))
+    diagnoses = sorted(labels[path.stem] - set(NORMAL))
     entries.append(
       Entry(
         subject=path.stem.removeprefix('file_brain_'),
         session='',
         image=str(path),
-        pathology='none' if not ill else 'finding',
-        people={'diagnosis': '; '.join(ill or sorted(labels[path.stem]))},
+        pathology='none' if not diagnoses else 'finding',
+        people={'diagnosis': '; '.join(diagnoses or sorted(labels[path.stem]))},
         boxes=tuple(boxes.get(path.stem, ())),
       )
     )

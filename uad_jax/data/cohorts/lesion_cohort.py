@@ -1,4 +1,4 @@
-"""A BIDS folder with lesions of real shape, made from a healthy one."""
+"""Makes a BIDS folder of scans with lesions of real shape from one of healthy scans."""
 
 import csv
 import hashlib
@@ -11,14 +11,16 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from uad_jax.data.cohorts import layout, lesions, splits
+from uad_jax.data.cohorts import layout, lesions, people, splits
 from uad_jax.data.preprocessing import align, brainmask, grid, nifti
 from uad_jax.data.preprocessing.nifti import BadScan
 
 FRACTIONS = (0.005, 0.025)
-"""Part of the brain that lesions fill; the subjects are spread evenly between."""
+"""Range of the volume of the lesions relative to the brain, evenly spread."""
 
 SESSION = 'ses-lesion'
+"""Name of the session that holds the scan with lesions."""
+
 COLUMNS = ('participant_id', 'session_id', 'age', 'sex', 'split', 'pathology')
 
 
@@ -30,16 +32,28 @@ def write(
   split: str = 'test',
   seed: int = 0,
 ) -> dict[str, Any]:
-  """Copies a healthy folder and puts lesions into the subjects of `split`.
+  """Copies a BIDS folder of healthy scans and inserts lesions into one split.
 
-  Each gets a session with lesions of one kind (a third of the subjects each), whose
-  twin is the untouched scan; that stays in the split too, as a healthy scan. The
-  validation subjects get such a session, of other mask shapes, in 'val_lesion', by
-  which a model may be selected.
-  The same seed gives the same folder. Nothing is left behind after an error.
+  Each subject of the split gets a session with lesions of one kind (a third of the
+  subjects each); the untouched scan is its lesion-free twin, and also stays in the
+  split as a healthy scan. Each subject of the split 'val' gets such a session too, with
+  other lesion shapes; it is in the split 'val_lesion', for model selection. The same
+  seed gives the same folder. After an error no output is left.
+
+  Args:
+    source: BIDS folder of healthy scans with anatomical labels.
+    masks: Folder of lesion masks (.nii.gz) in MNI space, two or more.
+    output: Folder to write, which must not exist.
+    files: Layout of the source.
+    split: Split whose subjects get lesions.
+    seed: Seed of the random numbers.
 
   Returns:
-    Number of subjects with lesions and prevalence in the brain, by split.
+    Split to 'subjects', the number of subjects with lesions, and 'prevalence', the
+    fraction of lesion voxels in the brain.
+
+  Raises:
+    BadScan: The output exists, a scan cannot be used, or the source lacks the split.
   """
   target = pathlib.Path(output)
   if target.exists():
@@ -49,8 +63,8 @@ def write(
   if broken:
     raise BadScan(broken[0])
   if split not in {entry.split for entry in entries}:
-    there = ', '.join(sorted({entry.split for entry in entries}))
-    raise BadScan(f"{source} has no split '{split}'; allowed are {there}")
+    names = ', '.join(sorted({entry.split for entry in entries}))
+    raise BadScan(f"{source} has no split '{split}'; allowed are {names}")
   shapes = divide(masks, seed)
   partial = target.with_name(target.name + '.partial')
   shutil.rmtree(partial, ignore_errors=True)
@@ -65,42 +79,59 @@ def write(
 
 
 def divide(masks: str, seed: int) -> tuple[list[str], list[str]]:
-  """Mask files for testing (60 %) and for validation (the others)."""
+  """Divides lesion mask files at random: 60 % for testing, 40 % for validation.
+
+  Args:
+    masks: Folder of the files (.nii.gz).
+    seed: Seed of the random numbers.
+
+  Returns:
+    Paths for testing and paths for validation, each sorted.
+
+  Raises:
+    BadScan: The folder holds fewer than two files.
+  """
   paths = sorted(p for p in pathlib.Path(masks).glob('*') if p.name.endswith('.nii.gz'))
   if len(paths) < 2:
     raise BadScan(
       f'{masks} has {len(paths)} lesion masks; allowed are 2 .nii.gz or more'
     )
   order = np.random.default_rng(seed).permutation(len(paths))
-  many = max(1, min(len(paths) - 1, round(0.6 * len(paths))))
+  count = max(1, min(len(paths) - 1, round(0.6 * len(paths))))
   chosen = [str(paths[i]) for i in order]
-  return sorted(chosen[:many]), sorted(chosen[many:])
+  return sorted(chosen[:count]), sorted(chosen[count:])
 
 
 def _fill(folder, source, entries, shapes, files, split, seed) -> dict[str, Any]:
+  """Writes all scans and the table; returns the report of `write`."""
   _copy_notes(source, folder, seed)
-  table = layout.read_table(pathlib.Path(source) / files.table) if files.table else {}
+  table = people.read_table(pathlib.Path(source) / files.table) if files.table else {}
   rows, voxels = [], {}
 
-  def row(entry, session, name, pathology):
-    told = table.get((entry.subject, entry.session)) or {}
-    known = [told.get(column) or 'n/a' for column in ('age', 'sex')]
+  def add_row(entry, session, name, pathology):
+    row = table.get((entry.subject, entry.session)) or {}
+    known = [row.get(column) or 'n/a' for column in ('age', 'sex')]
     values = (entry.subject, session, *known, name, pathology)
     rows.append(dict(zip(COLUMNS, values, strict=True)))
 
   for entry in entries:
     _copy(entry, folder, entry.session)
-    row(entry, entry.session, entry.split, 'none')
-  for of, name, pool in ((split, split, shapes[0]), ('val', 'val_lesion', shapes[1])):
+    add_row(entry, entry.session, entry.split, 'none')
+  for origin, name, pool in (
+    (split, split, shapes[0]),
+    ('val', 'val_lesion', shapes[1]),
+  ):
     for entry, kind, fraction in _plan(
-      [e for e in entries if e.split == of], seed, name
+      [e for e in entries if e.split == origin], seed, name
     ):
       random = _random(seed, name, entry.subject)
-      made = _insert(entry, pool, kind, fraction, random, files.label_map)
-      _write(entry, folder, SESSION, *made)
-      row(entry, SESSION, name, kind)
+      image, mask, description = _insert(
+        entry, pool, kind, fraction, random, files.label_map
+      )
+      _write(entry, folder, SESSION, image, mask, description)
+      add_row(entry, SESSION, name, kind)
       lesion, brain = voxels.get(name, (0, 0))
-      voxels[name] = (lesion + int(made[1].sum()), brain + made[2].pop('brain_voxels'))
+      voxels[name] = (lesion + int(mask.sum()), brain + description['brain_voxels'])
       print(f'{name}: {entry.subject} {kind}', flush=True)
   with (folder / 'participants.tsv').open('w', newline='') as file:
     writer = csv.DictWriter(file, COLUMNS, delimiter='\t', lineterminator='\n')
@@ -116,7 +147,7 @@ def _fill(folder, source, entries, shapes, files, split, seed) -> dict[str, Any]
 
 
 def _plan(entries: Sequence, seed: int, name: str) -> Iterator[tuple[Any, str, float]]:
-  """Kind and lesion load of each subject: equal shares, in random order."""
+  """Yields each scan with a kind of lesion and a lesion load, dealt at random."""
   random = _random(seed, name)
   count = len(entries)
   kinds = random.permutation([lesions.KINDS[i % 3] for i in range(count)])
@@ -125,7 +156,7 @@ def _plan(entries: Sequence, seed: int, name: str) -> Iterator[tuple[Any, str, f
 
 
 def _random(seed: int, *names: str) -> np.random.Generator:
-  """A generator of its own for each subject, whatever the others are."""
+  """A random generator that depends on the seed and the names only."""
   digest = hashlib.sha256('/'.join(names).encode()).digest()
   return np.random.default_rng([seed, int.from_bytes(digest[:8])])
 
@@ -133,7 +164,7 @@ def _random(seed: int, *names: str) -> np.random.Generator:
 def _insert(
   entry, pool, kind, fraction, random, label_map: Mapping[str, Sequence[int]]
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-  """The scan with lesions, their mask, and how they were made."""
+  """The scan with lesions, the lesion mask, and a description of the lesions."""
   scan = nifti.read_image(entry.image)
   nifti.check_values(scan)
   if entry.labels is None:
@@ -145,12 +176,13 @@ def _insert(
   head = lesions.Head(scan.data, brain, tissue, scan.affine, to_scan)
   lesion, parts = lesions.draw_masks(head, pool, fraction, random)
   image, strength = lesions.paint(head, lesion, kind, random)
-  told = {'kind': kind, **strength, 'parts': parts, 'brain_voxels': int(brain.sum())}
-  return image.astype(np.float32), lesion, told
+  description = {'kind': kind, **strength, 'parts': parts}
+  description['brain_voxels'] = int(brain.sum())
+  return image.astype(np.float32), lesion, description
 
 
-def _write(entry, folder, session, image, lesion, told) -> None:
-  """The scan with lesions in place of the healthy one, which becomes the twin."""
+def _write(entry, folder, session, image, lesion, description) -> None:
+  """Writes a session: the scan with lesions, its lesion mask and lesion-free twin."""
   _copy(entry, folder, session, image=False)
   stem = _stem(entry.subject, session)
   name = pathlib.Path(entry.image).name
@@ -168,12 +200,13 @@ def _write(entry, folder, session, image, lesion, told) -> None:
   masks = _anat(folder / 'derivatives/lesions', entry.subject, session)
   file = masks / f'{stem}_label-lesion_mask{extension}'
   nib.save(nib.Nifti1Image(lesion.astype(np.uint8), affine, header), file)
-  text = json.dumps({k: v for k, v in told.items() if k != 'brain_voxels'}, indent=1)
+  written = {k: v for k, v in description.items() if k != 'brain_voxels'}
+  text = json.dumps(written, indent=1)
   (masks / f'{stem}_label-lesion_mask.json').write_text(text + '\n')
 
 
 def _copy(entry, folder, session, image=True) -> None:
-  """Copies the scan and what lies on its grid."""
+  """Copies a scan (with `image`), its labels and its brain mask into a session."""
   stem = _stem(entry.subject, session)
   places = {'labels': 'derivatives/labels', 'mask': 'derivatives/masks'}
   if image:
@@ -181,32 +214,34 @@ def _copy(entry, folder, session, image=True) -> None:
   for kind, place in places.items():
     path = getattr(entry, kind)
     if path is not None:
-      # The name without subject and session, which may be others now.
+      # The file name without its subject and session: the session may be another.
       parts = pathlib.Path(path).name.split('_')
       rest = [p for p in parts if not p.startswith(('sub-', 'ses-'))]
-      to = _anat(folder / place, entry.subject, session) / '_'.join([stem, *rest])
-      shutil.copyfile(path, to)
+      target = _anat(folder / place, entry.subject, session) / '_'.join([stem, *rest])
+      shutil.copyfile(path, target)
 
 
 def _copy_notes(source, folder, seed) -> None:
-  """Licences and descriptions, so that they travel with the scans."""
+  """Copies licences and descriptions, and notes the lesions in the description."""
   for path in sorted(pathlib.Path(source).iterdir()):
     if path.is_file() and path.suffix in ('.md', '.txt', '.csv', '.json', ''):
       shutil.copyfile(path, folder / path.name)
   file = folder / 'dataset_description.json'
-  told = json.loads(file.read_text()) if file.exists() else {'BIDSVersion': '1.9.0'}
-  told['Name'] = f'{told.get("Name", "healthy scans")}, with inserted lesions'
-  told['GeneratedBy'] = [
+  content = json.loads(file.read_text()) if file.exists() else {'BIDSVersion': '1.9.0'}
+  content['Name'] = f'{content.get("Name", "healthy scans")}, with inserted lesions'
+  content['GeneratedBy'] = [
     {'Name': 'uad_jax.prepare lesions', 'Description': f'seed {seed}'}
   ]
-  file.write_text(json.dumps(told, indent=1) + '\n')
+  file.write_text(json.dumps(content, indent=1) + '\n')
 
 
 def _stem(subject: str, session: str) -> str:
+  """First part of the file names of a session."""
   return f'{subject}_{session}' if session else subject
 
 
 def _anat(folder: pathlib.Path, subject: str, session: str) -> pathlib.Path:
+  """Makes the folder of a session's files and returns it."""
   place = folder / subject / session / 'anat'
   place.mkdir(parents=True, exist_ok=True)
   return place

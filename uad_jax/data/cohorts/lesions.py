@@ -1,8 +1,8 @@
-"""Lesions of real shape in healthy scans: masks drawn by hand, intensities changed.
+"""Inserts lesions of real shape into healthy scans by changing their intensities.
 
-The shape comes from a mask file on an MNI-like grid; it is brought to the subject by
-the subject's affine to the template, mirrored, moved and scaled at random. The scan
-without the lesion is the twin, so that truth is exact.
+The shape is a hand-drawn lesion mask in MNI space. It is brought to the subject by the
+affine between template and scan, and mirrored, moved and scaled at random. The
+untouched scan is the lesion-free twin, so that the ground truth is exact.
 """
 
 import functools
@@ -16,23 +16,27 @@ from scipy import ndimage
 from uad_jax.data.preprocessing import grid, nifti
 
 KINDS = ('dark', 'bright', 'iso')
+"""Kinds of lesions: hypointense, hyperintense, and isointense with another texture."""
+
 FACTORS = {'dark': (0.5, 0.8), 'bright': (1.2, 1.5)}
+"""Range of the factor on the intensity, by kind of lesion."""
+
 EDGE = 1.5
-"""Standard deviation of the soft edge in mm."""
+"""Standard deviation in mm of the Gaussian that makes the edge of a lesion soft."""
 
 TEXTURE = 0.12
-"""Deviation of the texture of an iso lesion, relative to the local mean."""
+"""Standard deviation of an iso lesion's texture, relative to the local mean."""
 
 
 class Head(NamedTuple):
-  """A healthy head, on its own grid.
+  """A healthy scan on its native grid, with the masks that place lesions.
 
   Attributes:
-    image: [X, Y, Z] float32.
-    brain: Brain, [X, Y, Z] bool.
-    tissue: Brain without ventricles, [X, Y, Z] bool.
-    affine: Voxel to mm of the scan.
-    to_scan: 4x4, template mm to scan mm.
+    image: Scan, [X, Y, Z] float32.
+    brain: Brain mask, [X, Y, Z] bool.
+    tissue: Brain mask without the ventricles, [X, Y, Z] bool.
+    affine: 4x4, from voxel to mm of the scan.
+    to_scan: 4x4, from mm of the template to mm of the scan.
   """
 
   image: np.ndarray
@@ -43,7 +47,13 @@ class Head(NamedTuple):
 
 
 class Shape(NamedTuple):
-  """A lesion's shape: its mask cut to its box, with the affine of the box."""
+  """Shape of a lesion, cropped to its bounding box with a margin of one voxel.
+
+  Attributes:
+    mask: Lesion mask, [X, Y, Z] bool.
+    affine: 4x4, from voxel of the box to mm of the template.
+    name: Name of the file.
+  """
 
   mask: np.ndarray
   affine: np.ndarray
@@ -52,7 +62,7 @@ class Shape(NamedTuple):
 
 @functools.lru_cache(maxsize=128)
 def read_shape(path: str) -> Shape:
-  """A mask binarised at half of its file's maximum."""
+  """Reads a lesion mask file in MNI space, binarised at half of its maximum."""
   volume = nifti.read(path)
   mask = nifti.read_mask(path, volume)
   first, end = grid.bounding_box(mask)
@@ -65,17 +75,29 @@ def read_shape(path: str) -> Shape:
 def place(
   shape: Shape, head: Head, volume: float, random: np.random.Generator
 ) -> tuple[np.ndarray, dict[str, Any]]:
-  """The shape in the head, scaled towards `volume` ml, mirrored and moved at random.
+  """Places a lesion shape in a head: mirrored, scaled and moved at random.
+
+  Mirrored about the midplane with probability 1/2; scaled by a factor in [0.4, 1.6]
+  that brings it towards `volume`, times one in [0.95, 1.05]; moved by a normal shift
+  with standard deviation 6 mm along each axis.
+
+  Args:
+    shape: Lesion shape in MNI space.
+    head: The scan that gets the lesion.
+    volume: Target volume in ml.
+    random: Random number generator.
 
   Returns:
-    The mask [X, Y, Z], before it is cut to the tissue, and how it was placed.
+    Lesion mask [X, Y, Z] bool on the grid of the scan, not restricted to the tissue;
+    and the placement: file name, 'mirrored', 'scale', 'shift_mm'.
   """
   points = np.argwhere(shape.mask)
   mirrored = bool(random.random() < 0.5)
   mirror = np.diag([-1.0 if mirrored else 1.0, 1, 1, 1])
   placed_affine = head.to_scan @ mirror @ shape.affine
-  own = len(points) * abs(np.linalg.det(placed_affine[:3, :3])) / 1000
-  scale = np.clip((volume / own) ** (1 / 3), 0.4, 1.6) * random.uniform(0.95, 1.05)
+  shape_volume = len(points) * abs(np.linalg.det(placed_affine[:3, :3])) / 1000
+  scale = np.clip((volume / shape_volume) ** (1 / 3), 0.4, 1.6)
+  scale = scale * random.uniform(0.95, 1.05)
   shift = random.normal(0, 6, 3)
   centre = placed_affine[:3, :3] @ points.mean(0) + placed_affine[:3, 3]
   about = np.eye(4)
@@ -83,13 +105,13 @@ def place(
   about[:3, 3] = centre + shift - scale * centre
   to_shape = np.linalg.inv(about @ placed_affine) @ head.affine
   mask = grid.sample_mask(shape.mask, to_shape, head.image.shape)
-  told = {
+  placement = {
     'mask': shape.name,
     'mirrored': mirrored,
     'scale': round(float(scale), 4),
     'shift_mm': [round(float(s), 2) for s in shift],
   }
-  return mask, told
+  return mask, placement
 
 
 def draw_masks(
@@ -99,44 +121,73 @@ def draw_masks(
   random: np.random.Generator,
   tries: int = 60,
 ) -> tuple[np.ndarray, list[dict[str, Any]]]:
-  """Lesions that fill about `fraction` of the brain, in one to four parts.
+  """Draws a lesion mask of one to four parts that fill about `fraction` of the brain.
 
-  A part is taken when 85 % of it or more lies in tissue (so little of it in the
-  ventricles or in parts before it) and it does not overshoot by more than half.
+  A part is accepted if 85 % of it or more lies in tissue and outside of the parts
+  before it, if it is larger than 0.2 ml, and if the total exceeds the target by less
+  than a half.
+
+  Args:
+    head: The scan that gets the lesions.
+    shapes: Paths of lesion mask files in MNI space.
+    fraction: Target volume of the lesions, relative to the volume of the brain.
+    random: Random number generator.
+    tries: Largest number of parts that are drawn, accepted or not.
+
+  Returns:
+    Lesion mask [X, Y, Z] bool inside the tissue; and the placement of each accepted
+    part, see `place`, with its volume 'ml'.
+
+  Raises:
+    ValueError: None of the parts was accepted.
   """
   voxel = abs(np.linalg.det(head.affine[:3, :3])) / 1000
-  wanted = fraction * head.brain.sum() * voxel
+  target = fraction * head.brain.sum() * voxel
   parts = int(random.integers(1, 4))
-  lesion, told = np.zeros(head.brain.shape, bool), []
+  lesion, placements = np.zeros(head.brain.shape, bool), []
   for _ in range(tries):
-    missing = wanted - lesion.sum() * voxel
-    if missing < 0.15 * wanted or len(told) == 4:
+    missing = target - lesion.sum() * voxel
+    if missing < 0.15 * target or len(placements) == 4:
       break
-    volume = min(missing, wanted / parts)
+    volume = min(missing, target / parts)
     path = shapes[random.integers(len(shapes))]
-    mask, how = place(read_shape(path), head, volume, random)
+    mask, placement = place(read_shape(path), head, volume, random)
     inside = mask & head.tissue & ~lesion
     size = inside.sum() * voxel
-    if size < 0.85 * mask.sum() * voxel or not 0.2 < size < missing + 0.5 * wanted:
+    if size < 0.85 * mask.sum() * voxel or not 0.2 < size < missing + 0.5 * target:
       continue
     lesion |= inside
-    told.append(how | {'ml': round(float(size), 3)})
-  if not told:
+    placements.append(placement | {'ml': round(float(size), 3)})
+  if not placements:
     raise ValueError(
       f'none of {len(shapes)} lesion masks fits the brain in {tries} tries; '
       'allowed are masks in MNI space (mm)'
     )
-  return lesion, told
+  return lesion, placements
 
 
 def paint(
   head: Head, lesion: np.ndarray, kind: str, random: np.random.Generator
 ) -> tuple[np.ndarray, dict[str, Any]]:
-  """The image with the lesion, and with what strength.
+  """Changes the intensities of a scan inside a lesion mask.
 
-  dark, bright: I' = I (1 + w (f - 1)), w the mask with a soft edge inside the tissue, f
-  from FACTORS. iso: the anatomy's detail gives way to the local mean with a texture of
-  3 mm grain; the mean over the lesion stays what it was.
+  'dark' and 'bright': I' = I (1 + w (f - 1)), with w the lesion mask with a soft edge,
+  restricted to the tissue, and f drawn uniformly from `FACTORS`. 'iso': the local mean
+  with a random texture (Gaussian noise smoothed to 3 mm FWHM) replaces the anatomical
+  detail; the mean intensity over the lesion is unchanged.
+
+  Args:
+    head: The healthy scan.
+    lesion: Lesion mask, [X, Y, Z] bool.
+    kind: One of `KINDS`.
+    random: Random number generator.
+
+  Returns:
+    Scan with the lesion, [X, Y, Z]; and the strength: {'factor': f} or
+    {'texture': TEXTURE}.
+
+  Raises:
+    ValueError: The kind is unknown.
   """
   if kind not in KINDS:
     raise ValueError(f"lesion kind '{kind}' is unknown; allowed are {', '.join(KINDS)}")
@@ -152,8 +203,8 @@ def paint(
   mean /= np.maximum(ndimage.gaussian_filter(inside, 4 / step), 1e-3)
   grain = random.standard_normal(image.shape, dtype=np.float32)
   grain = ndimage.gaussian_filter(grain, 3 / grid.FWHM / step)
-  other = mean * (1 + TEXTURE * grain / grain.std())
-  change = weight * (other - image)
-  # The mean is restored with the soft weight too, so that no edge is seen.
+  replacement = mean * (1 + TEXTURE * grain / grain.std())
+  change = weight * (replacement - image)
+  # The correction of the mean has the soft weight too, so that it makes no edge.
   change -= weight * change[lesion].sum() / weight[lesion].sum()
   return image + change, {'texture': TEXTURE}

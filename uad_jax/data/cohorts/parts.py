@@ -1,7 +1,8 @@
-"""Prepared scans kept one by one, so that an interrupted build goes on where it was.
+"""Stores prepared scans one by one, so that an interrupted build can be resumed.
 
-A part is a file named by the hash of all that it depends on: the content of the scan's
-files, the steps and the version of the preprocessing.
+A part is an .npz file that holds one prepared scan. It is named by the hash of all that
+the scan depends on: the content of its files, and the steps and version of the
+preprocessing.
 """
 
 import hashlib
@@ -16,32 +17,56 @@ import numpy as np
 
 from uad_jax.data import manifest, record
 from uad_jax.data.cohorts import fastmri
-from uad_jax.data.cohorts.layout import COMPANIONS, Entry
+from uad_jax.data.cohorts.entry import COMPANIONS, Entry
 from uad_jax.data.preprocessing import preprocess
 from uad_jax.data.preprocessing.nifti import BadScan
+from uad_jax.data.preprocessing.steps import Steps
 
 ARRAYS = ('image', 'mask', 'labels', 'lesion', 'twin', 'affine', 'to_scan')
+"""Fields of `preprocess.Prepared` that a part stores under their names."""
 
 
-def name_of(entry: Entry, steps, label_map: Mapping[str, Sequence[int]]) -> str:
-  """The hash that names a scan's part."""
+def name_of(entry: Entry, steps: Steps, label_map: Mapping[str, Sequence[int]]) -> str:
+  """Computes the name of a scan's part: a hash of its files and its preprocessing.
+
+  Args:
+    entry: The scan and its files.
+    steps: Preprocessing steps, pairs (name, parameters).
+    label_map: Tissue class to numbers of the label file.
+
+  Returns:
+    32 hexadecimal digits.
+  """
   sha = hashlib.sha256()
-  told = [preprocess.VERSION, steps, dict(label_map), entry.channel]
-  told += [entry.lesion_values, entry.boxes]
-  sha.update(json.dumps(told, default=list).encode())
+  options = [preprocess.VERSION, steps, dict(label_map), entry.channel]
+  options += [entry.lesion_values, entry.boxes]
+  sha.update(json.dumps(options, default=list).encode())
   for kind in ('image', *COMPANIONS):
     path = getattr(entry, kind)
     sha.update(f'{kind} {path is not None};'.encode())
-    for each in _files(path):
-      with open(each, 'rb') as file:
+    for file_path in _files(path):
+      with open(file_path, 'rb') as file:
         sha.update(hashlib.file_digest(file, 'sha256').digest())
   return sha.hexdigest()[:32]
 
 
 def make(
-  entry: Entry, steps, label_map: Mapping[str, Sequence[int]], folder: str
+  entry: Entry, steps: Steps, label_map: Mapping[str, Sequence[int]], folder: str
 ) -> str | BadScan:
-  """Prepares a scan unless its part is there; the part's path, or what is wrong."""
+  """Prepares a scan and stores its part, unless this part is stored already.
+
+  A fault of the scan is returned and not raised, so that the other scans are still
+  prepared; faults of the machine (ImportError, MemoryError, OSError) are raised.
+
+  Args:
+    entry: The scan and its files.
+    steps: Preprocessing steps, pairs (name, parameters).
+    label_map: Tissue class to numbers of the label file.
+    folder: Folder of the parts.
+
+  Returns:
+    The path of the part, or a `BadScan` that says why the scan cannot be used.
+  """
   try:
     name = name_of(entry, steps, label_map)
   except OSError as problem:
@@ -54,8 +79,8 @@ def make(
   except BadScan as problem:
     return problem
   except (ImportError, MemoryError, OSError):
-    raise  # of the machine, not of the scan
-  except Exception as problem:  # whatever it is, the others are to be built
+    raise  # faults of the machine, not of the scan
+  except Exception as problem:  # of any type, so that the other scans are prepared
     return BadScan(
       f'{entry.image} cannot be prepared: {type(problem).__name__}: {problem}'
     )
@@ -64,41 +89,48 @@ def make(
 
 
 def read(path: str) -> preprocess.Prepared:
-  """The prepared scan of a part."""
+  """Reads the prepared scan of a part."""
   with np.load(path) as stored:
-    told = json.loads(str(stored['told']))
+    metadata = json.loads(str(stored['told']))
     arrays = {name: stored[name] for name in ARRAYS if name in stored}
     native_affine = stored['native_affine']
-  if told['own_twin']:
+  if metadata['own_twin']:
     arrays['twin'] = arrays['image']
   return preprocess.Prepared(
     **{'twin': None} | arrays,
     native_affine=native_affine,
-    native_shape=tuple(told['native_shape']),
-    slices=tuple(told['slices']),
-    chain=told['chain'],
+    native_shape=tuple(metadata['native_shape']),
+    slices=tuple(metadata['slices']),
+    chain=metadata['chain'],
   )
 
 
 def fingerprints(path: str) -> dict[str, Any]:
-  """A part's 'sha256' (`manifest.fingerprint`), and what its slices are as records."""
+  """Reads the hashes of a part, which the manifest of the data set lists.
+
+  Returns:
+    'sha256', see `manifest.fingerprint`; 'slices', the indices of the chosen slices;
+    'records', the SHA-256 over the records of these slices.
+  """
   with np.load(path) as stored:
-    told = json.loads(str(stored['told']))
-  return {name: told[name] for name in ('sha256', 'slices', 'records')}
+    metadata = json.loads(str(stored['told']))
+  return {name: metadata[name] for name in ('sha256', 'slices', 'records')}
 
 
 def _files(path: str | None) -> list[str]:
+  """The file at a path, and the header file of an Analyze pair; [] for None."""
   if path is None:
     return []
   pair = [path[:-4] + '.hdr'] if path.endswith('.img') else []
   return [path, *(p for p in pair if os.path.isfile(p))]
 
 
-def _prepare(entry: Entry, steps, label_map) -> preprocess.Prepared:
+def _prepare(entry: Entry, steps: Steps, label_map) -> preprocess.Prepared:
+  """Preprocesses a scan; lesions of fastMRI+ scans come from their boxes."""
   image, lesion = entry.image, entry.lesion
   if image.endswith(fastmri.SUFFIX):
     image = fastmri.read(image)
-    lesion = fastmri.boxed(image, entry.boxes)
+    lesion = fastmri.box_mask(image, entry.boxes)
   return preprocess.prepare_scan(
     image,
     steps,
@@ -113,19 +145,19 @@ def _prepare(entry: Entry, steps, label_map) -> preprocess.Prepared:
 
 
 def _save(path: pathlib.Path, prepared: preprocess.Prepared) -> None:
-  """Writes beside the path and renames, so that a part is there whole or not at all."""
-  own_twin = prepared.twin is prepared.image or (
+  """Writes a temporary file and renames it, so that a part is never incomplete."""
+  image_is_twin = prepared.twin is prepared.image or (
     prepared.twin is not None and np.array_equal(prepared.twin, prepared.image)
   )
   arrays: dict[str, Any] = {name: getattr(prepared, name) for name in ARRAYS}
-  if own_twin or prepared.twin is None:
+  if image_is_twin or prepared.twin is None:
     del arrays['twin']
   whole = record.arrays(prepared)
-  told = {
+  metadata = {
     'native_shape': prepared.native_shape,
     'slices': prepared.slices,
     'chain': prepared.chain,
-    'own_twin': own_twin,
+    'own_twin': image_is_twin,
     'sha256': manifest.fingerprint(prepared),
     'records': record.digest(record.cut(whole, k) for k in prepared.slices),
   }
@@ -136,7 +168,7 @@ def _save(path: pathlib.Path, prepared: preprocess.Prepared) -> None:
       np.savez(
         file,
         native_affine=prepared.native_affine,
-        told=np.array(json.dumps(told, default=list)),
+        told=np.array(json.dumps(metadata, default=list)),
         **arrays,
       )
     os.replace(temporary, path)

@@ -1,44 +1,58 @@
-"""Who the subjects are: the tables that providers give beside their scans.
+"""Reads the tables of subjects (age, sex, diagnosis) that providers distribute."""
 
-A reader takes the source folder and gives a function from a scan to what is known of
-it (`layout.Who`).
-"""
-
+import csv
 import functools
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from uad_jax.data.cohorts.layout import Who, row_of
+from uad_jax.data.cohorts.entry import Entry
+from uad_jax.data.cohorts.splits import check_splits
 from uad_jax.data.preprocessing.nifti import BadScan
 
-Reader = Callable[[pathlib.Path], Who]
+Rows = Mapping[tuple[str, str], Mapping[str, str]]
+"""Table of subjects: (subject, session) to the row, a mapping from column to text."""
+
+Lookup = Callable[[Entry], Mapping[str, str]]
+"""Function from a scan to the known facts: its row of the table of subjects.
+
+Columns that are used: age, split, pathology, domain and `entry.PEOPLE`.
+"""
+
+Reader = Callable[[pathlib.Path], Lookup]
+"""Function from a source folder to a `Lookup` in the table of subjects below it."""
 
 
-def nobody(root: pathlib.Path) -> Who:
-  """For cohorts without a table."""
+def no_table(root: pathlib.Path) -> Lookup:
+  """Reader for cohorts without a table: the row of every scan is empty."""
   del root
   return lambda entry: {}
 
 
 def load(root: pathlib.Path, pattern: str, needed: str = ''):
-  """The first table below a folder by a pattern, as a pandas DataFrame of text.
-
-  Tables may be .tsv, .csv, .xls or .xlsx.
+  """Reads the first table below a folder that matches a glob pattern.
 
   Args:
     root: The folder.
-    pattern: Glob of the table.
-    needed: Why there must be one; without it None is given where there is none.
+    pattern: Glob pattern of .tsv, .csv, .xls or .xlsx files.
+    needed: Clause on what the table is for, if the cohort cannot be read without it,
+      such as 'which tells who is healthy'; '' for an optional table.
+
+  Returns:
+    pandas DataFrame of text, empty cells ''; None if an optional table is missing.
+
+  Raises:
+    BadScan: A needed table is missing, or the file is not a table.
+    ModuleNotFoundError: A package for reading Excel tables is not installed.
   """
   import pandas
 
-  found = sorted(p for p in root.glob(pattern) if not p.name.startswith('.'))
-  if not found:
+  paths = sorted(p for p in root.glob(pattern) if not p.name.startswith('.'))
+  if not paths:
     if needed:
       raise BadScan(f"{root} has no table '{pattern}', {needed}; put it there")
     return None
-  path = found[0]
+  path = paths[0]
   try:
     if path.suffix.startswith('.xls'):
       table = pandas.read_excel(path, dtype=str)
@@ -56,7 +70,19 @@ def load(root: pathlib.Path, pattern: str, needed: str = ''):
 
 
 def column(table, name: str, path: str) -> Any:
-  """A column by its name; a table without it is refused."""
+  """Returns a column of a table of text, without surrounding spaces.
+
+  Args:
+    table: pandas DataFrame, as `load` returns it.
+    name: Name of the column.
+    path: Name of the table, for the error message.
+
+  Returns:
+    pandas Series of text.
+
+  Raises:
+    BadScan: The table has no such column.
+  """
   if name not in table.columns:
     raise BadScan(
       f"the table '{path}' has no column '{name}'; it has {', '.join(table.columns)}"
@@ -71,39 +97,74 @@ def reader(
   naming: Callable[[str], str] = str,
   values: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Reader:
-  """A reader of a table with a row for each subject.
+  """Makes a reader of a table that has one row for each subject.
+
+  If the table is missing, the row of every scan is empty.
 
   Args:
-    pattern: Glob of the table below the source.
-    subject: Its column of subjects.
-    columns: Our column to the table's.
-    naming: What makes the subject of the file names out of the column's value.
-    values: Our column to a mapping of the table's values, such as {'sex': {'1': 'M'}}.
+    pattern: Glob pattern of the table below the source folder.
+    subject: Name of the table's column of subjects.
+    columns: From our name of a column ('age', 'sex', ...) to the table's name.
+    naming: Function from a value of the column of subjects to the subject in the file
+      names.
+    values: From our name of a column to a mapping of its values, such as
+      {'sex': {'1': 'M'}}; other values are kept.
   """
 
-  def read(root: pathlib.Path) -> Who:
+  def read(root: pathlib.Path) -> Lookup:
     table = load(root, pattern)
     if table is None:
-      return nobody(root)
+      return no_table(root)
     subjects = column(table, subject, pattern)
     known = {ours: column(table, theirs, pattern) for ours, theirs in columns.items()}
     rows = {}
-    for at, name in enumerate(subjects):
+    for index, name in enumerate(subjects):
       if not name:
         continue
-      row = {ours: series.iloc[at] for ours, series in known.items()}
+      row = {ours: series.iloc[index] for ours, series in known.items()}
       for ours, mapping in (values or {}).items():
         row[ours] = mapping.get(row.get(ours, ''), row.get(ours, ''))
-      # A subject who stands twice keeps what the first row tells.
-      before = rows.setdefault((naming(name), ''), {})
-      before |= {k: v for k, v in row.items() if v and not before.get(k)}
+      # Of a subject with several rows, the first value of each column counts.
+      earlier = rows.setdefault((naming(name), ''), {})
+      earlier |= {k: v for k, v in row.items() if v and not earlier.get(k)}
     return functools.partial(row_of, rows)
 
   return read
 
 
+def row_of(table: Rows, entry: Entry) -> Mapping[str, str]:
+  """Looks up the row of a scan's session, else the row of its subject, else {}."""
+  key = (entry.subject, entry.session)
+  return table.get(key) or table.get((entry.subject, '')) or {}
+
+
+def read_table(path: pathlib.Path) -> dict[tuple[str, str], dict[str, str]]:
+  """Reads a table of subjects in the BIDS format, participants.tsv.
+
+  Args:
+    path: The tab-separated file; it may be absent.
+
+  Returns:
+    (subject, session) to row; session '' without a column session_id.
+
+  Raises:
+    BadScan: The column participant_id is missing, or a subject is in two splits.
+  """
+  if not path.is_file():
+    return {}
+  with path.open(newline='') as file:
+    rows = list(csv.DictReader(file, delimiter='\t'))
+  if rows and 'participant_id' not in rows[0]:
+    raise BadScan(f"{path} lacks the column 'participant_id'; allowed is a BIDS table")
+  check_splits(
+    ((row['participant_id'], row['split']) for row in rows if row.get('split')),
+    str(path),
+  )
+  return {(row['participant_id'], row.get('session_id') or ''): row for row in rows}
+
+
 def number(text: str) -> float | None:
-  """A number, or None."""
+  """Converts text to a number; None if it is not one."""
   try:
     return float(text)
   except ValueError:

@@ -1,6 +1,7 @@
-"""Which subject belongs to which split: by a list, by a table, or by a hash.
+"""Assigns subjects to splits: by a table, by a list, or by a hash of the name.
 
-A list is a text file, a subject and its split on each line; `#` begins a comment.
+A split list is a text file with a subject and its split on each line; `#` begins a
+comment.
 """
 
 import hashlib
@@ -11,13 +12,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from uad_jax.data.preprocessing.nifti import BadScan
 
 HEALTHY = {'train': 0.7, 'val': 0.1, 'test': 0.2}
+"""Split to fraction of the subjects, for cohorts of healthy subjects."""
+
 LESIONS = {'few_shot': 0.1, 'val_lesion': 0.2, 'test': 0.7}
+"""Split to fraction of the subjects, for cohorts of patients."""
+
 PATIENTS = 'patients'
-"""Subjects of a healthy cohort who are not healthy, or not known to be."""
+"""Split of those subjects of a healthy cohort who are not known to be healthy."""
 
 
 def read(path: str | pathlib.Path) -> dict[str, str]:
-  """Subject to split of a list; a subject in two splits is refused."""
+  """Reads a split list.
+
+  Args:
+    path: Text file with a subject and its split on each line.
+
+  Returns:
+    Subject to split.
+
+  Raises:
+    BadScan: A line does not hold two words, or a subject is in two splits.
+  """
   path, pairs = pathlib.Path(path), []
   for number, line in enumerate(path.read_text().splitlines(), 1):
     words = line.partition('#')[0].split()
@@ -36,17 +51,30 @@ def read(path: str | pathlib.Path) -> dict[str, str]:
 def write(
   listed: Mapping[str, str], path: str | pathlib.Path, comment: str = ''
 ) -> None:
-  """Writes a list in the order of the subjects."""
+  """Writes a split list in the order of the subjects.
+
+  Args:
+    listed: Subject to split.
+    path: The text file.
+    comment: First line of the file, after '# '; '' for none.
+  """
   lines = [f'# {comment}'] if comment else []
   lines += [f'{subject}\t{split}' for subject, split in sorted(listed.items())]
   pathlib.Path(path).write_text('\n'.join(lines) + '\n')
 
 
 def deal(subjects: Iterable[str], fractions: Mapping[str, float]) -> dict[str, str]:
-  """Deals the subjects to splits of exact sizes, in the order of their hashes.
+  """Divides subjects into splits of exact sizes, in the order of their hashes.
 
-  Sizes are rounded by largest remainders; where there are as many subjects as splits,
-  no split stays empty.
+  Sizes are rounded by the largest remainder method; with as many subjects as splits or
+  more, no split is empty.
+
+  Args:
+    subjects: Names of the subjects.
+    fractions: Split to fraction of the subjects; need not sum to 1.
+
+  Returns:
+    Subject to split. The order of `subjects` has no influence.
   """
   order = sorted(set(subjects), key=_place)
   total, count = sum(fractions.values()), len(order)
@@ -56,8 +84,8 @@ def deal(subjects: Iterable[str], fractions: Mapping[str, float]) -> dict[str, s
     sizes = {split: max(size, 1) for split, size in sizes.items()}
   while sum(sizes.values()) != count:
     step = 1 if sum(sizes.values()) < count else -1
-    able = [s for s in sizes if step > 0 or sizes[s] > 1]
-    sizes[max(able, key=lambda s: step * (shares[s] - sizes[s]))] += step
+    candidates = [s for s in sizes if step > 0 or sizes[s] > 1]
+    sizes[max(candidates, key=lambda s: step * (shares[s] - sizes[s]))] += step
   splits = [split for split, size in sizes.items() for _ in range(size)]
   return dict(zip(order, splits, strict=True))
 
@@ -68,17 +96,24 @@ def assign(
   listed: Mapping[str, str] | None = None,
   healthy: bool = False,
 ) -> list:
-  """Entries with their splits: the table's, the list's, or by a hash of the subject.
+  """Assigns a split to each scan: from its table, from a split list, or by a hash.
 
-  The hash depends on nothing else, so a subject keeps its split when others come or go.
-  A table must name the split of each scan or of none.
+  If the table names splits, they are used unchanged. Otherwise a subject gets its split
+  from the list, or by the hash of its name; then it keeps its split when other subjects
+  are added or removed.
 
   Args:
-    entries: `layout.Entry`s.
-    fractions: Split to part of the subjects, for those whom no list names.
+    entries: Scans, of type `entry.Entry`.
+    fractions: Split to fraction of the subjects, for subjects that are not listed.
     listed: Subject to split.
-    healthy: The cohort is one of healthy subjects: one with any pathology goes to the
-      split 'patients' with all of his sessions.
+    healthy: Whether the cohort is one of healthy subjects: a subject with a pathology
+      in any session then goes to the split 'patients' with all sessions.
+
+  Returns:
+    The scans with `split` set.
+
+  Raises:
+    BadScan: The table names splits for some scans only, or a subject is in two splits.
   """
   named = [entry for entry in entries if entry.split]
   if named and len(named) < len(entries):
@@ -101,37 +136,49 @@ def assign(
 
 
 def ill(entries: Sequence) -> set[str]:
-  """The subjects with a pathology at any session."""
+  """Returns the subjects that have a pathology in any session."""
   return {entry.subject for entry in entries if entry.pathology != 'none'}
 
 
 def hashed_split(subject: str, fractions: Mapping[str, float]) -> str:
-  """The split in whose part of [0, 1) the subject's hash falls; fractions sum to 1."""
-  at = _place(subject)
+  """Returns the split of a subject by the hash of its name, which lies in [0, 1).
+
+  Args:
+    subject: Name of the subject.
+    fractions: Split to fraction of [0, 1), in order; scaled to the sum 1.
+  """
+  place = _place(subject)
   total = sum(fractions.values())
   for split, fraction in fractions.items():
-    at -= fraction / total
-    if at < 0:
+    place -= fraction / total
+    if place < 0:
       return split
   return split
 
 
 def check_splits(pairs: Iterable[tuple[str, str]], where: str) -> None:
-  """Refuses a subject in two splits.
+  """Checks that no subject is in two splits.
 
-  Splits that agree up to the first underscore (val, val_lesion) are variants of the
-  same subjects and may share them.
+  Splits whose names agree up to the first underscore, such as val and val_lesion, may
+  share subjects.
+
+  Args:
+    pairs: Pairs (subject, split).
+    where: Source of the pairs, for the error message.
+
+  Raises:
+    BadScan: A subject is in two splits.
   """
-  seen = {}
+  first_splits = {}
   for subject, split in pairs:
-    before = seen.setdefault(subject, split)
-    if before.split('_')[0] != split.split('_')[0]:
+    first = first_splits.setdefault(subject, split)
+    if first.split('_')[0] != split.split('_')[0]:
       raise BadScan(
-        f"{where} has {subject} in the splits '{before}' and '{split}'; allowed is one "
+        f"{where} has {subject} in the splits '{first}' and '{split}'; allowed is one "
         'split a subject'
       )
 
 
 def _place(subject: str) -> float:
-  """A number in [0, 1) that depends on the name only."""
+  """Hash of a name as a number in [0, 1)."""
   return int(hashlib.sha256(subject.encode()).hexdigest()[:12], 16) / 16**12

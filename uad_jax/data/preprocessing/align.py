@@ -1,6 +1,7 @@
-"""Affine alignment of a skull-stripped head to a template, MNI152 of nilearn or other.
+"""Affine alignment of a T1 brain to a template by least squares, in numpy.
 
-A template is named by MNI152 or by the path of a stripped T1 volume, such as SRI24's.
+A template is named by `MNI152`, which nilearn ships, or by the path of another
+skull-stripped T1 volume, such as SRI24.
 """
 
 import functools
@@ -15,28 +16,33 @@ from uad_jax.data.preprocessing.grid import bounding_box, respaced, sample
 from uad_jax.ops.affine_matrix import matrix
 
 LEVELS = (8, 4)
-"""Resolutions in mm, coarse to fine."""
+"""Resolutions of the registration in mm, coarse to fine."""
 
 DEGREES = (6, 9, 12)
-"""Rigid; with a scale along each axis; with shears too."""
-
+"""Degrees of freedom: 6 rigid, 9 with a scale along each axis, 12 with shears too."""
 
 MNI152 = 'mni152'
+"""Name of the default template, ICBM 2009a symmetric T1."""
 
 
 @functools.cache
 def template(name: str = MNI152) -> tuple[np.ndarray, np.ndarray]:
-  """A template as float32 in [0, 1] with axes RAS, and its affine.
+  """Loads a skull-stripped T1 template, [X, Y, Z] float32 in [0, 1] with RAS axes.
 
-  MNI152 is ICBM 2009a, symmetric, 1 mm, stripped.
+  Args:
+    name: `MNI152` (ICBM 2009a symmetric, 1 mm) or the path of a NIfTI file, which is
+      divided by the 99.9th percentile of its positive values.
+
+  Returns:
+    The volume, and its 4x4 affine from voxel to mm.
   """
   if name != MNI152:
-    given = nifti.read_image(name)
-    nifti.check_values(given)
-    image = nib.as_closest_canonical(nib.Nifti1Image(given.data, given.affine))
-    volume = np.asarray(image.dataobj, np.float32)
-    return np.clip(volume / np.percentile(volume[volume > 0], 99.9), 0, 1), image.affine
-  # Found, not imported: nilearn.datasets takes seconds and only the file is wanted.
+    volume = nifti.read_image(name)
+    nifti.check_values(volume)
+    image = nib.as_closest_canonical(nib.Nifti1Image(volume.data, volume.affine))
+    values = np.asarray(image.dataobj, np.float32)
+    return np.clip(values / np.percentile(values[values > 0], 99.9), 0, 1), image.affine
+  # nilearn.datasets is located and not imported: its import takes seconds.
   home = pathlib.Path(importlib.util.find_spec('nilearn').submodule_search_locations[0])
   image = nib.load(next((home / 'datasets/data').glob('mni_icbm152_t1_tal*.nii.gz')))
   return np.asarray(image.dataobj, np.float32) / 255, image.affine
@@ -44,7 +50,7 @@ def template(name: str = MNI152) -> tuple[np.ndarray, np.ndarray]:
 
 @functools.cache
 def template_box(name: str = MNI152) -> tuple[np.ndarray, np.ndarray]:
-  """Corners in mm of the box about the template's brain."""
+  """Bounding box of the template's brain: its lowest and highest corner [3], in mm."""
   volume, affine = template(name)
   first, end = bounding_box(volume > 0.1)
   return tuple(nib.affines.apply_affine(affine, v) for v in (first - 0.5, end - 0.5))
@@ -53,7 +59,15 @@ def template_box(name: str = MNI152) -> tuple[np.ndarray, np.ndarray]:
 def template_grid(
   spacing, name: str = MNI152
 ) -> tuple[tuple[int, int, int], np.ndarray]:
-  """Shape and affine of a grid of `spacing` mm over the template's brain, RAS axes."""
+  """Grid over the bounding box of the template's brain, with RAS axes.
+
+  Args:
+    spacing: Voxel sizes in mm along the three axes.
+    name: The template, as in `template`.
+
+  Returns:
+    Shape of the grid, and its 4x4 affine from voxel to mm.
+  """
   low, high = template_box(name)
   affine = np.diag([1.0, 1, 1, 1])
   affine[:3, 3] = low + 0.5
@@ -62,7 +76,7 @@ def template_grid(
 
 @functools.cache
 def _template_at(level: int, name: str = MNI152) -> tuple[np.ndarray, np.ndarray]:
-  """The template on a grid of `level` mm, by block means, with a margin of 2 blocks."""
+  """The template averaged over blocks of `level` mm, with a margin of 2 blocks."""
   volume, affine = _at_millimetre(name)
   pad = [(2 * level, 2 * level + -n % level) for n in volume.shape]
   volume = np.pad(volume, pad)
@@ -74,7 +88,7 @@ def _template_at(level: int, name: str = MNI152) -> tuple[np.ndarray, np.ndarray
 
 
 def _at_millimetre(name: str) -> tuple[np.ndarray, np.ndarray]:
-  """The template with voxels of 1 mm."""
+  """The template resampled to voxels of 1 mm, if it has others, and its affine."""
   volume, affine = template(name)
   if np.allclose(np.abs(affine[:3, :3]), np.eye(3)):
     return volume, affine
@@ -89,22 +103,26 @@ def register(
   degrees: int = 12,
   name: str = MNI152,
 ) -> tuple[np.ndarray, float]:
-  """Finds the affine from template world (mm) to scan world (mm).
+  """Registers a scan to a template: finds the affine from template mm to scan mm.
 
-  Minimises sum (I(M x) - a T(x) - b)^2 over M, a, b, whose minimum is that of the
-  normalised cross-correlation, by Levenberg-Marquardt at 8 and 4 mm; begins at the
-  brain's centre and extent. T is zero outside its brain and so is I, so the outline
-  counts.
+  Minimises sum_x (I(M x) - a T(x) - b)^2 over the affine M and the intensity scale a
+  and offset b, for the scan I and the template T; with the best a and b the sum is
+  n Var(I) (1 - r^2), where r is the correlation. The optimiser is Levenberg-Marquardt
+  at 8 and then 4 mm, started at the brain's centre and extent. I and T are zero outside
+  the brain, so that the outline of the brain counts too.
 
   Args:
-    image: [X, Y, Z].
-    mask: Brain, [X, Y, Z].
-    affine: Voxel to mm.
-    degrees: 6, 9 or 12 free parameters.
-    name: Of the template.
+    image: T1 scan [X, Y, Z].
+    mask: Brain mask [X, Y, Z], bool.
+    affine: 4x4 from voxel to scan mm.
+    degrees: Degrees of freedom, one of `DEGREES`.
+    name: The template, as in `template`.
 
   Returns:
-    The 4x4 matrix and the correlation reached.
+    The 4x4 affine M, and the correlation of I(M x) and T(x) at 4 mm.
+
+  Raises:
+    ValueError: `degrees` is not one of `DEGREES`.
   """
   if degrees not in DEGREES:
     raise ValueError(f'align has degrees={degrees}; allowed are {DEGREES}')
@@ -128,7 +146,12 @@ def register(
 
 
 def _initial(mask, affine, name):
-  """Parameters that match centre and extent; matrices that move the centres to 0."""
+  """Start of the registration: matches the brains' centres and extents.
+
+  Returns:
+    The 12 parameters of `affine_matrix.matrix`, and 4x4 translations (mm) that move the
+    template's centre to the origin and the origin to the scan's centre.
+  """
   volume, template_affine = _template_at(4, name)
   fixed = nib.affines.apply_affine(template_affine, np.argwhere(volume > 0.2))
   moving = nib.affines.apply_affine(affine, np.argwhere(mask))
@@ -141,7 +164,10 @@ def _initial(mask, affine, name):
 
 
 def _descend(parameters, degrees, fixed, moving, before, after, steps=30, stop=1e-4):
-  """Levenberg-Marquardt; `before` takes a fixed voxel to mm, `after` mm to moving."""
+  """Levenberg-Marquardt at one resolution; returns parameters and correlation.
+
+  `before` maps voxels of `fixed` (template) to mm, `after` mm to voxels of `moving`.
+  """
 
   def warped(parameters):
     return sample(moving, after @ matrix(parameters) @ before, fixed.shape)
@@ -156,7 +182,7 @@ def _descend(parameters, degrees, fixed, moving, before, after, steps=30, stop=1
   error, damping = residual(image), 1e-3
   for _ in range(steps):
     jacobian = _jacobian(parameters, degrees, image, before) * scale
-    # The two intensity parameters take part, so that they need not be walked along.
+    # The intensity scale and offset are solved for jointly with the affine.
     jacobian = np.concatenate(
       [jacobian, -fixed.reshape(-1, 1), -np.ones((fixed.size, 1))], 1, dtype=np.float32
     )
@@ -181,10 +207,10 @@ def _descend(parameters, degrees, fixed, moving, before, after, steps=30, stop=1
 
 
 def _jacobian(parameters, degrees, image, before):
-  """Derivative of the warped image by each parameter, [voxels, degrees].
+  """Derivative of the warped image I(M before v) by each parameter, [voxels, degrees].
 
-  With y = M before v and g the gradient of the warped image by v:
-  dI/dp = g . (M before)^-1 dM/dp before v.
+  dI/dp = g . (M before)^-1 (dM/dp) before v, with g the gradient of the warped image
+  by its voxel coordinates v.
   """
   gradient = np.stack(np.gradient(image), -1).reshape(-1, 3)
   voxels = np.indices(image.shape, np.float32).reshape(3, -1)

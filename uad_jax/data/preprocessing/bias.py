@@ -1,4 +1,4 @@
-"""Smooth intensity inhomogeneity of a T1 brain, estimated with its tissue classes."""
+"""Bias field of a T1 brain, estimated jointly with its tissue classes."""
 
 import numpy as np
 from scipy import ndimage
@@ -16,19 +16,21 @@ def estimate(
   smooth: float = 30.0,
   rounds: int = 15,
 ) -> np.ndarray:
-  """The multiplicative field [X, Y, Z], of mean log 0 over the brain.
+  """Estimates the multiplicative bias field of a T1 brain, [X, Y, Z] float32.
 
   Expectation maximisation after Wells et al. (IEEE TMI 1996): log intensities are a
-  mixture of fluid, grey and white normal densities plus a smooth field. Given the
-  posteriors p_k, the field is the residual log I - mu_k, weighted by
-  W = sum_k p_k / sigma_k^2 and low-pass filtered: b = G * (W r) / (G * W).
+  smooth field b plus a mixture of three normal densities (fluid, grey and white
+  matter). With the posteriors p_k, the mean residual
+  r = sum_k p_k (log I - mu_k) / sigma_k^2 / W, where W = sum_k p_k / sigma_k^2, is
+  smoothed by a Gaussian G: b = G * (W r) / (G * W). The field is exp(b), b having mean
+  0 over the brain; it is estimated at `COARSE` mm and interpolated.
 
   Args:
-    image: [X, Y, Z], white matter brighter than grey.
-    mask: Brain.
-    affine: Voxel to mm.
-    smooth: FWHM of the low-pass filter G in mm; short ones remove anatomy.
-    rounds: Of the expectation maximisation.
+    image: T1 scan [X, Y, Z], white matter brighter than grey.
+    mask: Brain mask [X, Y, Z], bool.
+    affine: 4x4 from voxel to mm.
+    smooth: FWHM of the filter G in mm; a narrow one removes anatomy too.
+    rounds: Number of iterations.
   """
   shape, coarse = grid.respaced(image.shape, affine, (COARSE,) * 3)
   to_fine = np.linalg.inv(affine) @ coarse
@@ -60,13 +62,13 @@ def estimate(
     precision = posterior / deviation**2
     weight = precision.sum(1)
     residual = (precision * (values[:, None] - mean)).sum(1) / weight
-    top, bottom = low_pass(weight * residual), low_pass(weight)
-    whole = top / np.maximum(bottom, 1e-6 * bottom.max())
-    field = whole[inside] - whole[inside].mean()
-  whole = whole - whole[inside].mean()
-  back = np.linalg.inv(to_fine)
+    numerator, denominator = low_pass(weight * residual), low_pass(weight)
+    volume = numerator / np.maximum(denominator, 1e-6 * denominator.max())
+    field = volume[inside] - volume[inside].mean()
+  volume = volume - volume[inside].mean()
+  to_coarse = np.linalg.inv(to_fine)
   bounds = np.percentile(field, (0, 100))
   fine = ndimage.affine_transform(
-    whole, back[:3, :3], back[:3, 3], image.shape, order=1, mode='nearest'
+    volume, to_coarse[:3, :3], to_coarse[:3, 3], image.shape, order=1, mode='nearest'
   )
   return np.exp(np.clip(fine, *bounds)).astype(np.float32)

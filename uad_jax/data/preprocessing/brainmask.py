@@ -1,4 +1,7 @@
-"""Where the brain is: from labels, from a stripped background, or roughly by Otsu."""
+"""Brain masks from labels, from a skull-stripped image, or roughly by Otsu's method.
+
+In all functions `spacing` is the voxel size [3] in mm; masks are [X, Y, Z], bool.
+"""
 
 import warnings
 
@@ -7,19 +10,35 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 LARGEST_BRAIN = 2.3e6
-"""mm^3; a foreground above it is a head rather than a stripped brain."""
+"""Volume in mm^3; a larger foreground is a whole head, not a skull-stripped brain."""
 
 
 def from_labels(labels: np.ndarray | None, spacing: np.ndarray, close: float = 4.0):
-  """The brain as `label > 0`, closed by `close` mm and filled; None without labels."""
+  """Brain mask from anatomical labels: all labels above 0, closed and filled.
+
+  Args:
+    labels: Labels [X, Y, Z], or None.
+    spacing: Voxel size [3] in mm.
+    close: Radius of the closing in mm.
+
+  Returns:
+    The brain mask; None without labels.
+  """
   return None if labels is None else closed(labels > 0, spacing, close)
 
 
 def stripped(image: np.ndarray, spacing: np.ndarray, close: float = 4.0):
-  """The brain of an image that was stripped: what differs from the value around it.
+  """Brain mask of a skull-stripped image: the largest part unlike the background.
+
+  The background's value is that of the first voxel.
+
+  Args:
+    image: Image [X, Y, Z].
+    spacing: Voxel size [3] in mm.
+    close: Radius of the closing in mm.
 
   Returns:
-    The mask, or None where the image holds more than a brain.
+    The brain mask; None if the foreground is empty or above `LARGEST_BRAIN`.
   """
   # Interpolation leaves tiny values beside the zeros of the background.
   ripple = 1e-4 * (np.percentile(image, 99.5) - image[0, 0, 0])
@@ -30,7 +49,7 @@ def stripped(image: np.ndarray, spacing: np.ndarray, close: float = 4.0):
 
 
 def by_otsu(image: np.ndarray, spacing: np.ndarray, erode: float = 5.0):
-  """A rough brain; see `rough`. Fat and neck may remain, therefore the warning."""
+  """Rough brain mask by `rough`, with a warning: fat and neck may remain in it."""
   warnings.warn(
     'the brain mask is a rough one by Otsu and may hold parts of the head; give masks, '
     'labels or stripped scans for results that count',
@@ -40,10 +59,15 @@ def by_otsu(image: np.ndarray, spacing: np.ndarray, erode: float = 5.0):
 
 
 def rough(image: np.ndarray, spacing: np.ndarray, erode: float = 5.0):
-  """Otsu's threshold, eroded by `erode` mm, largest part, dilated.
+  """Rough brain mask of a whole head: Otsu's threshold, eroded, largest part, dilated.
 
   Otsu, "A threshold selection method from gray-level histograms", 1979. The erosion
-  parts the brain from the scalp.
+  separates the brain from the scalp. At the end furrows are closed and holes filled.
+
+  Args:
+    image: Image [X, Y, Z] with a dark background.
+    spacing: Voxel size [3] in mm.
+    erode: Radius of erosion, dilation and closing in mm.
   """
   low, high = np.percentile(image, (0.5, 99.5))
   image = np.clip(image, low, high)
@@ -53,18 +77,21 @@ def rough(image: np.ndarray, spacing: np.ndarray, erode: float = 5.0):
 
 
 def opened(mask: np.ndarray, spacing: np.ndarray, radius: float) -> np.ndarray:
-  """The part of the mask that its eroded largest part reaches; `radius` in mm."""
+  """Opens a mask by `radius` mm and keeps its largest part.
+
+  The mask is eroded; the largest part is dilated again, within the mask.
+  """
   core = _largest(_distance(mask, spacing) > radius)
   return _dilate(core, spacing, radius) & mask
 
 
 def closed(mask: np.ndarray, spacing: np.ndarray, radius: float) -> np.ndarray:
-  """The mask with its furrows closed by `radius` mm and its holes filled."""
+  """Closes furrows of a mask by a morphological closing of `radius` mm; fills holes."""
   return _fill(_close(mask, spacing, radius))
 
 
 def _distance(mask, spacing):
-  """Distance in mm to the outside; beyond the border of the volume is outside."""
+  """Distance in mm to the nearest voxel outside the mask or the volume."""
   padded = np.pad(mask, 1)
   return ndimage.distance_transform_edt(padded, sampling=spacing)[1:-1, 1:-1, 1:-1]
 
@@ -82,6 +109,7 @@ def _close(mask, spacing, radius):
 
 
 def _largest(mask):
+  """The largest connected part of a mask."""
   parts, count = ndimage.label(mask)
   if count == 0:
     return mask

@@ -1,10 +1,13 @@
-"""Sampling a volume on another grid, with one interpolation."""
+"""Voxel grids: resampling a volume onto another grid, spacing, bounding boxes.
+
+A grid is a shape [3] and a 4x4 affine from voxel indices to mm.
+"""
 
 import numpy as np
 from scipy import ndimage
 
 FWHM = 2 * np.sqrt(2 * np.log(2))
-"""Full width at half maximum of a Gaussian, in standard deviations."""
+"""Full width at half maximum of a Gaussian of standard deviation 1."""
 
 
 def sample(
@@ -15,16 +18,19 @@ def sample(
   antialias: bool = False,
   fill: float = 0.0,
 ) -> np.ndarray:
-  """Samples `volume` [X, Y, Z, ...] on a grid of `shape`.
+  """Resamples a volume onto another grid, with one interpolation.
 
   Args:
-    volume: Axes after the third are kept.
-    matrix: 4x4, from voxel of the new grid to voxel of `volume`.
+    volume: [X, Y, Z, ...]; axes after the third are channels, sampled one by one.
+    matrix: 4x4 from voxel indices of the new grid to voxel indices of `volume`.
     shape: Shape of the new grid.
-    order: 0 nearest, 1 linear, 3 cubic.
-    antialias: Blurs first so that a voxel of `volume` (a Gaussian of one voxel's FWHM)
-      gets the width of a voxel of the new grid: sigma = sqrt(step^2 - 1) / 2.355.
+    order: Order of the interpolation: 0 nearest, 1 linear, 3 cubic.
+    antialias: Whether to blur before: by the sigma of `blur`, which makes a voxel of
+      `volume` as wide as a voxel of the new grid.
     fill: Value outside the field of view of `volume`.
+
+  Returns:
+    [*shape, ...], of the type of `volume`.
   """
   if volume.ndim > 3:
     parts = [
@@ -48,20 +54,42 @@ def sample(
 
 
 def blur(matrix: np.ndarray) -> np.ndarray:
-  """The anti-alias sigma along each axis, in voxels of the volume that is sampled."""
+  """Anti-aliasing sigma along each axis, in voxels of the volume that is sampled.
+
+  sigma = sqrt(max(step^2 - 1, 0)) / 2.355, where step is the voxel size of the new grid
+  in voxels of the volume: voxels count as Gaussians whose FWHM is their size.
+
+  Args:
+    matrix: 4x4 from voxel indices of the new grid to those of the volume.
+  """
   step = np.linalg.norm(matrix[:3, :3], axis=1)
   return np.sqrt(np.maximum(step**2 - 1, 0)) / FWHM
 
 
 def sample_mask(mask: np.ndarray, matrix: np.ndarray, shape) -> np.ndarray:
-  """Samples a mask: linear, true above one half."""
+  """Resamples a mask onto a grid of `shape`: linear interpolation, true above 0.5.
+
+  Args:
+    mask: [X, Y, Z], bool.
+    matrix: 4x4 from voxel indices of the new grid to those of `mask`.
+    shape: Shape of the new grid.
+  """
   return sample(mask.astype(np.float32), matrix, shape) > 0.5
 
 
 def respaced(
   shape: tuple[int, int, int], affine: np.ndarray, spacing: tuple[float, float, float]
 ) -> tuple[tuple[int, int, int], np.ndarray]:
-  """The grid with the same centre, axes and field of view at another spacing in mm."""
+  """Grid of another spacing with the same centre, axes and (nearly) field of view.
+
+  Args:
+    shape: Shape of the old grid.
+    affine: 4x4 of the old grid, from voxel to mm.
+    spacing: Voxel size of the new grid in mm, along its axes.
+
+  Returns:
+    Shape and affine of the new grid.
+  """
   shape = np.asarray(shape)
   old = np.linalg.norm(affine[:3, :3], axis=0)
   new = np.maximum(np.rint(shape * old / spacing).astype(int), 1)
@@ -73,18 +101,21 @@ def respaced(
 
 
 def translated(affine: np.ndarray, start) -> np.ndarray:
-  """The affine of the sub-volume that begins at voxel `start` (may be negative)."""
+  """Affine of the sub-volume that starts at voxel `start`, which may be negative."""
   result = affine.copy()
   result[:3, 3] = affine[:3, :3] @ np.asarray(start, float) + affine[:3, 3]
   return result
 
 
 def bounding_box(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """First and last-plus-one voxel of the true part along each axis."""
-  where = [np.flatnonzero(mask.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
-  return np.array([w[0] for w in where]), np.array([w[-1] + 1 for w in where])
+  """Bounding box of a mask [X, Y, Z]: its first voxel and the one after its last, [3].
+
+  The mask has one true voxel at least.
+  """
+  inside = [np.flatnonzero(mask.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+  return np.array([i[0] for i in inside]), np.array([i[-1] + 1 for i in inside])
 
 
 def spacing(affine: np.ndarray) -> np.ndarray:
-  """Voxel sizes in mm."""
+  """Voxel sizes [3] in mm of a grid with this 4x4 affine."""
   return np.linalg.norm(affine[:3, :3], axis=0)

@@ -1,7 +1,9 @@
-"""Maps of intensity: each sees the brain of one scan and returns a function of values.
+"""Intensity normalisations: each is fitted to one brain and returns a function.
 
-The map is found on the image and applied to its lesion-free twin too, so that the two
-stay equal outside the lesion. Brain ends in about [0, 1] in each.
+`brain` are the intensities [N] inside the brain mask of a scan. The returned function
+maps an array of intensities to an array of that shape, brain to about [0, 1] by
+default. It is fitted to the scan and applied to its lesion-free twin too, so that the
+two stay equal outside the lesion.
 """
 
 import warnings
@@ -13,24 +15,36 @@ from scipy import ndimage
 from uad_jax.data.preprocessing.align import template
 
 Map = Callable[[np.ndarray], np.ndarray]
+"""From intensities to normalised intensities, of any shape."""
 
 
 def percentile(brain: np.ndarray, low: float = 0.5, high: float = 99.5) -> Map:
-  """Straight line that takes the `low` percentile to 0 and the `high` one to 1."""
+  """Linear map that takes the percentile `low` to 0 and the percentile `high` to 1.
+
+  Args:
+    brain: Intensities [N] inside the brain mask.
+    low: Percentile in [0, 100] that becomes 0.
+    high: Percentile in [0, 100] that becomes 1.
+  """
   a, b = np.percentile(brain, (low, high))
   return lambda x: (x - a) / (b - a)
 
 
 def maximum(brain: np.ndarray, high: float = 99.8) -> Map:
-  """Divides by the `high` percentile."""
+  """Division by the percentile `high` (in [0, 100]) of the brain."""
   top = np.percentile(brain, high)
   return lambda x: x / top
 
 
 def zscore(brain: np.ndarray, centre: float = 0.5, width: float = 1 / 6) -> Map:
-  """Centre + width z, z = (x - mean) / deviation; 0 and 1 give the plain z-score.
+  """Linear map of the z-score: x -> centre + width (x - mean) / deviation.
 
-  The default puts three deviations to either side into [0, 1].
+  By default, three standard deviations to either side of the mean lie in [0, 1].
+
+  Args:
+    brain: Intensities [N] inside the brain mask.
+    centre: Value of the brain's mean; 0 with width 1 gives the z-score itself.
+    width: Size of one standard deviation of the brain.
   """
   mean, deviation = brain.mean(), brain.std()
   return lambda x: centre + width * (x - mean) / deviation
@@ -39,24 +53,37 @@ def zscore(brain: np.ndarray, centre: float = 0.5, width: float = 1 / 6) -> Map:
 def white_stripe(
   brain: np.ndarray, centre: float = 0.75, width: float = 0.05, tau: float = 0.05
 ) -> Map:
-  """White stripe (Shinohara et al., NeuroImage: Clinical 2014), for T1.
+  """White stripe normalisation of T1 (Shinohara et al., NeuroImage: Clinical 2014).
 
-  z = (x - mu) / sigma over the stripe: the values within `tau` of the white-matter mode
-  mu in cumulative probability. The result is centre + width z; 0 and 1 give plain z.
+  The stripe holds the intensities whose cumulative probability is within `tau` of that
+  of the white-matter peak mu; sigma is its standard deviation. The map is
+  x -> centre + width (x - mu) / sigma.
+
+  Args:
+    brain: Intensities [N] inside the brain mask of a T1 scan.
+    centre: Value of the white-matter peak; 0 with width 1 gives the published z-score.
+    width: Size of one standard deviation of the stripe.
+    tau: Half of the stripe's width as a cumulative probability.
   """
   _, mu = tissue_peaks(brain)
-  at = (brain < mu).mean()
-  stripe = np.quantile(brain, np.clip((at - tau, at + tau), 0, 1))
+  probability = (brain < mu).mean()
+  stripe = np.quantile(brain, np.clip((probability - tau, probability + tau), 0, 1))
   inside = brain[(brain >= stripe[0]) & (brain <= stripe[1])]
   sigma = inside.std()
   return lambda x: centre + width * (x - mu) / sigma
 
 
 def peaks(brain: np.ndarray, grey: float = 0.65, white: float = 0.8) -> Map:
-  """Straight line that takes the grey-matter peak to `grey`, the white one to `white`.
+  """Linear map that takes the grey-matter peak to `grey`, the white-matter to `white`.
 
-  For T1, where white is brighter than grey. Grey is about 0.8 of white there, so the
-  default keeps zero near zero and fluid above it.
+  For T1, where white matter is brighter than grey. In T1, grey is about 0.8 times
+  white, so that by default zero stays near zero and fluid above it. It warns if the
+  peaks are too far apart to be those of grey and white matter.
+
+  Args:
+    brain: Intensities [N] inside the brain mask of a T1 scan without bias field.
+    grey: Value of the grey-matter peak.
+    white: Value of the white-matter peak.
   """
   g, w = tissue_peaks(brain)
   if g < 0.5 * w:
@@ -71,73 +98,91 @@ def peaks(brain: np.ndarray, grey: float = 0.65, white: float = 0.8) -> Map:
 def histogram_match(
   brain: np.ndarray, reference: tuple[float, ...] | None = None, knots: int = 101
 ) -> Map:
-  """Piecewise linear, so that the quantiles become those of a reference.
+  """Histogram matching: piecewise linear map to the quantiles of a reference brain.
 
-  Nyul and Udupa (Magn Reson Med 1999) with landmarks at `knots` equal steps of
-  probability; beyond the outermost the outermost pieces go on.
+  Nyul and Udupa (Magn Reson Med 1999), with landmarks at equal steps of probability
+  (`quantiles`); outside them the first and the last piece are extended.
 
   Args:
-    brain: Values in the brain.
-    reference: `quantiles` of the reference's brain; the MNI152 T1 template by default.
-    knots: Number of landmarks when the template is the reference.
+    brain: Intensities [N] inside the brain mask.
+    reference: `quantiles` of the reference brain; the MNI152 T1 template by default.
+    knots: Number of landmarks where the template is the reference.
   """
   if reference is None:
     volume, _ = template()
     reference = quantiles(volume[volume > 0.1], knots)
   target = np.asarray(reference, float)
-  own, first = np.unique(quantiles(brain, len(target)), return_index=True)
+  source, first = np.unique(quantiles(brain, len(target)), return_index=True)
   target = target[first]
   low, high = (
-    (target[i] - target[j]) / (own[i] - own[j]) for i, j in ((1, 0), (-1, -2))
+    (target[i] - target[j]) / (source[i] - source[j]) for i, j in ((1, 0), (-1, -2))
   )
 
   def apply(x):
-    middle = np.interp(x, own, target)
-    middle = np.where(x < own[0], target[0] + low * (x - own[0]), middle)
-    return np.where(x > own[-1], target[-1] + high * (x - own[-1]), middle)
+    y = np.interp(x, source, target)
+    y = np.where(x < source[0], target[0] + low * (x - source[0]), y)
+    return np.where(x > source[-1], target[-1] + high * (x - source[-1]), y)
 
   return apply
 
 
 def quantiles(brain: np.ndarray, knots: int = 101) -> tuple[float, ...]:
-  """Values at `knots` equal steps of probability from 0.5 to 99.5 %."""
-  at = np.linspace(0.005, 0.995, knots)
-  return tuple(float(v) for v in np.quantile(brain, at))
+  """Quantiles of a brain at `knots` equally spaced probabilities, 0.005 to 0.995."""
+  probabilities = np.linspace(0.005, 0.995, knots)
+  return tuple(float(v) for v in np.quantile(brain, probabilities))
 
 
 def tissue_peaks(brain: np.ndarray) -> tuple[float, float]:
-  """Grey- and white-matter peaks of a T1 brain whose bias field was corrected.
+  """Finds the grey- and the white-matter peak of a T1 brain's intensity histogram.
 
-  White is the brightest mode of the histogram that reaches 40 % of the highest one. Its
-  normal density, with the deviation of the values above the mode (which hold no partial
-  volume), is taken away; grey is the highest point of what is left below it.
+  White is the brightest mode of the histogram that reaches 40 % of the highest one. A
+  normal density at white is subtracted from the histogram, its standard deviation taken
+  from the intensities above white, which have no partial volume; grey is the highest
+  point of the remaining histogram more than one deviation below white.
+
+  Args:
+    brain: Intensities [N] inside the brain mask of a T1 scan without bias field.
+
+  Returns:
+    (grey, white), intensities.
   """
   low, high = 0.0, float(np.percentile(brain, 99.9))
   counts, edges = np.histogram(brain, 256, (min(low, brain.min()), high))
   values = (edges[1:] + edges[:-1]) / 2
   smooth = ndimage.gaussian_filter1d(counts.astype(float), 3, mode='constant')
-  left, right = np.roll(smooth, 1), np.roll(smooth, -1)
-  modes = (smooth > left) & (smooth >= right) & (smooth > 0.4 * smooth.max())
-  at = np.flatnonzero(modes)[-1]
-  white = values[at]
-  above = brain[(brain > white) & (brain <= high)]
-  deviation = np.sqrt(np.mean((above - white) ** 2))
-  density = smooth[at] * np.exp(-0.5 * ((values - white) / deviation) ** 2)
-  left = ndimage.gaussian_filter1d(np.maximum(counts - density, 0), 8, mode='constant')
-  grey = values[np.argmax(np.where(values < white - deviation, left, -1))]
+  below, above = np.roll(smooth, 1), np.roll(smooth, -1)
+  modes = (smooth > below) & (smooth >= above) & (smooth > 0.4 * smooth.max())
+  white_bin = np.flatnonzero(modes)[-1]
+  white = values[white_bin]
+  brighter = brain[(brain > white) & (brain <= high)]
+  deviation = np.sqrt(np.mean((brighter - white) ** 2))
+  density = smooth[white_bin] * np.exp(-0.5 * ((values - white) / deviation) ** 2)
+  rest = ndimage.gaussian_filter1d(np.maximum(counts - density, 0), 8, mode='constant')
+  grey = values[np.argmax(np.where(values < white - deviation, rest, -1))]
   return float(grey), float(white)
 
 
-WAYS = {
+NORMALISATIONS = {
   f.__name__: f
   for f in (percentile, maximum, zscore, histogram_match, white_stripe, peaks)
 }
+"""The normalisations by name, the values of `how` in the step 'intensity'."""
 
 
-def by_name(how: str):
-  """One of `WAYS`: (intensities of the brain, ...) to a function of an image."""
-  if how not in WAYS:
+def by_name(how: str) -> Callable[..., Map]:
+  """Looks up a normalisation in `NORMALISATIONS`.
+
+  Args:
+    how: Name of the normalisation.
+
+  Returns:
+    Function from the intensities [N] of a brain, and options, to a `Map`.
+
+  Raises:
+    ValueError: No normalisation has this name.
+  """
+  if how not in NORMALISATIONS:
     raise ValueError(
-      f"step 'intensity' is given how='{how}'; allowed are {', '.join(WAYS)}"
+      f"step 'intensity' is given how='{how}'; allowed are {', '.join(NORMALISATIONS)}"
     )
-  return WAYS[how]
+  return NORMALISATIONS[how]

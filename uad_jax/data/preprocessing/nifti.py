@@ -1,4 +1,4 @@
-"""Reads NIfTI files, and says in one sentence what is wrong with the unusable."""
+"""Reads NIfTI scans, labels and masks; refuses unusable files with a clear message."""
 
 import os
 import zlib
@@ -9,15 +9,21 @@ import nibabel as nib
 import numpy as np
 
 SUFFIXES = ('.nii', '.nii.gz', '.img')
-"""NIfTI, and the image of an Analyze pair, whose .hdr lies beside it."""
+"""Suffixes of readable files; .img is of an Analyze pair, with its .hdr beside it."""
 
 
 class BadScan(ValueError):
-  """A scan that cannot be used; the message is one sentence that names the file."""
+  """Error for a scan that cannot be used; its message names the file."""
 
 
 class Volume(NamedTuple):
-  """A volume as it lies in its file: data [X, Y, Z], affine from voxel to mm (RAS)."""
+  """Volume with the axes of its file, not reoriented.
+
+  Attributes:
+    data: Values [X, Y, Z].
+    affine: 4x4 from voxel to mm (RAS).
+    name: Path of the file, for messages.
+  """
 
   data: np.ndarray
   affine: np.ndarray
@@ -28,9 +34,17 @@ def read(
   source: str | os.PathLike | nib.spatialimages.SpatialImage,
   channel: int | None = None,
 ) -> Volume:
-  """Reads a 3-D NIfTI file or takes a nibabel image; values are scaled.
+  """Reads a volume from a NIfTI file or a nibabel image, and checks shape and affine.
 
-  `channel` is one volume of a 4-D file, which is refused without it.
+  The values are scaled by the slope and intercept of the file's header.
+
+  Args:
+    source: Path of the file, or the image.
+    channel: Index of the volume to read from a 4-D file; None for a 3-D file.
+
+  Raises:
+    BadScan: The file is missing, damaged, complex, RGB or not one volume, or its affine
+      cannot be inverted.
   """
   image, name = _open(source)
   if image.get_data_dtype().fields is not None:
@@ -70,13 +84,22 @@ def read(
 
 
 def read_image(source, channel: int | None = None) -> Volume:
-  """A scan as float32."""
+  """Reads a scan as `read` does, with its values as float32."""
   volume = read(source, channel)
   return volume._replace(data=np.asarray(volume.data, np.float32))
 
 
 def read_labels(source, scan: Volume) -> np.ndarray:
-  """Integer labels [X, Y, Z] on the grid of their scan."""
+  """Reads anatomical labels, [X, Y, Z] int32, that lie on the grid of their scan.
+
+  Args:
+    source: Path of the label file, or a nibabel image.
+    scan: The scan, for its grid.
+
+  Raises:
+    BadScan: The labels cannot be read, lie on another grid, are not finite, or none is
+      above 0.
+  """
   volume = read(source)
   check_grid(volume, scan)
   if not np.isfinite(volume.data).all():
@@ -94,9 +117,18 @@ def read_mask(
   may_be_empty: bool = False,
   values: Sequence[int] | None = None,
 ) -> np.ndarray:
-  """A mask [X, Y, Z] on the grid of its scan.
+  """Reads a mask, [X, Y, Z] bool, that lies on the grid of its scan.
 
-  True above half of the file's maximum, or where the file has one of `values`.
+  Args:
+    source: Path of the mask file, or a nibabel image.
+    scan: The scan, for its grid.
+    may_be_empty: Whether a mask without a voxel above 0 is allowed.
+    values: Numbers of the file that count as true; None takes the voxels above half of
+      the file's maximum.
+
+  Raises:
+    BadScan: The mask cannot be read, lies on another grid, is not finite, or is empty
+      and may not be.
   """
   volume = read(source)
   check_grid(volume, scan)
@@ -111,7 +143,11 @@ def read_mask(
 
 
 def check_values(volume: Volume) -> None:
-  """Refuses NaN, Inf and an image of one value only."""
+  """Checks that a volume is finite and not constant.
+
+  Raises:
+    BadScan: It holds NaN or Inf, or one value only.
+  """
   bad = np.count_nonzero(~np.isfinite(volume.data))
   if bad:
     raise BadScan(
@@ -154,7 +190,11 @@ def _open(source) -> tuple[nib.spatialimages.SpatialImage, str]:
 
 
 def check_grid(volume: Volume, scan: Volume) -> None:
-  """Refuses a volume that does not lie on the grid of its scan."""
+  """Checks that a volume lies on the grid of its scan, to half a voxel at the corners.
+
+  Raises:
+    BadScan: The shapes differ, or corners lie more than half a voxel apart.
+  """
   if volume.data.shape != scan.data.shape:
     raise BadScan(
       f'{volume.name} has shape {volume.data.shape} and its scan {scan.name} has '
@@ -162,8 +202,8 @@ def check_grid(volume: Volume, scan: Volume) -> None:
     )
   corners = np.stack(np.meshgrid(*[(0, n - 1) for n in scan.data.shape]), -1)
   corners = corners.reshape(-1, 3)
-  apart = nib.affines.apply_affine(volume.affine, corners)
-  apart = np.abs(apart - nib.affines.apply_affine(scan.affine, corners)).max()
+  places = nib.affines.apply_affine(volume.affine, corners)
+  apart = np.abs(places - nib.affines.apply_affine(scan.affine, corners)).max()
   if apart > 0.5 * nib.affines.voxel_sizes(scan.affine).min():
     raise BadScan(
       f'{volume.name} lies up to {apart:.1f} mm from its scan {scan.name}; '

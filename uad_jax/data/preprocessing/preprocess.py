@@ -1,7 +1,7 @@
-"""From a scan to the grid that is learned on, and back.
+"""Preprocesses a scan by a sequence of steps, and brings results back to its grid.
 
-A job is a tuple of steps (name, parameters); the names are those of `steps`.
-Arrays are interpolated once, from the scan's own grid.
+A step is a pair (name, parameters), the name a key of `steps.STEPS`. Arrays are
+interpolated only once, by the step 'resample', from the scan's native grid.
 """
 
 import importlib.metadata
@@ -16,30 +16,35 @@ from uad_jax.data.preprocessing.steps import STEPS, Steps, check_steps
 from uad_jax.data.preprocessing.tissue_classes import CLASSES
 
 VERSION = '1'
-"""Raised when any step gives other numbers than before; manifests carry it."""
+"""Version of the preprocessing, increased when any step's results change.
+
+It is written into manifests and covered by their digests.
+"""
 
 DLMUSE = {'ventricle': (4, 11, 49, 50, 51, 52)}
-"""Third, fourth, inferior lateral and lateral ventricles in the MUSE numbering."""
+"""Label map of DLMUSE: third, fourth, inferior lateral and lateral ventricles."""
 
 USED = ('numpy', 'scipy', 'nibabel', 'scikit-image', 'nilearn')
-"""The packages whose versions can move the numbers; the chain names them."""
+"""Packages whose versions can change the results; the chain records the versions."""
 
 
 class Prepared(NamedTuple):
-  """A scan on the grid that is learned on (RAS axes), with the way back.
+  """Preprocessed scan (RAS axes after the step 'reorient'), with the way back.
 
   Attributes:
     image: [X, Y, Z, 1] float32; brain about [0, 1], 0 outside.
-    mask: Brain, [X, Y, Z, 1] uint8.
+    mask: Brain mask, [X, Y, Z, 1] uint8.
     labels: Index into `tissue_classes.CLASSES`, [X, Y, Z, 1] uint8; zero where unknown.
-    lesion: [X, Y, Z, 1] uint8.
-    twin: The image without its lesion; None where a lesion's is unknown.
-    affine: Voxel to mm: of the scan, or of the template when aligned.
-    to_scan: 4x4 from those mm to the mm of the scan; the identity unless aligned.
-    native_shape: Of the scan's own grid.
-    native_affine: Of the scan's own grid.
-    slices: The chosen slices along z; all unless chosen.
-    chain: Steps, parameters, findings, versions; can be written as JSON.
+    lesion: Lesion mask, [X, Y, Z, 1] uint8.
+    twin: Lesion-free twin of the image, [X, Y, Z, 1] float32; the image itself without
+      a lesion; None if unknown.
+    affine: 4x4 from voxel to mm of the scan, or of the template if aligned.
+    to_scan: 4x4 from the mm of `affine` to mm of the scan; identity if not aligned.
+    native_shape: Shape of the scan's native grid, before preprocessing.
+    native_affine: 4x4 of the native grid, from voxel to mm.
+    slices: Indices of the chosen slices along z; all slices if none were chosen.
+    chain: Package versions, then each step with its parameters and what it measured;
+      can be written as JSON.
   """
 
   image: np.ndarray
@@ -62,9 +67,17 @@ def job(
   intensity: str = 'peaks',
   fraction: float = 0.25,
 ) -> Steps:
-  """The usual job: slices (two sizes in `shape`) or volumes (three) at `spacing` mm.
+  """Usual sequence of preprocessing steps for T1 slices or volumes.
 
-  `fraction` is the smallest brain area of a slice, relative to the largest slice's.
+  Args:
+    shape: Two sizes for slices, three for volumes, in voxels.
+    spacing: Voxel size in mm.
+    align: Whether to align to the MNI152 template.
+    intensity: Name of a normalisation in `intensity.NORMALISATIONS`.
+    fraction: Smallest brain area of a chosen slice, relative to the largest area.
+
+  Returns:
+    Pairs (name, parameters), as `prepare_scan` takes them.
   """
   return (
     ('check', {}),
@@ -81,6 +94,7 @@ def job(
 
 
 IXI_3MM = job((64, 64), 3.0)
+"""Steps for IXI: aligned T1 slices of 64 x 64 at 3 mm."""
 
 
 def prepare_scan(
@@ -94,19 +108,20 @@ def prepare_scan(
   channel: int | None = None,
   lesion_values: Sequence[int] | None = None,
 ) -> Prepared:
-  """Reads a scan and takes it through the steps.
+  """Reads a scan with its masks and labels, and applies preprocessing steps in order.
 
   Args:
-    path: NIfTI file or nibabel image; so are mask, labels, lesion, twin, on its grid.
-    steps: (name, parameters) in order; the names are those of `steps`.
-    mask: Brain.
-    labels: Anatomy; its numbers become classes by `label_map`.
-    lesion: Lesions; an empty one is allowed.
-    twin: The scan without its lesion.
-    label_map: Class of `tissue_classes.CLASSES` to numbers of the label file.
-    channel: Which volume of a 4-D file is the scan.
-    lesion_values: Numbers of the lesion file that are lesion; above half of its maximum
-      when None.
+    path: NIfTI file or nibabel image of the scan. `mask`, `labels`, `lesion` and `twin`
+      are files or images too, on the grid of the scan, or None.
+    steps: Pairs (name, parameters); the names are the keys of `steps.STEPS`.
+    mask: Brain mask.
+    labels: Anatomical labels; `label_map` turns their numbers into classes.
+    lesion: Lesion mask; may be empty.
+    twin: Lesion-free twin of the scan.
+    label_map: From a class of `tissue_classes.CLASSES` to numbers of the label file.
+    channel: Index of the volume that is the scan, if the file is 4-D.
+    lesion_values: Numbers of the lesion file that mean lesion; None takes the voxels
+      above half of its maximum.
   """
   check_steps(steps)
   native = nifti.read_image(path, channel)
@@ -122,15 +137,15 @@ def prepare_scan(
     to_scan=np.eye(4),
     aligned=None,
     slices=(),
-    found={},
+    measured={},
     name=native.name,
   )
   chain = [
     {'preprocessing': VERSION} | {p: importlib.metadata.version(p) for p in USED}
   ]
   for name, parameters in steps:
-    scan = STEPS[name](scan._replace(found={}), **parameters)
-    chain.append({'step': name, **parameters, **scan.found})
+    scan = STEPS[name](scan._replace(measured={}), **parameters)
+    chain.append({'step': name, **parameters, **scan.measured})
 
   shape = scan.image.shape
   healthy = scan.lesion is None or not scan.lesion.any()
@@ -155,13 +170,17 @@ def prepare_scan(
 def restore(
   volume: np.ndarray, prepared: Prepared, order: int = 1, fill: float = 0.0
 ) -> np.ndarray:
-  """Brings a map on the prepared grid, [X, Y, Z, ...], to the scan's own grid and axes.
+  """Resamples a volume from the preprocessed grid to the scan's native grid and axes.
 
   Args:
-    volume: Soft maps are to be restored first and thresholded afterwards.
-    prepared: Where the map belongs.
-    order: 1 linear for soft maps, 0 for labels.
-    fill: Value outside the prepared field of view.
+    volume: [X, Y, Z, ...] on the grid of `prepared`, such as an anomaly map. Threshold
+      an anomaly map after this, not before.
+    prepared: The preprocessed scan.
+    order: Order of the interpolation: 1 linear, or 0 nearest for labels.
+    fill: Value outside the preprocessed field of view.
+
+  Returns:
+    [*native_shape, ...].
   """
   to_voxel = np.linalg.inv(prepared.to_scan @ prepared.affine) @ prepared.native_affine
   if order:
@@ -170,6 +189,7 @@ def restore(
 
 
 def _classes(labels, shape, label_map) -> np.ndarray:
+  """Class index of each voxel, uint8, from the numbers of a label file."""
   result = np.zeros(shape, np.uint8)
   for name, numbers in label_map.items():
     if name not in CLASSES:

@@ -1,4 +1,4 @@
-"""Skull stripping without a network: the template's outline and the scan's own edge."""
+"""Skull stripping without a network, by the aligned template and a threshold."""
 
 import functools
 
@@ -8,25 +8,30 @@ from scipy import ndimage
 from uad_jax.data.preprocessing import align, brainmask, grid
 
 SPACING = 2.0
-"""Resolution in mm at which the brain is sought."""
+"""Resolution in mm at which the brain mask is computed."""
 
 PASSES = 2
+"""Number of alignments; each but the first uses the brain mask of the one before."""
+
 BEYOND = 4.0
-"""The brain may lie this far, in mm, outside of the aligned template's outline."""
+"""Distance in mm outside the aligned template's outline up to which brain may lie."""
 
 WITHIN = 8.0
-"""What lies this far inside of it is brain whatever it looks like."""
+"""Distance in mm inside the outline from which every voxel counts as brain."""
 
 DARK = 0.45
-"""Of the median brain value: what is darker is fluid, bone or air."""
+"""Threshold relative to the median brain intensity; fluid, bone and air are darker."""
 
 OPENING, CLOSING = 2.0, 8.0
-"""Radii in mm: bridges to the skull are cut, furrows are filled."""
+"""Radii in mm: the opening cuts bridges to the skull, the closing fills furrows."""
 
 
 @functools.cache
-def outline() -> np.ndarray:
-  """Distance in mm to the outline of the template's brain, positive inside."""
+def distance_to_outline() -> np.ndarray:
+  """Signed distance in mm to the outline of the MNI152 brain, positive inside.
+
+  [X, Y, Z] on the grid of the template.
+  """
   volume, _ = align.template()
   brain = np.pad(volume > 0.1, 10)
   brain = ndimage.binary_fill_holes(ndimage.binary_closing(brain, iterations=5))
@@ -36,11 +41,15 @@ def outline() -> np.ndarray:
 
 
 def by_template(image: np.ndarray, affine: np.ndarray) -> np.ndarray:
-  """The brain of a whole head, as a mask on its grid.
+  """Brain mask of a whole head (T1), [X, Y, Z] bool.
 
-  Begins with Otsu's rough brain (`brainmask.by_otsu`), aligns it to the template, keeps
-  what is bright as tissue within `BEYOND` of the template's outline, cuts bridges and
-  fills furrows; aligned anew by the better brain, once more.
+  Starts with Otsu's rough brain mask (`brainmask.rough`). Then, `PASSES` times: aligns
+  that brain to the MNI152 template, keeps voxels as bright as tissue that lie inside
+  the template's outline or at most `BEYOND` outside, cuts bridges and fills furrows.
+
+  Args:
+    image: T1 scan [X, Y, Z].
+    affine: 4x4 from voxel to mm.
   """
   shape, coarse = grid.respaced(image.shape, affine, (SPACING,) * 3)
   to_image = np.linalg.inv(affine) @ coarse
@@ -57,7 +66,7 @@ def by_template(image: np.ndarray, affine: np.ndarray) -> np.ndarray:
 
 
 def _depth(to_head, affine, shape) -> np.ndarray:
-  """Distance in mm of each voxel to the outline of the aligned template."""
+  """Signed distance in mm of each voxel to the outline of the aligned template."""
   _, template_affine = align.template()
   to_template = np.linalg.inv(to_head @ template_affine) @ affine
-  return grid.sample(outline(), to_template, shape, fill=-50.0)
+  return grid.sample(distance_to_outline(), to_template, shape, fill=-50.0)

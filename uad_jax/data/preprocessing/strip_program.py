@@ -1,4 +1,4 @@
-"""Skull stripping by programs of others, HD-BET and SynthStrip, where installed."""
+"""Skull stripping by the external programs HD-BET and SynthStrip, where installed."""
 
 import importlib.metadata
 import pathlib
@@ -14,14 +14,14 @@ from uad_jax.data.preprocessing.nifti import BadScan
 
 
 class Program(NamedTuple):
-  """A command line that writes a brain mask.
+  """Command line of an external program that writes a brain mask.
 
   Attributes:
-    names: Of the executable, in the order of trial.
-    arguments: With {input}, {output} and {mask} to be filled in; on one CPU, without
-      averaging over random flips, so that it gives the same mask each time.
-    package: Whose version is told.
-    extra: What to install.
+    names: Names of the executable, tried in this order.
+    arguments: Arguments with the fields {input}, {output} and {mask}. They select one
+      CPU and no averaging over random flips, so that the mask is reproducible.
+    package: Python package whose version is recorded.
+    extra: Optional dependency of `uad_jax` that installs the program.
   """
 
   names: tuple[str, ...]
@@ -49,29 +49,49 @@ PROGRAMS = {
     'synthstrip',
   ),
 }  # fmt: skip
+"""The programs by the value of `how` in the step 'brain_mask'."""
 
 
 def run(how: str, image: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, str]:
-  """The brain mask by one of `PROGRAMS`, and the program's version."""
+  """Runs one of `PROGRAMS` on a scan and reads the brain mask that it writes.
+
+  Args:
+    how: Key of `PROGRAMS`.
+    image: Scan [X, Y, Z].
+    affine: 4x4 from voxel to mm.
+
+  Returns:
+    Brain mask [X, Y, Z], bool, and the program's version ('unknown' if not known).
+
+  Raises:
+    ModuleNotFoundError: The program is not installed.
+    BadScan: It failed or wrote no mask.
+  """
   program = PROGRAMS[how]
-  found = next(filter(None, map(shutil.which, program.names)), None)
-  if found is None:
+  executable = next(filter(None, map(shutil.which, program.names)), None)
+  if executable is None:
     raise ModuleNotFoundError(
       f"how='{how}' needs the program {' or '.join(program.names)}; install it by "
       f'`pip install uad_jax[{program.extra}]`'
     )
   with tempfile.TemporaryDirectory() as folder:
-    given = pathlib.Path(folder) / 'scan.nii.gz'
-    nib.save(nib.Nifti1Image(image, affine), given)
-    made = pathlib.Path(folder) / 'made'
-    made.mkdir()
-    places = {'input': given, 'output': made / 'scan.nii.gz', 'mask': made / 'mask.nii'}
-    words = [w.format(**places) for each in program.arguments for w in each.split('=')]
-    done = subprocess.run([found, *words], capture_output=True, text=True)
-    masks = sorted(made.glob('*.nii*'))
-    if done.returncode or not masks:
-      last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ['no message']
-      raise BadScan(f'{program.names[0]} found no brain: {last[0]}')
+    scan = pathlib.Path(folder) / 'scan.nii.gz'
+    nib.save(nib.Nifti1Image(image, affine), scan)
+    output = pathlib.Path(folder) / 'output'
+    output.mkdir()
+    paths = {'input': scan, 'output': output / 'scan.nii.gz'}
+    paths['mask'] = output / 'mask.nii'
+    words = [
+      word.format(**paths)
+      for argument in program.arguments
+      for word in argument.split('=')
+    ]
+    process = subprocess.run([executable, *words], capture_output=True, text=True)
+    masks = sorted(output.glob('*.nii*'))
+    if process.returncode or not masks:
+      lines = (process.stderr or process.stdout).strip().splitlines()
+      message = lines[-1] if lines else 'no message'
+      raise BadScan(f'{program.names[0]} found no brain: {message}')
     mask = np.asarray(nib.load(masks[0]).dataobj) > 0.5
   try:
     version = importlib.metadata.version(program.package)

@@ -1,7 +1,7 @@
-"""Classes of brain tissue in the label maps of every dataset."""
+"""Tissue classes of the label maps ('labels' of a record) in every dataset."""
 
 CLASSES = ('background', 'csf', 'grey', 'white', 'ventricle')
-"""Names of the values of 'labels'; a dataset marks those that it knows."""
-
+"""Class names; a label is an index into them. A dataset may know only some classes."""
 
 VENTRICLE = CLASSES.index('ventricle')
+"""Label of the ventricles."""

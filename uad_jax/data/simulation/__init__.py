@@ -1,1 +1,1 @@
-"""The simulated cohort: anatomy, deformation, pathology, scanner."""
+"""Simulates subjects from the MNI152 template: anatomy, deformation, lesion, scan."""

@@ -1,8 +1,8 @@
-"""The anatomy that simulated subjects are made from: MNI152 tissue maps, in mm.
+"""Anatomy of the simulated subjects: tissue maps of the MNI152 template, in mm.
 
-The T1, grey- and white-matter templates (ICBM 2009a symmetric, 1 mm) lie inside
-nilearn. Cerebrospinal fluid is what they leave of the brain; its deep central part are
-the ventricles.
+The T1, grey- and white-matter templates (ICBM 2009a symmetric, 1 mm) are files of
+nilearn. The rest of the brain is cerebrospinal fluid (CSF); the ventricles are its deep
+part near the midline.
 """
 
 import functools
@@ -18,21 +18,25 @@ from scipy import ndimage
 from uad_jax.data.preprocessing import align
 
 TISSUES = ('csf', 'grey', 'white')
+"""Names of the last axis of `Maps.tissue`."""
+
 FIELD_MM = 4.0
-"""Spacing of the grid on which velocity fields live."""
+"""Spacing in mm of `field_grid`, the grid of the velocity fields."""
 
 _CHUNK = 1 << 13
+"""Number of points that are interpolated together, so that they fit into the cache."""
 
 
 class Maps(NamedTuple):
-  """What the template says of points [...], float32; also of its own 1 mm grid.
+  """Tissue maps of the template, float32, at points [...] or on its grid [X, Y, Z].
 
   Attributes:
-    tissue: [..., 3] shares of csf, grey and white matter, summing to 1.
-    ventricle: [...] share that is ventricle.
-    brain: [...] 1 inside, soft at the edge.
-    detail: [...] T1 minus what its tissues alone would give; unit deviation.
-    depth: [...] distance in mm to the ventricles' surface, negative inside.
+    tissue: [..., 3] volume fractions of CSF, grey and white matter, summing to 1.
+    ventricle: [...] volume fraction of ventricle, in [0, 1].
+    brain: [...] soft brain mask: 1 inside, 0 outside.
+    detail: [...] texture: T1 minus the mean intensities of its tissues, high-pass
+      filtered, with standard deviation 1 in the brain.
+    depth: [...] signed distance in mm to the ventricles' surface, negative inside.
   """
 
   tissue: np.ndarray
@@ -43,6 +47,7 @@ class Maps(NamedTuple):
 
 
 def _read(name: str) -> np.ndarray:
+  """A template of nilearn ('t1', 'gm' or 'wm'), in [0, 1]."""
   home = pathlib.Path(importlib.util.find_spec('nilearn').submodule_search_locations[0])
   image = nib.load(
     next((home / 'datasets/data').glob(f'mni_icbm152_{name}_tal*.nii.gz'))
@@ -51,20 +56,27 @@ def _read(name: str) -> np.ndarray:
 
 
 def halved(volume: np.ndarray) -> np.ndarray:
-  """Every second voxel: distances and wide smoothing need no more."""
+  """Takes every second voxel of a volume [X, Y, Z, ...] along its first three axes."""
   return volume[::2, ::2, ::2]
 
 
 def half_affine() -> np.ndarray:
-  """Voxel of a halved map to mm."""
+  """Affine (4x4, voxel to mm) of a template map that `halved` has subsampled."""
   return align.template()[1] @ np.diag([2.0, 2.0, 2.0, 1.0])
 
 
 def find_ventricles(csf: np.ndarray, brain: np.ndarray) -> np.ndarray:
-  """The fluid deep in the brain, about the midline; boolean, on the halved grid.
+  """Finds the lateral and third ventricles in the template: a mask on the halved grid.
 
-  At least 15 mm below the brain's surface, within 45 mm of the midline, above the brain
-  stem, in connected parts of 0.3 ml or more: lateral and third ventricles.
+  CSF at least 15 mm below the brain's surface, within 45 mm of the midline and above
+  the brain stem, in connected parts of 0.3 ml or more.
+
+  Args:
+    csf: Volume fraction of CSF on the template's grid, [X, Y, Z].
+    brain: Soft brain mask on the template's grid, [X, Y, Z].
+
+  Returns:
+    Bool, every second voxel of the template's grid.
   """
   csf, brain = halved(csf), halved(brain)
   x, y, z = np.moveaxis(points(csf.shape, half_affine()), -1, 0)
@@ -77,89 +89,106 @@ def find_ventricles(csf: np.ndarray, brain: np.ndarray) -> np.ndarray:
 
 
 def enlarged(volume: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-  """A halved map on the grid of `shape` again, linear."""
-  where = [np.arange(n, dtype=np.float32) / 2 for n in shape]
-  for axis, place in enumerate(where):
+  """Interpolates a volume that `halved` has subsampled to its full grid, linearly.
+
+  Args:
+    volume: [X, Y, Z] of the halved grid.
+    shape: Shape of the full grid.
+  """
+  places = [np.arange(n, dtype=np.float32) / 2 for n in shape]
+  for axis, place in enumerate(places):
     low = np.minimum(place.astype(int), volume.shape[axis] - 2)
-    part = (place - low).reshape([-1 if i == axis else 1 for i in range(3)])
+    fraction = (place - low).reshape([-1 if i == axis else 1 for i in range(3)])
     below, above = volume.take(low, axis), volume.take(low + 1, axis)
-    volume = below + part.astype(np.float32) * (above - below)
+    volume = below + fraction.astype(np.float32) * (above - below)
   return volume
 
 
 @functools.cache
 def anatomy() -> Maps:
-  """The maps on the template's grid; made once a process."""
+  """Tissue maps on the template's grid of 1 mm, computed once per process."""
   t1, _ = align.template()
   grey, white = _read('gm'), _read('wm')
   inside = ndimage.binary_fill_holes(t1 > 0.1)
   brain = ndimage.uniform_filter(inside.astype(np.float32), 3)
   fluid = np.clip(1 - grey - white, 0, 1)
-  # The templates are averages of many heads: squares make one head's borders of them.
+  # The templates are averages over many heads; squares sharpen their borders.
   sharp = np.stack([fluid, grey, white], -1) ** 2 + np.float32(1e-6)
   tissue = sharp / sharp.sum(-1, keepdims=True)
   mask = find_ventricles(tissue[..., 0], brain)
-  outside, within = map(ndimage.distance_transform_edt, (~mask, mask))
-  depth = enlarged(np.float32(2 * (outside - within)), t1.shape)
+  outside, ventricular = map(ndimage.distance_transform_edt, (~mask, mask))
+  depth = enlarged(np.float32(2 * (outside - ventricular)), t1.shape)
   ventricle = tissue[..., 0] * np.clip(2 - depth / 2, 0, 1)
   levels = [np.average(t1[inside], weights=tissue[inside, k]) for k in range(3)]
   detail = (t1 - tissue @ np.float32(levels)) * inside
-  detail = detail - ndimage.uniform_filter(detail, 15)  # no bias of the template
+  detail = detail - ndimage.uniform_filter(detail, 15)  # the template's bias field
   detail = np.clip(detail / detail[inside].std(), -3, 3)
   return Maps(tissue, ventricle, brain, detail, depth)
 
 
 @functools.cache
 def _stacked() -> np.ndarray:
-  """All maps as one array, so that a point is found once."""
+  """All maps as channels [X, Y, Z, 7], so that they are interpolated together."""
   tissue, *others = anatomy()
   return np.concatenate([tissue, np.stack(others, -1)], -1).astype(np.float32)
 
 
 def look_up(mm: np.ndarray) -> Maps:
-  """The maps at points [..., 3] of the template, mm."""
+  """Interpolates the tissue maps at points [..., 3], in mm of the template."""
   _, affine = align.template()
-  found = at(_stacked(), affine, mm)
-  return Maps(found[..., :3], *np.moveaxis(found[..., 3:], -1, 0))
+  values = interpolate(_stacked(), affine, mm)
+  return Maps(values[..., :3], *np.moveaxis(values[..., 3:], -1, 0))
 
 
-def at(volume: np.ndarray, affine: np.ndarray, mm: np.ndarray) -> np.ndarray:
-  """Linear interpolation of `volume` [X, Y, Z, ...] at points `mm` [..., 3].
+def interpolate(volume: np.ndarray, affine: np.ndarray, mm: np.ndarray) -> np.ndarray:
+  """Interpolates a volume linearly at points in mm; outside, its border is repeated.
 
-  All channels of a point are fetched together, and points by the thousand, so that what
-  is worked on stays in the cache: several times as fast as a call of scipy's for each.
-  Beyond the grid its border goes on.
+  Several times as fast as `scipy.ndimage.map_coordinates` for each channel, because all
+  channels of a point are read together, and `_CHUNK` points at a time.
+
+  Args:
+    volume: [X, Y, Z, ...], with channels or without.
+    affine: 4x4 from voxel to mm, without rotation or shear.
+    mm: Points [..., 3].
+
+  Returns:
+    The values, with the leading axes of `mm` and the channels of `volume`, float32.
   """
-  where = mm.reshape(-1, 3)
-  found = np.empty((len(where), *volume.shape[3:]), np.float32)
-  for start in range(0, len(where), _CHUNK):
-    part = slice(start, start + _CHUNK)
-    found[part] = _at_once(volume, affine, where[part])
-  return found.reshape(*mm.shape[:-1], *volume.shape[3:])
+  places = mm.reshape(-1, 3)
+  values = np.empty((len(places), *volume.shape[3:]), np.float32)
+  for start in range(0, len(places), _CHUNK):
+    chunk = slice(start, start + _CHUNK)
+    values[chunk] = _interpolate_chunk(volume, affine, places[chunk])
+  return values.reshape(*mm.shape[:-1], *volume.shape[3:])
 
 
-def _at_once(volume: np.ndarray, affine: np.ndarray, mm: np.ndarray) -> np.ndarray:
+def _interpolate_chunk(
+  volume: np.ndarray, affine: np.ndarray, mm: np.ndarray
+) -> np.ndarray:
   channels = volume.shape[3:]
   flat = volume.reshape(-1, *channels)
-  # Axis-parallel grids only, as all of these are.
+  # Only for grids along the axes of mm, as all grids of the simulation are.
   voxels = (mm - np.float32(affine[:3, 3])) / np.float32(np.diag(affine)[:3])
   voxels = np.clip(voxels, 0, np.float32(volume.shape[:3]) - 1)
   lower = np.minimum(voxels.astype(np.int32), np.array(volume.shape[:3]) - 2)
-  part = (voxels - lower).astype(np.float32)
-  steps = np.array([volume.shape[1] * volume.shape[2], volume.shape[2], 1])
-  start = lower @ steps
+  fraction = (voxels - lower).astype(np.float32)
+  strides = np.array([volume.shape[1] * volume.shape[2], volume.shape[2], 1])
+  start = lower @ strides
   total = 0.0
-  sides = [(1 - part[:, axis], part[:, axis]) for axis in range(3)]
+  weights = [(1 - fraction[:, axis], fraction[:, axis]) for axis in range(3)]
   for i, j, k in itertools.product((0, 1), repeat=3):
-    weight = sides[0][i] * sides[1][j] * sides[2][k]
+    weight = weights[0][i] * weights[1][j] * weights[2][k]
     weight = weight.reshape(-1, *[1] * len(channels))
-    total = total + weight * flat.take(start + int(steps @ (i, j, k)), 0)
+    total = total + weight * flat.take(start + int(strides @ (i, j, k)), 0)
   return total
 
 
 @functools.cache
 def field_grid() -> tuple[tuple[int, int, int], np.ndarray]:
-  """Shape and affine of the grid of velocity fields: the head with a margin."""
+  """Grid of the velocity fields: its shape, and its 4x4 affine from voxel to mm.
+
+  It covers the head with a margin, at `FIELD_MM`.
+  """
   shape = (52, 62, 54)
   affine = np.diag([FIELD_MM, FIELD_MM, FIELD_MM, 1.0])
   affine[:3, 3] = (-102.0, -142.0, -88.0)
@@ -167,6 +196,6 @@ def field_grid() -> tuple[tuple[int, int, int], np.ndarray]:
 
 
 def points(shape, affine: np.ndarray) -> np.ndarray:
-  """The mm coordinates [X, Y, Z, 3] of a grid's voxels."""
-  where = np.stack(np.meshgrid(*map(np.arange, shape), indexing='ij'), -1)
-  return nib.affines.apply_affine(affine, where).astype(np.float32)
+  """Coordinates in mm, [X, Y, Z, 3], of the voxels of a grid (shape and 4x4 affine)."""
+  voxels = np.stack(np.meshgrid(*map(np.arange, shape), indexing='ij'), -1)
+  return nib.affines.apply_affine(affine, voxels).astype(np.float32)

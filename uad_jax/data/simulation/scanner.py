@@ -1,4 +1,4 @@
-"""What a scanner makes of anatomy: intensities, bias field, blur, noise."""
+"""Simulated scanner: makes an image from tissue maps, with bias, blur and noise."""
 
 from typing import NamedTuple
 
@@ -9,26 +9,32 @@ from uad_jax.data.simulation.anatomy import Maps
 from uad_jax.data.simulation.pathology import Part
 
 INTENSITY = {
-  # of csf, grey, white, oedema, necrosis, blood
   't1': (0.22, 0.60, 0.86, 0.56, 0.34, 1.02),
   't2': (1.00, 0.62, 0.42, 0.82, 0.90, 0.55),
   'flair': (0.16, 0.66, 0.52, 0.95, 0.40, 0.80),
 }
+"""Intensities by contrast: CSF, grey matter, white matter, oedema, necrosis, blood."""
+
 DISEASED = {'oedema': 3, 'necrosis': 4, 'blood': 5}
+"""Index of each diseased tissue in the intensities of a contrast."""
+
 DETAIL = {'t1': 0.055, 't2': -0.055, 'flair': 0.045}
-"""Size of the template's detail in each contrast; fluid in sulci is bright on T2."""
+"""Standard deviation of the texture (`Maps.detail`) by contrast.
+
+It is negative in T2, where CSF in the sulci is bright.
+"""
 
 
 class Domain(NamedTuple):
-  """A scanner.
+  """Scanner of a simulated domain.
 
   Attributes:
-    contrast: Which of `INTENSITY`.
-    gamma: Exponent of the contrast curve.
-    noise: Deviation of the Rician noise, of white matter's intensity.
+    contrast: Key of `INTENSITY`.
+    gamma: Exponent that is applied to the tissue intensities.
+    noise: Standard deviation of the Rician noise, in the units of `INTENSITY`.
     bias: Largest deviation of the bias field from 1.
-    thickness: Of a slice, mm.
-    blur: In-plane standard deviation, mm.
+    thickness: Thickness of a slice in mm.
+    blur: Sigma of the in-plane blur in mm.
   """
 
   contrast: str = 't1'
@@ -45,46 +51,75 @@ DOMAINS = {
   'c': Domain(noise=0.025, thickness=7.0, blur=1.8),
   'd': Domain(contrast='flair', noise=0.03),
 }
+"""The domains by name: 'a' is the source domain, the others are shifted from it."""
 
 
-class Signal(NamedTuple):
-  """What a scanner makes of anatomy, the same for a subject and its twin."""
+class Contrast(NamedTuple):
+  """Tissue intensities of one subject, shared by the image and its lesion-free twin.
 
-  levels: np.ndarray  # of csf, grey, white, oedema, necrosis, blood
+  Attributes:
+    levels: Intensities of CSF, grey and white matter, oedema, necrosis and blood, [6].
+    detail: Standard deviation of the texture; may be negative, see `DETAIL`.
+  """
+
+  levels: np.ndarray
   detail: float
 
 
-def signal(maps: Maps, made: Signal) -> np.ndarray:
-  """Healthy intensities of what the template says."""
-  level = maps.tissue @ np.float32(made.levels[:3])
-  return level + np.float32(made.detail) * maps.detail
+def signal(maps: Maps, contrast: Contrast) -> np.ndarray:
+  """Healthy intensities [...] at points with tissue maps: tissue mean plus texture."""
+  level = maps.tissue @ np.float32(contrast.levels[:3])
+  return level + np.float32(contrast.detail) * maps.detail
 
 
-def with_lesion(image, parts: list[Part], made: Signal, texture) -> np.ndarray:
-  """The image with each part's tissue blended in, in order."""
+def with_lesion(image, parts: list[Part], contrast: Contrast, texture) -> np.ndarray:
+  """Blends the parts of a lesion into an image, one after another.
+
+  Args:
+    image: Intensities [...] at the imaged points.
+    parts: Parts of the lesion, with volume fractions [...].
+    contrast: Tissue intensities of the subject.
+    texture: Noise with standard deviation 1 that broadcasts to `image`.
+
+  Returns:
+    Intensities [...] with the lesion.
+  """
   for part in parts:
     if part.tissue == 'same':
       weight = part.share * (part.share > 0.05)
       level = (image * weight).sum() / max(float(weight.sum()), 1e-6)
       level = level + 0.35 * (image - level)
     else:
-      level = made.levels[DISEASED[part.tissue]]
+      level = contrast.levels[DISEASED[part.tissue]]
       level = part.amount * level + (1 - part.amount) * image
-    level = level + abs(made.detail) * part.texture * texture
+    level = level + abs(contrast.detail) * part.texture * texture
     image = image + part.share * (level - image)
   return image
 
 
-def draw_signal(random, scanner: Domain) -> Signal:
-  """The subject's tissue intensities: the contrast's, varied and bent."""
+def draw_contrast(random, scanner: Domain) -> Contrast:
+  """Draws the tissue intensities of a subject for a scanner.
+
+  The healthy tissues of `INTENSITY` vary by a factor with standard deviation 0.03, the
+  texture by up to 20 %; then the scanner's gamma is applied to the tissues.
+  """
   levels = np.array(INTENSITY[scanner.contrast])
   levels[:3] *= 1 + 0.03 * random.standard_normal(3)
   detail = DETAIL[scanner.contrast] * random.uniform(0.8, 1.2)
-  return Signal(levels**scanner.gamma, float(detail))
+  return Contrast(levels**scanner.gamma, float(detail))
 
 
 def bias_field(random, mm: np.ndarray, size: float) -> np.ndarray:
-  """exp of a random polynomial of degree 2, with a largest deviation of `size`."""
+  """Random bias field at points: exp of a polynomial of degree 2 in x, y and z.
+
+  Args:
+    random: Random generator.
+    mm: Points [..., 3] in mm.
+    size: Largest deviation from 1: the field lies in [1 / (1 + size), 1 + size].
+
+  Returns:
+    Multiplicative field [...].
+  """
   x, y, z = np.moveaxis(mm / np.float32(90), -1, 0)
   terms = np.stack([x, y, z, x * y, y * z, x * z, x * x, y * y, z * z], -1)
   weights = random.uniform(-1, 1, terms.shape[-1]).astype(np.float32)
@@ -94,7 +129,15 @@ def bias_field(random, mm: np.ndarray, size: float) -> np.ndarray:
 
 
 def scanned(image, bias, noise, scanner: Domain, spacing: float) -> np.ndarray:
-  """Bias, in-plane blur and Rician noise."""
+  """Images a volume: multiplies by the bias field, blurs in-plane, adds Rician noise.
+
+  Args:
+    image: Intensities [X, Y, slices].
+    bias: Bias field [X, Y, slices].
+    noise: Normal noise of the real and the imaginary part, [2, X, Y, slices].
+    scanner: The scanner, for its blur.
+    spacing: In-plane voxel size in mm.
+  """
   image = image * bias
   if scanner.blur:
     sigma = scanner.blur / spacing

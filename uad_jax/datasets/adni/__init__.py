@@ -1,1 +1,1 @@
-"""ADNI."""
+"""Data set builder of ADNI."""

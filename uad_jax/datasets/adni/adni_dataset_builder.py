@@ -1,4 +1,4 @@
-"""ADNI: ageing, mild cognitive impairment and dementia, T1 and FLAIR."""
+"""ADNI: normal ageing, mild cognitive impairment and dementia; T1 and FLAIR."""
 
 import functools
 import re
@@ -8,12 +8,19 @@ from uad_jax.data.cohorts.cohort import Cohort, Tree
 from uad_jax.data.cohorts.layout import Layout
 
 NORMAL = ('CN', 'NL')
+"""Groups of cognitively normal subjects."""
 
 
 def read_people(root):
-  """Age, sex and group of each image, from the list that a collection comes with.
+  """Reads age, sex and group of each image from the list (CSV) of a LONI collection.
 
-  Only the groups CN and NL are healthy.
+  Subjects of the groups `NORMAL` are healthy.
+
+  Args:
+    root: Source folder, with the list at any depth.
+
+  Returns:
+    Function from a scan to its row, see `people.Lookup`.
   """
   pattern, rows = '**/*.csv', {}
   table = people.load(root, pattern, 'the list of the collection with the groups')
@@ -24,11 +31,11 @@ def read_people(root):
     row = {'age': age, 'sex': sex, 'diagnosis': group, 'pathology': pathology}
     rows[image.lstrip('I')] = row
 
-  def who(entry):
+  def lookup(entry):
     image = re.search(r'_I(\d+)\.', entry.image)
     return rows.get(image[1] if image else '', {'pathology': 'unknown'})
 
-  return who
+  return lookup
 
 
 COHORT = Cohort(
@@ -63,7 +70,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """ADNI."""
+  """TFDS builder of ADNI."""
 
   COHORT = COHORT
 

@@ -1,1 +1,1 @@
-"""ATLAS 2.0."""
+"""Data set builder of ATLAS 2.0."""

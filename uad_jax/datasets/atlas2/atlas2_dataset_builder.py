@@ -1,4 +1,4 @@
-"""ATLAS 2.0: stroke, many sites, T1 on the MNI grid."""
+"""ATLAS 2.0: chronic stroke, many sites; T1 in MNI space with lesion masks."""
 
 import functools
 
@@ -37,7 +37,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """ATLAS 2.0."""
+  """TFDS builder of ATLAS 2.0."""
 
   COHORT = COHORT
 

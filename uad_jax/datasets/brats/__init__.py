@@ -1,1 +1,1 @@
-"""BraTS."""
+"""Data set builder of BraTS."""

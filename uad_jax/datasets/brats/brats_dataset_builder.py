@@ -1,4 +1,4 @@
-"""BraTS: glioma, four contrasts on one grid, stripped; several releases."""
+"""BraTS: glioma; four co-registered, skull-stripped contrasts; several releases."""
 
 import functools
 
@@ -7,24 +7,43 @@ from uad_jax.data.cohorts.cohort import Cohort, Download, Tree
 from uad_jax.data.cohorts.layout import Layout
 
 TUMOUR = (1, 2, 3, 4)
-"""Numbers of the segmentations; all of them are the whole tumour."""
+"""Numbers of the segmentations that mean tumour: all of them, the whole tumour."""
+
 CONTRASTS = {'t1': 't1', 't1ce': 't1ce', 't2': 't2', 'flair': 'flair'}
+"""From a contrast to its spelling in most releases."""
+
 AGES = {
   '**/survival_data.csv': 'Brats18ID',
   '**/survival_info.csv': 'Brats20ID',
 }
+"""Glob patterns of the tables of ages, with their columns of subjects."""
 
 
 def read_people(root):
-  """Ages from the survival table of 2018 or 2020, where there is one."""
+  """Reads ages from the survival table of the release 2018 or 2020, if there is one.
+
+  Args:
+    root: Source folder, with the table at any depth.
+
+  Returns:
+    Function from a scan to its row, see `people.Lookup`.
+  """
   for pattern, subject in AGES.items():
     if people.load(root, pattern) is not None:
       return people.reader(pattern, subject, {'age': 'Age'})(root)
-  return people.nobody(root)
+  return people.no_table(root)
 
 
 def layout(folder: str, image: str, lesion: str, subject: str, session: str = ''):
-  """Of a release whose subjects have a folder each."""
+  """Makes the layout of a release with one folder for each scan.
+
+  Args:
+    folder: Glob pattern of the folders of the scans.
+    image: Glob pattern of the file name of an image.
+    lesion: Glob pattern of the file name of a segmentation.
+    subject: Regular expression whose group is the subject.
+    session: Regular expression whose group is the session; '' without sessions.
+  """
   return Layout(
     f'**/{folder}/{image}',
     lesion=f'**/{folder}/{lesion}',
@@ -130,7 +149,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """BraTS."""
+  """TFDS builder of BraTS."""
 
   COHORT = COHORT
 

@@ -1,1 +1,1 @@
-"""Cam-CAN."""
+"""Data set builder of Cam-CAN."""

@@ -1,4 +1,4 @@
-"""Cam-CAN: healthy adults of 18 to 88 years, one 3 T scanner, T1 and T2."""
+"""Cam-CAN: healthy adults of 18 to 88 years, one 3 T scanner; T1 and T2."""
 
 import functools
 
@@ -41,7 +41,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """Cam-CAN."""
+  """TFDS builder of Cam-CAN."""
 
   COHORT = COHORT
 

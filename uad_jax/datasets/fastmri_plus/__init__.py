@@ -1,1 +1,1 @@
-"""fastMRI+."""
+"""Data set builder of fastMRI+."""

@@ -1,4 +1,4 @@
-"""fastMRI+: clinical brain scans with boxes about what a radiologist found."""
+"""fastMRI+: clinical brain scans with bounding boxes of radiological findings."""
 
 import functools
 
@@ -7,10 +7,16 @@ from uad_jax.data.cohorts.cohort import Cohort, Tree
 from uad_jax.data.cohorts.layout import Layout
 
 SPELLED = {'t1': 'AXT1', 't1ce': 'AXT1POST', 't2': 'AXT2', 'flair': 'AXFLAIR'}
+"""From a contrast to its spelling in the file names."""
 
 
 def search(root, contrast):
-  """The annotated scans of a contrast."""
+  """Finds the annotated scans of a contrast, see `fastmri.find`.
+
+  Args:
+    root: Source folder.
+    contrast: Key of `SPELLED`.
+  """
   return fastmri.find(root, contrast, SPELLED[contrast])
 
 
@@ -40,7 +46,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """fastMRI+."""
+  """TFDS builder of fastMRI+."""
 
   COHORT = COHORT
 

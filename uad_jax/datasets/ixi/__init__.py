@@ -1,1 +1,1 @@
-"""IXI."""
+"""Data set builder of IXI."""

@@ -1,4 +1,4 @@
-"""IXI: healthy adults of three London scanners, T1, T2 and PD."""
+"""IXI: healthy adults, three scanners in London; T1, T2 and PD."""
 
 import functools
 
@@ -49,7 +49,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """IXI."""
+  """TFDS builder of IXI."""
 
   COHORT = COHORT
 

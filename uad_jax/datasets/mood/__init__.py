@@ -1,1 +1,1 @@
-"""MOOD."""
+"""Data set builder of MOOD."""

@@ -1,4 +1,4 @@
-"""MOOD: the brains of the medical out-of-distribution analysis challenge."""
+"""MOOD: healthy brains, and toy examples with synthetic anomalies; T2."""
 
 import functools
 
@@ -49,7 +49,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """MOOD."""
+  """TFDS builder of MOOD."""
 
   COHORT = COHORT
 

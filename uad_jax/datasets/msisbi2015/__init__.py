@@ -1,1 +1,1 @@
-"""ISBI 2015 longitudinal MS."""
+"""Data set builder of the ISBI 2015 longitudinal MS lesion challenge."""

@@ -1,4 +1,4 @@
-"""ISBI 2015: multiple sclerosis over time, 3 T, four contrasts, two raters."""
+"""ISBI 2015: multiple sclerosis, repeated visits, 3 T; four contrasts, two raters."""
 
 import functools
 
@@ -37,7 +37,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """ISBI 2015 longitudinal MS."""
+  """TFDS builder of the ISBI 2015 longitudinal MS lesion challenge."""
 
   COHORT = COHORT
 

@@ -1,1 +1,1 @@
-"""MSLUB."""
+"""Data set builder of MSLUB."""

@@ -1,4 +1,4 @@
-"""MSLUB: multiple sclerosis, 3 T, T1, T2 and FLAIR with a consensus of three raters."""
+"""MSLUB: multiple sclerosis, 3 T; T1, T2 and FLAIR, consensus of three raters."""
 
 import functools
 
@@ -40,7 +40,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """MSLUB."""
+  """TFDS builder of MSLUB."""
 
   COHORT = COHORT
 

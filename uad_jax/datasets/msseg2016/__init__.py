@@ -1,1 +1,1 @@
-"""MSSEG 2016."""
+"""Data set builder of MSSEG 2016."""

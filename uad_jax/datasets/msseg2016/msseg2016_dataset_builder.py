@@ -1,4 +1,4 @@
-"""MSSEG 2016: multiple sclerosis, four centres, a consensus of seven raters."""
+"""MSSEG 2016: multiple sclerosis, four scanners; consensus of seven raters."""
 
 import functools
 
@@ -40,7 +40,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """MSSEG 2016."""
+  """TFDS builder of MSSEG 2016."""
 
   COHORT = COHORT
 

@@ -1,1 +1,1 @@
-"""A folder of NIfTI files as a dataset."""
+"""Data set builder for a folder of NIfTI files."""

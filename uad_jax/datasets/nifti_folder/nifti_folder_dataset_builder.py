@@ -1,4 +1,4 @@
-"""A folder of NIfTI files, BIDS or flat, as slices or volumes on one grid."""
+"""Data set from a folder of NIfTI files, in BIDS or with file patterns."""
 
 import functools
 import os
@@ -11,29 +11,42 @@ from uad_jax.data.preprocessing import preprocess
 from uad_jax.data.preprocessing.steps import Steps
 
 LAYOUTS = {f.__name__: f for f in (layouts.bids, layouts.flat, layouts.lesion_cohort)}
+"""Layouts by name."""
+
 FIELDS = ('fractions', 'domain', 'keep_going', 'workers')
+"""Fields of `ScanConfig` that `open_builder` takes as options."""
 
 
 def config(
   source: str, layout: layouts.Layout, steps: Steps, **options
 ) -> builder.ScanConfig:
-  """The config of a folder, with `FIELDS` of `ScanConfig` as options."""
-  told = {
+  """Makes the config of a data set from a folder of NIfTI files.
+
+  Args:
+    source: The folder.
+    layout: Patterns of the files.
+    steps: Preprocessing steps, pairs (name, parameters).
+    **options: The fields `FIELDS` of `ScanConfig`.
+
+  Returns:
+    Config with the name FOLDER-SIZE-HASH.
+  """
+  identity = {
     'source': os.path.abspath(source),
-    # What is not asked for is not told, so that a new kind of pattern renames nothing.
+    # Without the fields that are None, so that a new field of `Layout` changes no hash.
     'layout': {k: v for k, v in layout._asdict().items() if v is not None},
     'steps': [[name, dict(parameters)] for name, parameters in steps],
     'fractions': dict(options.get('fractions', splits.HEALTHY)),
     'domain': options.get('domain', ''),
     'keep_going': options.get('keep_going', False),
   }
-  return builder.named(
+  return builder.named_config(
     os.path.basename(os.path.abspath(source)),
     source=source,
     find=functools.partial(_find, layout=layout),
     steps=steps,
     label_map=layout.label_map,
-    told=told,
+    identity=identity,
     **options,
   )
 
@@ -44,17 +57,22 @@ def open_builder(
   layout: str = 'bids',
   patterns: Mapping[str, Any] | None = None,
   job: Mapping[str, Any] | None = None,
+  steps: Steps = (),
   **options,
 ) -> 'Builder':
-  """The builder of a folder.
+  """Makes the TFDS builder of a folder of NIfTI files.
 
   Args:
     source: The folder.
-    data_dir: Where prepared datasets lie.
-    layout: 'bids', 'flat' or 'lesion_cohort': a function of `data.layout`.
-    patterns: Arguments of that function.
-    job: Arguments of `preprocess.job`.
-    **options: `FIELDS` of `ScanConfig`.
+    data_dir: Folder of the prepared data sets; None for the default of TFDS.
+    layout: Function of `data.cohorts.layout`: 'bids', 'flat' or 'lesion_cohort'.
+    patterns: Arguments of the layout: glob patterns of the files.
+    job: Arguments of `preprocess.job`, which makes the preprocessing steps.
+    steps: Preprocessing steps that replace those of the job; () for none.
+    **options: The fields `FIELDS` of `ScanConfig`.
+
+  Raises:
+    ValueError: The layout or an option is unknown.
   """
   if layout not in LAYOUTS:
     raise ValueError(f"layout is '{layout}'; allowed are {', '.join(LAYOUTS)}")
@@ -62,20 +80,22 @@ def open_builder(
     if option not in FIELDS:
       raise ValueError(
         f"dataset 'nifti_folder' takes no '{option}'; it takes source, layout, "
-        f'patterns, job, {", ".join(FIELDS)}'
+        f'patterns, job, steps, {", ".join(FIELDS)}'
       )
-  made = config(
+  settings = config(
     os.fspath(source),
     LAYOUTS[layout](**dict(patterns or {})),
-    preprocess.job(**dict(job or {})),
+    tuple((name, dict(parameters)) for name, parameters in steps)
+    or preprocess.job(**dict(job or {})),
     **options,
   )
-  return Builder(config=made, data_dir=data_dir, file_format='array_record')
+  return Builder(config=settings, data_dir=data_dir, file_format='array_record')
 
 
 class Builder(builder.ScanBuilder):
-  """The scans of one folder."""
+  """TFDS builder of a folder of NIfTI files."""
 
 
 def _find(source: str, layout: layouts.Layout):
+  """Scans of the folder, and no absent ones (`builder.Find`)."""
   return layouts.find(source, layout), []

@@ -1,1 +1,1 @@
-"""OASIS-1."""
+"""Data set builder of OASIS-1."""

@@ -1,23 +1,33 @@
-"""OASIS-1: adults of 18 to 96 years, some with dementia, T1."""
+"""OASIS-1: adults of 18 to 96 years, some with dementia; T1."""
 
 import functools
 
 from uad_jax.data.cohorts import cohort_builder, people
 from uad_jax.data.cohorts.cohort import Cohort, Tree
-from uad_jax.data.cohorts.layout import Layout, row_of
+from uad_jax.data.cohorts.layout import Layout
 
 YOUNG = 60
-"""Years; the clinical dementia rating was not taken below."""
+"""Age in years below which a subject without a clinical dementia rating is healthy."""
 
 
 def read_people(root):
-  """Age, sex and clinical dementia rating; 0, or none of the young, is healthy."""
+  """Reads age, sex and clinical dementia rating (CDR) of each session.
+
+  Healthy are subjects with the rating 0, and subjects younger than `YOUNG` without a
+  rating.
+
+  Args:
+    root: Source folder, with the table at any depth.
+
+  Returns:
+    Function from a scan to its row, see `people.Lookup`.
+  """
   pattern = '**/oasis_cross-sectional*.[xc][ls]*'
   table = people.load(root, pattern, 'which tells who is healthy')
   names, rows = people.column(table, 'ID', pattern), {}
   columns = {k: people.column(table, k, pattern) for k in ('Age', 'M/F', 'CDR')}
-  for at, name in enumerate(names):
-    age, sex, rating = (columns[k].iloc[at] for k in ('Age', 'M/F', 'CDR'))
+  for index, name in enumerate(names):
+    age, sex, rating = (columns[k].iloc[index] for k in ('Age', 'M/F', 'CDR'))
     young = rating == '' and (people.number(age) or 0) < YOUNG
     healthy = young or people.number(rating) == 0
     subject, _, session = name.rpartition('_')
@@ -27,7 +37,7 @@ def read_people(root):
       'diagnosis': f'CDR {rating or "not taken"}',
       'pathology': 'none' if healthy else 'dementia' if rating else 'unknown',
     }
-  return functools.partial(row_of, rows)
+  return functools.partial(people.row_of, rows)
 
 
 COHORT = Cohort(
@@ -63,7 +73,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """OASIS-1."""
+  """TFDS builder of OASIS-1."""
 
   COHORT = COHORT
 

@@ -1,1 +1,1 @@
-"""OASIS-3."""
+"""Data set builder of OASIS-3."""

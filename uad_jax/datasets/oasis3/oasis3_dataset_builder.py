@@ -1,4 +1,4 @@
-"""OASIS-3: ageing and dementia over years, T1, T2 and FLAIR."""
+"""OASIS-3: normal ageing and dementia, repeated visits; T1, T2 and FLAIR."""
 
 import functools
 
@@ -7,14 +7,25 @@ from uad_jax.data.cohorts.cohort import Cohort, Tree
 from uad_jax.data.cohorts.layout import Layout
 
 CLINICAL = '**/OASIS3_UDSb4_cdr.csv'
+"""Glob pattern of the table of clinical visits."""
+
 PEOPLE = '**/OASIS3_demographics.csv'
+"""Glob pattern of the table of subjects."""
+
 SEX = {'1': 'M', '2': 'F'}
 
 
 def read_people(root):
-  """Sex, and age and clinical dementia rating at the visit nearest to the scan.
+  """Reads sex, and age and clinical dementia rating (CDR) at the visit nearest in time.
 
-  A rating of 0 is healthy. Days are counted from entry; a scan's session names its.
+  Scans with the rating 0 are healthy. Visits and sessions are dated in days since the
+  subject's entry into the study: the session 'd0129' is day 129.
+
+  Args:
+    root: Source folder, with the tables at any depth.
+
+  Returns:
+    Function from a scan to its row, see `people.Lookup`.
   """
   visits, sexes = {}, {}
   table = people.load(root, CLINICAL, 'which tells who is cognitively normal')
@@ -28,16 +39,16 @@ def read_people(root):
     columns = [people.column(table, name, PEOPLE) for name in ('OASISID', 'GENDER')]
     sexes = {s: SEX.get(sex, sex) for s, sex in zip(*columns, strict=True)}
 
-  def who(entry):
+  def lookup(entry):
     known = {'sex': sexes.get(entry.subject, '')}
     if entry.subject not in visits:
       return known | {'pathology': 'unknown'}
-    at = float(entry.session.lstrip('d') or 0)
-    _, age, rating = min(visits[entry.subject], key=lambda visit: abs(visit[0] - at))
+    day = float(entry.session.lstrip('d') or 0)
+    _, age, rating = min(visits[entry.subject], key=lambda visit: abs(visit[0] - day))
     pathology = 'none' if rating == 0 else 'dementia'
     return known | {'age': age, 'diagnosis': f'CDR {rating:g}', 'pathology': pathology}
 
-  return who
+  return lookup
 
 
 COHORT = Cohort(
@@ -72,7 +83,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """OASIS-3."""
+  """TFDS builder of OASIS-3."""
 
   COHORT = COHORT
 

@@ -1,1 +1,1 @@
-"""A simulated cohort, made from templates that are installed with the package."""
+"""Data set builder of a simulated cohort, made from the MNI152 templates."""

@@ -1,4 +1,4 @@
-"""The simulated cohort: healthy and diseased subjects of four scanners, exact truth."""
+"""Simulated data set: healthy subjects and patients of four scanners, exact truth."""
 
 import dataclasses
 import functools
@@ -17,13 +17,21 @@ from uad_jax.data.preprocessing import preprocess
 from uad_jax.data.simulation.pathology import KINDS
 from uad_jax.data.simulation.simulate import Grid, Subject, simulate
 from uad_jax.data.workers import mapped
+from uad_jax.ops.choices import choose
 
 YEARS = (20.0, 90.0)
-"""What the age-like variable 0 and 1 is stored as."""
+"""Ages in years stored for the values 0 and 1 of the simulator's age-like variable."""
 
 
 class Plan(NamedTuple):
-  """One subject to be simulated."""
+  """Subject to simulate.
+
+  Attributes:
+    name: Name of the subject.
+    split: Name of the split.
+    domain: Name of the scanner: 'a' (source domain), 'b', 'c' or 'd' (target domains).
+    pathology: One of `pathology.KINDS`, or 'none'.
+  """
 
   name: str
   split: str
@@ -33,21 +41,20 @@ class Plan(NamedTuple):
 
 @dataclasses.dataclass(kw_only=True)
 class SimBrainConfig(tfds.core.BuilderConfig):
-  """A size of the cohort.
+  """Config of the simulated data set: its grid and its numbers of subjects.
 
   Attributes:
-    grid: Where subjects are imaged.
-    volumes: Records are volumes, not slices.
+    grid: Grid of the scans, with the indices of their slices.
+    volumes: Whether records are volumes; if not, slices.
     train: Number of healthy training subjects.
-    val: Healthy validation subjects.
-    val_sick: Validation subjects of each pathology, on which maps and settings are
-      chosen.
-    test: Healthy test subjects.
-    sick: Test subjects of each pathology.
-    few: Few-shot subjects of each target domain.
-    shifted: Healthy test subjects of each target domain.
-    seed: Of the cohort.
-    workers: Processes that simulate.
+    val: Number of healthy validation subjects.
+    val_sick: Number of validation subjects with each pathology, for model selection.
+    test: Number of healthy test subjects.
+    sick: Number of test subjects with each pathology.
+    few: Number of few-shot subjects of each target domain.
+    shifted: Number of healthy test subjects of each target domain.
+    seed: Seed of the simulation.
+    workers: Number of processes that simulate.
   """
 
   grid: Grid
@@ -63,23 +70,26 @@ class SimBrainConfig(tfds.core.BuilderConfig):
   workers: int = 2
 
   def plan(self) -> list[Plan]:
-    """All subjects, split by split."""
+    """Lists the subjects to simulate, split by split.
 
-    def several(count, split, domain, pathology='none'):
+    The test split of each target domain also gets one patient with each pathology.
+    """
+
+    def group(count, split, domain, pathology='none'):
       stem = split if pathology == 'none' else f'{split}-{pathology}'
       return [Plan(f'{stem}-{i:03d}', split, domain, pathology) for i in range(count)]
 
-    plan = several(self.train, 'train', 'a') + several(self.val, 'val', 'a')
+    plan = group(self.train, 'train', 'a') + group(self.val, 'val', 'a')
     for kind in KINDS:
-      plan += several(self.val_sick, 'val_lesion', 'a', kind)
-    plan += several(self.test, 'test', 'a')
+      plan += group(self.val_sick, 'val_lesion', 'a', kind)
+    plan += group(self.test, 'test', 'a')
     for kind in KINDS:
-      plan += several(self.sick, 'test', 'a', kind)
+      plan += group(self.sick, 'test', 'a', kind)
     for domain in 'bcd':
-      plan += several(self.few, f'few_shot_{domain}', domain)
-      plan += several(self.shifted, f'test_{domain}', domain)
+      plan += group(self.few, f'few_shot_{domain}', domain)
+      plan += group(self.shifted, f'test_{domain}', domain)
       for kind in KINDS:
-        plan += several(1, f'test_{domain}', domain, kind)
+        plan += group(1, f'test_{domain}', domain, kind)
     return plan
 
 
@@ -112,25 +122,33 @@ CONFIGS = {
     sick=4,
   ),
 }
+"""Configs by name."""
 
 
 def open_builder(
   data_dir: str | os.PathLike | None = None, config: str = 'demo'
 ) -> 'Builder':
-  """The builder of one of `CONFIGS`."""
-  if config not in CONFIGS:
-    raise ValueError(
-      f"dataset 'sim_brain' has no config '{config}'; there are {', '.join(CONFIGS)}"
-    )
-  return Builder(config=CONFIGS[config], data_dir=data_dir, file_format='array_record')
+  """Makes the TFDS builder of the simulated data set.
+
+  Args:
+    data_dir: Folder of the prepared data sets; None for the default of TFDS.
+    config: Key of `CONFIGS`.
+
+  Raises:
+    ValueError: The config is unknown.
+  """
+  settings = choose('config', config, CONFIGS, "dataset 'sim_brain'")
+  return Builder(config=settings, data_dir=data_dir, file_format='array_record')
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-  """Records in the order of subjects and slices; `manifest.json` beside them.
+  """TFDS builder of the simulated data set: records in the order of subject and slice.
 
-  'velocity' holds the subject's healthy stationary velocity field, all three components
-  (x, y, z), in voxels of the record's grid: exp of it, then the affine in 'details',
-  leads from the subject's points to the template's (see `simulate`).
+  The field 'velocity' of a record holds the subject's healthy stationary velocity field
+  in voxels of the record's grid, with components (x, y, z) also for slices. Its
+  exponential, followed by the affine in 'details', maps points of the subject to points
+  of the template (see `simulate`). The file `manifest.json` beside the records lists
+  every subject with its hash.
   """
 
   VERSION = tfds.core.Version('1.1.0')
@@ -144,21 +162,26 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     )
 
   def scan_steps(self) -> preprocess.Steps:
-    """The preprocessing that makes a real T1 scan look like these records."""
+    """Returns the preprocessing steps that bring a real T1 scan to this grid."""
     settings = self.builder_config
     shape = settings.grid.shape[: 3 if settings.volumes else 2]
     return preprocess.job(shape, settings.grid.spacing, intensity='percentile')
 
+  def slice_step(self) -> int:
+    """Distance between neighbouring records of a scan, in slices of its volume."""
+    first, second, *_ = self.builder_config.grid.slices
+    return second - first
+
   def digest(self) -> str:
-    """Fingerprint of all subjects of the prepared dataset."""
+    """Reads the SHA-256 over all subjects from the manifest of the prepared data."""
     return manifest.read(self.data_dir)['digest']
 
   def _download_and_prepare(self, dl_manager, download_config):
     self._volumes = []
     super()._download_and_prepare(dl_manager, download_config)
-    told = {'dataset': 'sim_brain', 'seed': self.builder_config.seed}
-    told['subjects'] = len(self._volumes)
-    manifest.write(manifest.make(told, self._volumes), self.data_dir)
+    identity = {'dataset': 'sim_brain', 'seed': self.builder_config.seed}
+    identity['subjects'] = len(self._volumes)
+    manifest.write(manifest.make(identity, self._volumes), self.data_dir)
 
   def _split_generators(self, dl_manager):
     del dl_manager
@@ -173,22 +196,22 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       unit='subject',
       disable=None,
     )
-    made = zip(plan, subjects, strict=True)
+    simulated = zip(plan, subjects, strict=True)
     return {
-      split: self._generate_examples(itertools.islice(made, len(list(group))))
-      for split, group in itertools.groupby(plan, lambda each: each.split)
+      split: self._generate_examples(itertools.islice(simulated, len(list(group))))
+      for split, group in itertools.groupby(plan, lambda planned: planned.split)
     }
 
-  def _generate_examples(self, made: Iterator[tuple[Plan, Subject]]):
+  def _generate_examples(self, simulated: Iterator[tuple[Plan, Subject]]):
     key = 0
-    for plan, subject in made:
+    for plan, subject in simulated:
       sha256 = manifest.digest_of(
         {name: getattr(subject, name) for name in ('image', 'twin', 'lesion', 'labels')}
       )
-      told = {'subject': plan.name, 'session': '', 'split': plan.split}
-      self._volumes.append(told | {'sha256': sha256})
-      for each in records(plan, subject, self.builder_config):
-        yield key, each
+      names = {'subject': plan.name, 'session': '', 'split': plan.split}
+      self._volumes.append(names | {'sha256': sha256})
+      for example in records(plan, subject, self.builder_config):
+        yield key, example
         key += 1
 
 
@@ -197,7 +220,13 @@ def _simulate(plan: Plan, grid: Grid, seed: int) -> Subject:
 
 
 def records(plan: Plan, subject: Subject, settings: SimBrainConfig) -> Iterator[dict]:
-  """The records of a subject."""
+  """Yields the records of a simulated subject: its volume, or each slice of the grid.
+
+  Args:
+    plan: Name, split, domain and pathology of the subject.
+    subject: Arrays of the subject, [X, Y, slices, C].
+    settings: Config of the data set.
+  """
   grid = settings.grid
   low, high = YEARS
   common = {
@@ -217,6 +246,6 @@ def records(plan: Plan, subject: Subject, settings: SimBrainConfig) -> Iterator[
     yield common | arrays | {'slice': -1, 'position': 0.5}
     return
   for place, index in enumerate(grid.slices):
-    cut = {n: np.ascontiguousarray(a[:, :, place]) for n, a in arrays.items()}
+    slice_arrays = {n: np.ascontiguousarray(a[:, :, place]) for n, a in arrays.items()}
     height = record.slice_height(index, grid.shape[2])
-    yield common | cut | {'slice': index, 'position': height}
+    yield common | slice_arrays | {'slice': index, 'position': height}

@@ -1,1 +1,1 @@
-"""WMH segmentation challenge."""
+"""Data set builder of the WMH segmentation challenge."""

@@ -1,4 +1,4 @@
-"""WMH 2017: white matter hyperintensities, five scanners, T1 and FLAIR."""
+"""WMH 2017: white matter hyperintensities, five scanners; T1 and FLAIR."""
 
 import functools
 
@@ -40,7 +40,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """WMH segmentation challenge."""
+  """TFDS builder of the WMH segmentation challenge."""
 
   COHORT = COHORT
 

@@ -1,4 +1,4 @@
-"""The steps of preprocessing: each takes a `ScanState` and gives a `ScanState`."""
+"""Preprocessing steps by name: functions from a `ScanState` and options to another."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -18,26 +18,40 @@ from uad_jax.data.preprocessing.steps.to_template import affine, ants
 from uad_jax.data.preprocessing.steps.values import bias, check, denoise, intensity, n4
 
 Steps = Sequence[tuple[str, Mapping[str, Any]]]
+"""Pairs (name, parameters) of steps, in the order in which they are applied."""
 
 _IN_ORDER = (
   check, reorient, n4, brain_mask, bias, align, affine, ants, crop, denoise, resample,
   intensity, pad_or_crop, slices,
 )  # fmt: skip
 STEPS = {step.__name__: step for step in _IN_ORDER}
+"""The steps by name, in a usual order."""
 
 
-def parameters_of(name: str, given: Mapping[str, Any]) -> list[str]:
-  """What a step takes; 'intensity' hands on to the function that its `how` names."""
+def parameters_of(name: str, parameters: Mapping[str, Any]) -> list[str]:
+  """Names of the parameters that a step takes.
+
+  The step 'intensity' also takes the parameters of the normalisation that its `how`
+  names.
+
+  Args:
+    name: Key of `STEPS`.
+    parameters: The parameters that the step is called with, for `how`.
+  """
   step = inspect.signature(STEPS[name]).parameters
-  own = [key for key, p in step.items() if p.kind is not p.VAR_KEYWORD][1:]
-  if len(own) + 1 == len(step):
-    return own
-  chosen = intensities.by_name(given.get('how', step['how'].default))
-  return own + list(inspect.signature(chosen).parameters)[1:]
+  names = [key for key, p in step.items() if p.kind is not p.VAR_KEYWORD][1:]
+  if len(names) + 1 == len(step):
+    return names
+  normalisation = intensities.by_name(parameters.get('how', step['how'].default))
+  return names + list(inspect.signature(normalisation).parameters)[1:]
 
 
 def check_steps(steps: Steps) -> None:
-  """Refuses unknown names and parameters before any file is read."""
+  """Checks the names and parameters of steps, before any file is read.
+
+  Raises:
+    ValueError: A step is unknown, or does not take a parameter.
+  """
   for name, parameters in steps:
     if name not in STEPS:
       raise ValueError(f"step '{name}' is unknown; allowed are {', '.join(STEPS)}")

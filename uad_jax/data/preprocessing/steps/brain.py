@@ -1,4 +1,4 @@
-"""The step that finds the brain."""
+"""The preprocessing step that computes the brain mask."""
 
 from uad_jax.data.preprocessing import brainmask, grid, strip, strip_program
 from uad_jax.data.preprocessing.nifti import BadScan
@@ -8,11 +8,20 @@ from uad_jax.data.preprocessing.scan import ScanState
 def brain_mask(
   scan: ScanState, how: str = 'auto', close: float = 4.0, erode: float = 5.0
 ) -> ScanState:
-  """Finds the brain: 'given', from 'labels', of a 'stripped' image, by the 'template'.
+  """Computes the brain mask of a scan.
 
-  'auto' takes the first of them that can be had. Only when asked for: 'otsu' (rough),
-  and 'hd_bet' or 'synthstrip' where they are installed. `close` (labels, stripped) and
-  `erode` (otsu) are in mm.
+  Args:
+    scan: State of the scan.
+    how: 'given' keeps the mask that was read with the scan; 'labels' takes all labels
+      above 0; 'stripped' takes the foreground of a skull-stripped image; 'template'
+      strips a T1 head by the aligned MNI152 template; 'auto' tries these four in this
+      order. 'otsu' is a rough mask, 'hd_bet' and 'synthstrip' run external programs.
+    close: Radius of the closing in mm, for 'labels' and 'stripped'.
+    erode: Radius of the erosion in mm, for 'otsu'.
+
+  Raises:
+    ValueError: `how` is none of these.
+    BadScan: No brain was found.
   """
   spacing = grid.spacing(scan.affine)
   ways = {
@@ -25,7 +34,7 @@ def brain_mask(
     tried = ways
   elif how in strip_program.PROGRAMS:
     mask, version = strip_program.run(how, scan.image, scan.affine)
-    return scan._replace(mask=mask, found={'by': how, 'version': version})
+    return scan._replace(mask=mask, measured={'by': how, 'version': version})
   else:
     ways['otsu'] = lambda: brainmask.by_otsu(scan.image, spacing, erode)
     if how not in ways:
@@ -37,11 +46,15 @@ def brain_mask(
   for way in tried:
     mask = ways[way]()
     if mask is not None and mask.any():
-      return scan._replace(mask=mask, found={'by': way})
+      return scan._replace(mask=mask, measured={'by': way})
   raise BadScan(f"{scan.name} has no brain by '{how}'; allowed are {', '.join(ways)}")
 
 
 def need_brain(scan: ScanState, step: str) -> None:
-  """Raises unless the brain has been found."""
+  """Checks that the scan has a brain mask, on behalf of the step named `step`.
+
+  Raises:
+    ValueError: There is no brain mask yet.
+  """
   if scan.mask is None:
     raise ValueError(f"step '{step}' needs the brain; put 'brain_mask' before it")

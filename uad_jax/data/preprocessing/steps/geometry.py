@@ -1,4 +1,4 @@
-"""Steps that move, cut or resample: orientation, alignment, grid, slices."""
+"""Preprocessing steps on geometry: orientation, alignment, cropping, grid, slices."""
 
 import warnings
 from collections.abc import Sequence
@@ -13,12 +13,17 @@ from uad_jax.data.preprocessing.steps.brain import need_brain
 
 
 def reorient(scan: ScanState) -> ScanState:
-  """Permutes and flips the axes to the nearest to x right, y front, z up."""
-  turn = nib.io_orientation(scan.affine)
-  affine = scan.affine @ nib.orientations.inv_ornt_aff(turn, scan.image.shape)
+  """Permutes and flips the axes to those nearest to RAS: x right, y front, z up.
+
+  Nothing is interpolated.
+  """
+  orientation = nib.io_orientation(scan.affine)
+  affine = scan.affine @ nib.orientations.inv_ornt_aff(orientation, scan.image.shape)
   axes = ''.join(nib.aff2axcodes(scan.affine))
-  scan = scan.each(lambda a: np.ascontiguousarray(nib.apply_orientation(a, turn)))
-  return scan._replace(affine=affine, found={'from': axes})
+  scan = scan.map_arrays(
+    lambda array: np.ascontiguousarray(nib.apply_orientation(array, orientation))
+  )
+  return scan._replace(affine=affine, measured={'from': axes})
 
 
 def align(
@@ -27,9 +32,15 @@ def align(
   least: float = 0.7,
   template: str = alignment.MNI152,
 ) -> ScanState:
-  """Finds the affine to a T1 template by least squares; nothing is interpolated yet.
+  """Aligns a T1 scan to a template by least squares (`align.register`).
 
-  A correlation with the template under `least` is warned of.
+  Only the affines change; the step 'resample' interpolates. The brain mask is needed.
+
+  Args:
+    scan: State of the scan.
+    degrees: Degrees of freedom: 6, 9 or 12.
+    least: Correlation with the template below which it warns.
+    template: 'mni152', or the path of a skull-stripped T1 template.
   """
   need_brain(scan, 'align')
   to_scan, correlation = alignment.register(
@@ -41,39 +52,40 @@ def align(
 def onto_template(
   scan: ScanState,
   to_scan: np.ndarray,
-  reached: dict[str, float],
+  similarity: dict[str, float],
   least: float,
   template: str,
-  **found,
+  **measured,
 ) -> ScanState:
-  """The scan in the template's mm, with what was found: the end of each alignment.
+  """Applies an alignment to a scan: from now on its affine leads to template mm.
 
   Args:
-    scan: Not yet aligned.
-    to_scan: 4x4, template mm to scan mm.
-    reached: The similarity with the template, by its name.
-    least: A similarity under it is warned of.
-    template: Its name.
-    **found: More to record.
+    scan: State of the scan, not aligned yet.
+    to_scan: 4x4 from template mm to scan mm.
+    similarity: Similarity with the aligned template, by the name of the measure: one
+      entry.
+    least: Similarity below which it warns.
+    template: Name of the template.
+    **measured: Further values to record in the chain.
   """
-  ((name, similarity),) = reached.items()
-  if similarity < least:
+  ((name, value),) = similarity.items()
+  if value < least:
     warnings.warn(
-      f'{scan.name} agrees with the template by {similarity:.2f} ({name}) only after '
+      f'{scan.name} agrees with the template by {value:.2f} ({name}) only after '
       'the alignment; look at it',
       stacklevel=3,
     )
-  found = {'to_scan': to_scan.tolist(), name: round(similarity, 4)} | found
+  measured = {'to_scan': to_scan.tolist(), name: round(value, 4)} | measured
   return scan._replace(
     affine=np.linalg.inv(to_scan) @ scan.affine,
     to_scan=to_scan,
     aligned=template,
-    found=found,
+    measured=measured,
   )
 
 
 def crop(scan: ScanState, margin: float = 8.0) -> ScanState:
-  """Keeps the box about the brain with a margin in mm."""
+  """Crops to the bounding box of the brain mask with a margin of `margin` mm."""
   need_brain(scan, 'crop')
   first, end = grid.bounding_box(scan.mask)
   more = np.ceil(margin / grid.spacing(scan.to_scan @ scan.affine)).astype(int)
@@ -86,9 +98,17 @@ def resample(
   order: int = 1,
   antialias: bool = True,
 ) -> ScanState:
-  """Interpolates onto a grid of `spacing` mm: the template's if aligned, else its own.
+  """Interpolates all arrays onto a grid of another spacing.
 
-  On the template's grid a voxel is the same place in each scan.
+  An aligned scan is sampled on a grid over the template's brain, so that a voxel is the
+  same place in every scan; another scan keeps its field of view and axes. Images are
+  interpolated by `order`, masks linearly, labels by the nearest voxel.
+
+  Args:
+    scan: State of the scan.
+    spacing: Voxel size in mm, one number or one for each axis.
+    order: Order of the images' interpolation: 0 nearest, 1 linear, 3 cubic.
+    antialias: Whether to blur the images before, where voxels get larger.
   """
   spacing = np.broadcast_to(np.asarray(spacing, float), (3,))
   if scan.aligned is not None:
@@ -113,7 +133,14 @@ def resample(
 
 
 def pad_or_crop(scan: ScanState, shape: Sequence[int]) -> ScanState:
-  """Pads with zeros or crops about the centre; two sizes leave z as it is."""
+  """Pads with zeros or crops, about the centre, to a shape in voxels.
+
+  It warns if more than 1 % of the brain mask is cut off.
+
+  Args:
+    scan: State of the scan.
+    shape: Sizes along x, y and z; two sizes leave z as it is.
+  """
   shape = np.array([*shape, *scan.image.shape[len(shape) :]])
   first = (np.array(scan.image.shape) - shape) // 2
   if scan.mask is not None:
@@ -133,13 +160,16 @@ def slices(
   fraction: float = 0.25,
   heights: tuple[float, float] = (0.0, 1.0),
 ) -> ScanState:
-  """Chooses the slices whose brain area is `fraction` of the largest one's or more.
+  """Chooses slices along z by brain area and slice height.
 
-  Only those between two heights, 0 for the lowest slice and 1 for the highest.
+  Args:
+    scan: State of the scan.
+    fraction: Smallest brain area of a chosen slice, relative to the largest area.
+    heights: Lowest and highest slice height, in [0, 1] over the volume.
   """
   need_brain(scan, 'slices')
   area = scan.mask.sum((0, 1))
-  at = np.arange(len(area)) / max(len(area) - 1, 1)
-  between = (at >= heights[0] - 1e-9) & (at <= heights[1] + 1e-9)
+  height = np.arange(len(area)) / max(len(area) - 1, 1)
+  between = (height >= heights[0] - 1e-9) & (height <= heights[1] + 1e-9)
   chosen = np.flatnonzero(between & (area >= fraction * area.max()) & (area > 0))
   return scan._replace(slices=tuple(int(k) for k in chosen))

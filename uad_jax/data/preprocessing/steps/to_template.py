@@ -1,4 +1,4 @@
-"""The steps that find the affine to the template by other means than `align`."""
+"""Preprocessing steps that align to a template by JAX ('affine') or ANTs ('ants')."""
 
 import contextlib
 import functools
@@ -15,16 +15,16 @@ from uad_jax.data.preprocessing.steps.brain import need_brain
 from uad_jax.data.preprocessing.steps.geometry import onto_template
 
 LEAST = {'ncc': 0.7, 'mutual_information': 0.25}
-"""Similarities under which an alignment is warned of."""
+"""Similarities with the template below which an alignment warns."""
 
 FIELD_MM = (224, 256, 224)
-"""Room for any head's brain; one size, so that one compiled function serves all."""
+"""Field of view of a brain in mm, one for all scans, so that jax compiles once."""
 
 ANTS = {
   'similarity': {'ncc': 'GC', 'mutual_information': 'mattes'},
   'degrees': {6: 'Rigid', 12: 'Affine'},
 }
-"""ANTs' names for ours."""
+"""From our values of `similarity` and `degrees` to the names in ANTs."""
 
 
 def affine(
@@ -34,20 +34,26 @@ def affine(
   least: float | None = None,
   template: str = alignment.MNI152,
 ) -> ScanState:
-  """Finds the affine to a T1 template in JAX; nothing is interpolated yet.
+  """Aligns a scan to a T1 template by `registration.affine.register` (JAX).
 
-  'mutual_information' also serves other contrasts than T1; 'ncc' is the correlation.
-  A similarity under `least` (by default of `LEAST`) is warned of.
+  Only the affines change; the step 'resample' interpolates. The brain mask is needed.
+
+  Args:
+    scan: State of the scan.
+    similarity: 'mutual_information', for all contrasts, or 'ncc' (correlation), for T1.
+    degrees: Degrees of freedom: 6, 9 or 12.
+    least: Similarity below which it warns; None takes the value in `LEAST`.
+    template: 'mni152', or the path of a skull-stripped T1 template.
   """
   need_brain(scan, 'affine')
-  # Here, for this package loads without jax: readers and workers need none.
+  # Imported here so that the steps load without jax, which most of them do not need.
   from uad_jax.registration.affine import register
 
   moving, fixed = _head(scan, 4.0), template_head(4.0, template)
   arrays = (a[None] for a in (*moving, *fixed))
-  found = register(*arrays, similarity=similarity, degrees=degrees)
-  to_scan = np.asarray(found.matrix[0], np.float64)
-  reached = {similarity: float(found.similarity[0])}
+  registration = register(*arrays, similarity=similarity, degrees=degrees)
+  to_scan = np.asarray(registration.matrix[0], np.float64)
+  reached = {similarity: float(registration.similarity[0])}
   return onto_template(scan, to_scan, reached, _least(similarity, least), template)
 
 
@@ -58,17 +64,29 @@ def ants(
   least: float | None = None,
   template: str = alignment.MNI152,
 ) -> ScanState:
-  """Finds the affine to a T1 template by ANTs; nothing is interpolated yet.
+  """Aligns a scan to a T1 template by ANTs (Avants et al. 2011), through ANTsPy.
 
-  Avants et al. 2011, through ANTsPy, at 8, 4 and 2 mm, on one thread and from a quarter
-  of the voxels, moved a little by a fixed seed: it is repeatable. It has 6 or 12
-  degrees. The similarity is measured as `affine` measures it.
+  At 8, 4 and 2 mm, from a quarter of the voxels, sampled with a fixed seed and on one
+  thread, so that it is reproducible. The similarity is measured as by the step
+  'affine'. Only the affines change; the step 'resample' interpolates. The brain mask is
+  needed.
+
+  Args:
+    scan: State of the scan.
+    similarity: 'mutual_information', for all contrasts, or 'ncc' (correlation), for T1.
+    degrees: Degrees of freedom: 6 or 12.
+    least: Similarity below which it warns; None takes the value in `LEAST`.
+    template: 'mni152', or the path of a skull-stripped T1 template.
+
+  Raises:
+    ValueError: `similarity` or `degrees` is not allowed.
+    ModuleNotFoundError: ANTsPy is not installed.
   """
   need_brain(scan, 'ants')
-  for given, key in ((similarity, 'similarity'), (degrees, 'degrees')):
-    if given not in ANTS[key]:
+  for value, key in ((similarity, 'similarity'), (degrees, 'degrees')):
+    if value not in ANTS[key]:
       raise ValueError(
-        f"step 'ants' is given {key}={given!r}; allowed are {list(ANTS[key])}"
+        f"step 'ants' is given {key}={value!r}; allowed are {list(ANTS[key])}"
       )
   with _repeatable():
     try:
@@ -81,7 +99,7 @@ def ants(
     to_scan = _by_ants(
       antspy, _head(scan, 2.0), template_head(2.0, template), similarity, degrees
     )
-  # Here, for this package loads without jax.
+  # Imported here so that the steps load without jax.
   from uad_jax.registration.affine import measure
 
   moving, fixed = _head(scan, 4.0), template_head(4.0, template)
@@ -105,7 +123,11 @@ def _least(similarity, least):
 def template_head(
   spacing: float, name: str = alignment.MNI152
 ) -> tuple[np.ndarray, np.ndarray]:
-  """The template at `spacing` mm with a margin, its sizes even; voxel to mm."""
+  """Resamples a template to `spacing` mm, with a margin of 12 mm and even sizes.
+
+  Returns:
+    The volume [X, Y, Z], and its 4x4 affine from voxel to mm.
+  """
   shape, affine = alignment.template_grid((spacing,) * 3, name)
   margin = int(np.ceil(12 / spacing))
   affine = grid.translated(affine, [-margin] * 3)
@@ -116,7 +138,10 @@ def template_head(
 
 
 def _head(scan: ScanState, spacing: float) -> tuple[np.ndarray, np.ndarray]:
-  """The brain, 0 outside, at `spacing` mm on a grid along the world's axes about it."""
+  """The scan's brain (0 outside) on a grid of `spacing` mm along the axes of its mm.
+
+  The grid has the size `FIELD_MM` and the brain's centre in its middle.
+  """
   centre = nib.affines.apply_affine(scan.affine, np.argwhere(scan.mask)).mean(0)
   shape = tuple(int(n / spacing) for n in FIELD_MM)
   affine = np.diag([spacing, spacing, spacing, 1.0])
@@ -128,10 +153,11 @@ def _head(scan: ScanState, spacing: float) -> tuple[np.ndarray, np.ndarray]:
 
 @contextlib.contextmanager
 def _repeatable():
-  """One thread, for ITK adds in the order of its threads; a seed for its samples.
+  """Makes ANTs reproducible: sets one thread and a seed in the environment.
 
-  The environment is read by every release of ANTs, its arguments by some. ITK counts
-  its threads once, so one that ran before this keeps its own number.
+  With several threads the order of ITK's sums varies. All releases of ANTs read the
+  environment, only some the corresponding arguments. ITK reads the number of threads
+  once: if it has run before in this process, it keeps its number.
   """
   wanted = {'ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS': '1', 'ANTS_RANDOM_SEED': '1'}
   before = {name: os.environ.get(name) for name in wanted}
@@ -146,8 +172,8 @@ def _repeatable():
 
 
 def _by_ants(antspy, moving, fixed, similarity, degrees):
-  """The matrix, template mm to scan mm, by `ants.registration`."""
-  # ITK's first two axes run the other way: left and back.
+  """Runs `ants.registration`; returns the 4x4 from `fixed` to `moving` in mm."""
+  # ITK's first two axes are reversed: they point left and back.
   flip = np.diag([-1.0, -1, 1, 1])
 
   def image(volume, affine):
@@ -158,7 +184,7 @@ def _by_ants(antspy, moving, fixed, similarity, degrees):
     )
 
   with tempfile.TemporaryDirectory() as folder:
-    found = antspy.registration(
+    result = antspy.registration(
       image(*fixed),
       image(*moving),
       type_of_transform=ANTS['degrees'][degrees],
@@ -167,9 +193,9 @@ def _by_ants(antspy, moving, fixed, similarity, degrees):
       aff_iterations=(1000, 500, 10),
       aff_shrink_factors=(4, 2, 1),
       aff_smoothing_sigmas=(2, 1, 0),
-      outprefix=os.path.join(folder, 'found'),
+      outprefix=os.path.join(folder, 'transform'),
     )
-    transform = antspy.read_transform(found['fwdtransforms'][0])
+    transform = antspy.read_transform(result['fwdtransforms'][0])
   # y = A (x - c) + c + t from the fixed to the moving image.
   linear = np.reshape(transform.parameters[:9], (3, 3))
   centre = np.asarray(transform.fixed_parameters)

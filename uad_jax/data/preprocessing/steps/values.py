@@ -1,4 +1,4 @@
-"""Steps that check or change intensities."""
+"""Preprocessing steps on intensities: check, bias correction, denoising, scaling."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from uad_jax.data.preprocessing.steps.brain import need_brain
 
 
 def check(scan: ScanState) -> ScanState:
-  """Refuses NaN, Inf and constant images."""
+  """Checks that the image and its twin are finite and not constant (else `BadScan`)."""
   for image in (scan.image, scan.twin):
     if image is not None:
       nifti.check_values(nifti.Volume(image, scan.affine, scan.name))
@@ -18,9 +18,17 @@ def check(scan: ScanState) -> ScanState:
 
 
 def n4(scan: ScanState, shrink: int = 2) -> ScanState:
-  """N4 bias-field correction (Tustison et al., IEEE TMI 2010) by SimpleITK.
+  """Corrects the bias field by N4 (Tustison et al., IEEE TMI 2010), with SimpleITK.
 
-  The field is fitted at 1/`shrink` of the resolution, in the mask where there is one.
+  The field is fitted inside the brain mask or, without one, where the image is above
+  its mean. The lesion-free twin is divided by the same field.
+
+  Args:
+    scan: State of the scan.
+    shrink: Factor by which the image is downsampled for the fit.
+
+  Raises:
+    ModuleNotFoundError: SimpleITK is not installed.
   """
   try:
     import SimpleITK as sitk
@@ -31,24 +39,26 @@ def n4(scan: ScanState, shrink: int = 2) -> ScanState:
     ) from error
   corrector = sitk.N4BiasFieldCorrectionImageFilter()
   whole = sitk.GetImageFromArray(scan.image - scan.image.min() + 1)
-  where = scan.mask
-  if where is None:
-    where = scan.image > scan.image.mean()
-  where = sitk.GetImageFromArray(where.astype(np.uint8))
-  corrector.Execute(sitk.Shrink(whole, [shrink] * 3), sitk.Shrink(where, [shrink] * 3))
+  mask = scan.image > scan.image.mean() if scan.mask is None else scan.mask
+  mask = sitk.GetImageFromArray(mask.astype(np.uint8))
+  corrector.Execute(sitk.Shrink(whole, [shrink] * 3), sitk.Shrink(mask, [shrink] * 3))
   field = np.exp(sitk.GetArrayFromImage(corrector.GetLogBiasFieldAsImage(whole)))
   twin = None if scan.twin is None else (scan.twin / field).astype(np.float32)
   return scan._replace(
     image=(scan.image / field).astype(np.float32),
     twin=twin,
-    found={'SimpleITK': sitk.Version_VersionString()},
+    measured={'SimpleITK': sitk.Version_VersionString()},
   )
 
 
 def bias(scan: ScanState, smooth: float = 30.0) -> ScanState:
-  """Divides by the smooth intensity field of a T1 brain; see `bias.estimate`.
+  """Corrects the bias field of a T1 scan, estimated by `bias.estimate`.
 
-  The field is found in the image and taken out of its twin as well.
+  The lesion-free twin is divided by the same field. The brain mask is needed.
+
+  Args:
+    scan: State of the scan.
+    smooth: FWHM in mm of the filter that makes the field smooth.
   """
   need_brain(scan, 'bias')
   field = biases.estimate(scan.image, scan.mask, scan.affine, smooth)
@@ -56,15 +66,20 @@ def bias(scan: ScanState, smooth: float = 30.0) -> ScanState:
   return scan._replace(
     image=scan.image / field,
     twin=None if scan.twin is None else scan.twin / field,
-    found={'field': [round(float(low), 3), round(float(high), 3)]},
+    measured={'field': [round(float(low), 3), round(float(high), 3)]},
   )
 
 
 def denoise(scan: ScanState, rate: float = 0.125, times: int = 3) -> ScanState:
-  """Curvature flow: I <- I + rate |grad I| div(grad I / |grad I|), `times` times.
+  """Denoises by curvature flow: I <- I + rate |grad I| div(grad I / |grad I|).
 
-  Sethian, Level Set Methods, 1996; edges move by their curvature only. Voxels count as
-  cubes of side 1.
+  Sethian, Level Set Methods, 1996; edges move by their curvature only. The voxel size
+  counts as 1 along each axis.
+
+  Args:
+    scan: State of the scan.
+    rate: Step size of the flow.
+    times: Number of steps.
   """
 
   def flow(image):
@@ -97,7 +112,18 @@ def intensity(
   background: float = 0.0,
   **parameters,
 ) -> ScanState:
-  """Maps the intensities by a function of `intensity.py`; `background` outside."""
+  """Normalises the intensities by a function of `intensity.NORMALISATIONS`.
+
+  It is fitted inside the brain mask, or to all voxels without one, and applied to the
+  lesion-free twin too.
+
+  Args:
+    scan: State of the scan.
+    how: Name of the normalisation.
+    clip: Range to which the normalised intensities are clipped; None for no clipping.
+    background: Value outside the brain mask.
+    **parameters: Parameters of the normalisation.
+  """
   mask = np.ones(scan.image.shape, bool) if scan.mask is None else scan.mask
   brain = scan.image[mask].astype(np.float64)
   apply = intensities.by_name(how)(brain, **parameters)

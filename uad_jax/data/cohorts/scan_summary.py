@@ -1,4 +1,4 @@
-"""What each scan of a prepared data set looks like, in a few numbers and a picture."""
+"""Summarises each scan of a prepared data set: some numbers, a slice, a thumbnail."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -11,32 +11,39 @@ from uad_jax.data import record
 from uad_jax.data.preprocessing import align, grid
 
 SIDE = 24
-"""Pixels of a thumbnail's side, by which scans are compared."""
+"""Height and width in pixels of a slice in a thumbnail."""
 
 ALIGNED = {'align', 'affine', 'ants'}
+"""Preprocessing steps that align a scan to the template."""
+
 SIMILARITIES = ('correlation', 'ncc', 'mutual_information')
-"""Steps that align to the template, and what they reach."""
+"""Similarities with the template that these steps report, as far as they use them."""
 
 TURNS = {'upside down': (2,), 'back to front': (1,), 'turned by 180 degrees': (1, 2)}
-"""What a scan is compared with for its orientation; a mirror image of left and right
-cannot be told by a template that is nearly symmetric."""
+"""Wrong orientations that are tested, with the axes that they flip.
+
+A scan with left and right exchanged cannot be detected, as the template is almost
+symmetric.
+"""
 
 
-class Look(NamedTuple):
-  """What one scan of a data set looks like.
+class ScanSummary(NamedTuple):
+  """Summary of one scan of a prepared data set, for the audit and the gallery.
 
   Attributes:
-    subject: With `session` the scan.
-    session: '' where there is none.
-    split: Its split.
-    sha256: Of its records.
-    slices: Number of its records' slices.
-    picture: Its middle slice [H, W].
-    lesion: The lesion there.
-    numbers: Brain volume in ml, mean, deviation and 99th percentile in the brain, ...
-    thumbnail: Three slices, coarse and normalised, [3 SIDE^2].
-    turned: How it lies if that fits the template better than as it is, or ''.
-    pathology: 'none' for the healthy.
+    subject: Name of the subject.
+    session: Name of the session; '' without sessions.
+    split: Name of the split.
+    sha256: SHA-256 over the arrays of the slices, see `record.digest`.
+    slices: Number of slices.
+    picture: Slice of the scan to show, [X, Y]: the one with the largest lesion, or the
+      middle one of a scan without lesions.
+    lesion: Lesion mask of this slice, [X, Y] bool.
+    numbers: Quantity to value: brain volume in ml, mean, standard deviation and 99th
+      percentile of the intensity in the brain, similarity with the template.
+    thumbnail: Three coarse slices, each with mean 0 and norm 1, [3 * SIDE * SIDE].
+    turned: Key of `TURNS` whose flip fits the template best; '' if no flip is better.
+    pathology: 'none' for a healthy scan.
   """
 
   subject: str
@@ -53,32 +60,42 @@ class Look(NamedTuple):
 
   @property
   def name(self) -> str:
-    """Subject and session."""
+    """Subject and session, separated by a space."""
     return ' '.join(filter(None, (self.subject, self.session)))
 
 
-def looks(splits: Sequence[str], read: Callable[[str], Sequence]) -> Iterator[Look]:
-  """A look at each scan; `read(split)` gives the split's records in their order."""
+def summaries(
+  splits: Sequence[str], read: Callable[[str], Sequence]
+) -> Iterator[ScanSummary]:
+  """Yields the summary of each scan of a prepared data set.
+
+  Args:
+    splits: Names of the splits.
+    read: Function from a split to its records, in which the records of a scan follow
+      each other.
+  """
   for split in splits:
     group: list[dict[str, Any]] = []
-    for each in read(split):
-      if group and _scan(each) != _scan(group[0]):
-        yield _look(group, split)
+    for example in read(split):
+      if group and _scan(example) != _scan(group[0]):
+        yield _summary(group, split)
         group = []
-      group.append(each)
+      group.append(example)
     if group:
-      yield _look(group, split)
+      yield _summary(group, split)
 
 
-def _scan(each) -> tuple[str, str]:
-  return _text(each['subject']), _text(each['session'])
+def _scan(example) -> tuple[str, str]:
+  """Subject and session of a record."""
+  return _text(example['subject']), _text(example['session'])
 
 
 def _text(value: bytes | str) -> str:
   return value.decode() if isinstance(value, bytes) else value
 
 
-def _look(group, split) -> Look:
+def _summary(group, split) -> ScanSummary:
+  """The summary of a scan from all of its records."""
   subject, session = _scan(group[0])
   slices, heights = _slices(group)
   image = np.stack([s['image'][..., 0] for s in slices], -1)
@@ -106,7 +123,7 @@ def _look(group, split) -> Look:
       if n in chain[step]
     }
   places = np.linspace(0.3, 0.7, 3) * (len(slices) - 1)
-  return Look(
+  return ScanSummary(
     subject=subject,
     session=session,
     split=split,
@@ -122,14 +139,15 @@ def _look(group, split) -> Look:
 
 
 def _slices(group):
-  """The slices of a scan as dictionaries of arrays, and their indices."""
+  """The slices of a scan as mappings of arrays, and their indices in its volume."""
   if int(group[0]['slice']) >= 0:
-    return group, [int(each['slice']) for each in group]
+    return group, [int(example['slice']) for example in group]
   indices = range(group[0]['image'].shape[2])
   return [record.cut(group[0], k) for k in indices], list(indices)
 
 
 def _thumbnail(image: np.ndarray) -> np.ndarray:
+  """A slice at SIDE x SIDE pixels with mean 0 and norm 1, as a vector."""
   small = ndimage.zoom(
     ndimage.gaussian_filter(image, [n / SIDE / 2 for n in image.shape]),
     [SIDE / n for n in image.shape],
@@ -140,7 +158,7 @@ def _thumbnail(image: np.ndarray) -> np.ndarray:
 
 
 def _turned(image, affine, heights, chain) -> str:
-  """Which turn of an aligned scan fits the template better than the scan itself."""
+  """The key of `TURNS` that fits the template better than an aligned scan, or ''."""
   steps = [chain[step] for step in ALIGNED & set(chain)]
   if not steps:
     return ''
@@ -149,10 +167,11 @@ def _turned(image, affine, heights, chain) -> str:
   step = heights[1] - heights[0] if len(heights) > 1 else 1
   planes[:3, 3] += affine[:3, 2] * heights[0]
   planes[:3, 2] *= step
-  there = grid.sample(volume, np.linalg.inv(template_affine) @ planes, image.shape)
+  target = grid.sample(volume, np.linalg.inv(template_affine) @ planes, image.shape)
 
   def fit(axes):
-    return np.corrcoef(np.flip(image, axes).ravel(), there.ravel())[0, 1]
+    """Correlation of the flipped scan with the template."""
+    return np.corrcoef(np.flip(image, axes).ravel(), target.ravel())[0, 1]
 
   best = max(TURNS, key=lambda name: fit(TURNS[name]))
   return best if fit(TURNS[best]) > fit(()) else ''

@@ -1,0 +1,72 @@
+"""Data that a finished run is evaluated on beside its own test split."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from uad_jax.datasets import catalogue
+
+FOLDER = 'nifti_folder'
+EVERY = {'test': 1.0}
+"""Share of a folder's subjects that are tested: all, unless its table names splits."""
+
+
+class EvaluationData(NamedTuple):
+  """Data set to evaluate a run on.
+
+  Attributes:
+    label: Short name, for folders and tables.
+    split: Name of the split that is tested.
+    options: Options of the data set as in `config.data`: 'name', 'dir' and its own.
+  """
+
+  label: str
+  split: str
+  options: dict[str, Any]
+
+
+def evaluation_data(
+  where: str,
+  training: Mapping[str, Any],
+  steps: Sequence,
+  changes: Mapping[str, Any],
+) -> EvaluationData:
+  """Describes the data set that `--evaluate` names, preprocessed as the training's.
+
+  Args:
+    where: Data set, 'NAME' or 'NAME/SPLIT', or a folder of NIfTI files; the split is
+      'test' unless named.
+    training: `config.data` of the run, plain.
+    steps: Preprocessing steps of the run, as model.json holds them.
+    changes: Options of the data set that replace those taken from the run; 'split'
+      among them names the split.
+
+  Raises:
+    ValueError: There is neither such a data set nor such a folder.
+  """
+  name, _, split = where.partition('/')
+  if pathlib.Path(where).is_dir():
+    name, split, label = FOLDER, '', pathlib.Path(where).resolve().name
+    options = {'source': where, 'fractions': EVERY, 'steps': steps}
+    options |= shared(training, FOLDER, 'layout', 'patterns')
+  elif name not in catalogue.names():
+    raise ValueError(
+      f"--evaluate: '{where}' is neither a folder nor a data set; there are "
+      f'{", ".join(catalogue.names())}'
+    )
+  elif name in [cohort.name for cohort in catalogue.cohorts()]:
+    label, options = name, {'steps': steps}
+    if training.get('contrast') in catalogue.cohort(name).contrasts:
+      options['contrast'] = training['contrast']
+  else:
+    label, options = name, shared(training, name, 'config', 'source', 'layout')
+  changes = dict(changes)
+  split = changes.pop('split', split) or 'test'
+  options = {'name': name, 'dir': training['dir'], **options, **changes}
+  return EvaluationData(label, split, options)
+
+
+def shared(training: Mapping[str, Any], name: str, *options: str) -> dict[str, Any]:
+  """Options of the training data, if they are of the data set `name`."""
+  alike = training['name'] == name
+  return {key: training[key] for key in options if alike and key in training}
