@@ -1,1 +1,1 @@
-"""Timings beside PyTorch, and the scripts that make docs/*.json; not tests."""
+"""Timings beside PyTorch, and the scripts that write docs/*.json; not tests."""

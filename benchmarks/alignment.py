@@ -1,15 +1,15 @@
-"""Compares the ways to the template on healthy scans, and prints a table.
+"""Compares alignments to the template on healthy scans, and prints a table.
 
   python -m benchmarks.alignment [--source=FOLDER] [--json=FILE] [--subjects=N]
 
-The scans are the IXI subset with DLMUSE labels. Overlap is Dice's, of the subject's
-brain (closed labels) brought onto the template with the template's brain. The ventricle
-distance is that of the centre of the subject's lateral ventricles (labels 51 and 52) to
-the template's: the largest connected fluid above z = 6 mm, under which cisterns touch
-them. The template is symmetric and subjects are not, so it does not reach 0. Labels are
-used to judge; only the brain mask guides, and all ways get the same one. Intervals are
-of 2 000 resamples of subjects. Seconds are the processor's, summed over its cores,
-without reading and compiling.
+The scans are the IXI subset with DLMUSE labels. Overlap: Dice of the subject's brain
+mask (from closed labels), aligned to the template, with the template's brain mask.
+Ventricle distance: between the centre of the subject's lateral ventricles (labels 51
+and 52) and the template's, which are the largest connected fluid above z = 6 mm (below,
+cisterns touch them). The template is symmetric and subjects are not, so the distance
+does not reach 0. Labels serve for these measures only; every alignment gets the same
+brain mask. Intervals are from 2 000 resamples of subjects. Seconds are processor time,
+summed over its cores, without reading and compiling.
 """
 
 import argparse
@@ -41,11 +41,16 @@ COLUMNS = ('overlap', 'ventricle_mm', 'seconds')
 
 
 def step(name, **parameters):
+  """Makes a function that aligns a scan with a preprocessing step.
+
+  Returns:
+    scan -> affine [4, 4] from template to scan, world coordinates in mm.
+  """
   return lambda scan: STEPS[name](scan, **parameters).to_scan
 
 
 def centre_of_mass(scan):
-  """The translation that brings the brain's centre onto the template's."""
+  """Aligns the centres of the brain masks by a translation, from template to scan."""
   brain, _, to_mm = template()
   result = np.eye(4)
   result[:3, 3] = centre(scan.mask, scan.affine) - centre(brain, to_mm)
@@ -62,12 +67,13 @@ WAYS = {
 
 
 def centre(mask, affine):
+  """Centre of a mask in world coordinates, mm."""
   return nib.affines.apply_affine(affine, np.argwhere(mask)).mean(0)
 
 
 @functools.cache
 def template():
-  """The template's brain at 2 mm, the centre of its lateral ventricles, the affine."""
+  """Returns the template's brain mask (2 mm), its ventricle centre, and its affine."""
   volume, _ = align.template()
   maps, affine = anatomy.anatomy(), anatomy.half_affine()
   fluid = anatomy.find_ventricles(maps.tissue[..., 0], maps.brain)
@@ -79,6 +85,7 @@ def template():
 
 
 def read(folder: pathlib.Path, subject: str) -> ScanState:
+  """Reads a subject's image and labels, with the brain mask that the labels give."""
   image = nifti.read_image(next((folder / subject).rglob('*_T1w.nii.gz')))
   path = next((folder / 'derivatives/dlmuse' / subject).rglob('*_dseg.nii.gz'))
   labels = nifti.read_labels(path, image)
@@ -93,12 +100,18 @@ def read(folder: pathlib.Path, subject: str) -> ScanState:
     to_scan=np.eye(4),
     aligned=None,
     slices=(),
-    found={},
+    measured={},
     name=subject,
   )
 
 
 def judge(scan: ScanState, to_scan: np.ndarray) -> dict[str, float]:
+  """Measures an alignment: 'overlap' and 'ventricle_mm'.
+
+  Args:
+    scan: The scan with its labels.
+    to_scan: [4, 4] affine from template to scan, world coordinates in mm.
+  """
   brain, ventricles, affine = template()
   to_voxel = np.linalg.inv(scan.affine) @ to_scan @ affine
   placed = grid.sample_mask(scan.mask, to_voxel, brain.shape)
@@ -111,7 +124,11 @@ def judge(scan: ScanState, to_scan: np.ndarray) -> dict[str, float]:
 
 
 def compare(source: pathlib.Path, subjects: list[str]) -> dict:
-  """By way and column, a value for each subject."""
+  """Runs every alignment on every subject.
+
+  Returns:
+    A list with one value per subject, by alignment and by name in COLUMNS.
+  """
   first = read(source, subjects[0])
   for way in WAYS.values():
     way(first)
@@ -130,11 +147,12 @@ def compare(source: pathlib.Path, subjects: list[str]) -> dict:
 
 
 def summarised(subjects: list[str], every: dict) -> dict:
+  """Summarises the measurements as the content of docs/alignment.json."""
   packages = ['jax', 'optax', 'numpy', 'scipy', 'nilearn']
   packages += ['antspyx'] * (ANTS in every)
   about = {p: importlib.metadata.version(p) for p in packages}
   return {
-    'about': about | {'cores': parallel.own_cores()},
+    'about': about | {'cores': parallel.usable_cores()},
     'ways': {
       name: {column: mean_of(values)._asdict() for column, values in found.items()}
       for name, found in every.items()
@@ -145,6 +163,7 @@ def summarised(subjects: list[str], every: dict) -> dict:
 
 
 def main() -> None:
+  """Command line: compares the alignments, prints the table and stores the numbers."""
   parser = argparse.ArgumentParser(prog='python -m benchmarks.alignment')
   parser.add_argument('--source', type=pathlib.Path, default=SOURCE)
   parser.add_argument('--json', help='also store the numbers in this file')

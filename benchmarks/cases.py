@@ -1,7 +1,7 @@
-"""What is timed: each case is a pair of functions that run once, ours and PyTorch's.
+"""Cases to be timed; each is a pair of functions, ours in JAX and the same in PyTorch.
 
-Both compute the same thing from the same arrays (`test_parity.py` holds the network to
-that); PyTorch's is None where it is not installed.
+Both functions compute the same from the same arrays (`test_parity.py` checks it for the
+networks). The PyTorch function is None if PyTorch is not installed.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ if torch:
 
 
 def training_step(batch: int = 16, size: int = 128) -> Case:
-  """One update of `dae` by Adam, with all of its losses."""
+  """One update of `dae` with Adam and all of its losses."""
   data = scans(batch, size)
   method = dae.make((size, size), warm_up=0.0, ramp=0.0)
   ours = our_step(method, data, 'autoencoder', learning_rate=5e-4)
@@ -45,7 +45,7 @@ def training_step(batch: int = 16, size: int = 128) -> Case:
 
 
 def inference(batch: int = 16, size: int = 128) -> Case:
-  """The reconstruction by `dae` from its running statistics."""
+  """Reconstruction by `dae` with running statistics."""
   data = scans(batch, size)
   ours = our_output(dae.make((size, size)), data, 'reconstruction')
   if torch is None:
@@ -61,7 +61,13 @@ def inference(batch: int = 16, size: int = 128) -> Case:
 
 
 def forward_and_back(ours: Callable, theirs: Callable | None, *arrays) -> Case:
-  """The derivative of sum(f(arrays)^2) in all arrays."""
+  """Derivatives of sum(f(arrays)^2) with respect to all arrays.
+
+  Args:
+    ours: The function f in JAX.
+    theirs: The function f in PyTorch, None without PyTorch.
+    arrays: [B, *S, C] inputs of f.
+  """
 
   def square(*x):
     return (ours(*x) ** 2).sum()
@@ -78,6 +84,7 @@ def forward_and_back(ours: Callable, theirs: Callable | None, *arrays) -> Case:
 
 
 def forward(ours: Callable, theirs: Callable | None, *arrays) -> Case:
+  """Values of a function, without derivatives; arguments as in `forward_and_back`."""
   mine = run(ours, *arrays)
   if torch is None:
     return Case(mine, None)
@@ -86,6 +93,7 @@ def forward(ours: Callable, theirs: Callable | None, *arrays) -> Case:
 
 
 def operations() -> dict[str, Callable[[], Case]]:
+  """Cases of the single operations (warp, integrate, ncc), by name."""
   theirs = torch_dae if torch else None
   flat, solid = (16, 128, 128), (2, 64, 64, 64)
 
@@ -112,7 +120,7 @@ def operations() -> dict[str, Callable[[], Case]]:
 
 
 def precision_of_many(voxels: int = 10**8) -> Case:
-  """Average precision of scores with 1 % lesion voxels; PyTorch sorts them all."""
+  """Average precision of scores with 1 % lesion voxels; PyTorch sorts all scores."""
   scores = noise(voxels)
   lesion = np.random.default_rng(1).random(voxels, 'float32') < 0.01
 
@@ -134,7 +142,7 @@ def precision_of_many(voxels: int = 10**8) -> Case:
 
 
 def reading(batches: int = 50, batch: int = 16, size: int = 128) -> Case:
-  """Shuffled batches of records that are in memory; PyTorch's by its DataLoader."""
+  """Shuffled batches of records that are in memory; in PyTorch with its DataLoader."""
   shape = (400, size, size, 1)
   images, masks = noise(*shape), np.ones(shape, np.float32)
   records = [

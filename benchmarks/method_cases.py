@@ -1,4 +1,4 @@
-"""Training steps and inference of four more methods, at their size for 128 x 128."""
+"""Cases of VAE, f-AnoGAN, VQ-VAE and DDPM: training steps and inference, 128 x 128."""
 
 import functools
 from collections.abc import Callable
@@ -13,7 +13,8 @@ from benchmarks.pairs import (
   their_step,
   torch,
 )
-from uad_jax import benchmark, experiment
+from uad_jax import experiment
+from uad_jax.comparison.benchmark_rows import read_config
 
 if torch:
   from benchmarks import torch_ddpm, torch_fanogan, torch_vae, torch_vqvae
@@ -25,18 +26,20 @@ GAN = {'lr': 5e-4, 'betas': (0.5, 0.9)}
 
 
 def ours(name: str):
-  """The method of a config, as it is before adaptation, and a batch of its size."""
-  config = benchmark.read_config(name, 'slices')
+  """Makes a config's method, without adaptation, and a batch of random images."""
+  config = read_config(name, 'slices')
   config.adapt = {}
   config.method.update(CHANGED.get(name, {}))
   return experiment.make_method(config, (SIZE, SIZE), 1), scans(config.batch_size, SIZE)
 
 
 def tensors(batch: dict):
+  """Converts the batch's images and slice heights to PyTorch tensors."""
   return planes(batch['image']), torch.from_numpy(batch['position'])
 
 
 def net_of(name: str):
+  """Makes the PyTorch network of a method, channels last."""
   made = {
     'vae': lambda: torch_vae.TorchVae(),
     'fanogan': lambda: torch_fanogan.TorchFanogan(),
@@ -47,7 +50,14 @@ def net_of(name: str):
 
 
 def loss_of(net, objective: str, x, position) -> Callable:
-  """PyTorch's counterpart of an objective's loss."""
+  """Makes the PyTorch function of an objective's loss, without arguments.
+
+  Args:
+    net: PyTorch network.
+    objective: Name of the objective.
+    x: Images [B, 1, H, W].
+    position: Slice heights [B].
+  """
 
   def noise():
     return torch.randn(len(x), 128)
@@ -62,7 +72,13 @@ def loss_of(net, objective: str, x, position) -> Callable:
 
 
 def step(name: str, objective: str, trained: str = '') -> Case:
-  """One update; `trained` names the part of PyTorch's network that moves."""
+  """One update of an objective.
+
+  Args:
+    name: Name of the method.
+    objective: Name of the objective.
+    trained: Part of the PyTorch network that the objective updates; '' for all of it.
+  """
   method, batch = ours(name)
   own = {'name': 'adam_critic', 'learning_rate': 5e-4} if trained else {}
   mine = our_step(method, batch, objective, **own)
@@ -77,6 +93,7 @@ def step(name: str, objective: str, trained: str = '') -> Case:
 
 
 def inference(name: str, output: str = 'reconstruction') -> Case:
+  """One output of a method's inference."""
   method, batch = ours(name)
   mine = our_output(method, batch, output)
   if torch is None:

@@ -1,15 +1,15 @@
-"""What each method costs: parameters, training step, scoring, memory.
+"""Measures the cost of each method: parameters, training step, scoring, memory.
 
   python -m benchmarks.methods [--json=docs/methods.json] [--methods=a,b]
 
-Every config that is named as a method, at its size for 128 x 128 (argument `slices`),
-on random images: nothing is read. Each has a process of its own, so that the peak of
-its memory is its own and a failure is a sentence in the table. `--methods` updates only
-those named, which may also be published presets.
+All configs that are named as a method, at their size for 128 x 128 (argument `slices`),
+on random images, so no data is read. Each method is measured in its own process, which
+gives its peak of memory; a method that fails has its error message in the table.
+`--methods` updates the named methods only; these may also be published presets.
 
-Times are the processor's, summed over its cores, for the machine is seldom quiet; with
-`taskset -c 0` they are those of one core. A step is the mean over the cycle of the
-objectives that are due together, by stage. Compilation is apart.
+Times are processor time, summed over its cores, because the machine is rarely idle;
+with `taskset -c 0` they are the time of one core. The time of a step is the mean over
+the cycle of objectives that are due, by stage. Compilation is measured apart.
 """
 
 import argparse
@@ -22,8 +22,9 @@ import sys
 import time
 from collections.abc import Callable
 
-from uad_jax import benchmark, parallel, registry
+from uad_jax import parallel, registry
 from uad_jax.comparison import costs
+from uad_jax.comparison.benchmark_rows import read_config
 from uad_jax.progress import progress
 
 SIZE = 128
@@ -34,6 +35,7 @@ SLOW = 10.0
 
 
 def arguments() -> argparse.Namespace:
+  """Parses the command line."""
   parser = argparse.ArgumentParser(prog='python -m benchmarks.methods')
   parser.add_argument('--json', type=pathlib.Path, help='store the numbers here')
   parser.add_argument('--methods', default='', help='only those; comma-separated')
@@ -43,19 +45,23 @@ def arguments() -> argparse.Namespace:
 
 
 def known() -> list[str]:
-  """The methods that have a config."""
+  """Returns the names of the methods that have a config."""
   files = registry.names('methods')
   return [name for name in files if pathlib.Path(f'configs/{name}.py').exists()]
 
 
 def seconds(function: Callable[[], None]) -> float:
+  """Processor time of one call, in seconds."""
   start = time.process_time()
   function()
   return time.process_time() - start
 
 
 def repeated(function: Callable[[], None]) -> float:
-  """The mean of as many runs as there is time for, after one to warm up."""
+  """Mean processor time of a call, after one to warm up, within about ENOUGH seconds.
+
+  A call that takes more than SLOW seconds is measured once.
+  """
   first = seconds(function)
   if first > SLOW:
     return first
@@ -66,23 +72,31 @@ def repeated(function: Callable[[], None]) -> float:
 
 
 def peak_mib() -> float:
-  """Of this process since it began; unlike getrusage's not inherited by a fork."""
+  """Peak memory of this process, in MiB.
+
+  Read from VmHWM, which a fork does not inherit, unlike the value of getrusage.
+  """
   status = pathlib.Path('/proc/self/status').read_text().splitlines()
   (line,) = [line for line in status if line.startswith('VmHWM:')]
   return int(line.split()[1]) / 1024
 
 
 def measure(name: str) -> dict:
-  """All numbers of one method; in a process of its own."""
+  """Measures one method; to be called in a process of its own.
+
+  Returns:
+    Entry of the method in methods.json.
+  """
   parallel.split_cpu()
   parallel.keep_memory()
   import jax
   import numpy as np
 
   from uad_jax import experiment
-  from uad_jax.method import bind, init_state, make_update
+  from uad_jax.method import bind
+  from uad_jax.update import init_state, make_update
 
-  config = benchmark.read_config(name, 'slices')
+  config = read_config(name, 'slices')
   method = experiment.make_method(config, (SIZE, SIZE), 1)
   tx = experiment.make_optimisers(config, method)
   size = config.batch_size
@@ -137,8 +151,13 @@ def measure(name: str) -> dict:
 
 
 def apart(name: str, limit: float) -> dict:
-  """`measure` in a fresh process; a failure as {'error': sentence}."""
-  devices = os.environ.get('UAD_CPU_DEVICES', str(parallel.own_cores()))
+  """Runs `measure` in a fresh process; a failure gives {'error': message}.
+
+  Args:
+    name: Name of the method.
+    limit: Time limit, seconds.
+  """
+  devices = os.environ.get('UAD_CPU_DEVICES', str(parallel.usable_cores()))
   command = [sys.executable, '-m', 'benchmarks.methods', f'--one={name}']
   try:
     told = subprocess.run(
@@ -157,6 +176,7 @@ def apart(name: str, limit: float) -> dict:
 
 
 def main() -> None:
+  """Command line: measures the methods, stores the numbers and prints the table."""
   options = arguments()
   if options.one:
     print(json.dumps(measure(options.one)))
@@ -168,7 +188,7 @@ def main() -> None:
 
   stored['about'] = {
     'machine': platform.machine(),
-    'cores': parallel.own_cores(),
+    'cores': parallel.usable_cores(),
     'jax': jax.__version__,
     'size': SIZE,
   }

@@ -1,4 +1,4 @@
-"""What the cases are made of: ours and PyTorch's, each a function that runs once."""
+"""Builds the functions of a case, in JAX and in PyTorch: updates, outputs, inputs."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from uad_jax import optimisers, parallel
-from uad_jax.method import Method, init_state, make_update
+from uad_jax.method import Method
+from uad_jax.update import init_state, make_update
 
 try:
   import torch
@@ -17,18 +18,24 @@ except ImportError:
 
 
 class Case(NamedTuple):
-  """A pair to be timed, after both have run twice."""
+  """Pair of functions to be timed; each is called twice before.
+
+  Attributes:
+    ours: Runs the case once in JAX.
+    theirs: Runs the case once in PyTorch; None if PyTorch is not installed.
+  """
 
   ours: Callable[[], None]
   theirs: Callable[[], None] | None
 
 
 def noise(*shape, seed=0) -> np.ndarray:
+  """Normal random numbers of a shape, float32."""
   return np.random.default_rng(seed).normal(size=shape).astype('float32')
 
 
 def scans(batch: int, size: int) -> dict[str, np.ndarray]:
-  """A batch of random images, all of them brain."""
+  """Makes a batch of random images [B, H, W, 1] whose brain mask is the whole image."""
   image = np.random.default_rng(0).uniform(size=(batch, size, size, 1))
   return {
     'image': image.astype('float32'),
@@ -39,7 +46,10 @@ def scans(batch: int, size: int) -> dict[str, np.ndarray]:
 
 
 def run(function, *arguments) -> Callable[[], None]:
-  """The jitted function of arrays split over the devices by their batch."""
+  """Makes a function that runs a jitted function on arrays sharded over the devices.
+
+  The arrays are sharded along the batch if the devices divide it.
+  """
   mesh = parallel.mesh()
   if len(arguments[0]) % mesh.size == 0:
     arguments = parallel.shard(dict(enumerate(arguments)), mesh).values()
@@ -50,7 +60,7 @@ def run(function, *arguments) -> Callable[[], None]:
 
 
 def planes(x: np.ndarray):
-  """[B, *S, C] as a channels-last tensor [B, C, *S]."""
+  """Converts an array [B, *S, C] to a channels-last PyTorch tensor [B, C, *S]."""
   x = torch.from_numpy(np.moveaxis(x, -1, 1).copy())
   last = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
   return x.contiguous(memory_format=last)
@@ -59,7 +69,14 @@ def planes(x: np.ndarray):
 def our_step(
   method: Method, batch: dict, objective: str, **options
 ) -> Callable[[], None]:
-  """One update of an objective by an optimiser, 'adam' unless the options say else."""
+  """Makes a function that performs one update of an objective in JAX.
+
+  Args:
+    method: The method.
+    batch: [B, *S, C] images and masks, as `method.Batch`.
+    objective: Name of the objective.
+    options: Options of `optimisers.make`; the optimiser is Adam by default.
+  """
   options = {'name': 'adam', 'schedule': 'constant', 'clip': 0.0} | options
   tx = {name: optimisers.make(1, **options) for name in method.objectives}
   mesh, key = parallel.mesh(), jax.random.key(0)
@@ -78,7 +95,13 @@ def our_step(
 
 
 def their_step(net, loss: Callable, **options) -> Callable[[], None]:
-  """The same of a PyTorch network by Adam; `loss` takes nothing."""
+  """Makes a function that performs one update of a PyTorch network with Adam.
+
+  Args:
+    net: PyTorch network.
+    loss: Function without arguments that returns the loss.
+    options: Options of `torch.optim.Adam`.
+  """
   optimiser = torch.optim.Adam(net.parameters(), **options)
 
   def theirs():
@@ -90,7 +113,13 @@ def their_step(net, loss: Callable, **options) -> Callable[[], None]:
 
 
 def our_output(method: Method, batch: dict, output: str) -> Callable[[], None]:
-  """One output of the inference; what it does not need is not computed."""
+  """Makes a function that computes one output of a method's inference in JAX.
+
+  Args:
+    method: The method.
+    batch: [B, *S, C] images and masks, as `method.Batch`.
+    output: Name of the output; other outputs are not computed.
+  """
   params, stats = jax.jit(method.init)(jax.random.key(0), batch)
 
   def infer(*values):
@@ -101,6 +130,8 @@ def our_output(method: Method, batch: dict, output: str) -> Callable[[], None]:
 
 
 def their_output(function: Callable) -> Callable[[], None]:
+  """Makes a function that calls a PyTorch function without gradients."""
+
   @torch.no_grad()
   def theirs():
     function()

@@ -1,9 +1,9 @@
-"""How good and how fast preprocessing is on the sixty IXI heads.
+"""Measures accuracy and time of the preprocessing on the sixty IXI heads.
 
   python -m benchmarks.preprocessing [--json=docs/preprocessing.json]
 
 Skull stripping without a network against the automatic labels that come with the scans;
-seconds and memory for one head at 1 mm on one core; minutes for all sixty.
+seconds and memory for one head at 1 mm on one core; minutes for all sixty heads.
 """
 
 import argparse
@@ -35,6 +35,7 @@ LABELS = 'derivatives/*/sub-*/**/*_dseg.nii*'
 
 
 def arguments() -> argparse.Namespace:
+  """Parses the command line."""
   parser = argparse.ArgumentParser(prog='python -m benchmarks.preprocessing')
   parser.add_argument('--source', default=SOURCE)
   parser.add_argument('--json', help='also store the numbers in this file')
@@ -43,11 +44,12 @@ def arguments() -> argparse.Namespace:
 
 
 def dice(a, b):
+  """Dice overlap of two bool masks."""
   return float(2 * (a & b).sum() / (a.sum() + b.sum()))
 
 
 def stripping(entries) -> dict:
-  """Dice of each way to the brain with the closed and filled labels."""
+  """Measures the Dice of each brain mask with the closed and filled labels."""
   overlaps = {'Otsu': [], 'template': []}
   for entry in entries:
     native = nifti.read_image(entry.image)
@@ -69,7 +71,7 @@ def stripping(entries) -> dict:
 
 
 def whole_head(entry, folder) -> str:
-  """A head at 1 mm, as it comes from a scanner, made from one at 2 mm."""
+  """Writes a head at 1 mm, resampled from one at 2 mm; returns the path."""
   native = nifti.read_image(entry.image)
   shape, affine = grid.respaced(native.data.shape, native.affine, (1.0, 1.0, 1.0))
   fine = grid.sample(native.data, np.linalg.inv(native.affine) @ affine, shape)
@@ -79,7 +81,13 @@ def whole_head(entry, folder) -> str:
 
 
 def one_volume(path, preset, queue) -> None:
-  """Seconds and peak memory of a process of its own, on one thread."""
+  """Measures seconds and peak memory of preprocessing one scan, on one thread.
+
+  Args:
+    path: NIfTI file.
+    preset: Name of the preset.
+    queue: Receives the measurements; the function runs in a process of its own.
+  """
   steps = presets.steps(preset, presets.Request())
   start = time.perf_counter()
   prepared = on_one_thread(lambda p: preprocess.prepare_scan(p, steps), path)
@@ -89,6 +97,7 @@ def one_volume(path, preset, queue) -> None:
 
 
 def measured_apart(work, *given) -> dict:
+  """Runs a function in a spawned process and returns what it puts into the queue."""
   context = multiprocessing.get_context('spawn')
   queue = context.Queue()
   process = context.Process(target=work, args=(*given, queue))
@@ -99,7 +108,7 @@ def measured_apart(work, *given) -> dict:
 
 
 def building(entries, folder) -> dict:
-  """Minutes for all subjects, by two processes, from whole heads."""
+  """Measures the minutes that building a data set of all heads takes, two processes."""
   source = pathlib.Path(folder) / 'ixi/IXI-T1'
   source.mkdir(parents=True)
   for entry in entries:
@@ -115,6 +124,7 @@ def building(entries, folder) -> dict:
 
 
 def main() -> None:
+  """Command line: measures, prints the numbers and stores them."""
   options = arguments()
   entries = layout.find(options.source, layout.bids(labels=LABELS))
   entries = entries[: options.subjects or None]

@@ -1,10 +1,11 @@
-"""How fast training slices are read, from stored slices and from stored volumes.
+"""Measures how fast training slices are read, from stored slices and stored volumes.
 
   python -m benchmarks.reading [--json=docs/reading.json]
 
-It builds both data sets of the same synthetic volumes in a temporary folder and states
-slices of 128 x 128 per second, each the best of some rounds: at random order from disk
-and from memory, the whole stream, and what a training step takes.
+It builds both kinds of data set from the same synthetic volumes in a temporary folder.
+Measured are slices of 128 x 128 per second, the median of several rounds: read in
+random order from disk and from memory, read by the training stream, and used by a
+training step.
 """
 
 import argparse
@@ -22,9 +23,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from uad_jax import experiment, parallel
-from uad_jax.benchmark import read_config
+from uad_jax.comparison.benchmark_rows import read_config
 from uad_jax.data import pipeline, reading, record
-from uad_jax.method import init_state, make_update
+from uad_jax.update import init_state, make_update
 
 SIZE, DEPTH = 128, 60
 BATCH = 16
@@ -33,6 +34,7 @@ TARGET = 20_000
 
 
 def arguments() -> argparse.Namespace:
+  """Parses the command line."""
   parser = argparse.ArgumentParser(prog='python -m benchmarks.reading')
   parser.add_argument('--json', help='also store the numbers in this file')
   parser.add_argument('--volumes', type=int, default=25)
@@ -42,14 +44,14 @@ def arguments() -> argparse.Namespace:
 
 @dataclasses.dataclass(kw_only=True)
 class Stored(tfds.core.BuilderConfig):
-  """Whether a record is a whole volume, and of how many."""
+  """Form of the data set: records are volumes or slices, and the number of volumes."""
 
   whole: bool
   volumes: int
 
 
 class Synthetic(tfds.core.GeneratorBasedBuilder):
-  """Noise inside of an ellipsoid, which is as hard to compress as a scan."""
+  """Data set of noise inside an ellipsoid, which compresses as badly as a scan."""
 
   VERSION = tfds.core.Version('1.0.0')
   SHAPE = (SIZE, SIZE, DEPTH)
@@ -85,7 +87,7 @@ class Synthetic(tfds.core.GeneratorBasedBuilder):
 
 
 def build(folder: pathlib.Path, volumes: int, whole: bool) -> Synthetic:
-  """The prepared data set."""
+  """Builds the data set, of whole volumes or of slices."""
   kind = 'volumes' if whole else 'slices'
   config = Stored(name=kind, whole=whole, volumes=volumes)
   builder = Synthetic(config=config, data_dir=folder, file_format='array_record')
@@ -94,9 +96,13 @@ def build(folder: pathlib.Path, volumes: int, whole: bool) -> Synthetic:
 
 
 def rate(function: Callable[[], int], rounds: int) -> dict[str, float]:
-  """Slices a second of a function that says how many it read, the median round.
+  """Measures the slices per second that a function reads, the median of the rounds.
 
-  A core's seconds count the time of all threads, and not that of other programs.
+  The seconds of a core count all threads of this process and no other process.
+
+  Args:
+    function: Reads slices and returns their number.
+    rounds: Number of calls.
   """
   found, cores = [], []
   for _ in range(rounds):
@@ -111,7 +117,13 @@ def rate(function: Callable[[], int], rounds: int) -> dict[str, float]:
 
 
 def random_order(read: Callable[[np.ndarray], object], length: int, batches: int):
-  """A function that reads batches of random slices, others at each call."""
+  """Makes a function that reads batches of random slices, new ones at each call.
+
+  Args:
+    read: Reads the slices of an array of indices.
+    length: Number of slices in the data set.
+    batches: Number of batches for each call.
+  """
   rng = np.random.default_rng(0)
 
   def some() -> int:
@@ -123,7 +135,7 @@ def random_order(read: Callable[[np.ndarray], object], length: int, batches: int
 
 
 def from_memory(records: reading.Records, threads: int, batches: int = 200):
-  """A function that takes batches of the training stream, all records being kept."""
+  """Makes a function that takes batches of the training stream, records in memory."""
   stream = pipeline.training_stream(records, BATCH, 0, threads=threads)
   for _ in range(-(-len(records) // BATCH)):
     next(stream)
@@ -137,7 +149,7 @@ def from_memory(records: reading.Records, threads: int, batches: int = 200):
 
 
 def from_disk(records: reading.Records, threads: int):
-  """A function that streams an epoch, reading each record."""
+  """Makes a function that streams one epoch and reads every record from disk."""
 
   def epoch() -> int:
     stream = pipeline.training_stream(records, BATCH, 0, threads=threads)
@@ -150,7 +162,7 @@ def from_disk(records: reading.Records, threads: int):
 
 
 def training_step(steps: int = 5):
-  """A function that makes updates of `ae`, the smallest network that reads batches."""
+  """Makes a function that performs updates of `ae`, the smallest network."""
   config = read_config('ae', 'slices')
   method = experiment.make_method(config, (SIZE, SIZE), 1)
   tx = experiment.make_optimisers(config, method)
@@ -176,7 +188,7 @@ def training_step(steps: int = 5):
 
 
 def measure(folder: pathlib.Path, volumes: int, rounds: int) -> dict[str, dict]:
-  """All numbers, by what was measured."""
+  """Runs all measurements; returns slices per second by name."""
   slices, whole = (
     reading.stored(build(folder, volumes, kind), 'train') for kind in (False, True)
   )
@@ -219,6 +231,7 @@ def measure(folder: pathlib.Path, volumes: int, rounds: int) -> dict[str, dict]:
 
 
 def main() -> None:
+  """Command line: measures, prints the rates and stores them."""
   options = arguments()
   parallel.split_cpu()
   parallel.keep_memory()
@@ -235,7 +248,7 @@ def main() -> None:
   share = stream['per_core_second'] / TARGET
   print(f'a core gives {share:.2f} of the {TARGET} slices/s that 16 cores should')
   if options.json:
-    about = {'machine': platform.machine(), 'cores': parallel.own_cores()}
+    about = {'machine': platform.machine(), 'cores': parallel.usable_cores()}
     about |= {'slice': [SIZE, SIZE], 'batch': BATCH, 'target': TARGET}
     stored = {'about': about, 'slices': found, 'stream_to_step': ratio}
     pathlib.Path(options.json).write_text(json.dumps(stored, indent=2) + '\n')

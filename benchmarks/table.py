@@ -1,10 +1,10 @@
-"""Times every case against PyTorch, in one process and in turns, and prints a table.
+"""Times every case in JAX and in PyTorch, and prints a table.
 
   python -m benchmarks.table [--json=FILE] [--rounds=N] [--only=WORDS]
 
-The machine is seldom quiet: each round runs ours and theirs one after the other, the
-table gives the best time of each and the median of the rounds' ratios. `--json` stores
-them; `--render=FILE` prints a stored table again.
+The machine is rarely idle. So each round runs both functions of a case one after the
+other, in one process; the table gives the best time of each and the median of the
+rounds' ratios. `--json` stores the numbers; `--render=FILE` prints stored numbers.
 """
 
 import argparse
@@ -20,22 +20,26 @@ from uad_jax.comparison.costs import speed
 
 
 def arguments() -> argparse.Namespace:
+  """Parses the command line."""
   parser = argparse.ArgumentParser(prog='python -m benchmarks.table')
   parser.add_argument('--json', help='also store the numbers in this file')
   parser.add_argument('--render', help='print the table stored in this file instead')
   parser.add_argument('--rounds', type=int, default=7)
   parser.add_argument('--only', default='', help='cases whose name contains this')
   parser.add_argument(
-    '--devices', type=int, default=parallel.own_cores(), help='CPU devices, one a core'
+    '--devices', type=int, default=parallel.usable_cores(), help='number of CPU devices'
   )
   parser.add_argument(
-    '--threads', type=int, default=parallel.own_cores(), help="PyTorch's"
+    '--threads', type=int, default=parallel.usable_cores(), help="PyTorch's"
   )
   return parser.parse_args()
 
 
 def prepare(devices: int) -> None:
-  """What a command does before it makes an array; the memory serves PyTorch as well."""
+  """Sets the number of CPU devices and the memory allocator, before JAX starts.
+
+  The allocator's settings serve PyTorch too.
+  """
   os.environ['XLA_FLAGS'] = (
     os.environ.get('XLA_FLAGS', '')
     + f' --xla_force_host_platform_device_count={devices}'
@@ -44,12 +48,19 @@ def prepare(devices: int) -> None:
 
 
 def milliseconds(function) -> float:
+  """Wall time of one call, in milliseconds."""
   start = time.perf_counter()
   function()
   return 1e3 * (time.perf_counter() - start)
 
 
 def measure(case, rounds: int) -> dict:
+  """Times a case; returns best times and ratios.
+
+  Args:
+    case: The pair of functions.
+    rounds: Number of times that each function is timed.
+  """
   sides = [side for side in (case.ours, case.theirs) if side]
   for side in sides:
     side(), side()
@@ -64,6 +75,7 @@ def measure(case, rounds: int) -> dict:
 
 
 def main() -> None:
+  """Command line: times the cases, prints the table and stores the numbers."""
   options = arguments()
   if options.render:
     with open(options.render) as file:
@@ -78,7 +90,7 @@ def main() -> None:
     cases.torch.set_num_threads(options.threads)
   about = {
     'machine': platform.machine(),
-    'cores': parallel.own_cores(),
+    'cores': parallel.usable_cores(),
     'jax': jax.__version__,
     'devices': jax.device_count(),
     'torch': cases.torch.__version__ if cases.torch else 'not installed',

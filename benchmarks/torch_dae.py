@@ -1,7 +1,7 @@
-"""The published deformable auto-encoder in tuned PyTorch, to be timed beside ours.
+"""PyTorch twin of the published deformable auto-encoder, optimised for the timings.
 
 Channels-last convolutions, half-pixel bilinear upsampling, box filters of all moments
-at once by separable pooling, grid_sample with border padding. `test_parity.py` copies
+at once by running totals, grid_sample with border padding. `test_parity.py` copies
 our parameters in and compares. Arrays are [B, C, H, W] in channels_last memory.
 """
 
@@ -13,6 +13,7 @@ from torch import nn
 
 
 def block(convolution):
+  """Makes a convolution with its batch normalisation."""
   return nn.ModuleDict(
     {
       'conv': convolution,
@@ -22,6 +23,8 @@ def block(convolution):
 
 
 class TorchDae(nn.Module):
+  """Network: auto-encoder for the prior image, and the head for the velocity field."""
+
   def __init__(self, widths=(16, 32, 64, 128, 256, 256, 256), taps=3):
     super().__init__()
     down = list(zip((1, *widths[:-1]), widths, strict=True))
@@ -45,6 +48,7 @@ class TorchDae(nn.Module):
     self.taps = taps
 
   def forward(self, x):
+    """Returns the prior image [B, 1, H, W] and the velocity field [B, 2, H, W]."""
     down, up = [], []
     for layer in self.encoder:
       raw = layer['conv'](x)
@@ -66,11 +70,13 @@ class TorchDae(nn.Module):
 
 @functools.cache
 def grid(spatial):
+  """Voxel coordinates [H, W, 2] of a plane."""
   axes = [torch.arange(n, dtype=torch.float32) for n in spatial]
   return torch.stack(torch.meshgrid(*axes, indexing='ij'), -1)
 
 
 def warp(image, displacement):
+  """Warps an image by a displacement field in voxels, linear, border padding."""
   spatial = tuple(image.shape[2:])
   last = torch.tensor(spatial, dtype=torch.float32) - 1
   points = grid(spatial) + displacement.movedim(1, -1)
@@ -79,6 +85,7 @@ def warp(image, displacement):
 
 
 def integrate(velocity, steps=7):
+  """Integrates a velocity field by scaling and squaring."""
   u = velocity / 2**steps
   for _ in range(steps):
     u = u + warp(u, u)
@@ -86,9 +93,9 @@ def integrate(velocity, steps=7):
 
 
 def box_sum(x, window):
-  """Sums over boxes of planes, nothing beyond the border, by running totals.
+  """Sums over square windows by running totals; values beyond the border are 0.
 
-  Several times as fast as avg_pool2d, and as our way of doubling written in PyTorch.
+  Several times as fast as avg_pool2d, and as our method of doubling in PyTorch.
   """
   half = window // 2
   x = x.contiguous(memory_format=torch.contiguous_format)
@@ -99,6 +106,7 @@ def box_sum(x, window):
 
 
 def ncc_loss(a, b, epsilon=1e-5):
+  """Local normalised cross-correlation loss, 1 - mean of the squared correlation."""
   sums = box_sum(torch.cat([torch.ones_like(a), a, b, a * a, b * b, a * b], 1), 9)
   n, a, b, aa, bb, ab = sums.chunk(6, 1)
   a, b = a / n, b / n
@@ -107,6 +115,7 @@ def ncc_loss(a, b, epsilon=1e-5):
 
 
 def ssim_loss(a, b):
+  """Structural similarity loss, 1 - mean SSIM, windows of 7 pixels."""
   sums = F.pad(torch.cat([a, b, a * a, b * b, a * b], 1), (3, 3, 3, 3), 'replicate')
   ma, mb, aa, bb, ab = (box_sum(sums, 7)[:, :, 3:-3, 3:-3] / 49).chunk(5, 1)
   unbiased, c1, c2 = 49 / 48, 0.01**2, 0.03**2
@@ -116,12 +125,14 @@ def ssim_loss(a, b):
 
 
 def roughness(v):
+  """Mean squared gradient of a velocity field, from central differences."""
   dy = (v[:, :, 2:] - v[:, :, :-2]) / 2
   dx = (v[:, :, :, 2:] - v[:, :, :, :-2]) / 2
   return ((dy**2).mean() + (dx**2).mean()) / 2
 
 
 def loss(net, x, beta, ssim=1.0, delta=1.0):
+  """Full training loss: reconstruction, SSIM, symmetric NCC and roughness."""
   prior, velocity = net(x)
   forth, back = integrate(velocity), integrate(-velocity)
   morph = 0.5 * (ncc_loss(x, warp(prior, forth)) + ncc_loss(prior, warp(x, back)))

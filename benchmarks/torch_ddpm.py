@@ -1,4 +1,4 @@
-"""The diffusion U-Net in plain PyTorch, channels last, to be timed beside ours."""
+"""PyTorch twin of the diffusion U-Net, channels last, for the timings."""
 
 import math
 
@@ -10,10 +10,13 @@ from benchmarks.torch_vae import position_features
 
 
 def norm(width):
+  """Makes a group normalisation with the groups that our U-Net uses."""
   return nn.GroupNorm(math.gcd(32, max(1, width // 4)), width, eps=1e-6)
 
 
 class Residual(nn.Module):
+  """Residual block with FiLM by the vector of time and slice height."""
+
   def __init__(self, before, width, vector):
     super().__init__()
     self.norm_0 = norm(before)
@@ -31,6 +34,8 @@ class Residual(nn.Module):
 
 
 class Attention(nn.Module):
+  """Self-attention over the voxels of a plane, residual."""
+
   def __init__(self, width, heads):
     super().__init__()
     self.norm = norm(width)
@@ -48,6 +53,8 @@ class Attention(nn.Module):
 
 
 class Stage(nn.Module):
+  """Residual block, followed by self-attention if `attend`."""
+
   def __init__(self, before, width, vector, attend, heads):
     super().__init__()
     self.residual = Residual(before, width, vector)
@@ -58,12 +65,16 @@ class Stage(nn.Module):
 
 
 class Up(nn.Conv2d):
+  """Convolution after bilinear upsampling by 2."""
+
   def forward(self, x):
     x = F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)
     return super().forward(x)
 
 
 class TorchUNet(nn.Module):
+  """U-Net that predicts the noise, conditioned on time and slice height."""
+
   def __init__(
     self, size=128, widths=(8, 16, 32, 64, 64), blocks=1, attention=8, heads=2
   ):
@@ -127,10 +138,12 @@ KEPT = torch.cat(
 
 
 def scaled(image, low=0.0, high=1.2):
+  """Scales intensities from [low, high] to [-1, 1]."""
   return 2 * (image - low) / (high - low) - 1
 
 
 def loss(net, image, position, time=None, noise=None, furthest=400):
+  """Denoising loss: mean squared error of the predicted noise."""
   time = torch.randint(1, furthest + 1, (len(image),)) if time is None else time
   noise = torch.randn_like(image) if noise is None else noise
   share = KEPT[time][:, None, None, None]
@@ -140,7 +153,7 @@ def loss(net, image, position, time=None, noise=None, furthest=400):
 
 @torch.no_grad()
 def restored(net, image, position, start=250, hops=10):
-  """The image noised to step `start` and walked back in `hops`."""
+  """Noises images to step `start` and runs the reverse chain in `hops` steps."""
   steps = torch.linspace(start, 0, hops + 1).round().long()
   x = KEPT[start].sqrt() * scaled(image)
   x = x + (1 - KEPT[start]).sqrt() * torch.randn_like(x)

@@ -1,4 +1,4 @@
-"""f-AnoGAN in plain PyTorch, channels last, to be timed beside ours."""
+"""PyTorch twin of f-AnoGAN, channels last, for the timings."""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,7 @@ WIDTHS = (32, 64, 128, 128)
 
 
 class GridNorm(nn.Module):
-  """Instance normalisation with a scale and bias for each voxel."""
+  """Instance normalisation with a scale and a bias for each voxel."""
 
   def __init__(self, size):
     super().__init__()
@@ -23,20 +23,21 @@ class GridNorm(nn.Module):
 
 
 def strided(befores, widths):
+  """Makes strided 5 x 5 convolutions, one for each pair of widths."""
   return [
     nn.Conv2d(b, w, 5, 2, padding=2) for b, w in zip(befores, widths, strict=True)
   ]
 
 
 class ToVector(nn.Linear):
-  """Dense, from a grid in the order of channels last."""
+  """Dense layer from a flattened grid, in channels-last order."""
 
   def forward(self, x):
     return super().forward(x.permute(0, 2, 3, 1).flatten(1))
 
 
 class FromVector(nn.Linear):
-  """Dense, to a grid in the order of channels last."""
+  """Dense layer to a grid, in channels-last order."""
 
   def __init__(self, latent, size, width):
     super().__init__(latent, size * size * width)
@@ -47,6 +48,8 @@ class FromVector(nn.Linear):
 
 
 class Encoder(nn.Sequential):
+  """Encoder from an image to a latent in [-1, 1]."""
+
   def __init__(self, size, widths=WIDTHS, latent=128):
     layers, coarse = [], size // 2 ** len(widths)
     for conv in strided((1, *widths[:-1]), widths):
@@ -57,6 +60,8 @@ class Encoder(nn.Sequential):
 
 
 class Generator(nn.Sequential):
+  """Generator from a latent to an image in [0, 1]."""
+
   def __init__(self, size, widths=WIDTHS, latent=128):
     coarse, last = size // 2 ** len(widths), widths[-1]
     mirrored = [max(widths[0], last // 2**i) for i in range(len(widths))]
@@ -70,6 +75,8 @@ class Generator(nn.Sequential):
 
 
 class Critic(nn.Module):
+  """Critic: the Wasserstein value of an image; `features` are its feature maps."""
+
   def __init__(self, size, widths=WIDTHS):
     super().__init__()
     layers = []
@@ -84,6 +91,8 @@ class Critic(nn.Module):
 
 
 class TorchFanogan(nn.Module):
+  """Encoder, generator and critic of f-AnoGAN."""
+
   def __init__(self, size=128, widths=WIDTHS, latent=128):
     super().__init__()
     self.encoder = Encoder(size, widths, latent)
@@ -91,11 +100,12 @@ class TorchFanogan(nn.Module):
     self.critic = Critic(size, widths)
 
   def forward(self, x):
-    """The reconstruction."""
+    """Reconstructs the images."""
     return self.generator(self.encoder(x))
 
 
 def critic_loss(net, x, z, mix=None, penalty=10.0):
+  """Wasserstein loss of the critic with gradient penalty."""
   with torch.no_grad():
     fake = net.generator(z)
   mix = torch.rand(len(x)) if mix is None else mix
@@ -109,10 +119,12 @@ def critic_loss(net, x, z, mix=None, penalty=10.0):
 
 
 def generator_loss(net, z):
+  """Loss of the generator: minus the critic's value of generated images."""
   return -net.critic(net.generator(z)).mean()
 
 
 def encoder_loss(net, x):
+  """Loss of the encoder: squared errors of the image and of the critic's features."""
   found = net(x)
   with torch.no_grad():
     real = net.critic.features(x)

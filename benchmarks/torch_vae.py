@@ -1,4 +1,4 @@
-"""The convolutional VAE in plain PyTorch, channels last, to be timed beside ours."""
+"""PyTorch twin of the convolutional VAE, channels last, for the timings."""
 
 import torch
 import torch.nn.functional as F
@@ -6,7 +6,7 @@ from torch import nn
 
 
 class Block(nn.Module):
-  """A convolution, group normalisation, FiLM and swish; `up` doubles the grid first."""
+  """Convolution, group normalisation, FiLM and swish; `up` first doubles the grid."""
 
   def __init__(self, before, width, stride=1, vector=0, up=False):
     super().__init__()
@@ -26,11 +26,14 @@ class Block(nn.Module):
 
 
 def position_features(position, frequencies=4):
+  """Sine and cosine features [B, 2 * frequencies] of the slice height."""
   angle = torch.pi * position[:, None] * 2.0 ** torch.arange(frequencies)
   return torch.cat([angle.sin(), angle.cos()], -1)
 
 
 class Decoder(nn.Module):
+  """Decoder from latent and slice height to the image's mean and log variance."""
+
   def __init__(self, widths, latent, vector=8):
     super().__init__()
     self.first = Block(latent + vector, widths[0])
@@ -51,6 +54,8 @@ class Decoder(nn.Module):
 
 
 class TorchVae(nn.Module):
+  """Encoder and decoder of the VAE."""
+
   def __init__(self, widths=(8, 16, 32, 64, 128), latent=16):
     super().__init__()
     befores = (1, *widths[:-1])
@@ -61,15 +66,17 @@ class TorchVae(nn.Module):
     self.decoder = Decoder(widths[::-1], latent)
 
   def encode(self, x):
+    """Returns mean and log variance of the latent."""
     mean, log_variance = self.encoder(x).chunk(2, 1)
     return mean, log_variance.clamp(-12, 6)
 
   def forward(self, x, position):
-    """The reconstruction from the mean."""
+    """Reconstructs the images from the latent's mean."""
     return self.decoder(self.encode(x)[0], position)[0]
 
 
 def loss(net, x, position, noise=None, beta=1e-3):
+  """Training loss of the VAE: heteroscedastic error and weighted KL divergence."""
   mean, log_variance = net.encode(x)
   noise = torch.randn_like(mean) if noise is None else noise
   z = mean + (0.5 * log_variance).exp() * noise

@@ -1,4 +1,4 @@
-"""The VQ-VAE in plain PyTorch, channels last, to be timed beside ours."""
+"""PyTorch twin of the VQ-VAE, channels last, for the timings."""
 
 import torch
 import torch.nn.functional as F
@@ -6,6 +6,8 @@ from torch import nn
 
 
 class Residual(nn.Module):
+  """Residual block of a 3 x 3 and a 1 x 1 convolution."""
+
   def __init__(self, width):
     super().__init__()
     self.wide = nn.Conv2d(width, width, 3, padding=1)
@@ -16,6 +18,8 @@ class Residual(nn.Module):
 
 
 class TorchVqvae(nn.Module):
+  """VQ-VAE with a codebook that follows moving averages."""
+
   def __init__(self, widths=(16, 32, 64, 64), units=1, codes=32, size=16):
     super().__init__()
     layers, before = [], 1
@@ -35,16 +39,30 @@ class TorchVqvae(nn.Module):
     self.register_buffer('total', self.codes.clone())
 
   def tokens(self, z):
-    """The codes of [B, D, *S] as rows, and the index of the nearest of each."""
+    """Flattens latents [B, D, *S] to rows and finds the nearest code of each row.
+
+    Returns:
+      The rows [N, D] and the indices [N] of the codes.
+    """
     rows = z.permute(0, 2, 3, 1).reshape(-1, z.shape[1])
     return rows, (self.codes.square().sum(1) - 2 * rows @ self.codes.T).argmin(1)
 
   def quantised(self, z, tokens):
+    """Returns the codes of `tokens` in the shape of `z`."""
     shape = (len(z), *z.shape[2:], z.shape[1])
     return self.codes[tokens].reshape(shape).permute(0, 3, 1, 2)
 
   @torch.no_grad()
   def follow(self, rows, tokens, decay=0.99, epsilon=1e-5, dead=0.05):
+    """Updates the codebook by moving averages and replaces codes that are rarely used.
+
+    Args:
+      rows: Latents [N, D].
+      tokens: Index [N] of each row's nearest code.
+      decay: Decay of the moving averages.
+      epsilon: Smoothing of the counts.
+      dead: Codes with less than this share of the mean count are replaced.
+    """
     one_hot = F.one_hot(tokens, len(self.codes)).float()
     self.count.lerp_(one_hot.sum(0), 1 - decay)
     self.total.lerp_(one_hot.T @ rows, 1 - decay)
@@ -58,12 +76,13 @@ class TorchVqvae(nn.Module):
     self.count.copy_(torch.where(gone, mean, self.count))
 
   def forward(self, x):
-    """The reconstruction."""
+    """Reconstructs the images."""
     z = self.encoder(x)
     return self.decoder(self.quantised(z, self.tokens(z)[1]))
 
 
 def loss(net, x, commitment=0.25):
+  """Training loss of the VQ-VAE, absolute error and commitment; moves the codebook."""
   z = net.encoder(x)
   rows, tokens = net.tokens(z.detach())
   e = net.quantised(z, tokens)

@@ -5,6 +5,7 @@ import pytest
 
 from uad_jax import benchmark, registry
 from uad_jax.comparison import kept_slices, side_by_side
+from uad_jax.comparison.benchmark_rows import read_config
 from uad_jax.comparison.kept_slices import Exhibit
 from uad_jax.evaluation.cases import Case
 
@@ -25,7 +26,7 @@ def exhibit(name, scans=('sub-1', 'sub-2'), **more):
       'gate': mask,
     }
     cases.append(Case(None, '', 0, np.nan, np.nan, panels))
-  config = benchmark.read_config(name, 'demo')
+  config = read_config(name, 'demo')
   config.seed = 1
   mark = registry.fingerprint(config)
   titles = {scan: f'ms of {scan}' for scan in scans}
@@ -47,7 +48,7 @@ def test_slices_come_back_to_a_255th_of_their_range(tmp_path, in_the_project):
 def test_a_file_that_holds_no_slices_is_named(tmp_path):
   path = tmp_path / 'vae.npz'
   path.write_bytes(b'PK nothing')
-  with pytest.raises(ValueError, match=r'vae\.npz is no kept slices of a run'):
+  with pytest.raises(ValueError, match=r'vae\.npz is not a file of kept slices'):
     kept_slices.read(path)
 
 

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from tests.cohort import SCORERS, run
 from tests.conftest import ROOT
 from uad_jax import benchmark, experiment, registry
-from uad_jax.comparison import paired_differences, records, results
+from uad_jax.comparison import benchmark_rows, paired_differences, records, results
 from uad_jax.comparison.finished_runs import read
 from uad_jax.data import manifest
 from uad_jax.report import page
@@ -51,7 +51,7 @@ def rendered(folders, **more):
   path = folders[0].parent / 'records.jsonl'
   kept = {}
   for suite, runs in suites.items():
-    records.write(path, records.of(runs))
+    records.write(path, records.from_runs(runs))
     kept[suite] = records.read(path)
   return results.page(kept, **more)
 
@@ -172,13 +172,13 @@ def test_the_picture_of_a_data_set_is_shown_where_there_is_one(tmp_path):
 
 def test_only_runs_of_todays_configs_are_taken(tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(ROOT)
-  rows = benchmark.plan('demo', ['ae', 'threshold'], [0, 1], str(tmp_path))
+  rows = benchmark_rows.plan('demo', ['ae', 'threshold'], [0, 1], str(tmp_path))
   for row in rows:
     config = registry.plain(row.config)
     if (row.name, row.seed) == ('ae', 1):
       config['batch_size'] = 7
     stored(row.folder, row.name, row.seed, 'd', config=config)
-  taken = benchmark.stored(str(tmp_path))
+  taken = benchmark_rows.stored(str(tmp_path))
   assert [(row.name, row.seed) for row in taken] == [
     ('threshold', 0),
     ('threshold', 1),
@@ -188,9 +188,9 @@ def test_only_runs_of_todays_configs_are_taken(tmp_path, monkeypatch, capsys):
   assert 'demo/ae-1-' in told and 'config.batch_size was 7, now' in told
   # The same run in a second folder would count twice.
   rows[0].folder.rename(rows[0].folder.with_name('ae-0-copy'))
-  assert len(benchmark.stored(str(tmp_path))) == 2
+  assert len(benchmark_rows.stored(str(tmp_path))) == 2
   assert 'its folder would be ae-0-' in capsys.readouterr().err
-  assert benchmark.stored(str(tmp_path), 'ixi') == []
+  assert benchmark_rows.stored(str(tmp_path), 'ixi') == []
   with pytest.raises(FileNotFoundError, match="no row of 'ixi' is of today"):
     benchmark.show('ixi', [], tmp_path / 'results.md')
 

@@ -33,8 +33,8 @@ def test_of_each_pathology_the_scan_of_median_volume_is_taken():
     scan('f', 'stroke', 20), scan('g', 'stroke', 60),
   ]  # fmt: skip
   expected = {'c': 'ms, 6 ml', 'f': 'stroke, 10 ml'}
-  assert showcase.typical(scans) == expected
-  assert showcase.typical(reversed(scans)) == expected
+  assert showcase.median_volume_scans(scans) == expected
+  assert showcase.median_volume_scans(reversed(scans)) == expected
 
 
 def test_rarity_is_the_share_of_healthy_voxels_that_score_as_high(key):
@@ -119,11 +119,11 @@ def test_a_method_is_shown_by_the_map_of_its_own_inference(key):
   state = State(0, {'level': jnp.float32(0.6)}, {}, {})
   config = ConfigDict({'batch_size': 6, 'seed': 0, 'postprocess': 'none'})
   experiment = Experiment(config, {}, None, cohort.METHOD, {}, {}, {}, ())
-  titles = showcase.typical(collect(cohort.batches(records)))
+  titles = showcase.median_volume_scans(collect(cohort.batches(records)))
   assert list(titles) == ['sub-21', 'sub-22']
   chosen = [record for record in records if record['subject'] in titles]
   sample = evaluated.samples['absolute']
-  cases = showcase.seen_by(
+  cases = showcase.run_cases(
     experiment, state, 'absolute', cohort.absolute, chosen, sample
   )
   assert list(cases) == list(titles)

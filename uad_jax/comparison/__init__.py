@@ -1,1 +1,1 @@
-"""Tables and pictures over several runs: docs/results.md and what it is made from."""
+"""Comparison of runs: the tables and pictures of docs/results.md and their records."""

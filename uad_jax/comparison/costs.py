@@ -1,4 +1,4 @@
-"""Speed beside PyTorch, and what each method costs: sections of docs/results.md."""
+"""Sections of docs/results.md: speed beside PyTorch, and the cost of each method."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,11 +12,15 @@ HEAD = (
 
 
 def methods(stored: Mapping[str, Any]) -> str:
-  """What `benchmarks.methods --json=FILE` stored, in Markdown."""
-  about, found = stored['about'], stored['methods']
-  rows = [row(name, told) for name, told in found.items() if 'error' not in told]
+  """Renders the table of each method's cost in Markdown.
+
+  Args:
+    stored: Content of methods.json, from `python -m benchmarks.methods --json=FILE`.
+  """
+  about, costs = stored['about'], stored['methods']
+  rows = [row(name, cost) for name, cost in costs.items() if 'error' not in cost]
   failed = [
-    f'- `{name}`: {told["error"]}' for name, told in found.items() if 'error' in told
+    f'- `{name}`: {cost["error"]}' for name, cost in costs.items() if 'error' in cost
   ]
   parts = [
     '## Cost of each method',
@@ -32,38 +36,47 @@ def methods(stored: Mapping[str, Any]) -> str:
   return '\n\n'.join([*parts, *(['\n'.join(failed)] if failed else [])]) + '\n'
 
 
-def row(name: str, told: Mapping[str, Any]) -> tuple[str, ...]:
-  """The cells of one method."""
-  first, *others = [(score, short(value)) for score, value in told['scores'].items()]
-  compiled = told['compile_step'] + told['compile_scores'][first[0]]
+def row(name: str, cost: Mapping[str, Any]) -> tuple[str, ...]:
+  """Builds the table cells of one method's cost.
+
+  Args:
+    name: Name of the method.
+    cost: Its entry in methods.json.
+  """
+  first, *others = [(score, short(value)) for score, value in cost['scores'].items()]
+  compiled = cost['compile_step'] + cost['compile_scores'][first[0]]
   return (
     name,
-    f'{told["parameters"]:,}'.replace(',', ' '),
-    str(told['batch']),
-    ' / '.join(short(value) for value in told['steps_ms']) or '-',
+    f'{cost["parameters"]:,}'.replace(',', ' '),
+    str(cost['batch']),
+    ' / '.join(short(value) for value in cost['steps_ms']) or '-',
     *first,
     ', '.join(f'{score} {value}' for score, value in others) or '-',
     f'{compiled:.0f}',
-    f'{told["mib"]:.0f}',
+    f'{cost["mib"]:.0f}',
   )
 
 
 def cores(count: int) -> str:
-  """'1 core', '2 cores'."""
+  """Formats a number of cores: '1 core', '2 cores'."""
   return f'{count} core{"s" * (count > 1)}'
 
 
 def short(value: float) -> str:
-  """Two significant digits, and whole numbers above."""
+  """Formats a number with two significant digits, or as a whole number from 10 on."""
   return f'{value:.0f}' if value >= 10 else f'{value:.2g}'
 
 
 SLOWER = 1.05
-"""Median ratios up to this are not told from 1."""
+"""Median ratios up to this one count as 1, because of the noise of timings."""
 
 
 def speed(stored: Mapping[str, Any]) -> str:
-  """The timings that `benchmarks.table --json=FILE` stored, in Markdown."""
+  """Renders the table of timings against PyTorch in Markdown.
+
+  Args:
+    stored: Content of benchmarks.json, from `python -m benchmarks.table --json=FILE`.
+  """
   about = stored['about']
   machine = (
     f'{about["machine"]}, {cores(about["cores"])}, jax {about["jax"]} on '
@@ -81,13 +94,13 @@ def speed(stored: Mapping[str, Any]) -> str:
   slow = '; '.join(
     f'{n} ({ratio:.2f})' for n, ratio in ratios.items() if ratio > SLOWER
   )
-  told = (
+  verdict = (
     'A ratio of 1.0 or less is asked for. Missed, by more than the noise of '
     f'{100 * (SLOWER - 1):.0f} %: {slow or "by none"}. Where their time goes and what '
-    'was tried is in [decisions-speed.md](decisions-speed.md).'
+    'was tried is in [findings.md](findings.md#speed-of-the-networks).'
   )
-  return f'{machine}\n\n{markdown(head, rows)}\n\n{told}'
+  return f'{machine}\n\n{markdown(head, rows)}\n\n{verdict}'
 
 
 COST = (methods, 'methods')
-"""The section and the name of its stored measurement."""
+"""Section of docs/results.md: rendering function and name of the JSON file."""

@@ -1,4 +1,4 @@
-"""What finished runs left on disk, as the tables of docs/results.md read it."""
+"""Reads the evaluations of finished runs from their run folders."""
 
 import json
 import pathlib
@@ -9,21 +9,21 @@ from typing import NamedTuple
 from uad_jax.report.atomic_files import read_json
 
 TOTAL = re.compile(r'^Total: ([\d,]+)', re.MULTILINE)
-"""Where clu's overview of the parameters says how many there are."""
+"""Line with the number of parameters in clu's overview, parameters.txt."""
 
 
 class FinishedRun(NamedTuple):
-  """One stored evaluation: a run's own, or that of a variant.
+  """Stored evaluation of a run or of one of its variants.
 
   Attributes:
-    name: Of the row.
-    variant: '' for the run's own.
-    seed: Of the training.
-    summary: results.json.
-    training: training.json: steps, seconds; empty where nothing was trained.
-    model: model.json: shape, preprocessing, data.
-    parameters: How many the run trained; None where it does not tell.
-    folder: Where the evaluation lies.
+    name: Method name in the tables.
+    variant: Name of the variant; '' for the run without variant.
+    seed: Seed of the training.
+    summary: Content of results.json.
+    training: Content of training.json (steps, seconds); empty if nothing was trained.
+    model: Content of model.json (shape, preprocessing, data).
+    parameters: Number of trained parameters; None if unknown.
+    folder: Folder of the evaluation.
   """
 
   name: str
@@ -37,19 +37,19 @@ class FinishedRun(NamedTuple):
 
   @property
   def default(self) -> str:
-    """The map that was chosen on validation data."""
+    """Scorer that was chosen on validation data."""
     return self.summary['default']
 
 
 def parameters(folder: pathlib.Path) -> int | None:
-  """The number of parameters of a run."""
+  """Reads the number of trained parameters from parameters.txt; None if unknown."""
   path = folder / 'parameters.txt'
-  found = TOTAL.search(path.read_text()) if path.exists() else None
-  return int(found[1].replace(',', '')) if found else None
+  total = TOTAL.search(path.read_text()) if path.exists() else None
+  return int(total[1].replace(',', '')) if total else None
 
 
 def read(folder: pathlib.Path) -> list[FinishedRun]:
-  """The evaluations of a run folder."""
+  """Reads all evaluations of a run folder: the run and its variants."""
   row = json.loads((folder / 'row.json').read_text())
   config = json.loads((folder / 'config.json').read_text())
   training, model = (read_json(folder / f'{n}.json') for n in ('training', 'model'))

@@ -1,7 +1,7 @@
-"""What docs/ keeps of each run for the picture of all methods: a few slices, 8 bits.
+"""Stores a few slices of a run as 8-bit npz in docs/, for the picture of all methods.
 
-As `records` for the tables: the picture is drawn from these files, so that a row can be
-added where the other runs are not.
+The picture is drawn from these files, as the tables are from `records`, so a method can
+be added on a machine that does not have the other runs.
 """
 
 import json
@@ -16,19 +16,19 @@ from uad_jax.evaluation.cases import Case
 from uad_jax.report import atomic_files
 
 PANELS = ('image', 'mask', 'lesion', 'reconstruction', 'map')
-"""What `side_by_side.draw` shows."""
+"""Panels that `side_by_side.draw` shows."""
 
 
 class Exhibit(NamedTuple):
-  """A run on a few scans.
+  """Example slices of one run, for the picture of all methods.
 
   Attributes:
-    name: Of the row.
-    seeds: The one seed of the run.
-    config: Fingerprint of its config.
-    scorer: The map that is shown.
-    titles: By name of a scan, what is written above it.
-    cases: One for each scan.
+    name: Method name in the tables.
+    seeds: The single seed of the run.
+    config: Fingerprint of the run's config.
+    scorer: Scorer whose anomaly map is shown.
+    titles: Title above each scan, by name of the scan.
+    cases: One example slice for each scan, in the order of `titles`.
   """
 
   name: str
@@ -40,10 +40,10 @@ class Exhibit(NamedTuple):
 
 
 def write(path: pathlib.Path, exhibit: Exhibit) -> None:
-  """Writes an exhibit as an npz."""
-  told = exhibit._asdict()
-  cases = told.pop('cases')
-  arrays = {'told': np.array(json.dumps(told))}
+  """Writes an exhibit to an npz file, with panels at 8 bits between their extremes."""
+  description = exhibit._asdict()
+  cases = description.pop('cases')
+  arrays = {'told': np.array(json.dumps(description))}
   for number, case in enumerate(cases):
     for name in PANELS:
       if name in case.panels:
@@ -57,22 +57,24 @@ def write(path: pathlib.Path, exhibit: Exhibit) -> None:
 
 
 def read(path: pathlib.Path) -> Exhibit:
-  """The exhibit of a file; its cases have panels and nothing else.
+  """Reads an exhibit from an npz file; of its example slices only `panels` are set.
 
   Raises:
-    ValueError: The file is no exhibit.
+    ValueError: The file is not an exhibit.
   """
   try:
     with np.load(path) as file:
       arrays = dict(file)
-    told = json.loads(str(arrays['told']))
-    cases = [_case(arrays, number) for number in range(len(told['titles']))]
-    return Exhibit(**{**told, 'seeds': tuple(told['seeds'])}, cases=cases)
+    description = json.loads(str(arrays['told']))
+    cases = [_case(arrays, number) for number in range(len(description['titles']))]
+    description['seeds'] = tuple(description['seeds'])
+    return Exhibit(**description, cases=cases)
   except (zipfile.BadZipFile, EOFError, ValueError, KeyError, TypeError) as error:
-    raise ValueError(f'{path} is no kept slices of a run: {error}') from None
+    raise ValueError(f'{path} is not a file of kept slices: {error}') from None
 
 
 def _case(arrays: Mapping[str, np.ndarray], number: int) -> Case:
+  """Restores the panels of example slice `number`."""
   panels = {}
   for name in PANELS:
     if f'{number}/{name}' in arrays:

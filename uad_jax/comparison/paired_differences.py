@@ -1,4 +1,4 @@
-"""Paired differences of AUPRC between maps, and their table."""
+"""Paired differences of AUPRC between anomaly maps, and their table."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,17 +10,17 @@ from uad_jax.evaluation.metrics import POOLED
 from uad_jax.evaluation.sample import load
 from uad_jax.report.tables import Estimate, markdown
 
-DIGITS = 6
+DIGITS = 6  # decimals of a stored estimate
 
 
 class Rival(NamedTuple):
-  """A map of a run with variants against what it has to beat.
+  """Paired difference between an anomaly map of a run and one that it should beat.
 
   Attributes:
-    seed: Of both runs.
-    map: The run's.
-    against: Whose map it is compared with, and which: 'vae restoration'.
-    gap: The paired difference of AUPRC.
+    seed: Seed of both runs.
+    map: Scorer of the run.
+    against: The rival's method or variant and its scorer, such as 'vae restoration'.
+    gap: Paired difference of AUPRC.
   """
 
   seed: int
@@ -32,7 +32,14 @@ class Rival(NamedTuple):
 def difference(
   a: FinishedRun, scorer_a: str, b: FinishedRun, scorer_b: str
 ) -> Interval:
-  """AUPRC of one map minus that of another, on the same resampled subjects."""
+  """AUPRC of one anomaly map minus that of another, paired over resampled subjects.
+
+  Args:
+    a: First run.
+    scorer_a: Scorer of the first run.
+    b: Second run, on the same test data.
+    scorer_b: Scorer of the second run.
+  """
   return paired(
     POOLED['auprc'],
     load(a.folder / 'evaluation.npz')[scorer_a],
@@ -40,59 +47,76 @@ def difference(
   )
 
 
-def estimate(found: Sequence[float]) -> Estimate:
-  """Value and ends of an interval, rounded, as records keep them."""
-  value, low, high = (None if x is None else round(float(x), DIGITS) for x in found)
+def estimate(interval: Sequence[float]) -> Estimate:
+  """Converts an interval to the form of records: rounded, None where undefined.
+
+  Args:
+    interval: Value, low and high end.
+  """
+  value, low, high = (None if x is None else round(float(x), DIGITS) for x in interval)
   return {'value': value, 'interval': [low, high]}
 
 
 def signed(gap: Estimate) -> str:
-  """'+0.123 [+0.045, +0.200]'."""
+  """Formats a difference with its interval as '+0.123 [+0.045, +0.200]'."""
   value, (low, high) = gap['value'], gap['interval']
   return f'{value:+.3f} [{low:+.3f}, {high:+.3f}]'
 
 
 def auprc(run: FinishedRun, scorer: str) -> float:
-  """The pooled AUPRC of a map."""
+  """Pooled AUPRC of a scorer in a run."""
   return run.summary['scorers'][scorer]['pooled']['auprc']['value']
 
 
-def own(main: FinishedRun, runs: Sequence[FinishedRun]) -> list[Rival]:
-  """What a run with variants has to beat within its own training.
+def within_run(main: FinishedRun, runs: Sequence[FinishedRun]) -> list[Rival]:
+  """Compares a run with its rivals of the same training.
 
-  Its own prior, and the best of its uniform fields, by their residual and by the same
-  map. Nothing for other runs.
+  The rivals are the run's own 'standardised_prior' (the residual to the prior image)
+  and the best of its variants (uniform fields) by the scorer 'standardised' and by the
+  run's default scorer.
+
+  Args:
+    main: The run.
+    runs: All finished runs of the data set.
+
+  Returns:
+    Paired differences; none if `main` is a variant or has no variants.
   """
-  alike = defaultdict(list)
+  by_training = defaultdict(list)
   for run in runs:
-    alike[run.name, run.seed].append(run)
-  uniform = [run for run in alike[main.name, main.seed] if run.variant]
+    by_training[run.name, run.seed].append(run)
+  uniform = [run for run in by_training[main.name, main.seed] if run.variant]
   if main.variant or not uniform:
     return []
-  found = []
+  rivals = []
 
   def meet(ours, other, name, theirs):
+    """Adds the difference between scorer `ours` of the run and scorer `theirs`."""
     gap = estimate(difference(main, ours, other, theirs))
-    found.append(Rival(main.seed, ours, f'{name} {theirs}', gap))
+    rivals.append(Rival(main.seed, ours, f'{name} {theirs}', gap))
 
   for ours in dict.fromkeys((main.default, 'standardised')):
     if ours != 'standardised_prior':
       meet(ours, main, 'own', 'standardised_prior')
     for theirs in dict.fromkeys(('standardised', ours)):
-      having = [run for run in uniform if theirs in run.summary['scorers']]
-      if having:
-        best = max(having, key=lambda run: auprc(run, theirs))
+      candidates = [run for run in uniform if theirs in run.summary['scorers']]
+      if candidates:
+        best = max(candidates, key=lambda run: auprc(run, theirs))
         meet(ours, best, best.variant, theirs)
-  return found
+  return rivals
 
 
-def table(found: Sequence[tuple[str, Rival]]) -> str:
-  """The rivals of the methods named, in Markdown; nothing where there are none."""
-  if not found:
+def table(rivals: Sequence[tuple[str, Rival]]) -> str:
+  """Renders the paired differences in Markdown; '' if there are none.
+
+  Args:
+    rivals: Pairs of method name and difference.
+  """
+  if not rivals:
     return ''
   rows = [
     [name, str(rival.seed), rival.map, rival.against, signed(rival.gap)]
-    for name, rival in sorted(found, key=lambda each: (each[0], each[1].seed))
+    for name, rival in sorted(rivals, key=lambda named: (named[0], named[1].seed))
   ]
   head = ('method', 'seed', 'map', 'against', 'difference of AUPRC')
   note = (

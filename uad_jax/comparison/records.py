@@ -1,9 +1,9 @@
-"""What docs/ keeps of each run of the tables: small, in text, and there in every clone.
+"""Records of runs in docs/runs: the numbers of each run that docs/results.md shows.
 
-Run folders are large and stay on the machine that made them. A record is the part of
-one that docs/results.md shows: docs/runs/SUITE.jsonl has a line for each evaluation of
-a run, or of the mean of several runs whose folders are gone. The page is rendered from
-records alone, so that a row can be added on another machine and another day.
+Run folders are large and stay on the machine that made them. docs/runs/SUITE.jsonl has
+one line for each evaluation of a run, or of the mean of several runs whose folders are
+gone. The page is rendered from records alone, so a method can be added on another
+machine and another day.
 """
 
 import base64
@@ -18,44 +18,48 @@ import numpy as np
 from uad_jax import registry
 from uad_jax.comparison import paired_differences
 from uad_jax.comparison.finished_runs import FinishedRun
+from uad_jax.comparison.paired_differences import Rival
 from uad_jax.evaluation.bootstrap import percentiles, resample
 from uad_jax.evaluation.metrics import POOLED
 from uad_jax.evaluation.sample import load
 from uad_jax.report.atomic_files import write_text
 from uad_jax.report.tables import COLUMNS, Estimate, estimates
 
-HONEST = 'atlas'
-"""The row without a network that knows most: mean and deviation of each voxel."""
+BASELINE = 'atlas'
+"""Method that others are compared with: mean and deviation of each voxel."""
 
 METRIC = COLUMNS[0].metric
-"""The metric by which methods are compared."""
+"""Metric by which methods are compared."""
 
 LEVELS = 2**16 - 1
+"""Highest value of a draw, as `packed` encodes it."""
 
 TESTED = ('scans', 'subjects', 'diseased')
+"""Counts of the test data that a record keeps."""
 
 
 class Record(NamedTuple):
-  """One evaluation, of one training or averaged over several.
+  """Numbers of one evaluation, of one training or averaged over several trainings.
 
   Attributes:
-    name: Of the row.
-    variant: '' for the run's own.
-    seeds: Of the trainings; where there are several, all numbers are their means.
+    name: Method name in the tables.
+    variant: Name of the variant; '' for the run without variant.
+    seeds: Seeds of the trainings; for several, all numbers are means over them.
     config: Fingerprint of the config with the first of the seeds.
-    data: 'digest'; how many of each in `TESTED` there were; 'honest', the AUPRC that
-      the honest row gets on these data, None where it was not run beside.
-    default: The map that was chosen on validation data.
-    parameters: How many were trained; None where the run does not tell.
-    training: '48 subjects, 480 slices'; None where the run does not tell.
-    steps: Of the training.
-    minutes: Of the training; None where it was interrupted or never timed.
-    maps: By scorer and metric of `COLUMNS`, the estimates.
-    draws: AUPRC of the chosen map in each resample of the subjects, as `packed` writes
-      it; '' for a variant and for a mean of several trainings.
-    over: Of such a mean, AUPRC over the honest row's; else None, see `gap`.
-    rivals: Of a run with variants, what it has to beat within its own training; of a
-      mean also other methods.
+    data: Test data: 'digest'; counts by the names in `TESTED`; 'honest', the AUPRC of
+      the baseline (`BASELINE`) on these data, None if it was not run.
+    default: Scorer that was chosen on validation data.
+    parameters: Number of trained parameters; None if unknown.
+    training: Training data as text, '48 subjects, 480 slices'; None if unknown.
+    steps: Training steps.
+    minutes: Time of the training; None if it was interrupted or not measured.
+    maps: Estimates by scorer and by metric of `COLUMNS`.
+    draws: AUPRC of the chosen scorer in each resample of the subjects, as text of
+      `packed`; '' for a variant and for a mean of several trainings.
+    over: For a mean of several trainings, its AUPRC minus the baseline's; else None,
+      see `gap`.
+    rivals: For a run with variants, differences to rivals of the same training; for a
+      mean of several trainings, also to other methods.
   """
 
   name: str
@@ -71,49 +75,57 @@ class Record(NamedTuple):
   maps: Mapping[str, Mapping[str, Estimate]]
   draws: str
   over: Estimate | None
-  rivals: Sequence[paired_differences.Rival]
+  rivals: Sequence[Rival]
 
 
 def training_data(model: Mapping) -> str | None:
-  """'48 subjects, 480 slices' by the card of a model."""
-  told = model.get('training')
-  if not told:
+  """Describes the training data as text, '48 subjects, 480 slices'; None if unknown.
+
+  Args:
+    model: Content of model.json.
+  """
+  training = model.get('training')
+  if not training:
     return None
   kind = 'slices' if len(model['shape']) == 2 else 'volumes'
-  return f'{told["subjects"]} subjects, {told["records"]} {kind}'
+  return f'{training["subjects"]} subjects, {training["records"]} {kind}'
 
 
 def maps_of(summary: Mapping) -> dict[str, dict[str, Estimate]]:
-  """By scorer and metric, what the tables show of a summary."""
+  """Selects the estimates that the tables show, by scorer and metric.
+
+  Args:
+    summary: Content of results.json.
+  """
   metrics = {column.title: column.metric for column in COLUMNS}
   return {
     scorer: {
-      metrics[title]: paired_differences.estimate((found['value'], *found['interval']))
-      for title, found in estimates(summary, scorer).items()
+      metrics[title]: paired_differences.estimate((entry['value'], *entry['interval']))
+      for title, entry in estimates(summary, scorer).items()
     }
     for scorer in summary['scorers']
   }
 
 
-def of(runs: Sequence[FinishedRun]) -> list[Record]:
-  """The records of the runs of one data set."""
-  found, by_name = [], defaultdict(list)
+def from_runs(runs: Sequence[FinishedRun]) -> list[Record]:
+  """Builds the records of the finished runs of one data set."""
+  records, by_name = [], defaultdict(list)
   for run in runs:
     by_name[run.name].append(run)
-  honest = {
+  baseline_auprc = {
     run.summary['run']['manifest']: paired_differences.auprc(run, run.default)
-    for run in by_name[HONEST]
+    for run in by_name[BASELINE]
   }
   for run in runs:
     digest = run.summary['run']['manifest']
     data = {name: run.summary['data'][name] for name in TESTED}
-    found.append(
+    records.append(
       Record(
         name=run.name,
         variant=run.variant,
         seeds=(run.seed,),
         config=registry.hashed(run.summary['run']['config']),
-        data={'digest': digest, **data, 'honest': honest.get(digest)},
+        data={'digest': digest, **data, 'honest': baseline_auprc.get(digest)},
         default=run.default,
         parameters=run.parameters,
         training=training_data(run.model),
@@ -122,47 +134,55 @@ def of(runs: Sequence[FinishedRun]) -> list[Record]:
         maps=maps_of(run.summary),
         draws='' if run.variant else draws_of(run),
         over=None,
-        rivals=paired_differences.own(run, runs),
+        rivals=paired_differences.within_run(run, runs),
       )
     )
-  return found
+  return records
 
 
 def draws_of(run: FinishedRun) -> str:
-  """The `packed` AUPRC of a run's chosen map in each resample of the subjects."""
+  """Computes a run's AUPRC in each resample of the subjects, as text of `packed`.
+
+  The AUPRC is that of the scorer that was chosen on validation data.
+  """
   sample = load(run.folder / 'evaluation.npz')[run.default]
   return packed(resample(POOLED[METRIC], sample))
 
 
 def packed(draws: np.ndarray) -> str:
-  """Values in [0, 1] as text: 16 bits each, '' where any is undefined."""
+  """Encodes values in [0, 1] as text, 16 bits each; '' if any value is undefined."""
   if not np.isfinite(draws).all():
     return ''
   return base64.b64encode(np.round(draws * LEVELS).astype('<u2').tobytes()).decode()
 
 
 def unpacked(text: str) -> np.ndarray:
-  """The values of `packed`, to 1 / 131 070."""
+  """Decodes the values of `packed`, to a precision of 1 / 131 070."""
   return np.frombuffer(base64.b64decode(text), '<u2') / LEVELS
 
 
 def gap(a: Record, b: Record) -> Estimate | None:
-  """AUPRC of the chosen map of one record minus another's, by the same resamples.
+  """Paired difference of AUPRC between the chosen scorers of two records.
 
-  None where one of them has no draws.
+  Returns:
+    AUPRC of `a` minus AUPRC of `b`; None if one of them has no draws.
   """
   if not a.draws or not b.draws:
     return None
-  one, other = (r.maps[r.default][METRIC]['value'] for r in (a, b))
+  auprc_a, auprc_b = (r.maps[r.default][METRIC]['value'] for r in (a, b))
   draws = unpacked(a.draws) - unpacked(b.draws)
-  return paired_differences.estimate(percentiles(one - other, draws))
+  return paired_differences.estimate(percentiles(auprc_a - auprc_b, draws))
 
 
 def merge(kept: Sequence[Record], fresh: Sequence[Record]) -> list[Record]:
-  """The kept records, those replaced whose seeds have all been run afresh.
+  """Merges new records into stored records, so that no seed counts twice.
 
-  A fresh record of a seed that stays in a mean over several is left out: it would count
-  twice.
+  A stored record is dropped if all of its seeds are among the new ones. A new record
+  is left out if its seed is still part of a stored mean of several seeds.
+
+  Args:
+    kept: Stored records.
+    fresh: New records.
   """
   seeds = defaultdict(set)
   for record in fresh:
@@ -175,25 +195,25 @@ def merge(kept: Sequence[Record], fresh: Sequence[Record]) -> list[Record]:
 
 
 def read(path: pathlib.Path) -> list[Record]:
-  """The records of a file; none where there is no file.
+  """Reads the records of a file; none if the file does not exist.
 
   Raises:
-    ValueError: A line is no record.
+    ValueError: A line is not a record.
   """
-  found = []
+  records = []
   lines = path.read_text().splitlines() if path.exists() else []
   for number, line in enumerate(lines, 1):
     try:
-      told = json.loads(line)
-      told['seeds'] = tuple(told['seeds'])
-      told['rivals'] = [paired_differences.Rival(*rival) for rival in told['rivals']]
-      found.append(Record(**told))
+      fields = json.loads(line)
+      fields['seeds'] = tuple(fields['seeds'])
+      fields['rivals'] = [Rival(*rival) for rival in fields['rivals']]
+      records.append(Record(**fields))
     except (ValueError, TypeError, KeyError) as error:
       raise ValueError(f'{path}, line {number}, is no record: {error}') from None
-  return found
+  return records
 
 
 def write(path: pathlib.Path, records: Sequence[Record]) -> None:
-  """Writes the records, a line each."""
+  """Writes records to a file, one JSON line each."""
   path.parent.mkdir(parents=True, exist_ok=True)
   write_text(path, ''.join(f'{json.dumps(r._asdict())}\n' for r in records))

@@ -1,4 +1,4 @@
-"""docs/results.md, rendered from the records of runs and nothing else."""
+"""Renders docs/results.md from the records of runs."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ import numpy as np
 from uad_jax.comparison import paired_differences
 from uad_jax.comparison.costs import speed
 from uad_jax.comparison.paired_differences import Rival, signed
-from uad_jax.comparison.records import HONEST, TESTED, Record, gap
+from uad_jax.comparison.records import BASELINE, TESTED, Record, gap
 from uad_jax.comparison.side_by_side import CAPTION
 from uad_jax.report.tables import COLUMNS, MISSING, Estimate, cell, markdown
 
@@ -34,7 +34,11 @@ What the orders mean: [comparison.md](comparison.md).
 
 
 def mean(pairs: Sequence[tuple[float | None, int]]) -> float | None:
-  """The mean of the values that are there, each as often as its number says."""
+  """Weighted mean of the values that are not None; None if there are none.
+
+  Args:
+    pairs: Values and their weights (numbers of seeds).
+  """
   known = [(value, times) for value, times in pairs if value is not None]
   if not known:
     return None
@@ -42,22 +46,29 @@ def mean(pairs: Sequence[tuple[float | None, int]]) -> float | None:
   return float(np.average(values, weights=weights))
 
 
-def averaged(found: Sequence[tuple[Estimate, int]]) -> Estimate:
-  """Means over seeds of value and interval, of estimates of so many seeds each."""
-  low, high = (mean([(e['interval'][end], n) for e, n in found]) for end in (0, 1))
-  return {'value': mean([(e['value'], n) for e, n in found]), 'interval': [low, high]}
+def averaged(weighted: Sequence[tuple[Estimate, int]]) -> Estimate:
+  """Averages estimates and their interval ends, with a weight for each estimate."""
+  low, high = (mean([(e['interval'][end], n) for e, n in weighted]) for end in (0, 1))
+  value = mean([(e['value'], n) for e, n in weighted])
+  return {'value': value, 'interval': [low, high]}
 
 
 def over_seeds(
   members: Sequence[Record], metric: str, scorer: str | None = None
 ) -> Estimate:
-  """A metric of one map, or of the map that each record chose, averaged over seeds."""
-  found = [(r.maps.get(scorer or r.default, {}), len(r.seeds)) for r in members]
-  return averaged([(maps[metric], n) for maps, n in found if metric in maps])
+  """Averages a metric over seeds.
+
+  Args:
+    members: Records of one method.
+    metric: The metric.
+    scorer: The scorer; None takes the chosen scorer of each record.
+  """
+  entries = [(r.maps.get(scorer or r.default, {}), len(r.seeds)) for r in members]
+  return averaged([(maps[metric], n) for maps, n in entries if metric in maps])
 
 
 def trained(members: Sequence[Record]) -> list[str]:
-  """The cells of the columns in TRAINED, for the records of one method."""
+  """Builds one method's table cells for the columns in TRAINED from its records."""
   minutes = mean([(record.minutes, len(record.seeds)) for record in members])
   shown = MISSING if minutes is None else f'{minutes:.1f}'
   return [str(members[0].steps), shown, str(sum(len(r.seeds) for r in members))]
@@ -67,7 +78,7 @@ TRAINED = ('steps', 'minutes', 'seeds')
 
 
 def choices(members: Sequence[Record]) -> str:
-  """The maps that were chosen, each with the number of seeds where they disagree."""
+  """Names the chosen scorers, with the number of seeds of each if they differ."""
   counts = Counter()
   for record in members:
     counts[record.default] += len(record.seeds)
@@ -77,20 +88,23 @@ def choices(members: Sequence[Record]) -> str:
 
 
 def summary(records: Sequence[Record]) -> str:
-  """One row for each method, in the order of the records: the map that each chose."""
+  """Renders the table of methods in Markdown, each with its chosen scorer.
+
+  One row for each method, in the order of the records.
+  """
   groups = defaultdict(list)
   for record in records:
     if not record.variant:
       groups[record.name].append(record)
   first, *others = (c for c in COLUMNS if c.section != 'registration')
-  above = f'{first.title} over {HONEST}'
-  same = f'{first.title} of {PLAIN}'
-  titles = [first.title, above, same, *(column.title for column in others)]
+  over_title = f'{first.title} over {BASELINE}'
+  plain_title = f'{first.title} of {PLAIN}'
+  titles = [first.title, over_title, plain_title, *(column.title for column in others)]
   head = ['method', 'map', *titles, 'parameters', 'training data', *TRAINED]
   rows = []
   for name, members in groups.items():
-    gaps = [(over(r, groups.get(HONEST, ())), len(r.seeds)) for r in members]
-    gaps = [(found, times) for found, times in gaps if found]
+    gaps = [(over_baseline(r, groups.get(BASELINE, ())), len(r.seeds)) for r in members]
+    gaps = [(estimate, times) for estimate, times in gaps if estimate]
     size = members[0].parameters
     cells = [
       cell(over_seeds(members, first.metric), True),
@@ -104,35 +118,46 @@ def summary(records: Sequence[Record]) -> str:
   return markdown(head, rows)
 
 
-def over(record: Record, honest: Sequence[Record]) -> Estimate | None:
-  """What a record has over the honest row of its seed; None for that row itself."""
-  for other in honest:
+def over_baseline(record: Record, baselines: Sequence[Record]) -> Estimate | None:
+  """AUPRC of a record minus that of the baseline with the same seeds.
+
+  Args:
+    record: The record.
+    baselines: Records of the baseline.
+
+  Returns:
+    The paired difference; None for the baseline itself.
+  """
+  for other in baselines:
     if other.seeds == record.seeds and other != record:
       return gap(record, other) or record.over
   return record.over
 
 
 def rivals(records: Sequence[Record]) -> str:
-  """What methods with variants have to beat: themselves, and all others by seed."""
-  found = []
+  """Renders the paired differences between methods with variants and their rivals.
+
+  Rivals are runs of the same training, and all other methods with the same seeds.
+  """
+  differences = []
   for main in records:
     others = [r for r in records if r.seeds == main.seeds and not r.variant]
     gaps = [(r, gap(main, r)) for r in others if main.rivals and r != main]
-    found += [(main.name, rival) for rival in main.rivals]
-    found += [
-      (main.name, Rival(main.seeds[0], main.default, f'{r.name} {r.default}', apart))
-      for r, apart in gaps
-      if apart
+    differences += [(main.name, rival) for rival in main.rivals]
+    differences += [
+      (main.name, Rival(main.seeds[0], main.default, f'{r.name} {r.default}', estimate))
+      for r, estimate in gaps
+      if estimate
     ]
-  return paired_differences.table(found)
+  return paired_differences.table(differences)
 
 
 PLAIN = 'residual'
-"""The map that nearly all methods have: |x - x'| and nothing else."""
+"""Scorer that nearly all methods have: the absolute residual |x - x'|."""
 
 
 def table(records: Sequence[Record]) -> str:
-  """All maps of all records of a data set, in Markdown."""
+  """Renders the table of all scorers of all records of a data set in Markdown."""
   groups = defaultdict(list)
   for record in records:
     for scorer in record.maps:
@@ -148,36 +173,42 @@ def table(records: Sequence[Record]) -> str:
 
 
 SAME = 0.002
-"""How far the AUPRC of the honest row, a mean and a deviation of each voxel, may lie
-apart on data that two machines made, for these to count as the same."""
+"""Largest difference of the baseline's AUPRC between data of two machines that count as
+the same."""
 
 
 def check_data(suite: str, records: Sequence[Record]) -> None:
-  """Whether the records of a table saw the same data.
+  """Checks that all records of a table were evaluated on the same data.
 
-  Machines of different kinds round differently, and so one recipe gives data of
-  different fingerprints. These count as the same where as many scans were tested and
-  the honest row gets the same AUPRC on them.
+  Machines of different kinds round differently, so one recipe gives data of different
+  digests. Such data count as the same if they have as many test scans and the baseline
+  gets the same AUPRC on them.
 
   Raises:
-    ValueError: They did not.
+    ValueError: The data differ.
   """
-  seen = sorted({record.data['digest'] for record in records})
+  digests = sorted({record.data['digest'] for record in records})
   counts = {tuple(record.data[name] for name in TESTED) for record in records}
-  honest = [record.data['honest'] for record in records]
-  same = None not in honest and max(honest) - min(honest) <= SAME
-  if len(seen) > 1 and (len(counts) > 1 or not same):
+  auprcs = [record.data['honest'] for record in records]
+  same = None not in auprcs and max(auprcs) - min(auprcs) <= SAME
+  if len(digests) > 1 and (len(counts) > 1 or not same):
     raise ValueError(
-      f"the runs of '{suite}' saw unequal data: {', '.join(seen)}; delete those of the "
-      f"old data, or run '{HONEST}' beside each to show that they are the same"
+      f"the runs of '{suite}' saw unequal data: {', '.join(digests)}; delete those of "
+      f"the old data, or run '{BASELINE}' beside each to show that they are the same"
     )
 
 
 def section(suite: str, records: Sequence[Record], picture: str | None) -> str:
-  """What the page says of one data set.
+  """Renders the section of one data set.
+
+  Args:
+    suite: Name of the data set.
+    records: Its records.
+    picture: Path of the picture of all methods, relative to the page; None if there is
+      no picture.
 
   Raises:
-    ValueError: Two of its runs saw unequal data.
+    ValueError: The records were not evaluated on the same data.
   """
   check_data(suite, records)
   data = records[0].data
@@ -192,8 +223,8 @@ def section(suite: str, records: Sequence[Record], picture: str | None) -> str:
     parts.append(
       f'![All methods on the same slices of {suite}]({picture})\n\n{CAPTION}'
     )
-  every = table(records)
-  parts.append(f'<details><summary>All maps</summary>\n\n{every}\n\n</details>')
+  all_maps = table(records)
+  parts.append(f'<details><summary>All maps</summary>\n\n{all_maps}\n\n</details>')
   parts.append(rivals(records))
   return '\n\n'.join(part for part in parts if part) + '\n'
 
@@ -204,22 +235,22 @@ def page(
   more: Sequence[str] = (),
   pictures: Mapping[str, str] | None = None,
 ) -> str:
-  """The whole page, with the stored timings and further sections at its end.
+  """Renders the whole page.
 
   Args:
-    suites: The records by data set; data sets and methods stand in their order.
-    timings: What `speed` tells.
-    more: Further sections.
-    pictures: By data set, where the picture of all methods lies, seen from the page.
+    suites: Records by data set, in the order of the page.
+    timings: Content of benchmarks.json, for `costs.speed`.
+    more: Further sections for the end of the page.
+    pictures: Path of the picture of all methods, relative to the page, by data set.
 
   Raises:
-    ValueError: Two runs of one table saw unequal data.
+    ValueError: Records of one table were not evaluated on the same data.
   """
-  found = [
+  sections = [
     section(suite, records, (pictures or {}).get(suite))
     for suite, records in suites.items()
     if records
   ]
   if timings:
-    found.append(f'## Speed beside PyTorch\n\n{speed(timings)}\n')
-  return '\n'.join([HEAD, *found, *more])
+    sections.append(f'## Speed beside PyTorch\n\n{speed(timings)}\n')
+  return '\n'.join([HEAD, *sections, *more])

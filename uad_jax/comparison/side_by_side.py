@@ -1,4 +1,4 @@
-"""Many methods on the same slices: input and truth, reconstructions and maps."""
+"""Draws all methods on the same slices: input, truth, reconstructions, anomaly maps."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,8 @@ from uad_jax.report.figures import LESION, QUIET, STYLE, png
 from uad_jax.report.pictures import DETECTION, frame, upright, window
 
 SHARES = (0.5, 0.1, 0.01, 0.001)
-"""Of the healthy voxels: where the colours of a map begin, two between, their end."""
+"""Shares of the healthy voxels at the ticks of the colour bar, from its low to its high
+end."""
 
 CAPTION = (
   'Of each pathology the test scan whose lesion volume is the median (of an even '
@@ -36,7 +37,14 @@ SEAM = 0.03  # inches between two panels
 
 
 def rarity(scores: np.ndarray, sample: Sample) -> np.ndarray:
-  """Minus log10 of the share of healthy voxels that reach each score, of any shape."""
+  """Converts scores to -log10 of the share of healthy voxels that score as high.
+
+  The share is bounded from below by 0.001.
+
+  Args:
+    scores: Anomaly scores, any shape.
+    sample: Sample of the scorer, with the scores of healthy test voxels.
+  """
   healthy = sample.healthy.sum(0)
   share = np.cumsum(healthy[::-1])[::-1] / healthy.sum()
   bins = np.searchsorted(sample.edges, scores, 'right') - 1
@@ -44,56 +52,56 @@ def rarity(scores: np.ndarray, sample: Sample) -> np.ndarray:
 
 
 def colours() -> tuple[str, Normalize]:
-  """The colours of all maps."""
+  """Returns the colour map and its normalisation for all anomaly maps."""
   return 'inferno', Normalize(*(-np.log10((SHARES[0], SHARES[-1]))))
 
 
-def inside(case: Case, name: str) -> np.ndarray:
-  """A panel, nan outside the brain."""
+def in_brain(case: Case, name: str) -> np.ndarray:
+  """Returns a panel as [rows, columns], nan outside the brain mask."""
   return upright(np.where(case.panels['mask'] > 0, case.panels[name], np.nan))
 
 
 def grey(ax: Axes, case: Case, name: str) -> None:
-  """A panel in the grey scale of the case's image."""
-  ax.imshow(inside(case, name), 'gray', **window(case))
+  """Draws a panel in the grey scale of the slice's image."""
+  ax.imshow(in_brain(case, name), 'gray', **window(case))
 
 
 def outline(ax: Axes, case: Case, colour: str) -> None:
-  """The border of the lesion."""
+  """Draws the border of the lesion."""
   lesion = upright(case.panels['lesion']).astype(float)
   if lesion.any():
     ax.contour(lesion, [0.5], colors=[colour], linewidths=0.7)
 
 
 def truth(ax: Axes, case: Case) -> None:
-  """The lesion filled, over the image."""
+  """Draws the lesion, filled, over the image."""
   grey(ax, case, 'image')
   ax.contourf(upright(case.panels['lesion']).astype(float), [0.5, 2], colors=[LESION])
 
 
 def anomaly(ax: Axes, case: Case) -> None:
-  """The map, with the lesion's border."""
+  """Draws the anomaly map with the border of the lesion."""
   cmap, norm = colours()
-  ax.imshow(inside(case, 'map'), cmap, norm=norm, origin='lower')
+  ax.imshow(in_brain(case, 'map'), cmap, norm=norm, origin='lower')
   outline(ax, case, DETECTION)
 
 
 def palette() -> np.ndarray:
-  """256 colours for all that is drawn: greys, those of the maps, of outlines and edges.
+  """Builds the 256 RGB colours of the picture: greys, the colour map, outlines, edges.
 
-  With them the file has a third of its size. A palette fitted to the picture would
-  leave visible steps in the maps.
+  The palette reduces the file to a third. A palette fitted to the picture would leave
+  visible steps in the anomaly maps.
   """
   # Pillow matches colours by fours: a grey close to white would take its place.
   greys = np.append(np.linspace(0, 0.96, 59), 1)[:, None].repeat(3, 1)
   maps = matplotlib.colormaps[colours()[0]](np.linspace(0, 1, 188))[:, :3]
   strength = np.linspace(0.25, 1, 4)[:, None]
-  lines = [strength * np.array(to_rgb(each)) for each in (DETECTION, LESION)]
+  lines = [strength * np.array(to_rgb(colour)) for colour in (DETECTION, LESION)]
   return (255 * np.concatenate([greys, maps, *lines])).round().astype(np.uint8)
 
 
 def reduced(picture: bytes) -> bytes:
-  """The PNG with the colours of `palette`."""
+  """Converts a PNG to the colours of `palette`, without dithering."""
   known = Image.new('P', (1, 1))
   known.putpalette(palette().tobytes())
   image = Image.open(io.BytesIO(picture)).convert('RGB')
@@ -104,26 +112,27 @@ def reduced(picture: bytes) -> bytes:
   return stream.getvalue()
 
 
-def shape(cases: Sequence[Case]) -> float:
-  """How tall a panel must be for its width."""
-  frames = [frame(case) for case in cases]
-  return max((high - low) / (right - left) for left, right, low, high in frames)
+def aspect(cases: Sequence[Case]) -> float:
+  """Largest ratio of height to width of the brains' bounding boxes."""
+  ends = np.array([frame(case) for case in cases])
+  x_low, x_high, y_low, y_high = ends.T
+  return float(((y_high - y_low) / (x_high - x_low)).max())
 
 
 @matplotlib.rc_context({**STYLE, 'axes.grid': False})
 def draw(
   methods: Mapping[tuple[str, str], Sequence[Case]], titles: Sequence[str]
 ) -> bytes:
-  """A PNG: a row for the scans and one for each method, two columns for each scan.
+  """Draws a PNG with a row for the input and one per method, two columns per scan.
 
   Args:
-    methods: By (method, map), a case for each scan; of one scan all show the same
-      slice. Panels: 'image', 'mask', 'lesion', 'map' (a `rarity`), and
-      'reconstruction' where there is one.
-    titles: Of the scans.
+    methods: Example slices, one for each scan, by (method, scorer); all methods show
+      the same slice of a scan. Panels: 'image', 'mask', 'lesion', 'map' (a `rarity`)
+      and, if the method has one, 'reconstruction'.
+    titles: Titles of the scans.
   """
   scenes = next(iter(methods.values()))
-  tall = PANEL * shape(scenes)
+  tall = PANEL * aspect(scenes)
   block = 2 * PANEL + GAP
   width = LABEL + block * len(scenes)
   height = HEADER + LINE + tall * (1 + len(methods)) + FOOTER
@@ -135,15 +144,15 @@ def draw(
 
   def panel(row: int, scene: int, side: int) -> Axes:
     top = HEADER + tall * row + (LINE if row else 0)
-    left = LABEL + block * scene + PANEL * side
+    start = LABEL + block * scene + PANEL * side
     size = (PANEL - SEAM) / width, (tall - SEAM) / height
-    ax = figure.add_axes((left / width, 1 - (top + tall) / height, *size))
+    ax = figure.add_axes((start / width, 1 - (top + tall) / height, *size))
     ax.set_axis_off()
     return ax
 
   def fit(ax: Axes, case: Case) -> None:
-    left, right, low, high = frame(case)
-    ax.set(xlim=(left - 0.5, right - 0.5), ylim=(low - 0.5, high - 0.5))
+    x_low, x_high, y_low, y_high = frame(case)
+    ax.set(xlim=(x_low - 0.5, x_high - 0.5), ylim=(y_low - 0.5, y_high - 0.5))
 
   write(0.1, HEADER + tall / 2, 'input, truth', fontweight='bold')
   for column, (case, title) in enumerate(zip(scenes, titles, strict=True)):
@@ -186,6 +195,6 @@ def draw(
     format=lambda value, _: f'{100 * 10**-value:.3g} %',
   )
   bar.tick_params(labelsize=7)
-  told = 'colour of maps: share of\nhealthy voxels that\nscore as high'
-  write(0.1, height - 0.37, told, fontsize=7, color=QUIET)
+  legend = 'colour of maps: share of\nhealthy voxels that\nscore as high'
+  write(0.1, height - 0.37, legend, fontsize=7, color=QUIET)
   return reduced(png(figure))

@@ -1,1 +1,1 @@
-"""What an evaluation is made of: scans, histograms, lesions, intervals, summaries."""
+"""Evaluation of anomaly maps: scans, histograms, lesions, bootstrap and summaries."""

@@ -1,8 +1,9 @@
-"""Intervals and paired differences from resampled subjects.
+"""Bootstrap intervals and paired differences of metrics; subjects are resampled.
 
-Subjects are resampled, not voxels: voxels of one brain are not independent. All
-resamples are one product of a matrix of weights [R, n] with per-subject counts [n, K].
-Two runs on the same subjects get the same weights, which pairs their difference.
+Subjects are resampled and not voxels, because voxels of one brain are not independent.
+All resamples are computed as one product of a weight matrix [R, n] (R resamples, n
+scans) and counts per scan [n, K] (K bins). Two runs on the same subjects get the same
+weights, which pairs their difference.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ _CHUNK = 250
 
 
 class Interval(NamedTuple):
-  """An estimate with the 2.5 % and 97.5 % percentiles of its resamples."""
+  """An estimate with its 95 % interval, from percentiles of bootstrap resamples."""
 
   value: float
   low: float
@@ -27,11 +28,11 @@ class Interval(NamedTuple):
 
 
 class Resampled:
-  """The scans of a sample in each of R resamples.
+  """A sample together with R bootstrap resamples of its n scans.
 
   Attributes:
-    sample: The scans.
-    drawn: How often each was drawn, [R, n].
+    sample: Counts and values of the scans.
+    drawn: Number of times that a resample holds a scan, [R, n].
   """
 
   def __init__(self, sample: Sample, drawn: np.ndarray):
@@ -39,7 +40,10 @@ class Resampled:
 
   @functools.cached_property
   def ranking(self) -> histogram.Ranking:
-    """Of the pooled counts of each resample, [R]; made once for all its metrics."""
+    """AUPRC, AUROC and oracle Dice of the pooled voxels of each resample, [R] each.
+
+    Computed once and shared by all metrics that read it.
+    """
     healthy, lesion = self.sample.healthy, self.sample.lesion
     # Whole numbers below 2^24 are exact in float32, which multiplies twice as fast;
     # none comes near 2^53.
@@ -51,31 +55,46 @@ class Resampled:
 
 
 Metric = Callable[[Resampled], np.ndarray]
-"""Its value in each resample, [R]."""
+"""Function from resamples to the metric's value in each of them, [R]."""
 
 
 class Estimated(NamedTuple):
-  """Metrics of one sample, and what its resamples gave."""
+  """Metrics of one sample, and their values in its resamples.
+
+  Attributes:
+    values: Estimates on the sample itself, by metric.
+    draws: Values in the resamples, [R], by metric.
+  """
 
   values: dict[str, float]
-  draws: dict[str, np.ndarray]  # [R] each
+  draws: dict[str, np.ndarray]
 
   def interval(self, name: str) -> Interval:
-    """The metric with its 95 % interval."""
+    """Returns the estimate of a metric with its 95 % interval."""
     return percentiles(self.values[name], self.draws[name])
 
   def minus(self, other: 'Estimated', name: str) -> Interval:
-    """The paired difference to another sample of the same scans and resamples."""
+    """Paired difference of a metric to another sample, with its 95 % interval.
+
+    Args:
+      other: Metrics of a sample of the same scans, from the same resamples.
+      name: The metric.
+    """
     return percentiles(
       self.values[name] - other.values[name], self.draws[name] - other.draws[name]
     )
 
 
 def weights(sample: Sample, resamples: int, seed: int) -> np.ndarray:
-  """How often each scan is drawn in each resample, [R, n].
+  """Draws bootstrap resamples: the number of times that each holds each scan, [R, n].
 
-  Subjects with and without lesions are drawn separately: how many of each were scanned
-  is a choice of the study and not a chance of it.
+  Subjects with and without lesions are drawn separately, because their numbers are a
+  choice of the study and not random. Scans of one subject are drawn together.
+
+  Args:
+    sample: The n scans.
+    resamples: Number R of resamples.
+    seed: Seed of the random draws.
   """
   rng = np.random.default_rng(seed)
   names, index = np.unique(sample.subjects, return_inverse=True)
@@ -89,72 +108,8 @@ def weights(sample: Sample, resamples: int, seed: int) -> np.ndarray:
   return drawn[:, index]
 
 
-def ranked(name: str) -> Metric:
-  """A field of `histogram.Ranking` of the pooled histograms."""
-  return lambda resampled: getattr(resampled.ranking, name)
-
-
-def ratio(
-  numerator: Mapping[str, float], denominator: Mapping[str, float], where: str = ''
-) -> Metric:
-  """sum_i a_i count_i / sum_i b_i count_i, each count first summed over subjects.
-
-  Args:
-    numerator: Factor by name of count.
-    denominator: Factor by name of count.
-    where: 'healthy' to sum over scans without lesions only.
-  """
-
-  def metric(resampled):
-    sample, drawn = resampled.sample, resampled.drawn
-    if where == 'healthy':
-      drawn = drawn * ~sample.diseased
-
-    def total(factors):
-      return sum(
-        factor * (drawn @ sample.counts[name]) for name, factor in factors.items()
-      )
-
-    with np.errstate(invalid='ignore', divide='ignore'):
-      return total(numerator) / total(denominator)
-
-  return metric
-
-
-def mean(name: str, where: str = '') -> Metric:
-  """The mean of a per-subject value over the scans that have it."""
-
-  def metric(resampled):
-    sample = resampled.sample
-    value = sample.values[name]
-    known = np.isfinite(value)
-    if where == 'healthy':
-      known = known & ~sample.diseased
-    elif where == 'diseased':
-      known = known & sample.diseased
-    with np.errstate(invalid='ignore', divide='ignore'):
-      return (resampled.drawn @ np.where(known, value, 0)) / (resampled.drawn @ known)
-
-  return metric
-
-
-def separation(name: str) -> Metric:
-  """AUROC of a per-subject score between scans with and without lesions."""
-
-  def metric(resampled):
-    sample, drawn = resampled.sample, resampled.drawn
-    scores, index = np.unique(sample.values[name], return_inverse=True)
-    place = np.zeros((index.size, scores.size))
-    place[np.arange(index.size), index] = 1
-    return histogram.ranking(
-      (drawn * ~sample.diseased) @ place, (drawn * sample.diseased) @ place
-    ).auroc
-
-  return metric
-
-
 def whole(sample: Sample) -> Resampled:
-  """The one resample that holds each scan once."""
+  """Wraps a sample as a single resample that holds each scan once (R = 1)."""
   return Resampled(sample, np.ones((1, len(sample.subjects))))
 
 
@@ -164,13 +119,17 @@ def estimated(
   drawn: np.ndarray,
   exact: Mapping[str, float] | None = None,
 ) -> Estimated:
-  """Every metric that the sample has the values for, a few hundred resamples at a time.
+  """Computes metrics on a sample and on its resamples.
+
+  A metric is left out if the sample lacks a count or value that it needs. Resamples
+  are processed in chunks, which bounds the memory.
 
   Args:
-    metrics: By name.
-    sample: The scans.
-    drawn: Of `weights`.
-    exact: Estimates made elsewhere, which replace those made here.
+    metrics: Metrics by name.
+    sample: The n scans.
+    drawn: Resamples from `weights`, [R, n].
+    exact: Estimates by metric that were computed elsewhere, for example from histograms
+      that are not compressed; they replace the estimates on the sample.
   """
   exact, values, once = exact or {}, {}, whole(sample)
   for name, metric in metrics.items():
@@ -185,7 +144,13 @@ def estimated(
 
 
 def percentiles(value: float, draws: np.ndarray) -> Interval:
-  """The 95 % percentile interval; resamples without a value are left out."""
+  """Builds the 95 % percentile interval of an estimate from its resamples.
+
+  Args:
+    value: The estimate.
+    draws: [R] values in the resamples; those that are not finite are ignored. If none
+      is finite, the bounds are nan.
+  """
   draws = draws[np.isfinite(draws)]
   if draws.size == 0:
     return Interval(value, np.nan, np.nan)
@@ -194,7 +159,13 @@ def percentiles(value: float, draws: np.ndarray) -> Interval:
 
 
 def mean_of(values: np.ndarray, resamples: int = 2000, seed: int = 0) -> Interval:
-  """The mean of one value for each subject, resampled by subject."""
+  """Mean of one value per subject, with its bootstrap interval over subjects.
+
+  Args:
+    values: [n], one value for each subject.
+    resamples: Number of resamples.
+    seed: Seed of the random draws.
+  """
   values = np.asarray(values)
   drawn = np.random.default_rng(seed).integers(
     len(values), size=(resamples, len(values))
@@ -205,7 +176,10 @@ def mean_of(values: np.ndarray, resamples: int = 2000, seed: int = 0) -> Interva
 def resample(
   metric: Metric, sample: Sample, resamples: int = 2000, seed: int = 0
 ) -> np.ndarray:
-  """The metric in each resample, [R]; two runs on the same subjects have the same."""
+  """Computes a metric in bootstrap resamples of a sample, [R].
+
+  Two samples of the same subjects get the same resamples, so their values are paired.
+  """
   sample = ordered(sample)
   return estimated({'': metric}, sample, weights(sample, resamples, seed)).draws['']
 
@@ -218,17 +192,20 @@ def paired(
   seed: int = 0,
   other: Metric | None = None,
 ) -> Interval:
-  """metric(a) - metric(b) with both evaluated on the same resampled subjects.
+  """Paired difference metric(a) - metric(b) over the same resampled subjects.
 
   Args:
-    metric: One of `metrics.POOLED`, or any made by `ranked`, `ratio`, `mean`.
-    a: The one sample.
-    b: The other, of another scorer or another run on the same subjects.
+    metric: One of `metrics.METRICS`, or a metric made by `metric_forms`.
+    a: Sample of the first scorer or run.
+    b: Sample of the second scorer or run, on the same subjects.
     resamples: Number of resamples.
-    seed: Of the resampling.
-    other: The metric of `b` where it is not the same one.
+    seed: Seed of the random draws.
+    other: Metric of `b`, if it is not `metric`.
+
+  Raises:
+    ValueError: The subjects differ, or the numbers of their lesion voxels.
   """
   a, b = align(a, b)
   drawn = weights(a, resamples, seed)
-  one = estimated({'difference': metric}, a, drawn)
-  return one.minus(estimated({'difference': other or metric}, b, drawn), 'difference')
+  of_a = estimated({'difference': metric}, a, drawn)
+  return of_a.minus(estimated({'difference': other or metric}, b, drawn), 'difference')

@@ -1,4 +1,4 @@
-"""Scans to look at: one slice of each, and the choice of worst, median and best."""
+"""Example slices of an evaluation: worst, median and best scans, and a healthy one."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,16 +12,18 @@ _PANELS = ('image', 'prior', 'reconstruction', 'gate', 'displacement', 'lesion',
 
 
 class Case(NamedTuple):
-  """One slice of a scan.
+  """Example slice of one scan, with the arrays that the report draws.
 
   Attributes:
-    scan: The scan, without its arrays.
-    kind: 'worst', 'median' or 'best' by AUPRC, 'healthy', or '' before the choice.
-    slice: Index along the stack.
-    auprc: Of the scan with the default map, nan for the healthy.
-    dice: At the 5 % threshold, nan for the healthy.
-    panels: By name [X, Y, C]: 'map', 'detection', 'image', 'mask' and, where there are,
-      'prior', 'reconstruction', 'gate', 'displacement' (in the plane), 'lesion'.
+    scan: Description of the scan; its `arrays` are empty.
+    kind: 'worst', 'median' or 'best' by AUPRC, 'healthy' for a scan without lesions, ''
+      before `choose`.
+    slice: Index along the third axis of the scan.
+    auprc: AUPRC of the default anomaly map on the whole scan; nan without lesions.
+    dice: Dice of the whole scan at the 5 % threshold; nan without lesions.
+    panels: Arrays [X, Y, C] by name: 'map' (the anomaly map), 'detection', 'image',
+      'mask' and, if the scan has them, 'prior', 'reconstruction', 'gate',
+      'displacement' (in-plane components, voxels), 'lesion'.
   """
 
   scan: Scan
@@ -33,12 +35,12 @@ class Case(NamedTuple):
 
 
 def take_case(scan: Scan, scores: np.ndarray, detection: np.ndarray) -> Case:
-  """The slice with most lesion, or else with most detected voxels.
+  """Extracts the slice with the largest lesion area, or else the largest detected area.
 
   Args:
-    scan: With its arrays [X, Y, Z, C].
-    scores: The post-processed map [X, Y, Z].
-    detection: What is marked at the threshold, bool [X, Y, Z].
+    scan: A scan with its arrays [X, Y, Z, C].
+    scores: Post-processed anomaly map [X, Y, Z].
+    detection: Binary detection at the threshold, bool [X, Y, Z].
   """
   arrays = scan.arrays
   brain = arrays['mask'][..., 0] > 0
@@ -62,13 +64,15 @@ def take_case(scan: Scan, scores: np.ndarray, detection: np.ndarray) -> Case:
 def choose(
   candidates: Sequence[Case], auprc: np.ndarray, dice: np.ndarray, score: np.ndarray
 ) -> list[Case]:
-  """Two worst, median and best scans by AUPRC, and the healthy one of highest score.
+  """Chooses the two worst, median and best scans by AUPRC, and one healthy scan.
+
+  The healthy scan is the one with the highest score.
 
   Args:
-    candidates: One of each scan.
-    auprc: [n], nan for the healthy.
-    dice: [n], nan for the healthy.
-    score: [n], the scan's score.
+    candidates: One example slice for each of n scans.
+    auprc: [n] AUPRC of each scan; nan for a healthy scan.
+    dice: [n] Dice of each scan; nan for a healthy scan.
+    score: [n] anomaly score of each scan.
   """
   sick = np.flatnonzero(np.isfinite(auprc))
   order = sick[np.argsort(auprc[sick], kind='stable')]

@@ -1,12 +1,13 @@
-"""Streaming, range-free histograms of anomaly scores, and the curves drawn from them.
+"""Streaming histograms of anomaly scores without a fixed range, and their curves.
 
 A float32 is mapped to an integer of the same order through its bit pattern: the sign,
 the exponent and the first 11 bits of the mantissa give 2^20 bins, each narrower than
 0.05 % of its value, whatever the scale of the scores. Memory depends on the number of
 occupied bins and not on the number of voxels.
 
-The curves take counts `healthy` and `lesion`, [..., K] over ascending scores; a voxel
-is called anomalous when its score is at least the lower edge of a bin.
+`ranking` and `precision_recall` take voxel counts `healthy` and `lesion`, [..., K] over
+K bins of ascending score; a voxel is called anomalous if its score is at least the
+lower edge of a bin.
 """
 
 from collections.abc import Iterable
@@ -21,7 +22,13 @@ _CHUNK = 1 << 22
 
 
 class Histogram(NamedTuple):
-  """Occupied bins only. `codes` [K] ascending; `healthy`, `lesion` [K] voxel counts."""
+  """Counts of healthy and lesion voxels by score bin; only occupied bins are kept.
+
+  Attributes:
+    codes: [K] bin indices, ascending.
+    healthy: [K] counts of healthy voxels.
+    lesion: [K] counts of lesion voxels.
+  """
 
   codes: np.ndarray
   healthy: np.ndarray
@@ -29,7 +36,7 @@ class Histogram(NamedTuple):
 
 
 def encode(scores: np.ndarray) -> np.ndarray:
-  """The bin of each score, in [0, 2^20); larger scores never have smaller bins."""
+  """Maps scores to bin indices in [0, 2^20) that keep the order of the scores."""
   # Adding zero turns -0 into +0, which compares equal but has other bits.
   bits = (np.asarray(scores, np.float32) + np.float32(0)).view(np.uint32)
   ordered = np.where(bits & _SIGN, ~bits, bits | _SIGN)
@@ -37,7 +44,10 @@ def encode(scores: np.ndarray) -> np.ndarray:
 
 
 def lower_edge(codes: np.ndarray) -> np.ndarray:
-  """The smallest score of each bin: a score reaches it where its bin is c or above."""
+  """Returns the smallest float32 score of each bin.
+
+  A score is at least `lower_edge(c)` exactly if its bin index is at least c.
+  """
   ordered = np.asarray(codes).astype(np.uint32) << np.uint32(_SHIFT)
   negative = (ordered & _SIGN) == 0
   # Also the smallest of a negative bin: ~ reverses the order of negative bit patterns.
@@ -47,11 +57,11 @@ def lower_edge(codes: np.ndarray) -> np.ndarray:
 
 
 def histogram(scores: np.ndarray, lesion: np.ndarray) -> Histogram:
-  """Counts the scores of healthy and lesion voxels.
+  """Counts the scores of healthy and of lesion voxels.
 
   Args:
-    scores: Any shape, finite.
-    lesion: The same shape, 0 or 1.
+    scores: Anomaly scores, any shape, finite.
+    lesion: Lesion mask of the same shape, 0 or 1.
 
   Raises:
     ValueError: A score is not finite.
@@ -73,7 +83,7 @@ def histogram(scores: np.ndarray, lesion: np.ndarray) -> Histogram:
 
 
 def pool(histograms: Iterable[Histogram]) -> Histogram:
-  """The histogram of all voxels together."""
+  """Sums histograms into one histogram of all their voxels."""
   counts = np.zeros((2, 1 << BITS), np.int64)
   for part in histograms:
     counts[0, part.codes] += part.healthy
@@ -83,7 +93,15 @@ def pool(histograms: Iterable[Histogram]) -> Histogram:
 
 
 def threshold_at(pooled: Histogram, fpr: float) -> float:
-  """The lowest threshold that no more than `fpr` of the healthy voxels reach."""
+  """Returns the lowest threshold that at most a share `fpr` of healthy voxels reaches.
+
+  Args:
+    pooled: Histogram of the healthy scans that set the threshold.
+    fpr: Allowed share of the healthy voxels, in [0, 1].
+
+  Raises:
+    ValueError: The histogram holds no healthy voxel.
+  """
   above = np.cumsum(pooled.healthy[::-1])[::-1]
   if above.size == 0 or above[0] == 0:
     raise ValueError('a threshold needs healthy voxels; the histogram holds none')
@@ -94,20 +112,20 @@ def threshold_at(pooled: Histogram, fpr: float) -> float:
 
 
 def cumulative(counts: np.ndarray) -> np.ndarray:
-  """How many reach each bin, from the highest bin down, [..., K]."""
+  """Counts the voxels in the k highest bins, for k = 1 ... K, [..., K]."""
   return np.cumsum(counts[..., ::-1], -1)
 
 
 class Ranking(NamedTuple):
-  """How well the scores rank lesion above healthy voxels; nan without lesions.
+  """Metrics of the ranking of lesion above healthy voxels; nan without lesions.
 
   Attributes:
     auprc: Area under precision and recall, sum_k (R_k - R_{k-1}) P_k over distinct
       thresholds, as scikit-learn's average_precision_score: ties share one threshold,
       and a constant score gives the prevalence.
-    auroc: The chance that a lesion outscores a healthy voxel, ties counted half.
-    oracle_dice: The best 2 TP / (2 TP + FP + FN) over all thresholds: chosen with the
-      truth, so an upper bound.
+    auroc: Probability that a lesion voxel scores above a healthy one, ties count half.
+    oracle_dice: Best 2 TP / (2 TP + FP + FN) over all thresholds; an upper bound,
+      because the threshold is chosen with the truth.
   """
 
   auprc: np.ndarray
@@ -116,7 +134,15 @@ class Ranking(NamedTuple):
 
 
 def ranking(healthy: np.ndarray, lesion: np.ndarray) -> Ranking:
-  """All that a histogram says of the order of its scores, [...] each."""
+  """Computes AUPRC, AUROC and oracle Dice from voxel counts by score bin.
+
+  Args:
+    healthy: [..., K] counts of healthy voxels, bins of ascending score.
+    lesion: [..., K] counts of lesion voxels in the same bins.
+
+  Returns:
+    Metrics of shape [...].
+  """
   hits, false = cumulative(lesion), cumulative(healthy)
   positives, negatives = hits[..., -1:], false[..., -1:]
   marked, sick = hits + false, lesion[..., ::-1]
@@ -136,7 +162,12 @@ def ranking(healthy: np.ndarray, lesion: np.ndarray) -> Ranking:
 def precision_recall(
   healthy: np.ndarray, lesion: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Precision and recall [K], from the highest threshold down."""
+  """Computes precision and recall, [K] each, from the highest threshold down.
+
+  Args:
+    healthy: [K] counts of healthy voxels, bins of ascending score.
+    lesion: [K] counts of lesion voxels in the same bins.
+  """
   hits, false = cumulative(lesion), cumulative(healthy)
   with np.errstate(invalid='ignore', divide='ignore'):
     return np.nan_to_num(hits / (hits + false), nan=1.0), hits / hits[..., -1:]

@@ -1,4 +1,4 @@
-"""The numbers of one scan and one anomaly map."""
+"""Measures one scan with one scorer: score histogram, counts of detections, metrics."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -13,11 +13,17 @@ from uad_jax.evaluation.postprocess import Postprocess
 from uad_jax.evaluation.scans import Scan, lesion_in
 
 MAP = 'map/'
-"""The prefix of a scorer's map among a scan's arrays."""
+"""Prefix of a scorer's anomaly map among the arrays of a scan."""
 
 
 class Measured(NamedTuple):
-  """One test scan and scorer."""
+  """Measurements of one test scan with one scorer's anomaly map.
+
+  Attributes:
+    histogram: Scores of the healthy and lesion voxels inside the brain mask.
+    counts: Numbers that are summed over scans before a ratio is formed, by name.
+    values: Numbers that are averaged over scans, by name.
+  """
 
   histogram: Histogram
   counts: dict[str, float]
@@ -27,10 +33,18 @@ class Measured(NamedTuple):
 def scored(
   scan: Scan, scorer: str, chain: Postprocess
 ) -> tuple[np.ndarray, np.ndarray]:
-  """The post-processed map and the brain mask, [X, Y, Z].
+  """Post-processes a scorer's anomaly map of a scan; returns it and the brain mask.
+
+  Args:
+    scan: A scan with 'map/SCORER' and 'mask' among its arrays [X, Y, Z, C].
+    scorer: Name of the scorer.
+    chain: Post-processing.
+
+  Returns:
+    Anomaly map, float32 [X, Y, Z], and brain mask, bool [X, Y, Z].
 
   Raises:
-    ValueError: The map is not finite inside the brain.
+    ValueError: The anomaly map is not finite inside the brain mask.
   """
   scores = np.asarray(scan.arrays[MAP + scorer][..., 0], np.float32)
   brain = scan.arrays['mask'][..., 0] > 0
@@ -45,7 +59,13 @@ def scored(
 def pooled_histograms(
   scans: Iterable[Scan], scorers: Iterable[str], chain: Postprocess
 ) -> dict[str, Histogram]:
-  """By scorer, the histogram of the brain voxels of all scans of all hosts."""
+  """Pools the score histograms of all scans of all hosts, by scorer.
+
+  Args:
+    scans: Scans of this host, with anomaly maps.
+    scorers: Names of the scorers.
+    chain: Post-processing.
+  """
   parts = {scorer: [] for scorer in scorers}
   for scan in scans:
     for scorer, histograms in parts.items():
@@ -63,7 +83,17 @@ def pooled_histograms(
 def detected(
   scores: np.ndarray, brain: np.ndarray, threshold: float, chain: Postprocess
 ) -> np.ndarray:
-  """What the threshold marks, after the chain's clean-up, bool [X, Y, Z]."""
+  """Binary detection: the voxels that reach the threshold, post-processed.
+
+  Args:
+    scores: Post-processed anomaly map [X, Y, Z].
+    brain: Brain mask, bool [X, Y, Z].
+    threshold: Lowest score that counts as anomalous.
+    chain: Post-processing.
+
+  Returns:
+    bool [X, Y, Z].
+  """
   return chain.hard((scores >= threshold) & brain)
 
 
@@ -74,17 +104,17 @@ def measure(
   thresholds: Mapping[int, float],
   lesions: lesionwise.Lesions,
 ) -> Measured:
-  """A scan's histogram, counts at each threshold, and values of its own.
+  """Measures a scan: score histogram, counts at each threshold, per-scan metrics.
 
   Args:
-    scores: The post-processed map, [X, Y, Z].
-    brain: The brain mask, [X, Y, Z].
-    chain: Gives the clean-up of detections.
-    thresholds: By percentage of healthy validation voxels.
-    lesions: The scan's lesions.
+    scores: Post-processed anomaly map [X, Y, Z].
+    brain: Brain mask, bool [X, Y, Z].
+    chain: Post-processing, for the detections.
+    thresholds: Thresholds by the percentage of healthy validation voxels that reach it.
+    lesions: True lesions of the scan.
   """
   inside, truth = scores[brain], lesions.mask[brain]
-  found = histogram.histogram(inside, truth)
+  scores_by_bin = histogram.histogram(inside, truth)
   everything = lesions.by_size(np.ones(lesions.number, bool))
   counts = {
     'positives': truth.sum(),
@@ -96,7 +126,7 @@ def measure(
   values = {
     'score_mean': inside.mean(dtype=np.float64),
     'score_q99': np.quantile(inside, QUANTILE),
-    **histogram.ranking(found.healthy, found.lesion)._asdict(),
+    **histogram.ranking(scores_by_bin.healthy, scores_by_bin.lesion)._asdict(),
   }
   for percent, threshold in thresholds.items():
     marked = detected(scores, brain, threshold, chain)
@@ -112,4 +142,4 @@ def measure(
     } | {f'found_at_{percent} {size}': n for size, n in sizes}
     if truth.any():
       values[f'dice_at_{percent}'] = 2 * hits / (hits + false + truth.sum())
-  return Measured(found, counts, values)
+  return Measured(scores_by_bin, counts, values)

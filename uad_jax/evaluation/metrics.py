@@ -1,33 +1,37 @@
-"""Every number of the tables by name, each as a function of a `bootstrap.Resampled`.
+"""Metrics of the results tables by name, each a function of a `bootstrap.Resampled`.
 
-Suffixes: `_at_5` means at the threshold that 5 % of the brain voxels of healthy
-validation scans reach. `oracle_` means that the threshold was chosen with the truth.
+Suffix `_at_5`: at the threshold that 5 % of the brain voxels of healthy validation
+scans reach. Prefix `oracle_`: the threshold was chosen with the truth.
 POOLED metrics put all voxels (or lesions) of all test scans together; SUBJECT metrics
-are averaged over scans with lesions; RESTORATION metrics describe the reconstruction,
-REGISTRATION metrics the deformation and the gate (symbols in the files of these names).
+are averaged over scans with lesions; RESTORATION metrics describe the reconstruction
+(symbols in `reconstruction_quality`), REGISTRATION metrics the deformation and the gate
+(symbols in `registration_quality`).
 """
 
 import numpy as np
 
-from uad_jax.evaluation.bootstrap import Metric, mean, ranked, ratio, separation
+from uad_jax.evaluation.bootstrap import Metric
 from uad_jax.evaluation.histogram import Ranking
 from uad_jax.evaluation.lesionwise import SIZE_NAMES
+from uad_jax.evaluation.metric_forms import mean, ranked, ratio, separation
 
 FPR_PERCENT = (1, 5, 10)
-QUANTILE = 0.99  # of the map inside the brain: a subject's score beside the mean
+QUANTILE = 0.99
+"""Quantile of the anomaly map in the brain mask, a scan's score beside the mean."""
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
-  """2 |A and B| / (|A| + |B|) of binary arrays; nan when both are empty."""
+  """Dice overlap 2 |A and B| / (|A| + |B|) of binary arrays; nan if both are empty."""
   total = np.sum(a > 0) + np.sum(b > 0)
   return float(2 * np.sum((a > 0) & (b > 0)) / total) if total else np.nan
 
 
 def _at(percent: int) -> dict[str, Metric]:
+  """Makes the pooled metrics at the threshold for `percent` % of healthy voxels."""
   at = f'at_{percent}'
   hits, false = f'tp_{at}', f'fp_{at}'
-  found, correct, detections = f'found_{at}', f'correct_{at}', f'predictions_{at}'
-  recall = ratio({found: 1}, {'lesions': 1})
+  detected, correct, detections = f'found_{at}', f'correct_{at}', f'predictions_{at}'
+  recall = ratio({detected: 1}, {'lesions': 1})
   precision = ratio({correct: 1}, {detections: 1})
 
   def f1(resampled):
@@ -97,4 +101,4 @@ METRICS: dict[str, Metric] = {
   **RESTORATION,
   **REGISTRATION,
 }
-"""All that `bootstrap.paired` can compare by name."""
+"""All metrics by name, for `bootstrap.paired`."""

@@ -1,9 +1,9 @@
-"""What is done to an anomaly map, and to the mask that a threshold makes of it.
+"""Post-processing of anomaly maps, and of the detections after the threshold.
 
-All functions take one scan, [X, Y, Z], slices stacked along the last axis. Voxels that
-a step takes out of play get the map's lowest score inside the brain: zero would not be
-low for a map with a sign. Published numbers depend on these steps, so the preset's name
-is part of every result.
+All functions take one scan, [X, Y, Z], with slices stacked along the last axis. Voxels
+outside the (eroded) brain mask get the anomaly map's lowest score inside the brain
+mask; zero would not be low for a map with a sign. Published numbers depend on these
+steps, so the preset's name is part of every result.
 """
 
 from collections.abc import Callable
@@ -13,39 +13,46 @@ import numpy as np
 from scipy import ndimage
 
 from uad_jax.evaluation.lesionwise import components
+from uad_jax.ops.choices import choose
 
 
 class Postprocess(NamedTuple):
-  """A chain. `soft`: (map, brain mask) -> map; `hard`: (binary) -> binary."""
+  """Post-processing before and after the threshold.
+
+  Attributes:
+    soft: (anomaly map, brain mask) -> anomaly map.
+    hard: Binary detection -> binary detection.
+  """
 
   soft: Callable[[np.ndarray, np.ndarray], np.ndarray]
   hard: Callable[[np.ndarray], np.ndarray]
 
 
-def inside(scores: np.ndarray, mask: np.ndarray) -> np.ndarray:
-  """The map with its lowest score inside the mask put outside."""
+def fill_outside(scores: np.ndarray, mask: np.ndarray) -> np.ndarray:
+  """Sets voxels outside the mask to the anomaly map's lowest score inside it."""
   if not mask.any():
     return scores
   return np.where(mask, scores, scores[mask].min())
 
 
 def median(scores: np.ndarray, mask: np.ndarray, size: int = 3) -> np.ndarray:
-  """The median over a cube of `size` voxels (5 in Baur et al. 2021)."""
-  return ndimage.median_filter(inside(scores, mask), size)
+  """Applies a median filter with a cube of `size` voxels (5 in Baur et al. 2021)."""
+  return ndimage.median_filter(fill_outside(scores, mask), size)
 
 
 def erode(scores: np.ndarray, mask: np.ndarray, steps: int = 1) -> np.ndarray:
-  """Takes the outermost `steps` voxels of the brain in each slice out of play.
+  """Erodes the brain mask by `steps` voxels; removed voxels get the lowest score.
 
-  In the plane only: a stack of slices ends where the slices end and not the brain.
+  Erosion is within slices: a stack of slices ends where the slices end and not where
+  the brain ends.
   """
   plane = ndimage.generate_binary_structure(2, 1)[..., None]
   inner = ndimage.binary_erosion(mask, plane, steps)
-  return np.where(inner, scores, inside(scores, mask).min())
+  return np.where(inner, scores, fill_outside(scores, mask).min())
 
 
 def remove_small(binary: np.ndarray, voxels: int) -> np.ndarray:
-  """Drops connected parts of fewer than `voxels` voxels."""
+  """Removes connected components of fewer than `voxels` voxels from a detection."""
   labels, number = components(binary)
   keep = np.bincount(labels.ravel(), minlength=number + 1) >= voxels
   keep[0] = False
@@ -53,7 +60,7 @@ def remove_small(binary: np.ndarray, voxels: int) -> np.ndarray:
 
 
 PRESETS = {
-  'none': Postprocess(inside, lambda binary: binary),
+  'none': Postprocess(fill_outside, lambda binary: binary),
   'median': Postprocess(median, lambda binary: binary),
   # Median of 3 voxels, then detections below 5 voxels (0.04 ml at 2 mm) are dropped.
   'default': Postprocess(median, lambda binary: remove_small(binary, 5)),
@@ -67,13 +74,9 @@ PRESETS = {
 
 
 def preset(name: str) -> Postprocess:
-  """The chain of that name.
+  """Looks up a post-processing preset by name.
 
   Raises:
-    ValueError: There is none.
+    ValueError: No preset has this name.
   """
-  if name not in PRESETS:
-    raise ValueError(
-      f"no post-processing is called '{name}'; there are {', '.join(PRESETS)}"
-    )
-  return PRESETS[name]
+  return choose('post-processing', name, PRESETS)

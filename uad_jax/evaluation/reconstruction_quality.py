@@ -1,15 +1,16 @@
-"""Is the reconstruction the scan without its lesion? On one scan.
+"""Reconstruction metrics of one scan: is the lesion gone and healthy brain kept?
 
-Symbols: x image, t the same scan without its lesion (its twin), r(x) and r(t) their
-reconstructions, L lesion, H brain without the lesion and its surroundings.
+Symbols: x image, t lesion-free twin (the same scan without its lesion), r(x) and r(t)
+their reconstructions, L lesion, H brain without the lesion and its surroundings.
 
   lesion_copied   sum_L (r(x) - r(t)) (x - t) / sum_L (x - t)^2: 0 does not follow the
-                  lesion, 1 copies it; blur and bias, which both have, do not count
-  healthy_error   mean_H |x - r|, in intensities: what hides a lesion whose contrast is
-                  not larger
+                  lesion, 1 copies it; blur and bias, which are in both
+                  reconstructions, do not count
+  healthy_error   mean_H |x - r(x)|, in intensities: a lesion of less contrast than this
+                  is hidden
 
-A residual shows a lesion when both are small: a copier has the first large, a blurred
-reconstruction the second.
+A residual shows a lesion if both are small: a method that copies its input has a large
+`lesion_copied`, a blurred reconstruction has a large `healthy_error`.
 """
 
 from collections.abc import Mapping
@@ -20,22 +21,27 @@ from uad_jax.evaluation.registration_quality import fraction, mean_in, regions
 
 
 def measure(volume: Mapping[str, np.ndarray], planar: bool) -> dict[str, float]:
-  """Both, as far as the scan's arrays allow.
+  """Computes 'healthy_error' and 'lesion_copied' of one scan.
+
+  A metric whose arrays are missing is left out.
 
   Args:
-    volume: 'image' [X, Y, Z, C] and 'mask'; where known 'lesion' and 'twin'; where the
-      method gives it 'reconstruction', with a twin also 'twin_reconstruction'. All
-      channels are looked at.
+    volume: Arrays [X, Y, Z, C] of the scan: 'image', 'mask'; if known 'lesion' and
+      'twin'; if the method gives it 'reconstruction', and with a twin also
+      'twin_reconstruction'. All channels are compared.
     planar: Whether the scan is a stack of slices.
   """
   if 'reconstruction' not in volume:
     return {}
   _, lesion, _, healthy = regions(volume, planar)
-  image, found = (np.float64(volume[name]) for name in ('image', 'reconstruction'))
-  measured = {'healthy_error': mean_in(np.abs(image - found), healthy)}
+  image, reconstruction = (
+    np.float64(volume[name]) for name in ('image', 'reconstruction')
+  )
+  metrics = {'healthy_error': mean_in(np.abs(image - reconstruction), healthy)}
   if 'twin' in volume and lesion.any():
     contrast = image[lesion] - np.float64(volume['twin'])[lesion]
-    followed = found[lesion] - np.float64(volume['twin_reconstruction'])[lesion]
+    twin_reconstruction = np.float64(volume['twin_reconstruction'])
+    followed = reconstruction[lesion] - twin_reconstruction[lesion]
     copied = np.sum(followed * contrast)
-    measured['lesion_copied'] = fraction(copied, np.sum(contrast**2))
-  return measured
+    metrics['lesion_copied'] = fraction(copied, np.sum(contrast**2))
+  return metrics

@@ -1,9 +1,9 @@
-"""Does the deformation explain normal variability and leave lesions alone? On one scan.
+"""Deformation and gate metrics of one scan: healthy anatomy explained, lesions kept.
 
-Symbols: x image, x_ph prior (the pseudo-healthy image before deformation), x_m
-reconstruction (the prior after it), u displacement in voxels, eps = ||grad u||_F
-strain, L lesion, H brain without the lesion and its surroundings, u_twin the field that
-the same scan gets without its lesion.
+Symbols: x image, x_ph prior image (pseudo-healthy, before the deformation), x_m
+reconstruction (the prior image after the deformation), u displacement field in voxels,
+eps = ||grad u||_F strain, L lesion, H brain without the lesion and its surroundings,
+u_twin displacement field of the lesion-free twin.
 
   dlr   mean_L eps / mean_H eps: below 1, lesions are deformed less than healthy brain
   rkr   mean_L|x - x_m| / mean_L|x - x_ph|: 1 keeps the lesion's residual
@@ -20,15 +20,15 @@ from scipy import ndimage
 from uad_jax.evaluation.metrics import dice
 from uad_jax.evaluation.scans import lesion_in
 
-REACH = 3  # voxels: the lesion's surroundings, and how far a ventricle is looked for
-OPEN = 0.5  # a gate above it counts as open
-_TINY = 1e-12  # a smaller denominator says nothing
+REACH = 3  # voxels: width of a lesion's surroundings and of those of a ventricle
+OPEN = 0.5  # a gate above this value counts as open
+_TINY = 1e-12  # a ratio with a smaller denominator is undefined
 
 
 def dilate(mask: np.ndarray, planar: bool, reach: int = REACH) -> np.ndarray:
-  """Voxels within `reach` steps of the mask [X, Y, Z]; within slices if `planar`.
+  """Dilates a mask [X, Y, Z] by `reach` voxels; within slices only if `planar`.
 
-  Slices are registered each by itself, so a lesion has no influence across them.
+  Slices are registered independently, so a lesion has no influence on other slices.
   """
   if planar:
     structure = ndimage.generate_binary_structure(2, 1)[..., None]
@@ -38,13 +38,13 @@ def dilate(mask: np.ndarray, planar: bool, reach: int = REACH) -> np.ndarray:
 
 
 class Regions(NamedTuple):
-  """Where a scan is looked at, bool [X, Y, Z] each.
+  """Brain regions of one scan, bool [X, Y, Z] each.
 
   Attributes:
-    brain: The brain.
-    lesion: L, inside it.
-    around: The lesion and its surroundings, inside it.
-    healthy: H, the brain without these.
+    brain: Brain mask.
+    lesion: L, the lesion inside the brain mask.
+    around: The lesion and its surroundings, inside the brain mask.
+    healthy: H, the brain without the lesion and its surroundings.
   """
 
   brain: np.ndarray
@@ -54,19 +54,24 @@ class Regions(NamedTuple):
 
 
 def regions(volume: Mapping[str, np.ndarray], planar: bool) -> Regions:
-  """Those of a scan's 'mask' and, where it is known, its 'lesion'."""
+  """Computes the brain regions of a scan from its 'mask' and, if known, its 'lesion'.
+
+  Args:
+    volume: Arrays [X, Y, Z, C] of the scan.
+    planar: Whether the scan is a stack of slices.
+  """
   brain, lesion = volume['mask'][..., 0] > 0, lesion_in(volume)
   around = dilate(lesion, planar) & brain
   return Regions(brain, lesion, around, brain & ~around)
 
 
 def mean_in(values: np.ndarray, where: np.ndarray) -> float:
-  """The mean over the marked voxels, nan when there are none."""
+  """Mean of `values` over the voxels marked in `where`; nan if there are none."""
   return float(values[where].mean()) if where.any() else np.nan
 
 
 def fraction(a: float, b: float) -> float:
-  """The ratio a / b, nan when b is zero."""
+  """Ratio a / b; nan if b is (nearly) zero."""
   return a / b if abs(b) > _TINY else np.nan
 
 
@@ -77,19 +82,23 @@ def ventricle_dice(
   reference: np.ndarray,
   planar: bool,
 ) -> dict[str, float]:
-  """Overlap of the ventricles seen in each estimate with the labelled ones.
+  """Dice of the ventricles seen in each estimate with the labelled ventricles.
 
-  A surrogate, as a prior has no labels: a voxel of an estimate is ventricle when its
-  intensity lies on the ventricle's side of the midpoint between the image's mean in the
-  labelled ventricle and in the reference tissue, looked at within REACH voxels of the
-  label. The image itself thresholded in this way gives the surrogate's ceiling.
+  A surrogate, because a prior image has no labels: a voxel of an estimate is ventricle
+  if its intensity is on the ventricle's side of the midpoint between the image's mean
+  in the labelled ventricle and its mean in the reference tissue. Only voxels within
+  REACH voxels of the label are considered. The image itself as an estimate gives the
+  highest Dice that the surrogate can reach.
 
   Args:
-    image: [X, Y, Z], the scan (without lesion where that is known).
-    estimates: Images on the same grid.
-    ventricle: The labelled ventricles.
-    reference: Tissue to tell them from, such as white matter.
+    image: [X, Y, Z] scan, or its lesion-free twin if known.
+    estimates: Images [X, Y, Z] on the same grid, by name.
+    ventricle: Labelled ventricles, bool [X, Y, Z].
+    reference: Tissue of another intensity, such as white matter, bool [X, Y, Z].
     planar: Whether the scan is a stack of slices.
+
+  Returns:
+    Dice by name of the estimate; nan without ventricle or reference voxels.
   """
   if not (ventricle.any() and reference.any()):
     return dict.fromkeys(estimates, np.nan)
@@ -110,7 +119,15 @@ def residual_ratios(
   lesion: np.ndarray,
   healthy: np.ndarray,
 ) -> dict[str, float]:
-  """'rkr' and 'hrr', what the deformation leaves of the residual in L and in H."""
+  """Computes 'rkr' and 'hrr' from the residuals before and after the deformation.
+
+  Args:
+    image: [X, Y, Z] scan.
+    prior: [X, Y, Z] prior image.
+    warped: [X, Y, Z] reconstruction, the prior image after the deformation.
+    lesion: L, bool [X, Y, Z].
+    healthy: H, bool [X, Y, Z].
+  """
   before, after = np.abs(image - prior), np.abs(image - warped)
   return {
     'rkr': fraction(mean_in(after, lesion), mean_in(before, lesion)),
@@ -121,16 +138,18 @@ def residual_ratios(
 def measure(
   volume: Mapping[str, np.ndarray], planar: bool, ventricle: int, white: int
 ) -> dict[str, float]:
-  """All that the scan's arrays allow; a metric without its arrays is left out.
+  """Computes the deformation and gate metrics of one scan.
+
+  A metric whose arrays are missing is left out.
 
   Args:
-    volume: 'image' [X, Y, Z, C] and 'mask'; where known 'lesion', 'twin', 'labels'; as
-      far as the method gives them 'prior', 'reconstruction', 'gate', and with
-      'displacement' [X, Y, Z, d] also 'strain' and 'folded' [X, Y, Z], and
-      'twin_displacement'. The first channel is looked at.
+    volume: Arrays [X, Y, Z, C] of the scan: 'image', 'mask'; if known 'lesion', 'twin',
+      'labels'; if the method gives them 'prior', 'reconstruction', 'gate', and
+      'displacement' [X, Y, Z, d] with 'strain' and 'folded' [X, Y, Z] and, for a scan
+      with a twin, 'twin_displacement'. Of images the first channel is used.
     planar: Whether the scan is a stack of slices.
-    ventricle: Its value in 'labels'.
-    white: The value of white matter in 'labels'.
+    ventricle: Value of the ventricles in 'labels'.
+    white: Value of white matter in 'labels'.
   """
   first = {
     name: volume[name][..., 0]
@@ -138,31 +157,32 @@ def measure(
     if name in volume
   }
   brain, lesion, around, healthy = regions(volume, planar)
-  found = {}
+  metrics = {}
   if 'gate' in first:
     opened = first['gate'] > OPEN
-    found['gate_healthy_open'] = mean_in(opened, healthy)
-    found['gate_lesion_recall'] = mean_in(opened, lesion)
+    metrics['gate_healthy_open'] = mean_in(opened, healthy)
+    metrics['gate_lesion_recall'] = mean_in(opened, lesion)
   if 'displacement' not in volume:
-    return found
+    return metrics
   strain = {'lesion': mean_in(volume['strain'], lesion)}
   strain['healthy'] = mean_in(volume['strain'], healthy)
-  found['folding_fraction'] = mean_in(volume['folded'], brain)
-  found['strain_lesion'], found['strain_healthy'] = strain['lesion'], strain['healthy']
-  found['dlr'] = fraction(strain['lesion'], strain['healthy'])
+  metrics['folding_fraction'] = mean_in(volume['folded'], brain)
+  metrics['strain_lesion'] = strain['lesion']
+  metrics['strain_healthy'] = strain['healthy']
+  metrics['dlr'] = fraction(strain['lesion'], strain['healthy'])
   if 'twin_displacement' in volume:
     error = np.linalg.norm(
       volume['displacement'] - volume['twin_displacement'], axis=-1
     )
-    found['cfe'] = mean_in(error, around)
+    metrics['cfe'] = mean_in(error, around)
   if not {'prior', 'reconstruction'} <= first.keys():
-    return found
+    return metrics
   prior, warped = first['prior'], first['reconstruction']
-  found |= residual_ratios(first['image'], prior, warped, lesion, healthy)
+  metrics |= residual_ratios(first['image'], prior, warped, lesion, healthy)
   if 'labels' in first:
     image = first.get('twin', first['image'])
     names = ('ventricle_dice_before', 'ventricle_dice', 'ventricle_dice_ceiling')
-    found |= ventricle_dice(
+    metrics |= ventricle_dice(
       image,
       dict(zip(names, (prior, warped, image), strict=True)),
       first['labels'] == ventricle,
@@ -171,4 +191,4 @@ def measure(
       else brain & (first['labels'] != ventricle),
       planar,
     )
-  return found
+  return metrics

@@ -1,7 +1,7 @@
-"""What a run knows of each test scan, small enough to keep: evaluation.npz.
+"""Counts and values per test scan that a run keeps in evaluation.npz.
 
-From it `bootstrap` makes intervals, and the paired difference of two runs that were
-evaluated on the same scans, long after the maps are gone.
+From these `bootstrap` computes intervals, and the paired difference of two runs that
+were evaluated on the same scans, without the anomaly maps.
 """
 
 import zipfile
@@ -17,17 +17,17 @@ BINS = 1024
 
 
 class Sample(NamedTuple):
-  """The test subjects of one scorer; n scans, K common bins of ascending score.
+  """Counts and values of one scorer on n test scans; K score bins shared by the scans.
 
   Attributes:
-    subjects: [n] names; scans of one subject are resampled together.
-    pathology: [n] names, 'none' for the healthy.
+    subjects: [n] subject names; scans of one subject are resampled together.
+    pathology: [n] names, 'none' for healthy scans.
     diseased: [n] bool, whether the scan holds a lesion voxel.
-    edges: [K] lower edges of the bins.
-    healthy: [n, K] voxel counts.
-    lesion: [n, K] voxel counts.
-    counts: By name, [n]: what is summed over subjects before a ratio is formed.
-    values: By name, [n]: what is averaged over subjects; nan where it is undefined.
+    edges: [K] lower edges of the score bins, ascending.
+    healthy: [n, K] counts of healthy voxels.
+    lesion: [n, K] counts of lesion voxels.
+    counts: [n] by name; summed over subjects before a ratio is formed.
+    values: [n] by name; averaged over subjects, nan if undefined.
   """
 
   subjects: np.ndarray
@@ -41,10 +41,17 @@ class Sample(NamedTuple):
 
 
 def common_bins(pooled: Histogram, bins: int = BINS) -> np.ndarray:
-  """Codes at which bins begin: quantiles of the healthy and of the lesion scores.
+  """Chooses score bins for all scans, from quantiles of healthy and lesion scores.
 
   A bin holds at most about 1 / `bins` of the lesion and of the healthy voxels (or a
   single tied score), which bounds the error of the curves by about as much.
+
+  Args:
+    pooled: Histogram of all scans.
+    bins: Number of quantiles of each of the two score distributions.
+
+  Returns:
+    [K] codes of `histogram.encode` at which the bins begin, ascending.
   """
   starts = [pooled.codes[:1]]
   for counts in (pooled.healthy, pooled.lesion):
@@ -55,7 +62,15 @@ def common_bins(pooled: Histogram, bins: int = BINS) -> np.ndarray:
 
 
 def compress(histograms: Sequence[Histogram], starts: np.ndarray) -> np.ndarray:
-  """Counts on the common bins, [2, n, K]: healthy, lesion."""
+  """Sums the histograms of n scans into K shared bins.
+
+  Args:
+    histograms: One for each scan.
+    starts: [K] codes at which the bins begin, from `common_bins`.
+
+  Returns:
+    [2, n, K] counts of healthy and of lesion voxels.
+  """
   counts = np.zeros((2, len(histograms), len(starts)), np.int64)
   for row, part in enumerate(histograms):
     bins = np.searchsorted(starts, part.codes, 'right') - 1
@@ -65,7 +80,7 @@ def compress(histograms: Sequence[Histogram], starts: np.ndarray) -> np.ndarray:
 
 
 def restrict(sample: Sample, rows: np.ndarray) -> Sample:
-  """The sample of some of its scans."""
+  """Returns the sample of the scans in `rows`, indices or bool."""
   return Sample(
     sample.subjects[rows],
     sample.pathology[rows],
@@ -79,15 +94,15 @@ def restrict(sample: Sample, rows: np.ndarray) -> Sample:
 
 
 def ordered(sample: Sample) -> Sample:
-  """The sample in the order of its subjects' names."""
+  """Sorts the scans of a sample by the subjects' names."""
   return restrict(sample, np.argsort(sample.subjects, kind='stable'))
 
 
 def align(a: Sample, b: Sample) -> tuple[Sample, Sample]:
-  """Both samples in the order of their subjects' names.
+  """Sorts two samples by the subjects' names and checks that they have the same scans.
 
   Raises:
-    ValueError: They are not of the same subjects with the same lesions.
+    ValueError: The subjects differ, or the numbers of their lesion voxels.
   """
   a, b = ordered(a), ordered(b)
   if not np.array_equal(a.subjects, b.subjects):
@@ -105,7 +120,7 @@ def align(a: Sample, b: Sample) -> tuple[Sample, Sample]:
 
 
 def pack(samples: Mapping[str, Sample]) -> dict[str, np.ndarray]:
-  """The samples by scorer as flat arrays, the content of evaluation.npz.
+  """Flattens the samples of all scorers to the arrays of evaluation.npz.
 
   'scorers' [m]; then for each scorer s: 's/subjects', 's/pathology', 's/diseased' [n],
   's/edges' [K], 's/healthy', 's/lesion' [n, K], and 's/counts/NAME', 's/values/NAME'
@@ -122,10 +137,10 @@ def pack(samples: Mapping[str, Sample]) -> dict[str, np.ndarray]:
 
 
 def load(path: str | Path) -> dict[str, Sample]:
-  """The samples by scorer of an evaluation.npz.
+  """Reads an evaluation.npz; returns the samples by scorer.
 
   Raises:
-    ValueError: The file is not one, or is damaged.
+    ValueError: The file is not an evaluation.npz, or is damaged.
   """
   try:
     # np.load given a path would leave a damaged file open.
@@ -137,6 +152,8 @@ def load(path: str | Path) -> dict[str, Sample]:
 
 
 def _unpack(arrays: Mapping[str, np.ndarray], prefix: str) -> Sample:
+  """Reads the sample whose arrays begin with `prefix`; the inverse of `pack`."""
+
   def named(field):
     start = f'{prefix}{field}/'
     return {k.removeprefix(start): x for k, x in arrays.items() if k.startswith(start)}

@@ -1,4 +1,4 @@
-"""From the rows of batches back to scans: slices are stacked into volumes."""
+"""Stacks the records of batches (slices or volumes) into scans."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
@@ -12,14 +12,14 @@ class Scan(NamedTuple):
   """One scan of one subject.
 
   Attributes:
-    name: 'subject', or 'subject/session' where there is a session.
-    subject: The subject.
-    pathology: 'none' for the healthy.
+    name: 'subject', or 'subject/session' if there is a session.
+    subject: Name of the subject.
+    pathology: Name of the pathology, 'none' for healthy.
     domain: Scanner or site.
     age: Years, nan if unknown.
-    voxel_ml: The volume that a voxel stands for, ml.
-    planar: Whether it is a stack of slices.
-    arrays: By name, [X, Y, Z, C].
+    voxel_ml: Volume that a voxel stands for, ml; includes the distance of slices.
+    planar: Whether the scan is a stack of slices.
+    arrays: Arrays [X, Y, Z, C] by name.
   """
 
   name: str
@@ -33,32 +33,34 @@ class Scan(NamedTuple):
 
 
 def text(value) -> str:
-  """A string, whether or not it came as bytes."""
+  """Converts a string or bytes to a string."""
   return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def rows(batches: Iterable[Mapping[str, np.ndarray]]) -> Iterator[dict]:
-  """The records in order, without padding."""
+  """Yields the records of batches one by one, without the padding."""
   for batch in batches:
     for index in np.flatnonzero(np.asarray(batch['weight']) > 0):
       yield {name: array[index] for name, array in batch.items()}
 
 
 def scan_name(row: Mapping) -> str:
-  """'subject' or 'subject/session'."""
+  """Returns 'subject' or 'subject/session' for a record."""
   session = text(row.get('session', ''))
   return f'{text(row["subject"])}/{session}' if session else text(row['subject'])
 
 
 def collect(batches: Iterable[Mapping[str, np.ndarray]]) -> Iterator[Scan]:
-  """The scans, each as soon as its last record has come.
+  """Yields the scans in batches of records, each as soon as its last record has come.
 
   Args:
-    batches: With 'subject', 'mask' and 'weight'; records in subject order, slices
-      ascending; arrays with spatial axes are stacked, the others describe the scan.
+    batches: Batches with 'subject', 'mask' and 'weight'; records of a scan come
+      together, with slices ascending. Arrays with spatial axes are stacked, the other
+      entries describe the scan.
 
   Raises:
-    ValueError: The records of a scan do not come together, or its slices not in order.
+    ValueError: The records of a scan do not come together, its slices do not ascend, or
+      its brain mask is empty.
   """
   pending, seen = [], set()
   for row in rows(batches):
@@ -75,7 +77,12 @@ def collect(batches: Iterable[Mapping[str, np.ndarray]]) -> Iterator[Scan]:
 
 
 def assemble(records: list[dict]) -> Scan:
-  """The scan made of one volume, or of slices, which become neighbours along z."""
+  """Builds a scan from its records: one volume, or slices that are stacked along z.
+
+  Raises:
+    ValueError: There are several volumes, the slices do not ascend, or the brain mask
+      is empty.
+  """
   first, name = records[0], scan_name(records[0])
   planar = first['mask'].ndim == 3
   slices = [int(row.get('slice', index)) for index, row in enumerate(records)]
@@ -107,7 +114,13 @@ def assemble(records: list[dict]) -> Scan:
 
 
 def lesion_in(volume: Mapping[str, np.ndarray]) -> np.ndarray:
-  """The lesion inside the brain mask, bool [X, Y, Z]; nothing where none is known."""
+  """Returns the lesion mask inside the brain mask, bool [X, Y, Z].
+
+  All False if the lesion is unknown.
+
+  Args:
+    volume: Arrays [X, Y, Z, C] of the scan: 'mask' and, if known, 'lesion'.
+  """
   brain = volume['mask'][..., 0] > 0
   if 'lesion' not in volume:
     return np.zeros_like(brain)

@@ -1,20 +1,22 @@
-"""From the measured scans to the numbers of results.json and subjects.csv.
+"""Computes the content of results.json and subjects.csv from the measured scans.
 
-results.json, as far as the evaluation fills it (`report.write` adds 'run'); an
-estimate is {'value': v, 'interval': [low, high]}, null where it is undefined:
+results.json as the evaluation fills it (`report.write` adds 'run'). An estimate is
+{'value': v, 'interval': [low, high]}, null where it is undefined:
 
   schema           version of this layout
-  default          name of the default map; default_chosen_on says how it was chosen
-  protocol         postprocess, percentages of the thresholds, overlap that finds a
-                   lesion, quantile of the subject score, resamples, seed
+  default          scorer of the default anomaly map
+  default_chosen_on  criterion by which it was chosen
+  protocol         postprocess, percentages of the thresholds, overlap from which a
+                   lesion counts as found, quantile of the subject score, resamples,
+                   seed
   data             scans, subjects, healthy, diseased; scans by pathology; voxel_ml
   scorers.NAME     thresholds {'1', '5', '10'}; selection_auprc;
                    pooled {metric: estimate}; subject_mean {metric: estimate};
                    by_pathology {name: {scans, pooled metrics on those scans alone}};
                    by_lesion_size {bin: {lesions, lesion_recall_at_*}};
                    minus_default {auprc, oracle_dice, dice_at_5}: paired differences
-  restoration      {metric: estimate}, of the method and so of every map
-  registration     likewise
+  restoration      {metric: estimate} of the method, equal for all its scorers
+  registration     {metric: estimate} of the method, equal for all its scorers
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,13 +53,13 @@ COMPARED = ('auprc', 'oracle_dice', 'dice_at_5')
 
 
 class Results(NamedTuple):
-  """What an evaluation found.
+  """Results of one evaluation.
 
   Attributes:
-    summary: The content of results.json, see the head of this file.
-    subjects: The rows of subjects.csv: one per scan and scorer.
-    samples: By scorer, what intervals and paired differences are made from.
-    cases: Scans to look at: worst, median, best by the default map, and a healthy one.
+    summary: Content of results.json, see the module's docstring.
+    subjects: Rows of subjects.csv, one per scan and scorer.
+    samples: Counts and values per scan by scorer, for intervals and differences.
+    cases: Example slices: worst, median, best by the default anomaly map, one healthy.
   """
 
   summary: dict
@@ -67,11 +69,14 @@ class Results(NamedTuple):
 
 
 def make_sample(scans: Sequence[Scan], measured: Sequence) -> tuple[Sample, Histogram]:
-  """The scans of one scorer as a sample, and their full pooled histogram.
+  """Builds one scorer's sample of the test scans, and their pooled histogram.
 
   Args:
-    scans: The scans, in order.
-    measured: For each scan its histogram, counts and values, as `evaluate.Measured`.
+    scans: The n test scans, in order.
+    measured: One `measure.Measured` for each scan.
+
+  Returns:
+    The sample, with scores in shared bins, and the pooled histogram in all its bins.
   """
   histograms = [m.histogram for m in measured]
   pooled = histogram.pool(histograms)
@@ -99,20 +104,28 @@ def make_sample(scans: Sequence[Scan], measured: Sequence) -> tuple[Sample, Hist
 
 
 def plain(interval: Interval) -> dict:
-  """An estimate for JSON: null where it is not finite."""
+  """Converts an interval to an estimate for JSON: null where it is not finite."""
   value, low, high = (float(x) if np.isfinite(x) else None for x in interval)
   return {'value': value, 'interval': [low, high]}
 
 
 def plain_all(estimated: Estimated) -> dict[str, dict]:
-  """Every metric with its interval, for JSON."""
+  """Converts all metrics to estimates for JSON, by name."""
   return {name: plain(estimated.interval(name)) for name in estimated.values}
 
 
 def estimates(
   metrics: Mapping[str, bootstrap.Metric], sample: Sample, drawn: np.ndarray
 ) -> dict[str, dict]:
-  """Every metric that the sample has the values for, with its interval."""
+  """Computes metrics with their intervals, for JSON.
+
+  A metric is left out if the sample lacks a count or value that it needs.
+
+  Args:
+    metrics: Metrics by name.
+    sample: The n scans.
+    drawn: Resamples from `bootstrap.weights`, [R, n].
+  """
   return plain_all(bootstrap.estimated(metrics, sample, drawn))
 
 
@@ -122,15 +135,22 @@ def scorer_summary(
   drawn: np.ndarray,
   thresholds: Mapping[int, float],
 ) -> dict:
-  """The numbers of one scorer; `estimated` are its pooled metrics."""
+  """Builds the entry of one scorer in results.json, without differences to the default.
+
+  Args:
+    sample: Counts and values of the scorer.
+    estimated: Pooled metrics of the scorer.
+    drawn: Resamples from `bootstrap.weights`, [R, n].
+    thresholds: Thresholds by percentage.
+  """
   by_pathology = {}
   for pathology in np.unique(sample.pathology[sample.diseased]):
     rows = np.flatnonzero((sample.pathology == pathology) & sample.diseased)
     part = restrict(sample, rows)
-    some = {name: POOLED[name] for name in IN_PATHOLOGY}
+    metrics = {name: POOLED[name] for name in IN_PATHOLOGY}
     by_pathology[str(pathology)] = {
       'scans': len(rows),
-      **estimates(some, part, bootstrap.weights(part, len(drawn), 0)),
+      **estimates(metrics, part, bootstrap.weights(part, len(drawn), 0)),
     }
   return {
     'thresholds': {str(percent): value for percent, value in thresholds.items()},
@@ -148,7 +168,10 @@ def scorer_summary(
 
 
 def subject_rows(scans: Sequence[Scan], samples: Mapping[str, Sample]) -> list[dict]:
-  """A row for each scan and scorer, with all its counts and values."""
+  """Builds the rows of subjects.csv: one per scan and scorer.
+
+  A row describes the scan and holds all counts and values of the scorer.
+  """
   rows = []
   for scorer, sample in samples.items():
     for index, scan in enumerate(scans):
@@ -179,18 +202,18 @@ def summarise(
   resamples: int,
   seed: int,
 ) -> dict:
-  """The content of results.json, see the head of this file.
+  """Builds the content of results.json, see the module's docstring.
 
   Args:
     scans: The test scans.
-    samples: By scorer.
-    pools: By scorer, the full pooled histogram.
-    thresholds: By scorer and percentage.
-    chosen: By scorer, the AUPRC on the selection split; empty without one.
-    default: The default map.
-    postprocess: Name of the preset.
+    samples: Counts and values per scan, by scorer.
+    pools: Pooled histogram in all its bins, by scorer.
+    thresholds: Thresholds by scorer and percentage.
+    chosen: AUPRC on the selection split by scorer; empty without such a split.
+    default: Scorer of the default anomaly map.
+    postprocess: Name of the post-processing preset.
     resamples: Number of resamples.
-    seed: Of the resampling.
+    seed: Seed of the resampling.
   """
   reference = samples[default]
   drawn = bootstrap.weights(reference, resamples, seed)

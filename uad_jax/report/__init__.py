@@ -1,4 +1,4 @@
-"""What one evaluation leaves behind, tables, figures and one page; pages about data."""
+"""Report of an evaluation (files, tables, figures, page) and pages about data sets."""
 
 from uad_jax.report.page import write
 

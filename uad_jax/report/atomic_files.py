@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and JSON that may be absent."""
+"""Atomic file writes, and reading of JSON files that may not exist."""
 
 import json
 import os
@@ -9,7 +9,14 @@ from typing import IO
 
 
 def write_atomically(path: pathlib.Path, write: Callable[[IO[bytes]], None]) -> None:
-  """Writes beside the path and renames, so that no half-written file is ever there."""
+  """Writes a file through a temporary file that is renamed at the end.
+
+  A reader never sees a half-written file; if writing fails, the old file stays.
+
+  Args:
+    path: Target file.
+    write: Writes the content to an open binary file.
+  """
   handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
   try:
     with os.fdopen(handle, 'wb') as file:
@@ -22,10 +29,10 @@ def write_atomically(path: pathlib.Path, write: Callable[[IO[bytes]], None]) -> 
 
 
 def write_text(path: pathlib.Path, content: str) -> None:
-  """Writes the text atomically."""
+  """Writes text to a file atomically, as UTF-8."""
   write_atomically(path, lambda file: file.write(content.encode()))
 
 
 def read_json(path: pathlib.Path) -> Mapping:
-  """The content of a JSON file; nothing where there is none."""
+  """Reads a JSON object from a file; returns {} if the file does not exist."""
   return json.loads(path.read_text()) if path.exists() else {}

@@ -1,4 +1,4 @@
-"""docs/datasets.md: the cohorts as the builders know them, and what was measured."""
+"""Page docs/datasets.md: tables of cohorts and presets, and stored measurements."""
 
 import collections
 import json
@@ -46,16 +46,16 @@ split `patients`, with all of their sessions.
 
 
 def split_sizes(cohort: Cohort) -> str:
-  """How many subjects of the list beside the builder each split has."""
-  found = listed(cohort_builder.folder_of(cohort.name))
-  if not found:
+  """Returns the number of subjects by split in the cohort's splits.txt, as text."""
+  splits = listed(cohort_builder.folder_of(cohort.name))
+  if not splits:
     return 'by hash'
-  counts = collections.Counter(found.values())
+  counts = collections.Counter(splits.values())
   return ', '.join(f'{split} {counts[split]}' for split in sorted(counts))
 
 
 def cohort_table(cohorts: Sequence[Cohort]) -> str:
-  """One row for each cohort."""
+  """Renders the table of cohorts in Markdown, one row for each cohort."""
   head = (
     'cohort', 'subjects', 'kind', 'contrasts', 'tesla', 'licence', 'splits (listed)',
     'preset', 'releases', 'paper',
@@ -79,7 +79,7 @@ def cohort_table(cohorts: Sequence[Cohort]) -> str:
 
 
 def preset_table() -> str:
-  """One row for each preset, with its steps for T1 slices."""
+  """Renders the table of presets in Markdown, with the steps of each for T1 slices."""
   rows = []
   for name, preset in presets.PRESETS.items():
     steps = ', '.join(step for step, _ in preset(presets.Request()))
@@ -88,21 +88,30 @@ def preset_table() -> str:
 
 
 def page(cohorts: Sequence[Cohort], folder: pathlib.Path) -> str:
-  """The whole page; the folder holds stored measurements."""
+  """Renders docs/datasets.md.
+
+  Args:
+    cohorts: Cohorts of the table, in order.
+    folder: Folder with the stored measurements, such as alignment.json.
+  """
   parts = [HEAD, cohort_table(cohorts), SPLITS, preset_table()]
   return '\n'.join(parts + measured(QUALITY, folder))
 
 
 def alignment(stored: Mapping[str, Any]) -> str:
-  """How the ways to the template compare."""
-  every = stored['every']
-  first = np.array(next(iter(every.values()))['ventricle_mm'])
+  """Renders the section that compares alignments to the template.
+
+  Args:
+    stored: Content of alignment.json, from `python -m benchmarks.alignment`.
+  """
+  by_way = stored['every']
+  first = np.array(next(iter(by_way.values()))['ventricle_mm'])
   rows = []
-  for way, told in stored['ways'].items():
-    less = np.array(every[way]['ventricle_mm']) - first
-    numbers = [interval(told[name], digits) for name, digits in MEASURES]
+  for way, estimates in stored['ways'].items():
+    change = np.array(by_way[way]['ventricle_mm']) - first
+    numbers = [interval(estimates[name], digits) for name, digits in MEASURES]
     rows.append(
-      (way, *numbers, interval(mean_of(less)._asdict(), 2) if less.any() else '')
+      (way, *numbers, interval(mean_of(change)._asdict(), 2) if change.any() else '')
     )
   head = (
     'way', 'brain overlap (Dice)', 'ventricle distance in mm', 'CPU seconds',
@@ -121,10 +130,14 @@ MEASURES = (('overlap', 3), ('ventricle_mm', 2), ('seconds', 2))
 
 
 def stripping(stored: Mapping[str, Any]) -> str:
-  """How good skull stripping is."""
+  """Renders the section about the accuracy of skull stripping.
+
+  Args:
+    stored: Content of preprocessing.json, from `python -m benchmarks.preprocessing`.
+  """
   rows = [
-    (way, interval(told['mean'], 3), f'{told["min"]:.3f}', str(told['subjects']))
-    for way, told in stored['stripping'].items()
+    (way, interval(dice['mean'], 3), f'{dice["min"]:.3f}', str(dice['subjects']))
+    for way, dice in stored['stripping'].items()
   ]
   return (
     '## Skull stripping without a network\n\n'
@@ -138,7 +151,11 @@ def stripping(stored: Mapping[str, Any]) -> str:
 
 
 def preprocessing(stored: Mapping[str, Any]) -> str:
-  """How long a scan and a cohort take."""
+  """Renders the section about the time that preprocessing takes.
+
+  Args:
+    stored: Content of preprocessing.json, from `python -m benchmarks.preprocessing`.
+  """
   volume, building = stored['volume'], stored['building']
   size = ' x '.join(str(n) for n in volume['shape'])
   return (
@@ -151,12 +168,16 @@ def preprocessing(stored: Mapping[str, Any]) -> str:
 
 
 def reading(stored: Mapping[str, Any]) -> str:
-  """How fast slices are read."""
+  """Renders the section about the speed of reading slices.
+
+  Args:
+    stored: Content of reading.json, from `python -m benchmarks.reading`.
+  """
   about = stored['about']
   size = ' x '.join(str(n) for n in about['slice'])
   rows = [
-    (name, f'{told["per_second"]:,.0f}', f'{told["per_core_second"]:,.0f}')
-    for name, told in stored['slices'].items()
+    (name, f'{rates["per_second"]:,.0f}', f'{rates["per_core_second"]:,.0f}')
+    for name, rates in stored['slices'].items()
   ]
   return (
     f'## Reading\n\nSlices of {size} a second, batches of {about["batch"]}, '
@@ -167,24 +188,34 @@ def reading(stored: Mapping[str, Any]) -> str:
   )
 
 
-def interval(told: Mapping[str, float], digits: int) -> str:
-  """An estimate with its interval."""
-  value, low, high = (f'{told[k]:.{digits}f}' for k in ('value', 'low', 'high'))
+def interval(estimate: Mapping[str, float], digits: int) -> str:
+  """Formats an estimate with its interval as 'value [low, high]'.
+
+  Args:
+    estimate: 'value', 'low' and 'high', as in `bootstrap.Interval`.
+    digits: Number of decimals.
+  """
+  value, low, high = (f'{estimate[k]:.{digits}f}' for k in ('value', 'low', 'high'))
   return f'{value} [{low}, {high}]'
 
 
 ALIGNMENT, PREPROCESSING, READING = 'alignment', 'preprocessing', 'reading'
-"""Names of the stored measurements."""
+"""Names of the JSON files with stored measurements."""
 
 QUALITY = ((alignment, ALIGNMENT), (stripping, PREPROCESSING))
-"""The sections of docs/datasets.md, with the measurements that they tell."""
+"""Sections of docs/datasets.md: rendering function and name of the JSON file."""
 
 SPEED = ((preprocessing, PREPROCESSING), (reading, READING))
-"""Those of docs/results.md."""
+"""Sections of docs/results.md: rendering function and name of the JSON file."""
 
 
 def measured(sections, folder: pathlib.Path) -> list[str]:
-  """The sections whose measurements are stored in a folder."""
+  """Renders the sections whose measurements are stored in a folder.
+
+  Args:
+    sections: Pairs of a rendering function and the name of its JSON file, see QUALITY.
+    folder: Folder of the JSON files.
+  """
   paths = [(section, folder / f'{name}.json') for section, name in sections]
   return [
     section(json.loads(path.read_text())) for section, path in paths if path.is_file()

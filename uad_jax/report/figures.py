@@ -1,7 +1,4 @@
-"""The report's figures, each as the bytes of a PNG.
-
-Colours, type and sizes are shared by all of them through STYLE and PALETTE.
-"""
+"""Figures of the report, each drawn to the bytes of a PNG, in one style."""
 
 import io
 import json
@@ -47,11 +44,11 @@ STYLE = {
 }
 DPI = 160
 CHOSEN, OTHER = dict(linewidth=2.2, zorder=3), dict(linewidth=1.2, zorder=2)
-"""The curve of the default map, and the others."""
+"""Line styles: the curve of the default scorer, and those of the other scorers."""
 
 
 def png(figure: Figure, **options) -> bytes:
-  """The figure's PNG."""
+  """Renders a figure to the bytes of a PNG; `options` go to `Figure.savefig`."""
   stream = io.BytesIO()
   # Without the version in the metadata, the same numbers give the same bytes.
   figure.savefig(stream, format='png', metadata={'Software': None}, **options)
@@ -59,14 +56,22 @@ def png(figure: Figure, **options) -> bytes:
 
 
 def axes(width: float = 5.2, height: float = 3.4):
-  """A figure of its own (no pyplot, hence no global state) and its axes."""
+  """Creates a figure with one axes, without pyplot and so without global state.
+
+  Args:
+    width: Inches.
+    height: Inches.
+
+  Returns:
+    The figure and its axes.
+  """
   figure = Figure((width, height), dpi=DPI, layout='constrained')
   FigureCanvasAgg(figure)
   return figure, figure.add_subplot()
 
 
 def plain_log(axis: Axis) -> None:
-  """Ticks of a logarithmic axis at 1, 2 and 5 of each decade, as plain numbers."""
+  """Labels a logarithmic axis with plain numbers at 1, 2 and 5 of each decade."""
   axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
   axis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
   axis.set_minor_formatter(NullFormatter())
@@ -76,7 +81,13 @@ def plain_log(axis: Axis) -> None:
 def precision_recall(
   samples: Mapping[str, Sample], default: str, auprc: Mapping[str, float]
 ) -> bytes:
-  """Precision over recall of every map, pooled; the dashed line is chance."""
+  """Draws pooled precision over recall of every scorer; the dashed line is chance.
+
+  Args:
+    samples: Counts and values per scan, by scorer.
+    default: Scorer of the default anomaly map.
+    auprc: AUPRC by scorer, for the legend.
+  """
   figure, ax = axes()
   order = [default, *(name for name in samples if name != default)]
   for index, name in enumerate(order):
@@ -102,7 +113,12 @@ def precision_recall(
 
 @matplotlib.rc_context(STYLE)
 def scores(sample: Sample, thresholds: Mapping[str, float]) -> bytes:
-  """Densities of the default map's score in healthy and lesion voxels of the brain."""
+  """Draws the score densities of healthy and of lesion voxels, with the thresholds.
+
+  Args:
+    sample: Counts and values per scan of the scorer.
+    thresholds: Thresholds by percentage of healthy validation voxels.
+  """
   healthy, lesion = sample.healthy.sum(0), sample.lesion.sum(0)
   low = _quantile(sample.edges, healthy, 0.0005)
   high = max(_quantile(sample.edges, c, 0.995) for c in (healthy, lesion) if c.any())
@@ -138,12 +154,17 @@ def scores(sample: Sample, thresholds: Mapping[str, float]) -> bytes:
 
 
 def _quantile(edges: np.ndarray, counts: np.ndarray, q: float) -> float:
+  """Lower edge of the bin that holds the quantile `q` of the counts."""
   share = np.cumsum(counts) / max(counts.sum(), 1)
   return float(edges[min(np.searchsorted(share, q), len(edges) - 1)])
 
 
 def display_range(sample: Sample) -> tuple[float, float]:
-  """One grey scale for all maps: the healthy median to nearly the lesions' top."""
+  """Chooses lowest and highest score of the colour scale that all example slices share.
+
+  From the median of the healthy voxels to their 99.9 % quantile or, if higher, the 90 %
+  quantile of the lesion voxels.
+  """
   healthy, lesion = sample.healthy.sum(0), sample.lesion.sum(0)
   low = _quantile(sample.edges, healthy, 0.5)
   high = max(
@@ -154,7 +175,12 @@ def display_range(sample: Sample) -> tuple[float, float]:
 
 @matplotlib.rc_context(STYLE)
 def groups(estimates: Mapping[str, Mapping], label: str) -> bytes:
-  """One dot with its interval for each group."""
+  """Draws one estimate with its interval for each group, as dots in rows.
+
+  Args:
+    estimates: Estimates {'value': v, 'interval': [low, high]} by name of the group.
+    label: Label of the value axis.
+  """
   figure, ax = axes(5.2, 0.9 + 0.42 * len(estimates))
   for row, estimate in enumerate(estimates.values()):
     low, high = estimate['interval']
@@ -171,15 +197,20 @@ def groups(estimates: Mapping[str, Mapping], label: str) -> bytes:
 
 @matplotlib.rc_context(STYLE)
 def by_volume(subjects: list[Mapping], default: str) -> bytes:
-  """AUPRC of each diseased scan over its lesion volume."""
+  """Draws the AUPRC of each scan with lesions over its lesion volume.
+
+  Args:
+    subjects: Rows of subjects.csv.
+    default: Scorer of the default anomaly map.
+  """
   figure, ax = axes()
   sick = [r for r in subjects if r['scorer'] == default and r['positives']]
   for index, pathology in enumerate(sorted({r['pathology'] for r in sick})):
-    some = [r for r in sick if r['pathology'] == pathology]
-    volume = [r['positives'] * r['voxel_ml'] for r in some]
+    scans = [r for r in sick if r['pathology'] == pathology]
+    volume = [r['positives'] * r['voxel_ml'] for r in scans]
     colour = PALETTE[index % len(PALETTE)]
     ax.scatter(
-      volume, [r['auprc'] for r in some], 26, colour, alpha=0.75, lw=0, label=pathology
+      volume, [r['auprc'] for r in scans], 26, colour, alpha=0.75, lw=0, label=pathology
     )
   ax.set(xscale='log', ylim=(0, 1.02), xlabel='lesion volume [ml]', ylabel='AUPRC')
   plain_log(ax.xaxis)
@@ -188,7 +219,7 @@ def by_volume(subjects: list[Mapping], default: str) -> bytes:
 
 
 def training_records(path: Path) -> list[dict]:
-  """The lines of metrics.jsonl; a last line cut short by a kill is left out."""
+  """Reads the lines of metrics.jsonl; a last line cut short by a kill is skipped."""
   records = []
   for line in path.read_text().splitlines():
     try:
@@ -202,7 +233,11 @@ def training_records(path: Path) -> list[dict]:
 
 @matplotlib.rc_context(STYLE)
 def training(records: list[dict]) -> bytes | None:
-  """Every loss over the steps; nothing when no loss was logged."""
+  """Draws all losses over the training steps; None if no loss was logged.
+
+  Args:
+    records: Lines of metrics.jsonl.
+  """
   names = dict.fromkeys(k for r in records for k in r if k.endswith('/loss'))
   if not names:
     return None

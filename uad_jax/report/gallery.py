@@ -1,4 +1,4 @@
-"""A page with one slice of each scan of a data set, the doubtful ones first."""
+"""Gallery of a data set: HTML page with a slice of each scan, doubtful scans first."""
 
 import base64
 import io
@@ -11,38 +11,52 @@ from PIL import Image
 from scipy import ndimage
 
 from uad_jax.data.cohorts.audit import Finding
-from uad_jax.data.cohorts.look import Look
+from uad_jax.data.cohorts.scan_summary import ScanSummary
 from uad_jax.report.atomic_files import write_text
 
 EDGE = (34, 224, 255)
 """Colour of a lesion's outline."""
 
 
-def picture(look: Look) -> str:
-  """The slice as the data of an inlined image: right is right, front is up."""
-  low, high = np.percentile(look.picture, (0.5, 99.5))
-  grey = np.clip((look.picture - low) / max(high - low, 1e-6), 0, 1)
+def picture(scan: ScanSummary) -> str:
+  """Renders the middle slice of a scan as the data URI of a PNG, lesion outlined.
+
+  The right of the subject is on the right, the front is up.
+  """
+  low, high = np.percentile(scan.picture, (0.5, 99.5))
+  grey = np.clip((scan.picture - low) / max(high - low, 1e-6), 0, 1)
   colours = np.repeat((255 * grey).astype(np.uint8)[..., None], 3, -1)
-  edge = look.lesion & ~ndimage.binary_erosion(look.lesion)
+  edge = scan.lesion & ~ndimage.binary_erosion(scan.lesion)
   colours[edge] = EDGE
   return 'data:image/png;base64,' + _png(np.rot90(colours))
 
 
 def _png(colours: np.ndarray) -> str:
+  """Encodes an RGB image [H, W, 3], uint8, as a PNG in base64."""
   stream = io.BytesIO()
   Image.fromarray(np.ascontiguousarray(colours)).save(stream, 'PNG', optimize=True)
   return base64.b64encode(stream.getvalue()).decode()
 
 
 def write(
-  path: Path, title: str, seen: Sequence[Look], findings: Sequence[Finding]
+  path: Path, title: str, seen: Sequence[ScanSummary], findings: Sequence[Finding]
 ) -> Path:
-  """Writes the page and returns its path."""
-  said: dict[str, list[str]] = {}
+  """Writes the gallery page.
+
+  Args:
+    path: The HTML file.
+    title: Heading of the page.
+    seen: Scans of the data set.
+    findings: Findings of the audit, about scans or about the whole data set.
+
+  Returns:
+    `path`.
+  """
+  sentences: dict[str, list[str]] = {}
   for finding in findings:
-    said.setdefault(finding.scan, []).append(finding.sentence)
+    sentences.setdefault(finding.scan, []).append(finding.sentence)
   order = sorted(
-    seen, key=lambda look: (look.name not in said, look.split, look.subject)
+    seen, key=lambda scan: (scan.name not in sentences, scan.split, scan.subject)
   )
   environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -52,17 +66,17 @@ def write(
   )
   scans = [
     {
-      'name': look.name,
-      'split': look.split,
-      'pathology': look.pathology,
-      'picture': picture(look),
-      'volume': look.numbers['brain volume in ml'],
-      'said': said.get(look.name, ()),
+      'name': scan.name,
+      'split': scan.split,
+      'pathology': scan.pathology,
+      'picture': picture(scan),
+      'volume': scan.numbers['brain volume in ml'],
+      'said': sentences.get(scan.name, ()),
     }
-    for look in order
+    for scan in order
   ]
   page = environment.get_template('gallery.html').render(
-    title=title, scans=scans, general=said.get('', ()), findings=findings
+    title=title, scans=scans, general=sentences.get('', ()), findings=findings
   )
   write_text(path, page)
   return path

@@ -1,4 +1,4 @@
-"""Where numbers of a training go: metrics.jsonl always, TensorBoard where it can be."""
+"""Log of training metrics: metrics.jsonl, and TensorBoard where TensorFlow is."""
 
 import contextlib
 import importlib.util
@@ -7,10 +7,16 @@ import pathlib
 from collections.abc import Callable, Iterator
 
 Write = Callable[[int, dict[str, float]], None]
+"""Writer of a log: (step, metrics by name) -> None."""
 
 
 def lines_before(path: pathlib.Path, step: int) -> list[str]:
-  """The whole lines of an earlier start that lie before `step`."""
+  """Lines of a metrics.jsonl for steps before `step`; incomplete lines are left out.
+
+  Args:
+    path: File of an earlier start of the run; it may be missing.
+    step: First step that the resumed run logs.
+  """
   kept = []
   for line in path.read_text().splitlines() if path.exists() else []:
     with contextlib.suppress(json.JSONDecodeError):  # a line cut by a kill
@@ -20,7 +26,11 @@ def lines_before(path: pathlib.Path, step: int) -> list[str]:
 
 
 def tensorboard(folder: pathlib.Path) -> Write | None:
-  """clu's writer, which needs TensorFlow; None where that is not installed."""
+  """Writer of TensorBoard summaries by clu; None if TensorFlow is not installed.
+
+  Args:
+    folder: Run folder; the summaries are written to its subfolder `tensorboard`.
+  """
   if importlib.util.find_spec('tensorflow') is None:
     return None
   from clu import metric_writers
@@ -36,9 +46,10 @@ def tensorboard(folder: pathlib.Path) -> Write | None:
 
 @contextlib.contextmanager
 def metrics_log(folder: pathlib.Path) -> Iterator[Write]:
-  """Yields write(step, metrics).
+  """Opens the metrics log of a run folder and yields its writer.
 
-  A resumed run replaces what it does again: lines at or after its first step go.
+  A resumed run repeats the steps since its last checkpoint: before its first write, the
+  lines from that step on are removed from metrics.jsonl.
   """
   path, board, file = folder / 'metrics.jsonl', tensorboard(folder), None
 

@@ -1,4 +1,4 @@
-"""One picture of a predicted scan: axial slices with the map over them."""
+"""Overlay picture of a predicted scan: axial slices with the anomaly map on top."""
 
 import nibabel
 import numpy as np
@@ -7,11 +7,11 @@ from matplotlib.figure import Figure
 
 from uad_jax.report.figures import png
 
-ROWS, COLUMNS = 3, 6
+ROWS, COLUMNS = 3, 6  # of the picture, slices from bottom to top of the brain
 
 
 def canonical(volume: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """The volume with its axes turned to RAS, and its voxel sizes in mm."""
+  """Reorients a volume to RAS axes; returns it and its voxel sizes in mm."""
   turned = nibabel.as_closest_canonical(nibabel.Nifti1Image(volume, affine))
   return turned.get_fdata(dtype=np.float32), turned.header.get_zooms()[:3]
 
@@ -23,14 +23,17 @@ def overlay(
   affine: np.ndarray,
   threshold: float,
 ) -> bytes:
-  """A PNG of slices in neurological orientation: right is right, front is up.
+  """Draws axial slices with anomaly map and detected lesion, to the bytes of a PNG.
+
+  Neurological orientation: the subject's right is on the right, the front is up.
 
   Args:
-    image: [X, Y, Z] of the scan's own grid.
-    anomaly: The soft map; shown, ever less transparent, from half the threshold on.
-    lesion: The map above the threshold, outlined.
-    affine: Of the grid.
-    threshold: On the map.
+    image: [X, Y, Z] scan on its native grid.
+    anomaly: [X, Y, Z] anomaly map; shown from half the threshold on, less transparent
+      for higher scores.
+    lesion: [X, Y, Z] binary detection, outlined.
+    affine: [4, 4] voxel to world coordinates in mm.
+    threshold: Threshold of the anomaly map.
   """
   image, zooms = canonical(np.asarray(image, np.float32), affine)
   anomaly, _ = canonical(np.asarray(anomaly, np.float32), affine)

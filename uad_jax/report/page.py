@@ -1,4 +1,4 @@
-"""Writes an evaluation: results.json, subjects.csv, evaluation.npz, report.html."""
+"""Writes an evaluation: results.json, subjects.csv, evaluation.npz and report.html."""
 
 import csv
 import datetime
@@ -24,26 +24,26 @@ PACKAGES = ('uad_jax', 'jax', 'jaxlib', 'flax', 'optax', 'numpy', 'scipy')
 
 
 def versions() -> dict[str, str]:
-  """The versions of what the numbers depend on, and the device."""
-  found = {'python': platform.python_version()}
+  """Returns the versions of Python and of the packages, and the device."""
+  versions_used = {'python': platform.python_version()}
   for package in PACKAGES:
     try:
-      found[package] = importlib.metadata.version(package)
+      versions_used[package] = importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-      found[package] = 'not installed'
+      versions_used[package] = 'not installed'
   device = jax.devices()[0]
-  return found | {'device': f'{len(jax.devices())} x {device.device_kind}'}
+  return versions_used | {'device': f'{len(jax.devices())} x {device.device_kind}'}
 
 
 def command_line() -> str:
-  """The command that runs now; a module's path is put back into its `-m` form."""
+  """Returns the command of this process; a module is given as `python -m MODULE`."""
   main = getattr(sys.modules['__main__'], '__spec__', None)
   program = ['python', '-m', main.name] if main else ['python', *sys.argv[:1]]
   return shlex.join([*program, *sys.argv[1:]])
 
 
 def subjects_csv(subjects: Sequence[Mapping]) -> str:
-  """A row for each scan and scorer; unknown values are empty."""
+  """Renders subjects.csv, a row for each scan and scorer; nan becomes an empty cell."""
   names = list(dict.fromkeys(name for row in subjects for name in row))
   stream = io.StringIO()
   writer = csv.DictWriter(stream, names, lineterminator='\n')
@@ -66,18 +66,21 @@ def write(
   manifest: str | None = None,
   command: str | None = None,
 ) -> Path:
-  """Writes the four files into the run folder and returns the path of report.html.
+  """Writes the four files of an evaluation into the run folder.
 
   Args:
-    results: Of `evaluate`.
-    workdir: The run folder; its metrics.jsonl, where there is one, gives the training
+    results: Results of `evaluate`.
+    workdir: The run folder; its metrics.jsonl, if there is one, gives the training
       curve.
-    title: What was evaluated, the page's head.
-    config: The run's configuration, nested, with values that JSON takes.
-    seed: Of the training.
-    manifest: Digest of the data that was evaluated on; runs with unequal ones must not
+    title: Heading of the page.
+    config: Nested config of the run, with values that JSON can hold.
+    seed: Seed of the training.
+    manifest: Digest of the data of the evaluation; runs with different digests must not
       stand in one table.
-    command: The exact command; by default that of this process.
+    command: Command that made the evaluation; by default that of this process.
+
+  Returns:
+    Path of report.html.
   """
   workdir = Path(workdir)
   workdir.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,9 @@
-"""One strip of pictures for a case: what the method saw, made and marked.
+"""Draws an example slice as a row of panels: image, reconstruction, anomaly map, truth.
 
-In neurological orientation: arrays are [x, y] with x to the patient's right and y to
-the front, so x runs to the right of the page and y up.
+Neurological orientation: arrays are [x, y] with x to the subject's right and y to the
+front, so x runs to the right of the page and y up. The functions that draw a panel take
+the axes, the example slice, and the limits (lowest and highest score) of the colour
+scale.
 """
 
 from collections.abc import Callable
@@ -20,7 +22,11 @@ MARGIN = 3  # voxels around the brain
 
 
 def grey(name: str) -> Callable[[Axes, Case, tuple], None]:
-  """Draws a panel in the grey scale of the case's image."""
+  """Makes a function that draws a panel in the grey scale of the slice's image.
+
+  Args:
+    name: Name of the panel.
+  """
 
   def draw(ax, case, limits):
     ax.imshow(upright(case.panels[name]), 'gray', **window(case))
@@ -29,35 +35,38 @@ def grey(name: str) -> Callable[[Axes, Case, tuple], None]:
 
 
 def gate(ax: Axes, case: Case, limits: tuple) -> None:
-  """Closed is dark, open is bright."""
+  """Draws the gate inside the brain mask: 0 (closed) is dark, 1 (open) is bright."""
   inside = np.where(case.panels['mask'] > 0, case.panels['gate'], np.nan)
   ax.imshow(upright(inside), 'viridis', vmin=0, vmax=1, origin='lower')
 
 
 def deformation(ax: Axes, case: Case, limits: tuple) -> None:
-  """Where each node of a regular grid takes its value from, p + u(p)."""
+  """Draws the displacement field as a regular grid whose node p is moved to p + u(p).
+
+  That is the point of the prior image that gives the reconstruction its value at p.
+  """
   base = 'reconstruction' if 'reconstruction' in case.panels else 'image'
   ax.imshow(upright(case.panels[base]), 'gray', alpha=0.45, **window(case))
   field = np.asarray(case.panels['displacement'], np.float32)
   nodes = np.stack(np.indices(field.shape[:2]), -1) + field
-  left, right, low, high = frame(case)
-  spacing = max((right - left) // 14, 2)
+  x_low, x_high, y_low, y_high = frame(case)
+  spacing = max((x_high - x_low) // 14, 2)
   style = {'color': GRID, 'linewidth': 0.7}
-  for x in range(left, right, spacing):
-    ax.plot(*nodes[x, low:high].T, **style)
-  for y in range(low, high, spacing):
-    ax.plot(*nodes[left:right, y].T, **style)
+  for x in range(x_low, x_high, spacing):
+    ax.plot(*nodes[x, y_low:y_high].T, **style)
+  for y in range(y_low, y_high, spacing):
+    ax.plot(*nodes[x_low:x_high, y].T, **style)
 
 
 def anomaly(ax: Axes, case: Case, limits: tuple) -> None:
-  """The default map on the scale that all cases share."""
+  """Draws the default anomaly map inside the brain mask, on the shared colour scale."""
   scores = np.where(case.panels['mask'] > 0, case.panels['map'], np.nan)
   low, high = limits
   ax.imshow(upright(scores), 'inferno', vmin=low, vmax=high, origin='lower')
 
 
 def truth(ax: Axes, case: Case, limits: tuple) -> None:
-  """The lesion filled, the detection at the 5 % threshold outlined."""
+  """Draws the lesion filled and the detection at the 5 % threshold as an outline."""
   ax.imshow(upright(case.panels['image']), 'gray', **window(case))
   if 'lesion' in case.panels and case.panels['lesion'].any():
     lesion = upright(case.panels['lesion']).astype(float)
@@ -80,26 +89,34 @@ COLUMNS = {
 
 
 def columns(cases: list[Case]) -> list[str]:
-  """The columns that the cases have panels for."""
+  """Returns the keys of COLUMNS for which all example slices have the panel."""
   return [k for k in COLUMNS if k == 'truth' or all(k in c.panels for c in cases)]
 
 
 def upright(panel: np.ndarray) -> np.ndarray:
-  """[X, Y(, C)] to [rows, columns] with y up, for imshow(origin='lower')."""
+  """Transposes a panel [X, Y(, C)] to [rows, columns] for imshow(origin='lower')."""
   panel = np.asarray(panel)
   plane = panel[..., 0] if panel.ndim == 3 else panel
   return plane.T if plane.dtype == bool else plane.T.astype(np.float32)
 
 
 def window(case: Case) -> dict:
-  """The grey scale: 0 to nearly the brightest voxel of the brain."""
+  """Chooses the grey scale of a slice, as arguments of `imshow`.
+
+  From 0, or the 0.2 % quantile in the brain if negative, to the 99.8 % quantile.
+  """
   inside = np.asarray(case.panels['image'], np.float32)[case.panels['mask'] > 0]
   low = min(0.0, float(np.quantile(inside, 0.002)))
   return {'vmin': low, 'vmax': float(np.quantile(inside, 0.998)), 'origin': 'lower'}
 
 
 def frame(case: Case) -> tuple[int, int, int, int]:
-  """Left, right, low, high of the brain with a margin, in voxels."""
+  """Bounding box of the brain mask with a margin, in voxels.
+
+  Returns:
+    Left and right end along x, low and high end along y; the right and high ends are
+    exclusive.
+  """
   brain = case.panels['mask'][..., 0] > 0
   ends = []
   for axis in (1, 0):
@@ -110,20 +127,24 @@ def frame(case: Case) -> tuple[int, int, int, int]:
 
 
 def strip(case: Case, shown: list[str], limits: tuple[float, float]) -> bytes:
-  """The case's pictures side by side, as a PNG.
+  """Draws the panels of an example slice side by side, to the bytes of a PNG.
 
   Args:
-    case: The case.
+    case: The example slice.
     shown: Keys of COLUMNS.
     limits: Lowest and highest score of the colour scale.
   """
-  left, right, low, high = frame(case)
-  tall = PANEL_INCHES * (high - low) / (right - left)
-  figure = Figure((PANEL_INCHES * len(shown), tall), dpi=150, facecolor='black')
+  x_low, x_high, y_low, y_high = frame(case)
+  height = PANEL_INCHES * (y_high - y_low) / (x_high - x_low)
+  figure = Figure((PANEL_INCHES * len(shown), height), dpi=150, facecolor='black')
   FigureCanvasAgg(figure)
   for index, name in enumerate(shown):
     ax = figure.add_axes((index / len(shown), 0, 1 / len(shown), 1))
     ax.set_axis_off()
     COLUMNS[name][1](ax, case, limits)
-    ax.set(xlim=(left - 0.5, right - 0.5), ylim=(low - 0.5, high - 0.5), aspect='auto')
+    ax.set(
+      xlim=(x_low - 0.5, x_high - 0.5),
+      ylim=(y_low - 0.5, y_high - 0.5),
+      aspect='auto',
+    )
   return png(figure, facecolor='black')

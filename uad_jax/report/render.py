@@ -1,4 +1,4 @@
-"""The self-contained HTML page of an evaluation."""
+"""Renders the results of an evaluation as one self-contained HTML page."""
 
 import base64
 import math
@@ -67,19 +67,27 @@ REGISTRATION = (
 
 
 def facts(
-  told: Sequence[tuple[str, str, str]], estimates: Mapping[str, Mapping]
+  metrics: Sequence[tuple[str, str, str]], estimates: Mapping[str, Mapping]
 ) -> list[tuple[str, str, Mapping]]:
-  """Label, note and estimate of each metric that there is."""
-  return [(label, note, estimates[n]) for n, label, note in told if n in estimates]
+  """Selects the metrics that have an estimate.
+
+  Args:
+    metrics: Name, label and note of each metric, as in REGISTRATION.
+    estimates: Estimates by name.
+
+  Returns:
+    Label, note and estimate of each metric.
+  """
+  return [(label, note, estimates[n]) for n, label, note in metrics if n in estimates]
 
 
 def data_uri(png: bytes) -> str:
-  """The PNG as text inside the page."""
+  """Encodes a PNG as a data URI for the page."""
   return f'data:image/png;base64,{base64.b64encode(png).decode()}'
 
 
 def caption(case: Case) -> dict[str, str]:
-  """What is written above a case's pictures."""
+  """Returns the caption of an example slice: kind, name of the scan, and facts."""
   area = float(np.sum(case.panels['lesion'] > 0)) if 'lesion' in case.panels else 0
   facts = [case.scan.pathology] if case.scan.pathology != 'none' else []
   facts += [f'domain {case.scan.domain}'] if case.scan.domain else []
@@ -91,14 +99,19 @@ def caption(case: Case) -> dict[str, str]:
 
 
 def plots(results: Results, metrics_file: Path | None) -> list[dict[str, str]]:
-  """The figures with their captions."""
+  """Draws the figures of the page; returns 'image' (a data URI) and 'text' of each.
+
+  Args:
+    results: Results of `evaluate`.
+    metrics_file: metrics.jsonl of the run; without it the training curve is left out.
+  """
   summary, default = results.summary, results.summary['default']
   best = summary['scorers'][default]
   sample = results.samples[default]
-  found = []
+  captioned = []
 
   def add(png, text):
-    found.append({'image': data_uri(png), 'text': text})
+    captioned.append({'image': data_uri(png), 'text': text})
 
   if summary['data']['diseased']:
     auprc = {k: v['pooled']['auprc']['value'] for k, v in summary['scorers'].items()}
@@ -128,13 +141,20 @@ def plots(results: Results, metrics_file: Path | None) -> list[dict[str, str]]:
       'By pathology, on the scans that have it. Prevalence differs between them and '
       'moves AUPRC, so compare maps within a row and not rows.',
     )
-  return found
+  return captioned
 
 
 def render(
   results: Results, run: Mapping, title: str, metrics_file: Path | None
 ) -> str:
-  """The page as one self-contained HTML text."""
+  """Renders the HTML page of an evaluation.
+
+  Args:
+    results: Results of `evaluate`.
+    run: Entry 'run' of results.json: command, config, seed, versions.
+    title: Heading of the page.
+    metrics_file: metrics.jsonl of the run; without it the training curve is left out.
+  """
   environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent),
     autoescape=True,

@@ -1,4 +1,4 @@
-"""A picture of the simulated cohort: three subjects of each domain and pathology.
+"""Draws a picture of the simulated cohort: subjects of each domain and pathology.
 
 python -m uad_jax.report.simulated_cohort --output=docs/figures/sim_brain.png
 """
@@ -21,13 +21,17 @@ SUBJECTS = 3
 
 
 def shown_slice(subject: Subject) -> int:
-  """Where the lesion is largest; for the healthy a slice through the ventricles."""
+  """Index of the slice with the largest lesion area; of the middle slice if healthy."""
   size = subject.lesion.sum((0, 1, 3))
   return int(size.argmax()) if size.any() else len(size) // 2
 
 
 def draw(rows: dict[str, list[Subject]]) -> Figure:
-  """A row for each name, a column for each subject; lesions outlined."""
+  """Draws one row of subjects for each name, with lesions outlined.
+
+  Args:
+    rows: Subjects by title of the row, the same number in each row.
+  """
   columns = len(next(iter(rows.values())))
   figure = Figure((1.7 * columns, 1.9 * len(rows)), dpi=100, layout='constrained')
   FigureCanvasAgg(figure)
@@ -46,30 +50,38 @@ def draw(rows: dict[str, list[Subject]]) -> Figure:
 
 
 def cohort(seed: int = 0) -> dict[str, list[Subject]]:
-  """Healthy subjects of each domain, then each pathology with its lesion-free twin."""
+  """Simulates the rows: healthy subjects by domain, then patients with their twins.
 
-  def several(domain, pathology, count):
+  Each patient is followed by the lesion-free twin; both show the same slice.
+
+  Args:
+    seed: Seed of the simulation.
+  """
+
+  def subjects_of(domain, pathology, count):
+    """Simulates `count` subjects."""
     names = [f'figure-{domain}-{pathology}-{i}' for i in range(count)]
     return [simulate(name, GRID, domain, pathology, seed) for name in names]
 
   rows = {}
   for domain in DOMAINS:
-    rows[f'domain {domain}: healthy'] = several(domain, 'none', 2 * SUBJECTS)
+    rows[f'domain {domain}: healthy'] = subjects_of(domain, 'none', 2 * SUBJECTS)
   for kind in KINDS:
     pairs = [
       (subject, subject._replace(image=subject.twin, lesion=0 * subject.lesion))
-      for subject in several('a', kind, SUBJECTS)
+      for subject in subjects_of('a', kind, SUBJECTS)
     ]
-    # The twin is shown at the slice of the lesion.
+    # The twin is shown at the slice with the largest lesion area.
     rows[f'{kind}, each with its twin'] = [
-      _at(each, shown_slice(subject))
+      _at(shown, shown_slice(subject))
       for subject, twin in pairs
-      for each in (subject, twin)
+      for shown in (subject, twin)
     ]
   return rows
 
 
 def _at(subject: Subject, k: int) -> Subject:
+  """Keeps only slice `k` of a subject."""
   return subject._replace(
     **{
       name: np.ascontiguousarray(getattr(subject, name)[:, :, k : k + 1])
@@ -79,7 +91,7 @@ def _at(subject: Subject, k: int) -> Subject:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-  """Draws the picture and writes it."""
+  """Command line: simulates the cohort, draws it and writes the PNG."""
   parser = argparse.ArgumentParser(prog='python -m uad_jax.report.simulated_cohort')
   parser.add_argument('--output', default='docs/figures/sim_brain.png')
   parser.add_argument('--seed', type=int, default=0)

@@ -1,4 +1,4 @@
-"""The results as tables: for the terminal, for Markdown and for the page."""
+"""Results as tables, for the terminal, for Markdown and for the HTML page."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
@@ -7,7 +7,15 @@ MISSING = '–'
 
 
 class Column(NamedTuple):
-  """A column of the results table: where its estimate stands in a summary."""
+  """A column of the results table.
+
+  Attributes:
+    title: Heading.
+    section: Section of the summary: 'pooled' (by scorer), 'restoration' or
+      'registration'.
+    metric: Metric in that section.
+    better: 'high' or 'low', the better values; '' if neither is.
+  """
 
   title: str
   section: str  # 'pooled' of the scorer, 'restoration' or 'registration'
@@ -33,7 +41,13 @@ Estimate = Mapping
 
 
 class Row(NamedTuple):
-  """A row of the results table; `estimates` by the column's title."""
+  """A row of the results table: one scorer.
+
+  Attributes:
+    name: Name of the scorer, or 'variant: scorer'.
+    estimates: Estimates by title of the column.
+    default: Whether it is the scorer of the default anomaly map.
+  """
 
   name: str
   estimates: dict[str, Estimate]
@@ -41,7 +55,12 @@ class Row(NamedTuple):
 
 
 def estimates(summary: Mapping, scorer: str) -> dict[str, Estimate]:
-  """By column title, the estimates of a scorer's map; those that it has."""
+  """Returns the estimates of one scorer that the summary holds, by title of the column.
+
+  Args:
+    summary: Content of results.json.
+    scorer: Name of the scorer.
+  """
   sections = {**summary, **summary['scorers'][scorer]}
   return {
     column.title: sections[column.section][column.metric]
@@ -51,37 +70,43 @@ def estimates(summary: Mapping, scorer: str) -> dict[str, Estimate]:
 
 
 def rows(summary: Mapping) -> list[Row]:
-  """A row for each scorer of a summary."""
+  """Builds one row for each scorer of a summary (the content of results.json)."""
   return [
     Row(name, estimates(summary, name), name == summary['default'])
     for name in summary['scorers']
   ]
 
 
-def changed(variant: Mapping, own: Mapping, name: str) -> list[Row]:
-  """The rows of a variant's summary whose numbers are not those of the run's own."""
+def changed(variant: Mapping, main: Mapping, name: str) -> list[Row]:
+  """Builds the rows of a variant's scorers whose pooled metrics differ from the run's.
+
+  Args:
+    variant: Content of the variant's results.json.
+    main: Content of the run's results.json, without variant.
+    name: Name of the variant, put before the scorer's.
+  """
   return [
     Row(f'{name}: {row.name}', row.estimates)
     for row in rows(variant)
-    if variant['scorers'][row.name]['pooled'] != own['scorers'][row.name]['pooled']
+    if variant['scorers'][row.name]['pooled'] != main['scorers'][row.name]['pooled']
   ]
 
 
 def number(value: float | None) -> str:
-  """Three decimals, or significant digits where these would be all zero."""
+  """Formats a number: three decimals, or two significant digits below 0.005."""
   if value is None:
     return MISSING
   return f'{value:.3f}' if value == 0 or abs(value) >= 5e-3 else f'{value:.2g}'
 
 
 def bounds(estimate: Estimate) -> str:
-  """'[low, high]', or nothing where there is no interval."""
+  """Formats the interval of an estimate as '[low, high]'; '' if it is undefined."""
   low, high = estimate['interval']
   return '' if low is None else f'[{number(low)}, {number(high)}]'
 
 
 def cell(estimate: Estimate | None, interval: bool) -> str:
-  """'0.313 [0.250, 0.380]' or '0.313'."""
+  """Formats an estimate as '0.313 [0.250, 0.380]', or as '0.313' without `interval`."""
   if estimate is None or estimate['value'] is None:
     return MISSING
   parts = [number(estimate['value']), bounds(estimate) if interval else '']
@@ -89,7 +114,7 @@ def cell(estimate: Estimate | None, interval: bool) -> str:
 
 
 def shown_columns(table: Sequence[Row]) -> list[Column]:
-  """The columns that at least one row has a value for."""
+  """Returns the columns for which at least one row has a value."""
 
   def known(row, title):
     return row.estimates.get(title, {'value': None})['value'] is not None
@@ -98,7 +123,12 @@ def shown_columns(table: Sequence[Row]) -> list[Column]:
 
 
 def cells(table: Sequence[Row], intervals: Collection[str]) -> list[list[str]]:
-  """Head and rows as strings; `intervals` names the columns that show theirs."""
+  """Formats the head and the rows of a table as strings.
+
+  Args:
+    table: Rows of the table.
+    intervals: Titles of the columns that show intervals.
+  """
   columns = shown_columns(table)
   body = [
     [f'{row.name} *' if row.default else row.name]
@@ -109,14 +139,19 @@ def cells(table: Sequence[Row], intervals: Collection[str]) -> list[list[str]]:
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-  """A table in Markdown."""
+  """Formats a table in Markdown."""
   rule = '|' + '---|' * len(head)
   lines = [f'| {" | ".join(cells)} |' for cells in (head, *rows)]
   return '\n'.join([lines[0], rule, *lines[1:]])
 
 
 def text(table: Sequence[Row], intervals: Collection[str] = ('AUPRC',)) -> str:
-  """The table in aligned columns for the terminal; * marks the default map."""
+  """Formats the table in aligned columns for the terminal; * marks the default scorer.
+
+  Args:
+    table: Rows of the table.
+    intervals: Titles of the columns that show intervals.
+  """
   lines = cells(table, intervals)
   widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
   padded = [

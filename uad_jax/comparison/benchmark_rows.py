@@ -1,0 +1,132 @@
+"""Rows of the benchmark's tables: configs with seeds, and finished trainings of them.
+
+A row is a config with a seed. Its run folder is named by the hash of both, so that no
+row is trained twice and a row whose config has changed is trained again. A stored run
+or record counts only if it has the config that its row has today.
+"""
+
+import json
+import pathlib
+import sys
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from uad_jax import registry, run_folder
+from uad_jax.comparison.kept_slices import Exhibit
+from uad_jax.comparison.records import Record
+from uad_jax.ops.choices import check_choice
+
+ROWS = (
+  'threshold', 'smoothing', 'atlas', 'ae', 'vae', 'cevae', 'gmvae', 'skip_ae',
+  'scale_space_ae', 'denoising_ae', 'cae', 'aae', 'caae', 'fanogan', 'anovaegan',
+  'vqvae_transformer', 'latent_diffusion', 'ddpm', 'cold_diffusion', 'dae', 'dae_unc',
+)  # fmt: skip
+"""Names of the rows, files of configs/, in the order of the tables; the methods that
+learn no image come first."""
+
+SUITES = ('demo', 'slices', 'ixi', 'ixi128')
+"""Data sets of the tables, as named in the argument of a config."""
+
+INDEX = 'row.json'
+"""File of a run folder that names its suite, row and seed."""
+
+
+class Row(NamedTuple):
+  """One training of a table: a config with a seed, and its run folder.
+
+  Attributes:
+    suite: Data set, one of `SUITES`.
+    name: Name of the row, one of `ROWS`.
+    seed: Seed of the training.
+    config: Config with that seed.
+    folder: Run folder, which need not exist yet.
+  """
+
+  suite: str
+  name: str
+  seed: int
+  config: ConfigDict
+  folder: pathlib.Path
+
+
+def read_config(name: str, arg: str) -> ConfigDict:
+  """Config that the shipped config NAME makes for an argument."""
+  return registry.read_config(registry.config_path(name), arg)
+
+
+def plan(suite: str, names: list[str], seeds: list[int], runs: str) -> list[Row]:
+  """Lists the trainings of a suite, seed by seed.
+
+  Args:
+    suite: Data set, one of `SUITES`.
+    names: Names of rows, from `ROWS`.
+    seeds: Seeds of the trainings.
+    runs: Folder that holds the run folders.
+
+  Raises:
+    ValueError: There is no row of such a name.
+  """
+  for name in names:
+    check_choice('row', name, ROWS)
+  rows = []
+  for seed in seeds:
+    for name in names:
+      config = read_config(name, suite)
+      config.seed = seed
+      folder = pathlib.Path(runs) / suite / f'{name}-{seed}-{registry.digest(config)}'
+      rows.append(Row(suite, name, seed, config, folder))
+  return rows
+
+
+def outdated(row: Row, folder: pathlib.Path) -> str | None:
+  """Reason why a stored run is not a run of the row's config today; None if it is.
+
+  Args:
+    row: Row with today's config.
+    folder: Run folder of the stored run.
+  """
+  settings = registry.plain(row.config)
+  variants = [folder / 'variants' / name for name in row.config.variants]
+  for place in (folder, *variants):
+    reason = run_folder.outdated(place, settings)
+    if reason:
+      return reason
+  if folder.name != row.folder.name:
+    return f'its folder would be {row.folder.name}'
+  return None
+
+
+def stored(runs: str, suite: str = '*') -> list[Row]:
+  """Finished trainings of today's configs, in the order of suites, rows and seeds.
+
+  Runs that are left out are named on stderr with the reason.
+
+  Args:
+    runs: Folder that holds the run folders.
+    suite: One of `SUITES`; all by default.
+  """
+  rows = []
+  for path in sorted(pathlib.Path(runs).glob(f'{suite}/*/{INDEX}')):
+    index = json.loads(path.read_text())
+    if index['suite'] not in SUITES or index['name'] not in ROWS:
+      reason = f"there is no row '{index['name']}' of '{index['suite']}'"
+    else:
+      (row,) = plan(index['suite'], [index['name']], [index['seed']], runs)
+      reason = outdated(row, path.parent)
+    if reason:
+      print(f'left out: {path.parent}: {reason}', file=sys.stderr)
+    else:
+      rows.append(row)
+  return sorted(
+    rows, key=lambda row: (SUITES.index(row.suite), ROWS.index(row.name), row.seed)
+  )
+
+
+def is_current(record: Record | Exhibit, suite: str) -> bool:
+  """Whether a record or exhibit has the config that its row has today."""
+  if record.name not in ROWS:
+    return False
+  config = read_config(record.name, suite)
+  config.seed = record.seeds[0]
+  return record.config == registry.fingerprint(config)

@@ -1,0 +1,164 @@
+"""Page of the tuning trials, docs/tuning.md, and its records.
+
+A trial is a dict, as `tune.run_trial` returns and stores it. docs/tuning.jsonl keeps
+the trials of all machines, each with the settings that it was 'trained' with.
+"""
+
+import itertools
+import json
+import pathlib
+
+from uad_jax import registry
+from uad_jax.comparison.benchmark_rows import read_config
+from uad_jax.report import atomic_files
+from uad_jax.report.tables import markdown, number
+
+RECORDS = 'tuning.jsonl'
+"""File beside the page with a line for each trial."""
+
+HEAD = """# Settings tried
+
+Written by `python -m uad_jax.tune --render` from stored trials. Each was chosen, if it
+was, by the pooled AUPRC of its best map over validation scans with lesions; test scans
+were not read. Minutes are those of the training, on one core that other jobs used too.
+The first column names the keys in which a trial differs from today's config.
+"""
+
+
+def changes_from(today: dict, trained: dict) -> str:
+  """Lists the training settings of a trial that differ from today's config.
+
+  Args:
+    today: Today's config, in the form of `registry.plain`.
+    trained: Config that the trial was trained with, in the same form.
+
+  Returns:
+    'KEY=VALUE; KEY=VALUE' with the values of the trial; '' if nothing differs.
+  """
+  trained, today = (
+    registry.without(config, *registry.AFTER_TRAINING) for config in (trained, today)
+  )
+  differences = registry.differences(trained, today, 'absent')
+  return '; '.join(f'{key}={value}' for key, value, _ in differences)
+
+
+def label(name: str, scores: dict, today: dict) -> str:
+  """Names an anomaly map by its row in today's config, and the options that differ.
+
+  A name that the config lacks is replaced by its first row of the same scorer. Older
+  trials did not keep the options.
+
+  Args:
+    name: Name of the map in the trial.
+    scores: Options of the maps of the trial, by name; empty for an older trial.
+    today: `scores` of today's config.
+
+  Returns:
+    Label such as 'residual' or 'restoration (steps=5)'.
+  """
+  if name not in scores:
+    has_options = not set(today.get(name, ())) <= {'scorer'}
+    return f'{name} (options not kept)' if has_options else name
+  options = scores[name]
+  if options == today.get(name):
+    return name
+  alike = [row for row in today if today[row]['scorer'] == options['scorer']]
+  row = name if name in today else next(iter(alike), options['scorer'])
+  differences = registry.differences(options, today.get(row, {}), 'absent')
+  changes = ', '.join(f'{key}={v}' for key, v, _ in differences if key != 'scorer')
+  return f'{row} ({changes})' if changes else row
+
+
+def table(trials: list[dict]) -> str:
+  """Markdown table of the trials of a config, the best first.
+
+  Args:
+    trials: Trials as `run_trial` returns them, each with its 'changes' as text.
+  """
+  rows = []
+  for trial in sorted(trials, key=lambda trial: -max(trial['auprc'].values())):
+    maps = sorted(trial['auprc'].items(), key=lambda item: -item[1])
+    auprc = ', '.join(f'{name} {number(value)}' for name, value in maps)
+    minutes = f'{trial.get("seconds", 0) / 60:.1f}'
+    changes = trial['changes'] or 'as it is'
+    rows.append([changes, auprc, str(trial.get('steps', 0)), minutes])
+  return markdown(('changes', 'AUPRC on validation', 'steps', 'minutes'), rows)
+
+
+def finished_trials(runs: pathlib.Path) -> list[dict]:
+  """Reads all stored trials, each with its training settings as 'trained'.
+
+  Args:
+    runs: Folder that holds the run folders.
+  """
+  trials = []
+  for path in sorted(runs.glob('*/trial-*.json')):
+    config = json.loads((path.parent / 'config.json').read_text())
+    trained = registry.without(config, *registry.AFTER_TRAINING)
+    trials.append(json.loads(path.read_text()) | {'trained': trained})
+  return trials
+
+
+def merge(kept: list[dict], fresh: list[dict]) -> list[dict]:
+  """Joins kept and fresh trials; a fresh one replaces a kept one of the same settings.
+
+  The same settings are the same training and the same options of the maps. A kept trial
+  whose options are unknown ('scores' is empty) is replaced by any fresh trial of the
+  same training.
+
+  Args:
+    kept: Trials from `RECORDS`.
+    fresh: Trials from `finished_trials`.
+  """
+
+  def replaced(old):
+    return any(
+      all(old[key] == new[key] for key in ('config', 'trained'))
+      and old['scores'] in ({}, new['scores'])
+      for new in fresh
+    )
+
+  return [trial for trial in kept if not replaced(trial)] + fresh
+
+
+def compared_with_today(trial: dict) -> dict:
+  """Adds 'changes' to a trial and relabels its maps, relative to today's config.
+
+  Args:
+    trial: Trial with 'trained', as `RECORDS` keeps it.
+  """
+  name, data = trial['config'].split(':')
+  today = registry.plain(read_config(name, data))
+  changes = changes_from(today, trial['trained'])
+  auprc = {
+    label(row, trial['scores'], today['scores']): value
+    for row, value in trial['auprc'].items()
+  }
+  return trial | {'changes': changes, 'auprc': auprc}
+
+
+def render(runs: pathlib.Path, output: pathlib.Path) -> None:
+  """Writes the records of all trials, and the page.
+
+  Args:
+    runs: Folder that holds the run folders.
+    output: Path of the page.
+
+  Raises:
+    FileNotFoundError: There is no trial.
+  """
+  records = output.with_name(RECORDS)
+  lines = records.read_text().splitlines() if records.exists() else []
+  trials = merge([json.loads(line) for line in lines], finished_trials(runs))
+  if not trials:
+    raise FileNotFoundError(f'{runs} holds no trial, and there is no {records}')
+  trials.sort(key=lambda trial: trial['config'])
+  parts = [HEAD]
+  for config, group in itertools.groupby(trials, lambda trial: trial['config']):
+    compared = [compared_with_today(trial) for trial in group]
+    data = ', '.join(dict.fromkeys(trial['manifest'][:12] for trial in compared))
+    parts.append(f'## {config}\n\nData {data}.\n\n{table(compared)}\n')
+  atomic_files.write_text(
+    records, ''.join(f'{json.dumps(trial)}\n' for trial in trials)
+  )
+  atomic_files.write_text(output, '\n'.join(parts))

@@ -1,0 +1,86 @@
+"""Forms of a metric: pooled ranking, ratio of counts, mean over scans, image AUROC."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from uad_jax.evaluation import histogram
+from uad_jax.evaluation.bootstrap import Metric
+
+
+def ranked(name: str) -> Metric:
+  """Makes a metric: a field of `histogram.Ranking` on the pooled voxels of all scans.
+
+  Args:
+    name: 'auprc', 'auroc' or 'oracle_dice'.
+  """
+  return lambda resampled: getattr(resampled.ranking, name)
+
+
+def ratio(
+  numerator: Mapping[str, float], denominator: Mapping[str, float], where: str = ''
+) -> Metric:
+  """Makes a metric: sum_i a_i C_i / sum_i b_i C_i, with counts C_i summed over scans.
+
+  Args:
+    numerator: Factors a_i by name of a count in `Sample.counts`.
+    denominator: Factors b_i by name of a count in `Sample.counts`.
+    where: 'healthy' to sum over scans without lesions only, '' over all scans.
+  """
+
+  def metric(resampled):
+    sample, drawn = resampled.sample, resampled.drawn
+    if where == 'healthy':
+      drawn = drawn * ~sample.diseased
+
+    def total(factors):
+      return sum(
+        factor * (drawn @ sample.counts[name]) for name, factor in factors.items()
+      )
+
+    with np.errstate(invalid='ignore', divide='ignore'):
+      return total(numerator) / total(denominator)
+
+  return metric
+
+
+def mean(name: str, where: str = '') -> Metric:
+  """Makes a metric: the mean of a per-scan value over the scans where it is finite.
+
+  Args:
+    name: Name of a value in `Sample.values`.
+    where: 'healthy' or 'diseased' to average over scans without or with lesions only,
+      '' over all scans.
+  """
+
+  def metric(resampled):
+    sample = resampled.sample
+    value = sample.values[name]
+    known = np.isfinite(value)
+    if where == 'healthy':
+      known = known & ~sample.diseased
+    elif where == 'diseased':
+      known = known & sample.diseased
+    with np.errstate(invalid='ignore', divide='ignore'):
+      return (resampled.drawn @ np.where(known, value, 0)) / (resampled.drawn @ known)
+
+  return metric
+
+
+def separation(name: str) -> Metric:
+  """Makes a metric: AUROC of a per-scan score, scans with against without lesions.
+
+  Args:
+    name: Name of the score in `Sample.values`.
+  """
+
+  def metric(resampled):
+    sample, drawn = resampled.sample, resampled.drawn
+    scores, index = np.unique(sample.values[name], return_inverse=True)
+    place = np.zeros((index.size, scores.size))
+    place[np.arange(index.size), index] = 1
+    return histogram.ranking(
+      (drawn * ~sample.diseased) @ place, (drawn * sample.diseased) @ place
+    ).auroc
+
+  return metric
