@@ -1,24 +1,27 @@
-"""The methods of the comparative study (Baur et al., MedIA 69, 2021).
+"""Methods of the comparative study of Baur et al. (Medical Image Analysis 69, 2021).
 
   python -m uad_jax.main --config=configs/baur2021.py:gmvae:ixi128 --workdir=runs/gmvae
   python -m uad_jax.main --config=configs/baur2021.py:demo --workdir=runs/baur_demo
 
 The argument is METHOD, DATA or METHOD:DATA. Methods: `vae` (default), `vae_bayesian`,
 `ae`, `ae_spatial`, `ae_bayesian`, `cevae`, `gmvae`, `gmvae_spatial`, `cae`, `aae`,
-`caae`, `fanogan`, `anovaegan`. Data: `slices` (default; the simulated cohort at 128 x
-128), `ixi128`, `cohort` (with the study's preprocessing), and at 64 x 64 `demo`, `ixi`,
-`folder`.
+`caae`, `fanogan`, `anovaegan`. Data: `slices` (default; the simulated cohort at
+128 x 128), `ixi128`, `cohort` (with the preprocessing of the study), and at 64 x 64
+`demo`, `ixi`, `folder`. Time, memory and AUPRC were not measured.
 
-At 128 x 128 it is the study's: bottleneck 8 x 8, 128 latent values, dropout 0.2, Adam
-with rate 1e-4 and beta1 0.5, batches of 8, 20 steps of a critic of codes and 5 of one
-of images for each of the others; 12 voxels of the brain's rim left out, a median over 5
-voxels, parts of up to 7 voxels dropped. Its prior, by which only the brightest tenth of
-a volume can be a lesion, is left out. All gradient penalties weigh 10: of `caae` their
-program has 10 in one place and 1 in another. The weight of a restoration is 1 until
-`uad_jax.choose_weight` has found that of a trained run, as the study does. The study
-trained for up to 1000 epochs and stopped early on the validation loss; here the number
-of steps is fixed, for methods with a critic that of the auto-encoder's. At 64 x 64 a
-halving, half of the widths and a higher rate, which train in minutes.
+At 128 x 128 the setting is that of the study: bottleneck 8 x 8, 128 latent values,
+dropout 0.2, Adam with rate 1e-4 and beta1 0.5, batches of 8; 20 steps of a critic of
+codes, or 5 of a critic of images, for each step of the other networks; post-processing
+that leaves out 12 voxels of the brain's rim, takes a median over 5 voxels and drops
+components of up to 7 voxels. At 64 x 64 there are one halving fewer, half of the
+widths, a higher rate and fewer steps.
+
+Departures: the study's prior that only the brightest tenth of a volume can be a lesion
+is left out. All gradient penalties weigh 10 (for `caae` the authors' program has 10 in
+one place and 1 in another). The weight of a restoration is 1 until
+`uad_jax.choose_weight` has found the weight for a trained run, as the study does. The
+number of steps is fixed, for methods with a critic the number of the auto-encoder's
+steps; the study trained for up to 1000 epochs and stopped early on the validation loss.
 
 Published, as Meissen et al. 2021 quote them (best Dice over thresholds set on the test
 labels / AUPRC):
@@ -67,10 +70,17 @@ DATA = ('slices', 'ixi128', 'cohort', 'demo', 'ixi', 'folder')
 
 
 def scores(name: str, fine: bool) -> dict:
-  """The rows of a method: the residual, and what the study adds for it.
+  """Makes the scorers of a method: the residual, and the score that the study adds.
 
-  The study's maps are of what is brighter than expected, as lesions are on FLAIR;
-  those of any change stand beside them.
+  The anomaly maps of the study are of voxels that are brighter than expected, as
+  lesions are on FLAIR (rows `*_bright`). Maps of any change stand beside them.
+
+  Args:
+    name: Method, a key of `METHODS`.
+    fine: Whether slices have 128 x 128 voxels: more samples and restoration steps.
+
+  Returns:
+    Options of each scorer, by row of the table of results.
   """
   rows = {'residual': dict(scorer='residual')}
   bayesian = METHODS[name].get('bayesian')
@@ -95,7 +105,8 @@ def scores(name: str, fine: bool) -> dict:
 
 
 def get_config(arg: str = 'vae'):
-  name, data = base_config.method_and_data('baur2021', arg, tuple(METHODS), DATA)
+  """Makes the config that `arg` names as METHOD, DATA or METHOD:DATA."""
+  name, data = base_config.method_and_data(arg, tuple(METHODS), DATA)
   config, fine = base_config.get_config(data), data in base_config.FINE
   widths = (32, 64, 128, 128) if fine else (16, 32, 64)
   config.method.update(

@@ -1,12 +1,18 @@
-"""Pinaya et al. 2021 (arXiv 2102.11650; Medical Image Analysis 79, 2022).
+"""VQ-VAE and transformer of Pinaya et al. 2021 at their published size.
 
-python -m uad_jax.main --config=configs/pinaya2021.py:slices --workdir=runs/pinaya
+  python -m uad_jax.main --config=configs/pinaya2021.py:slices --workdir=runs/pinaya
 
-The sizes of the authors' group as far as they are known: 3 halvings,
-256 channels, 32 codes of 256 values, commitment 0.25, decay 0.99; a transformer of 256
-channels, 16 blocks and 8 heads, all 8 raster orders, p under 0.005 healed; Adam with
-5e-4 for the codes and 1e-4 for the transformer; no post-processing. Two CPU cores take
-days; `demo` has the sizes of configs/vqvae_transformer.py.
+Arguments, data sets of uad_jax/base_config.py: `demo` (default), `slices`, `ixi`,
+`ixi128`, `folder`, `cohort`.
+
+Pinaya et al., arXiv 2102.11650; Medical Image Analysis 79, 2022. `demo` has the sizes
+of configs/vqvae_transformer.py and fewer steps. The other arguments train the published
+size, for which an accelerator is needed. Time, memory and AUPRC were not measured.
+
+Sizes of the authors' group as far as they are known: 3 halvings, 256 channels, 32 codes
+of 256 values, commitment 0.25, decay 0.99; a transformer of 256 channels, 16 blocks and
+8 heads; all 8 raster orders; codes with p below 0.005 are healed; Adam with 5e-4 for
+the VQ-VAE and 1e-4 for the transformer; no post-processing.
 
 Published: best Dice on the 4 central slices of BraTS 0.759, of MSLUB 0.465, of WMH
 0.441 (FLAIR, trained on 15 000 subjects; quoted by Meissen et al. 2021, whose threshold
@@ -23,6 +29,7 @@ SIZES = dict(
 
 
 def get_config(arg: str = 'demo'):
+  """Makes the config for the data set `arg`, a key of `base_config.DATA`."""
   config = base_config.get_config(arg)
   config.method.update(
     name='vqvae_transformer', **SIZES, decay=0.99, commitment=0.25, likely=0.005

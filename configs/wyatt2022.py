@@ -2,26 +2,32 @@
 
   python -m uad_jax.main --config=configs/wyatt2022.py:slices --workdir=runs/anoddpm
 
-Arguments: `demo` (default), `slices`, `volumes`, `ixi`, `ixi128`, `folder`, `cohort`.
-Published at 256 x 256 with six levels, a batch of 1 and 3000 epochs; here the levels
-follow the grid, so that the coarsest is 8 x 8 as there (94 993 153 parameters at
-128 x 128), and batch and number of steps are ours. Departures of the project's U-Net
-and chain from their program: the time scales and shifts instead of being added, the
-grid is halved by strided convolutions and doubled linearly instead of by residual
-blocks, it attends at 16 x 16 and below as the paper says (their call leaves 32 x 32
-in), and a step back has the posterior's variance instead of beta_t, nearly the same
-where each of the 250 steps is taken. A scan takes 250 evaluations of the network: it
-asks for an accelerator. `demo` has the sizes and steps of configs/ddpm.py, and its 10
-hops in place of 250: 7 minutes of one core.
+Arguments, data sets of uad_jax/base_config.py: `demo` (default), `slices`, `volumes`,
+`ixi`, `ixi128`, `folder`, `cohort`.
 
-Published: on T1 of 22 gliomas (Edinburgh) a Dice of 0.383 +- 0.258 and an AUC of 0.863
-(quoted from memory, not checked against the paper; their slices were chosen by hand).
+`demo` has the sizes and steps of configs/ddpm.py, with 10 hops instead of 250. The
+other arguments train the published size, for which an accelerator is needed: one scan
+takes 250 evaluations of the network. Time, memory and AUPRC were not measured.
+
+Published at 256 x 256 with six levels, a batch of 1 and 3000 epochs. Here the number of
+levels follows the grid, so that the coarsest is 8 x 8 as in the paper (94 993 153
+parameters at 128 x 128); batch and number of steps are ours. Departures of the U-Net
+and the chain from the authors' program: the time scales and shifts features instead of
+being added; strided convolutions halve the grid and linear interpolation doubles it,
+instead of residual blocks; attention is at 16 x 16 and below, as the paper says (the
+program also attends at 32 x 32); a reverse step has the variance of the posterior
+instead of beta_t, nearly the same where each of the 250 steps is taken.
+
+Published results: on T1 of 22 gliomas (Edinburgh) a Dice of 0.383 +- 0.258 and an AUC
+of 0.863 (quoted from memory, not checked against the paper; their slices were chosen by
+hand).
 """
 
 from uad_jax import base_config
 
 
 def get_config(arg: str = 'demo'):
+  """Makes the config for the data set `arg`, a key of `base_config.DATA`."""
   config, fine = base_config.get_config(arg), arg in base_config.FINE
   config.method.update(
     name='ddpm',

@@ -1,34 +1,38 @@
-"""Restoration with a normative prior (You et al., MIDL 2019; Chen et al. 2020).
+r"""Restoration with a normative prior (You et al., MIDL 2019; Chen et al. 2020).
 
   python -m uad_jax.main --config=configs/you2019.py:gmvae:cohort --workdir=runs/you \
     --config.data.source=DIR
   python -m uad_jax.main --config=configs/you2019.py:demo --workdir=runs/you_demo
 
-The argument is METHOD, DATA or METHOD:DATA. Methods: `gmvae` (default; the paper's) and
-`vae`, which it compares with: the same network and a normal prior of its one map. Data:
-`slices` (default), `ixi128`, `cohort` (with the paper's preprocessing at 160 x 200,
-where theirs is cut to 158 x 198), and at 64 x 64 `demo` (3 minutes of one core and the
-compilation), `ixi`, `folder`.
+The argument is METHOD, DATA or METHOD:DATA. Methods: `gmvae` (default, the method of
+the paper) and `vae`, to which the paper compares: the same network, with a normal prior
+of its one latent map. Data: `slices` (default), `ixi128`, `cohort` (with the
+preprocessing of the paper at 160 x 200; the paper crops to 158 x 198), and at 64 x 64
+`demo`, `ixi`, `folder`. Time, memory and test AUPRC were not measured.
 
-As in the paper: maps of one channel at a quarter of the resolution for z and w, 6
+As in the paper: latent maps z and w of one channel at a quarter of the resolution, 6
 clusters, c_lambda 0.5, 64 channels, a predicted variance, sums over voxels, Adam with
-5e-5 and batches of 16; 500 steps of restoration, TV(y - x), weight 1.8 and gradients
-clipped at 100 (`vae`: 2.2 and 50); no post-processing. The paper trains for up to 1.6
-million steps; here it is fewer. The constants belong to z-scored intensities: where the
-data are in [0, 1] the weight and the bound are multiplied by `base_config.SPREAD`, as
-the slope of the squared error is, and the KL terms by its square. `choose_weight`
-is the paper's rule. At 64 x 64 steps are six times as long and as many fewer.
-Departures beside those of uad_jax/nets/you2019.py: their ascent draws z and w anew
-at each step and keeps the free bits of the clusters; here it is at the means, without
-them.
+rate 5e-5, batches of 16; 500 steps of restoration with TV(y - x), weight 1.8 and
+gradients clipped at 100 (`vae`: 2.2 and 50); no post-processing. `choose_weight` is the
+paper's rule for the weight.
 
-In the demo the maps of `gmvae` are at chance (docs/tuning.md), with five times the
-steps as well: at 64 x 64 a quarter of the resolution still copies a third of a lesion,
-while folds are blurred. The dense latent of configs/gmvae.py does not.
+The constants belong to z-scored intensities. On data in [0, 1] the weight and the
+clipping bound are multiplied by `base_config.SPREAD`, because the gradient of the
+squared error is, and the KL terms by its square. At 64 x 64 there are a sixth of the
+steps of restoration, each six times as long.
 
-Published: Chen et al. 2020 have 0.13 more area under the ROC curve (by voxel, which
-easy voxels raise) than methods that project and subtract, for tumours and for strokes.
-The table of the first paper could not be read and is left out.
+Departures beside those of uad_jax/nets/you2019.py: fewer training steps (the paper: up
+to 1.6 million); the ascent is at the means of z and w and without the free bits of the
+clusters, where the paper draws z and w anew at each step and keeps the free bits.
+
+On `demo` the anomaly maps of `gmvae` are at chance on validation scans, also with five
+times the steps (docs/tuning.md): at 64 x 64 a latent map at a quarter of the resolution
+still copies a third of a lesion, while folds are blurred. The dense latent of
+configs/gmvae.py is not at chance.
+
+Published: Chen et al. 2020 report 0.13 more area under the ROC curve (over voxels,
+which easy voxels raise) than methods that project and subtract, for tumours and for
+strokes. The table of the first paper could not be read and is left out.
 """
 
 from uad_jax import base_config
@@ -60,13 +64,14 @@ METHODS = {
   ),
 }
 RESTORATION = {'gmvae': (1.8, 100.0), 'vae': (2.2, 50.0)}
-"""Weight of the total variation and bound of the gradient."""
+"""Weight of the total variation and bound of the gradient, by method; for z-scores."""
 
 DATA = ('slices', 'ixi128', 'cohort', 'demo', 'ixi', 'folder')
 
 
 def get_config(arg: str = 'gmvae'):
-  name, data = base_config.method_and_data('you2019', arg, tuple(METHODS), DATA)
+  """Makes the config that `arg` names as METHOD, DATA or METHOD:DATA."""
+  name, data = base_config.method_and_data(arg, tuple(METHODS), DATA)
   config, fine = base_config.get_config(data), data in base_config.FINE
   config.method.update(METHODS[name])
   if not fine:

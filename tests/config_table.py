@@ -1,4 +1,4 @@
-"""The configs that there are, by kind, and the shapes of their data sets."""
+"""Names of all configs, by kind, and the shapes of their data sets."""
 
 from tests.conftest import ROOT
 
@@ -12,6 +12,19 @@ PRESETS = {
   'chen2018': ('caae', 'aae'),
 }  # fmt: skip
 
+PRESET_ROWS = [
+  (name, method) for name, methods in PRESETS.items() for method in methods
+]
+"""Each preset with each of its methods."""
+
+PUBLISHED = {
+  **dict.fromkeys(PRESETS),
+  'chen2018': 'caae',
+  'pinaya2021': 'vqvae_transformer',
+  'kascenas2022': 'denoising_ae',
+  'wyatt2022': 'ddpm',
+}
+"""Every config named by a paper, with the small config whose sizes its demo has."""
 
 FILES = {path.stem for path in (ROOT / 'configs').glob('*.py')}
 

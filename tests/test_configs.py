@@ -10,7 +10,7 @@ from tests.config_table import FILES, PRESETS, SHAPES
 from tests.conftest import ROOT
 from tests.method_table import make_batch
 from uad_jax import base_config, experiment, registry
-from uad_jax.benchmark import ROWS, plan, read_config
+from uad_jax.comparison.benchmark_rows import ROWS, plan, read_config
 
 pytestmark = pytest.mark.usefixtures('in_the_project')
 CONFIGS = sorted(FILES - set(PRESETS))

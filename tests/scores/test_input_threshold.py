@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from uad_jax.scores.input_threshold import equalised, make
+from uad_jax.scores.input_threshold import intensity_ranks, make
 
 SHAPE = (3, 12, 10, 2)
 
@@ -27,7 +27,7 @@ def batch_of(key, bins=17):
 
 def test_ranks_are_those_of_scipy(key):
   batch = batch_of(key)
-  found = np.asarray(equalised(batch['image'], batch['mask'], bins=17))
+  found = np.asarray(intensity_ranks(batch['image'], batch['mask'], bins=17))
   for b in range(SHAPE[0]):
     inside = np.asarray(batch['mask'][b, ..., 0]) > 0
     for c in range(SHAPE[-1]):
@@ -40,9 +40,9 @@ def test_ranks_are_those_of_scipy(key):
 
 def test_ranks_do_not_change_with_the_scale(key):
   batch = batch_of(key)
-  twice = equalised(2 * batch['image'] + 3, batch['mask'], bins=17)
+  twice = intensity_ranks(2 * batch['image'] + 3, batch['mask'], bins=17)
   np.testing.assert_array_equal(
-    equalised(batch['image'], batch['mask'], bins=17), twice
+    intensity_ranks(batch['image'], batch['mask'], bins=17), twice
   )
 
 
@@ -51,7 +51,7 @@ def test_ranks_do_not_change_with_the_scale(key):
 def test_the_map_is_the_image_or_its_ranks(sign, equalise, key):
   batch = batch_of(key)
   image, mask = batch['image'], batch['mask']
-  value = equalised(image, mask, 17) if equalise else image
+  value = intensity_ranks(image, mask, 17) if equalise else image
   want = (value if sign == 'bright' else 1 - value) * mask
   found = make(sign, equalise, bins=17)(nothing, batch, key)
   np.testing.assert_allclose(found, want.mean(-1, keepdims=True), atol=1e-6)

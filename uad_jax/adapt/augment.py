@@ -1,4 +1,4 @@
-"""Random changes of the training scans, on the device, for every objective alike."""
+"""Augmentation adaptation: random transforms of the training batches, on the device."""
 
 from collections.abc import Sequence
 
@@ -22,35 +22,46 @@ def make(
   bias: float = 0.0,
   noise: float = 0.0,
 ) -> Adaptation:
-  """Wraps the objectives whose batches come from the training split.
+  """Makes an adaptation that augments the batches of the training split.
 
-  Fits (objectives that train nothing) are to see the scans' own intensities, which
-  interpolation changes too, and are only mirrored. What is 0 is left out.
+  Every objective on the training split sees mirrored scans. The other transforms are
+  only for objectives that train networks: fits (objectives that train nothing) need the
+  intensities of the scans, which interpolation changes too. Transforms of strength 0
+  are left out. All are drawn anew for each example.
 
   Args:
-    flips: Spatial axes along which a scan is mirrored half of the time; 0 is left to
-      right.
-    gamma: Log exponents of intensity are in [-gamma, gamma]; see `contrast`.
-    gain: Log factors of intensity are in [-gain, gain].
-    rotate: Angles are in [-rotate, rotate] degrees; see `affine`.
-    scale: Log scales of each axis are in [-scale, scale].
+    flips: Spatial axes along which a scan is mirrored with probability 1/2; 0 is left
+      to right.
+    gamma: Intensities are raised to exp(a), a in [-gamma, gamma]; see
+      `image_transforms.contrast`.
+    gain: Intensities are multiplied by exp(b), b in [-gain, gain].
+    rotate: Rotation angles are in [-rotate, rotate] degrees; see
+      `image_transforms.affine`.
+    scale: Each axis is scaled by exp(s), s in [-scale, scale].
     shift: Shifts along each axis are in [-shift, shift] voxels.
     shear: Shears are in [-shear, shear].
-    bias: Log factors of a smooth field are in about [-bias, bias]; see `bias`.
-    noise: Deviations of normal noise are in [0, noise].
+    bias: Log factors of a smooth bias field are in about [-bias, bias]; see
+      `image_transforms.bias`.
+    noise: Standard deviations of normal noise are in [0, noise], in image units.
+
+  Returns:
+    An adaptation, Method -> Method.
+
+  Raises:
+    ValueError: A range is negative.
   """
-  places = dict(rotate=rotate, scale=scale, shift=shift, shear=shear)
-  values = dict(gamma=gamma, gain=gain, bias=bias, noise=noise)
-  for name, value in {**places, **values}.items():
+  spatial = dict(rotate=rotate, scale=scale, shift=shift, shear=shear)
+  intensity = dict(gamma=gamma, gain=gain, bias=bias, noise=noise)
+  for name, value in {**spatial, **intensity}.items():
     if value < 0:
       raise ValueError(f'augment: {name} is {value}; allowed are ranges from 0')
 
-  def change(key, batch):
-    """The batch of an objective that trains; each change has a number of its own."""
-    rank = batch['image'].ndim  # no axis' number
-    if any(places.values()):
+  def transform(key, batch):
+    """Applies all transforms but flips; each folds a number of its own into the key."""
+    rank = batch['image'].ndim  # above the numbers that flips use, their axes
+    if any(spatial.values()):
       batch = image_transforms.affine(
-        jax.random.fold_in(key, rank + 1), batch, **places
+        jax.random.fold_in(key, rank + 1), batch, **spatial
       )
     if gamma or gain:
       batch = image_transforms.contrast(
@@ -68,11 +79,12 @@ def make(
         return objective
 
       def loss(params, stats, batch, key, step):
-        own = jax.random.fold_in(key, SEED)
+        augment_key = jax.random.fold_in(key, SEED)
         for axis in flips:
-          batch = image_transforms.flip(jax.random.fold_in(own, axis), batch, axis)
+          flip_key = jax.random.fold_in(augment_key, axis)
+          batch = image_transforms.flip(flip_key, batch, axis)
         if objective.trains:
-          batch = change(own, batch)
+          batch = transform(augment_key, batch)
         return objective.loss(params, stats, batch, key, step)
 
       return objective._replace(loss=loss)

@@ -1,4 +1,4 @@
-"""Exponential moving average of the parameters, used whenever the method infers."""
+"""EMA adaptation: inference uses an exponential moving average of the parameters."""
 
 import jax
 import jax.numpy as jnp
@@ -7,13 +7,23 @@ from uad_jax.method import Adaptation, Method, Objective
 
 
 def make(decay: float = 0.999) -> Adaptation:
-  """Polyak averaging with a warm start: at step t by min(decay, (1 + t) / (10 + t)).
+  """Makes an adaptation that infers with averaged parameters (Polyak averaging).
 
-  A fit at the end of every step, in each stage, writes stats['ema'] from the parameters
-  which the objectives before it have moved. Each stage starts the average anew, so that
-  a network keeps what it was when later ones were trained beside it: only those of the
-  last training stage are averaged in the end. The method's own fits (calibrations) see
-  the averaged parameters, as inference does.
+  Exponential moving average with a warm start: at step t of a stage
+  ema = r ema + (1 - r) params, r = min(decay, (1 + t) / (10 + t)).
+
+  At the end of each training step an added objective ('ema_0' in stage 0) updates
+  stats['ema'] from the parameters that the objectives before it have moved. The warm
+  start begins again in each stage that trains, so that a network which the last of
+  these stages does not train ends with its trained parameters, not with an average of
+  earlier ones. The fits of the method (calibrations) see the averaged parameters, like
+  inference.
+
+  Args:
+    decay: Largest weight r of the previous average, in [0, 1).
+
+  Returns:
+    An adaptation, Method -> Method.
   """
 
   def adapt(method: Method) -> Method:

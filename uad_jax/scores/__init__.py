@@ -1,1 +1,4 @@
-"""Scores: files with `make(**options) -> Scorer`; a file's name is its registration."""
+"""Scorers, which make anomaly maps: each file holds one `make(**options) -> Scorer`.
+
+The name of a file is the name by which a config asks for its scorer.
+"""

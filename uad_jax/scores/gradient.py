@@ -1,42 +1,52 @@
-"""Gradient of the model's evidence by the image: where a change would help most."""
+"""Gradient scorer: derivative of the ELBO, its terms or the error by the image."""
 
 import jax
 import jax.numpy as jnp
 
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
+from uad_jax.ops.choices import choose
 from uad_jax.ops.filters import gaussian_smooth
 
 NEEDS = {'elbo': 'elbo', 'kl': 'kl', 'rec': 'rec', 'error': 'reconstruction'}
-"""What may be derived, and the output that it takes."""
+"""Allowed values of `of`, each with the output of the method that it needs."""
 
 
 def make(of: str = 'elbo', residual: bool = False, smooth: float = 0.0) -> Scorer:
-  """|d of / dx| in the mask, channels averaged; [B, *S, 1].
+  """Makes a scorer of |d f / dx|, the derivative of a function `of` by the image x.
 
   Zimmerer et al. ("Unsupervised Anomaly Localization using Variational Auto-Encoders",
-  MICCAI 2019): the derivative of the ELBO, of its Kullback-Leibler term, or of its
-  reconstruction term 'rec'. 'error' is for methods without a likelihood: of
-  1/2 sum (x - x')^2 in the mask, x' moving too. With `residual` times |x - x'|: with
-  'kl' their combined score, with 'elbo' that of Baur et al. 2021 (comparative study).
+  MICCAI 2019): f is the ELBO, its Kullback-Leibler term 'kl' or its reconstruction
+  term 'rec'. For methods without a likelihood there is 'error': f = 1/2 sum (x - x')^2
+  over the brain mask, differentiated through the reconstruction x' too. With
+  `residual` the derivative is multiplied by |x - x'|: with 'kl' this is the combined
+  score of Zimmerer et al., with 'elbo' the score of Baur et al. 2021 (comparative
+  study).
 
   Args:
-    of: One of `NEEDS`.
-    residual: Multiply by the residual.
-    smooth: Standard deviation of a Gaussian over the derivative, in voxels.
+    of: Function f to differentiate: 'elbo', 'kl', 'rec' or 'error'.
+    residual: Multiplies the derivative by the residual |x - x'|.
+    smooth: Standard deviation of a Gaussian that smooths the derivative, in voxels.
+
+  Returns:
+    A scorer of anomaly maps [B, *S, 1]: channels averaged, 0 outside the brain mask.
+
+  Raises:
+    ValueError: `of` is unknown.
   """
-  if of not in NEEDS:
-    raise ValueError(f"gradient: unknown 'of' {of!r}; there are {', '.join(NEEDS)}")
-  needs = (NEEDS[of], *(['reconstruction'] if residual else []))
+  needs = (
+    choose("'of'", of, NEEDS, 'gradient'),
+    *(['reconstruction'] if residual else []),
+  )
 
   def score(infer: Infer, batch: Batch, key: Key) -> Array:
     image, mask = jnp.asarray(batch['image']), batch['mask']
 
     def value(x):
       outputs = infer({**batch, 'image': x}, key)
-      found, *rest = need(outputs, 'gradient', *needs)
+      term, *rest = need(outputs, 'gradient', *needs)
       if of == 'error':
-        found = 0.5 * mask * (x - found) ** 2
-      return found.sum(), rest[0] if rest else x
+        term = 0.5 * mask * (x - term) ** 2
+      return term.sum(), rest[0] if rest else x
 
     slope, expected = jax.grad(value, has_aux=True)(image)
     slope = gaussian_smooth(jnp.abs(slope), smooth)

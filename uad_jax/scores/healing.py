@@ -1,4 +1,4 @@
-"""Healing: how far the image is from what was drawn anew where it is unlikely."""
+"""Healing scorer: residual to images whose unlikely latent codes were drawn anew."""
 
 import jax.numpy as jnp
 
@@ -7,13 +7,19 @@ from uad_jax.ops.filters import gaussian_smooth
 
 
 def make(smooth: float = 0.0) -> Scorer:
-  """Mean over orders of |x - healed| m, m the healed places; [B, *S, 1].
+  """Makes a scorer of the residual to healed images, where they were healed.
 
-  Pinaya et al. 2022: the mask keeps the blur of the codes out of the map. It is cut by
-  the brain's only after it was smoothed, or the cortex would count less.
+  Pinaya et al., Medical Image Analysis 79, 2022: the mean over R healed images of
+  |x - x_r| m_r. Image x_r (output 'healed' [B, R, *S, C]) is decoded after the unlikely
+  codes were drawn anew; m_r in [0, 1] (output 'heal_mask' [B, R, *S, 1]) marks the
+  places of these codes and keeps the blur of the other codes out of the anomaly map.
 
   Args:
-    smooth: Standard deviation of a Gaussian over the masks m, in voxels.
+    smooth: Standard deviation of a Gaussian that smooths the masks m_r, in voxels. The
+      brain mask is applied after it, else the cortex would weigh less.
+
+  Returns:
+    A scorer of anomaly maps [B, *S, 1]: channels averaged, 0 outside the brain mask.
   """
 
   def score(infer: Infer, batch: Batch, key: Key) -> Array:

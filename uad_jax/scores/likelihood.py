@@ -1,20 +1,23 @@
-"""Improbability: how unlikely the model finds what is at each place."""
+"""Likelihood scorer: negative log probability of the latent code at each voxel."""
 
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
 from uad_jax.ops.filters import gaussian_smooth
 
 
 def make(smooth: float = 0.0) -> Scorer:
-  """-log p in the mask, in nats; [B, *S, 1].
+  """Makes a scorer of -log p of the latent code at each voxel, in nats.
 
   Pinaya et al., "Unsupervised brain imaging 3D anomaly detection and segmentation with
-  transformers", Medical Image Analysis 79, 2022: p is the probability of the code at
-  the voxel's place given the codes before it. The method gives -log p as
-  'improbability'. It is as coarse as the codes' grid; `healing` finds where in a place
-  the image differs.
+  transformers", Medical Image Analysis 79, 2022: p is the probability of a discrete
+  code given the codes before it in the raster order. The method gives -log p at every
+  voxel as its output 'improbability'. This anomaly map is as coarse as the grid of the
+  codes; the scorer `healing` is as fine as the image.
 
   Args:
-    smooth: Standard deviation of a Gaussian over the map, in voxels.
+    smooth: Standard deviation of a Gaussian that smooths the anomaly map, in voxels.
+
+  Returns:
+    A scorer of anomaly maps [B, *S, 1], 0 outside the brain mask.
   """
 
   def score(infer: Infer, batch: Batch, key: Key) -> Array:

@@ -1,4 +1,4 @@
-"""The deformation itself as evidence: where it had to stretch or shrink."""
+"""Log-Jacobian scorer: how much the displacement field stretches or shrinks space."""
 
 import jax.numpy as jnp
 
@@ -7,7 +7,17 @@ from uad_jax.registration.flow import jacobian_determinant
 
 
 def make(floor: float = 0.01) -> Scorer:
-  """|log max(det(I + grad u), floor)|; [B, *S, 1]. A fold counts as -log(floor)."""
+  """Makes a scorer of the local change of volume, |log max(det(I + grad u), floor)|.
+
+  The displacement field u, in voxels, is the method's output 'displacement'. A voxel
+  where the field folds (determinant <= 0) scores -log(floor).
+
+  Args:
+    floor: Value in (0, 1) to which lower determinants are raised.
+
+  Returns:
+    A scorer of anomaly maps [B, *S, 1], which are not cut by the brain mask.
+  """
 
   def score(infer: Infer, batch: Batch, key: Key) -> Array:
     (displacement,) = need(infer(batch, key), 'log_jacobian', 'displacement')

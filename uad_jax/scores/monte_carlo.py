@@ -1,4 +1,4 @@
-"""Many reconstructions: the residual against their mean, variance and covariance."""
+"""Monte Carlo scorer: mean, variance or Mahalanobis distance over sampled outputs."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,56 +7,102 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
+from uad_jax.ops.choices import choose
 from uad_jax.ops.residual_sign import signed
 
 
 def draw(infer: Infer, batch: Batch, key: Key, of: str) -> Array:
-  """One sample of the output `of`; [B, *S, C]."""
+  """Runs one inference with `key` and returns its output named `of`; [B, *S, C]."""
   return need(infer({**batch}, key), 'monte_carlo', of)[0]
 
 
 def moments(
   infer: Infer, batch: Batch, key: Key, samples: int, of: str = 'reconstruction'
 ) -> tuple[Array, Array]:
-  """Mean [B, *S, C] and covariance by voxel [B, *S, C, C] of the output `of`.
+  """Estimates mean and covariance of an output over repeated inferences.
 
-  One pass (Welford 1962), so that the memory does not grow with the samples; the
-  covariance is the unbiased one.
+  One pass (Welford 1962), so that memory does not grow with the number of samples.
+
+  Args:
+    infer: Inference of a trained method.
+    batch: Images and masks, as `method.Batch`.
+    key: Split into one key for each sample.
+    samples: Number of inferences, at least 2.
+    of: Name of the sampled output.
+
+  Returns:
+    The mean [B, *S, C] and, at each voxel, the unbiased covariance of the channels
+    [B, *S, C, C].
   """
   image = batch['image']
   empty = jnp.zeros(image.shape), jnp.zeros((*image.shape, image.shape[-1]))
 
-  def add(carry, drawn):
+  def add(carry, indexed_key):
     mean, scatter = carry
-    index, key = drawn
+    index, key = indexed_key
     sample = draw(infer, batch, key, of)
     before = sample - mean
     mean = mean + before / (index + 1)
     return (mean, scatter + before[..., :, None] * (sample - mean)[..., None, :]), None
 
-  drawn = jnp.arange(samples, dtype=jnp.float32), jax.random.split(key, samples)
-  (mean, scatter), _ = jax.lax.scan(add, empty, drawn)
+  indexed_keys = jnp.arange(samples, dtype=jnp.float32), jax.random.split(key, samples)
+  (mean, scatter), _ = jax.lax.scan(add, empty, indexed_keys)
   return mean, scatter / (samples - 1)
 
 
-def every(infer: Infer, batch: Batch, key: Key, samples: int, of: str) -> tuple[Array]:
-  """All samples; [N, B, *S, C]."""
+def all_samples(
+  infer: Infer, batch: Batch, key: Key, samples: int, of: str
+) -> tuple[Array]:
+  """Collects the output `of` of N inferences as a tuple of one array [N, B, *S, C]."""
   keys = jax.random.split(key, samples)
   return (jax.lax.map(lambda key: draw(infer, batch, key, of), keys),)
 
 
-def average(image: Array, mean: Array, covariance: Array, floor: float, side) -> Array:
-  """The residual against the mean, by `side` of `SIGNS`; [B, *S, 1]."""
+def residual_to_mean(
+  image: Array, mean: Array, covariance: Array, floor: float, side: Callable
+) -> Array:
+  """Residual of the image to the mean of the samples, channels averaged; [B, *S, 1].
+
+  Args:
+    image: [B, *S, C].
+    mean: Mean of the samples [B, *S, C].
+    covariance: Not used.
+    floor: Not used.
+    side: Function of `ops.residual_sign.SIGNS` that is applied to image - mean.
+  """
   return side(image - mean).mean(-1, keepdims=True)
 
 
-def variance(image: Array, mean: Array, covariance: Array, floor: float, side) -> Array:
-  """Of the samples, channels averaged; [B, *S, 1]."""
+def sample_variance(
+  image: Array, mean: Array, covariance: Array, floor: float, side: Callable
+) -> Array:
+  """Variance of the samples at each voxel, channels averaged; [B, *S, 1].
+
+  Args:
+    image: [B, *S, C]; only its number of channels is used.
+    mean: Not used.
+    covariance: Covariance of the channels [B, *S, C, C].
+    floor: Not used.
+    side: Not used.
+  """
   return jnp.trace(covariance, axis1=-2, axis2=-1)[..., None] / image.shape[-1]
 
 
-def by_voxel(image: Array, mean: Array, covariance: Array, floor: float, side) -> Array:
-  """sqrt(r' (S + floor^2 I)^-1 r) of each voxel, S over its channels; [B, *S, 1]."""
+def mahalanobis_by_voxel(
+  image: Array, mean: Array, covariance: Array, floor: float, side: Callable
+) -> Array:
+  """Mahalanobis distance of image and samples at each voxel; [B, *S, 1].
+
+  sqrt(r' (S + floor^2 I)^-1 r), with r = image - mean and S the covariance of the
+  channels.
+
+  Args:
+    image: [B, *S, C].
+    mean: Mean of the samples [B, *S, C].
+    covariance: S [B, *S, C, C].
+    floor: Standard deviation added to that of the samples, in image units.
+    side: Not used.
+  """
   residual = image - mean
   if residual.shape[-1] == 1:
     return jnp.abs(residual) / jnp.sqrt(covariance[..., 0] + floor**2)
@@ -65,37 +111,41 @@ def by_voxel(image: Array, mean: Array, covariance: Array, floor: float, side) -
   return jnp.sqrt((residual * solved).sum(-1, keepdims=True))
 
 
-def between_voxels(image: Array, drawn: Array, floor: float, side) -> Array:
-  """sqrt(max(0, r_i (P r)_i)), P = (S + floor^2 I)^-1, S of all values; [B, *S, 1].
+def mahalanobis_full(image: Array, drawn: Array, floor: float, side: Callable) -> Array:
+  """Share of each voxel in the Mahalanobis distance of the whole image; [B, *S, 1].
 
-  S, of an image's voxels and channels, has the rank of the samples, so that only a
-  system of their number is solved (Woodbury).
+  sqrt(max(0, r_i (P r)_i)), with r = image - mean, P = (S + floor^2 I)^-1 and S the
+  covariance of all voxels and channels of an image over the N samples. S has a rank
+  below N, so that only an N x N system is solved (Woodbury identity).
 
   Args:
     image: [B, *S, C].
-    drawn: [N, B, *S, C].
-    floor: In image units.
-    side: Not asked.
+    drawn: Samples [N, B, *S, C].
+    floor: Standard deviation added to that of the samples, in image units.
+    side: Not used.
   """
   mean = drawn.mean(0)
-  apart = jnp.moveaxis(drawn - mean[None], 0, 1).reshape(len(image), len(drawn), -1)
-  r = (image - mean).reshape(len(image), -1)
-  inner = jnp.einsum('bip,bjp->bij', apart, apart)
+  deviations = jnp.moveaxis(drawn - mean[None], 0, 1)
+  deviations = deviations.reshape(len(image), len(drawn), -1)
+  residual = (image - mean).reshape(len(image), -1)
+  inner = jnp.einsum('bip,bjp->bij', deviations, deviations)
   inner += floor**2 * (len(drawn) - 1) * jnp.eye(len(drawn))[None]
-  known = jnp.linalg.solve(inner, jnp.einsum('bip,bp->bi', apart, r)[..., None])
-  left = (r - jnp.einsum('bip,bi->bp', apart, known[..., 0])) / floor**2
-  found = (r * left).reshape(image.shape).sum(-1, keepdims=True)
-  return jnp.sqrt(jnp.maximum(found, 0.0))
+  projected = jnp.einsum('bip,bp->bi', deviations, residual)[..., None]
+  weights = jnp.linalg.solve(inner, projected)[..., 0]
+  solved = residual - jnp.einsum('bip,bi->bp', deviations, weights)
+  solved = solved / floor**2
+  squares = (residual * solved).reshape(image.shape).sum(-1, keepdims=True)
+  return jnp.sqrt(jnp.maximum(squares, 0.0))
 
 
 class Kind(NamedTuple):
-  """How samples become a map.
+  """Two functions that turn repeated inferences into an anomaly map.
 
   Attributes:
-    gather: (infer, batch, key, samples, of) -> what of the samples is needed.
-    value: (image, *gathered, floor, side) -> map [B, *S, 1].
-    signed: Whether it has a `side`.
-    floored: Whether it has a `floor`.
+    gather: (infer, batch, key, samples, of) -> tuple of statistics of the samples.
+    value: (image, *statistics, floor, side) -> anomaly map [B, *S, 1].
+    signed: Whether `value` uses `side`.
+    floored: Whether `value` uses `floor`.
   """
 
   gather: Callable
@@ -105,12 +155,13 @@ class Kind(NamedTuple):
 
 
 FLOOR = 0.02
+"""Default of the option `floor`, in image units."""
 
 KINDS = {
-  'mean': Kind(moments, average, signed=True),
-  'variance': Kind(moments, variance),
-  'mahalanobis': Kind(moments, by_voxel, floored=True),
-  'mahalanobis_full': Kind(every, between_voxels, floored=True),
+  'mean': Kind(moments, residual_to_mean, signed=True),
+  'variance': Kind(moments, sample_variance),
+  'mahalanobis': Kind(moments, mahalanobis_by_voxel, floored=True),
+  'mahalanobis_full': Kind(all_samples, mahalanobis_full, floored=True),
 }
 
 
@@ -121,33 +172,38 @@ def make(
   floor: float | None = None,
   sign: str = 'absolute',
 ) -> Scorer:
-  """A map of `samples` inferences with keys of their own; [B, *S, 1], in the mask.
+  """Makes a scorer that compares the image x with repeated, random inferences.
 
-  'mean': |x - mean|, channels averaged (Baur et al. 2021, Monte Carlo samples).
-  'variance': of the samples, channels averaged: where the model is unsure.
-  'mahalanobis_full': sqrt(r_i (P r)_i), r = x - mean, P the inverse of the covariance
-  of all voxels of an image over the samples, plus floor^2 (Behrendt et al. 2024, arXiv
-  2407.12474, with a floor of 0.1; what is negative is 0 here).
-  'mahalanobis': their diagonal variant, by voxel: sqrt(r' (cov + floor^2 I)^-1 r), the
-  covariance over the channels; of one contrast |r| / deviation.
+  - 'mean': |x - mean of the samples| (Baur et al. 2021, Monte Carlo samples).
+  - 'variance': variance of the samples, high where the model is unsure.
+  - 'mahalanobis_full': sqrt(r_i (P r)_i) at voxel i, r = x - mean, P = (S + floor^2
+    I)^-1, S the covariance of all voxels of an image over the samples (Behrendt et al.
+    2024, arXiv 2407.12474, with a floor of 0.1; negative values are set to 0 here).
+  - 'mahalanobis': its diagonal variant, at each voxel sqrt(r' (S + floor^2 I)^-1 r), S
+    the covariance of the channels; with one contrast |r| / standard deviation.
 
-  It is for methods whose inference depends on the key (dropout, a sampled latent,
-  diffusion); of the others every sample is the same, the variance 0.
+  Useful for methods whose inference depends on the key (dropout, a sampled latent,
+  diffusion). For a deterministic method all samples are equal and the variance is 0.
 
   Args:
-    kind: One of `KINDS`.
-    samples: How many, at least 2.
-    of: The output that is sampled.
-    floor: Deviation added to that of the samples, in image units, by the two
-      distances: 0.02 unless it is given.
-    sign: Of 'mean': 'absolute', 'bright' (as Baur et al. score) or 'dark'.
+    kind: 'mean', 'variance', 'mahalanobis' or 'mahalanobis_full'.
+    samples: Number of inferences, at least 2.
+    of: Output to sample: 'reconstruction' or 'prior' (the prior image).
+    floor: For the two distances: standard deviation added to that of the samples, in
+      image units; None for 0.02.
+    sign: For 'mean': 'absolute', 'bright' (x - mean, as Baur et al.) or 'dark'.
+
+  Returns:
+    A scorer of anomaly maps [B, *S, 1], 0 outside the brain mask.
+
+  Raises:
+    ValueError: `kind` is unknown, `samples` is below 2, or `sign` or `floor` is set
+      for a kind that does not use it.
   """
-  if kind not in KINDS:
-    raise ValueError(f"monte_carlo: no kind '{kind}'; there are {', '.join(KINDS)}")
+  gather, value, has_sign, has_floor = choose('kind', kind, KINDS, 'monte_carlo')
   if samples < 2:
     raise ValueError(f'monte_carlo needs at least 2 samples, not {samples}')
   side = signed(sign, 'monte_carlo')
-  gather, value, has_sign, has_floor = KINDS[kind]
   if sign != 'absolute' and not has_sign:
     raise ValueError(f"monte_carlo: kind '{kind}' has no sign, '{sign}' was given")
   if floor is not None and not has_floor:
@@ -155,7 +211,7 @@ def make(
   floor = FLOOR if floor is None else floor
 
   def score(infer: Infer, batch: Batch, key: Key) -> Array:
-    gathered = gather(infer, batch, key, samples, of)
-    return value(batch['image'], *gathered, floor, side) * batch['mask']
+    statistics = gather(infer, batch, key, samples, of)
+    return value(batch['image'], *statistics, floor, side) * batch['mask']
 
   return score

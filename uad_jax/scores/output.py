@@ -1,10 +1,17 @@
-"""One of the method's own maps, as it is."""
+"""Output scorer: an output of the method, unchanged, as the anomaly map."""
 
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
 
 
 def make(of: str) -> Scorer:
-  """The output named `of`, channels averaged; [B, *S, 1]."""
+  """Makes a scorer that returns an output of the method, averaged over its channels.
+
+  Args:
+    of: Name of an output with shape [B, *S, K], such as 'posterior' or 'gate'.
+
+  Returns:
+    A scorer of anomaly maps [B, *S, 1], which are not cut by the brain mask.
+  """
 
   def score(infer: Infer, batch: Batch, key: Key) -> Array:
     (value,) = need(infer(batch, key), 'output', of)

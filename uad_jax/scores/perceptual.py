@@ -1,4 +1,4 @@
-"""Residual in the features of the method's own encoder."""
+"""Perceptual scorer: distance of image and reconstruction in encoder features."""
 
 import jax
 import jax.numpy as jnp
@@ -9,10 +9,15 @@ from uad_jax.ops.filters import gaussian_smooth
 
 
 def distance(a: Array, b: Array, epsilon: float = 1e-6) -> Array:
-  """|a / |a| - b / |b||^2 over the channels; [B, *S', K] to [B, *S', 1].
+  """Squared distance of two feature vectors of length 1 at each place; [B, *S', 1].
 
-  Between 0 and 4: twice one minus the cosine. `epsilon` is added to the squared norms,
-  so that maps which are all zero at a place have a gradient.
+  |a / |a| - b / |b||^2 = 2 (1 - cosine of a and b), in [0, 4].
+
+  Args:
+    a: Features [B, *S', K]; the norm is over the K channels.
+    b: Features [B, *S', K].
+    epsilon: Added to the squared norms, so that features which are all zero at a place
+      have a gradient.
   """
 
   def unit(x):
@@ -24,31 +29,35 @@ def distance(a: Array, b: Array, epsilon: float = 1e-6) -> Array:
 def make(
   of: str = 'reconstruction', residual: bool = False, smooth: float = 0.0
 ) -> Scorer:
-  """|f(x) / |f(x)| - f(x') / |f(x')||^2 on the image's grid, in the mask; [B, *S, 1].
+  """Makes a scorer of the feature distance |f(x) / |f(x)| - f(x') / |f(x')||^2.
 
-  The distance of Zhang et al. 2018 (LPIPS), with one level f and no learnt weights: f
-  are the first maps of the encoder that the method trained on healthy scans, 'features'
-  [B, *S', K] of its inference, where theirs are those of a network trained on
-  photographs. A factor on all maps of a place does not matter, what they tell of its
-  texture does. Shvetsova et al. 2021 detect by such a distance, of normalised features
-  too; with `residual` it is multiplied by |x - x'|, as by Bercea et al. 2023
-  ("Reversing the abnormal").
+  Distance of Zhang et al. 2018 (LPIPS), with one level of features f and no learnt
+  weights. f are the first feature maps of the encoder that the method trained on
+  healthy scans (output 'features' [B, *S', K]); LPIPS has those of a network trained on
+  photographs. The distance does not change when all features of a place are multiplied
+  by one factor; it follows the texture that they code. Shvetsova et al. 2021 also
+  detect anomalies by a distance of normalised features. With `residual` it is
+  multiplied by |x - x'|, as in Bercea et al. 2023 ("Reversing the abnormal").
 
-  The method is asked twice: for the image, and for its reconstruction.
+  The method infers twice: on the image x and on its reconstruction x'.
 
   Args:
-    of: The output x' to compare with: 'reconstruction', 'prior'.
-    residual: Multiply by the residual, channels averaged.
-    smooth: Standard deviation of a Gaussian over the distance, in voxels.
+    of: Output x' to compare with: 'reconstruction' or 'prior' (the prior image).
+    residual: Multiplies the distance by the residual |x - x'|, channels averaged.
+    smooth: Standard deviation of a Gaussian that smooths the distance, in voxels.
+
+  Returns:
+    A scorer of anomaly maps [B, *S, 1] on the grid of the image, 0 outside the brain
+    mask.
   """
 
   def score(infer: Infer, batch: Batch, key: Key) -> Array:
     image = batch['image']
-    seen, expected = need(infer(batch, key), 'perceptual', 'features', of)
-    (healthy,) = need(
+    features, expected = need(infer(batch, key), 'perceptual', 'features', of)
+    (expected_features,) = need(
       infer({**batch, 'image': expected}, key), 'perceptual', 'features'
     )
-    value = upsample(distance(seen, healthy), image.shape[1:-1])
+    value = upsample(distance(features, expected_features), image.shape[1:-1])
     value = gaussian_smooth(value, smooth)
     if residual:
       value = value * jnp.abs(image - expected).mean(-1, keepdims=True)

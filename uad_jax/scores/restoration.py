@@ -1,4 +1,4 @@
-"""MAP restoration: the healthy image that explains the scan with few changes."""
+"""Restoration scorer: residual to the most probable healthy image (MAP estimate)."""
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
@@ -8,33 +8,37 @@ import jax.numpy as jnp
 
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
 from uad_jax.ops import losses
+from uad_jax.ops.choices import check_choice
 from uad_jax.ops.residual_sign import signed
 
 WEIGHTS = {
   variant: tuple(round(step * i, 1) for i in range(20))
   for variant, step in (('you2019', 0.2), ('baur2021', 0.1))
 }
-"""The published candidates for lambda, by variant."""
+"""Published candidates of the total variation's weight, by variant."""
 
 VARIANTS = tuple(WEIGHTS)
 
 
 def total_variation(x: Array) -> Array:
-  """Sum of |x_{i+1} - x_i| along every axis (anisotropic); [B, *S, C] to [B]."""
+  """Anisotropic total variation: sum of |x_{i+1} - x_i| along each axis; [B].
+
+  Args:
+    x: [B, *S, C].
+  """
   axes = tuple(range(1, x.ndim))
   return sum(jnp.abs(jnp.diff(x, axis=axis)).sum(axes) for axis in axes[:-1])
 
 
-def _check(variant: str) -> None:
-  if variant not in VARIANTS:
-    raise ValueError(
-      f"restoration: unknown variant '{variant}'; there are {', '.join(VARIANTS)}"
-    )
-
-
 def candidates(variant: str, prior: float = 1.0) -> tuple[float, ...]:
-  """What a variant's authors choose from, at the scale of `make`'s `prior`."""
-  _check(variant)
+  """Weights of the total variation from which the authors of a variant choose.
+
+  Args:
+    variant: 'you2019' or 'baur2021'.
+    prior: Weight of the KL term, see `make`; the candidates are multiplied by its
+      square root, which is the scale of the intensities.
+  """
+  check_choice('variant', variant, VARIANTS, 'restoration')
   return tuple(round(weight * prior**0.5, 6) for weight in WEIGHTS[variant])
 
 
@@ -50,23 +54,36 @@ def restore(
   clip: float = 100.0,
   prior: float = 1.0,
 ) -> Array:
-  """The restored image x* [B, *S, C]; the arguments are those of `make`.
+  """Restores a healthy image x* [B, *S, C] from each scan y by gradient ascent.
 
-  `weight` may be traced, so that one compilation serves all candidates.
+  The formula stands at `make`; x' is the reconstruction of x.
+
+  Args:
+    infer: Inference of a trained method with the output 'elbo'.
+    batch: Images and masks, as `method.Batch`.
+    key: Step i infers with fold_in(key, i).
+    weight: Weight of the total variation (TV); may be traced, so that one compiled
+      function serves all candidates.
+    variant: 'you2019' penalises TV(y - x), 'baur2021' TV(x - x').
+    steps: Number of gradient steps.
+    rates: Step sizes before step `switch` and from it on.
+    switch: Step at which the step size changes.
+    clip: Bound of each component of the gradient; 0 for no bound.
+    prior: Weight of the ELBO's KL term.
   """
   image, mask = batch['image'], batch['mask']
 
   def energy(x, key):
     outputs = infer({**batch, 'image': x}, key)
-    (evidence,) = need(outputs, 'restoration', 'elbo')
+    (elbo,) = need(outputs, 'restoration', 'elbo')
     if prior != 1:
-      evidence += (1 - prior) * need(outputs, 'restoration', 'kl')[0]
+      elbo += (1 - prior) * need(outputs, 'restoration', 'kl')[0]
     if variant == 'you2019':
       penalty = total_variation(image - x)
     else:
       (expected,) = need(outputs, 'restoration', 'reconstruction')
       penalty = total_variation(x - expected)
-    return (evidence - weight * penalty).sum()
+    return (elbo - weight * penalty).sum()
 
   def ascend(x, step):
     slope = jax.grad(energy)(x, jax.random.fold_in(key, step))
@@ -87,40 +104,44 @@ def make(
   prior: float = 1.0,
   sign: str = 'absolute',
 ) -> Scorer:
-  """|y - x*|, or y - x* ('bright'), in the mask, channels averaged; [B, *S, 1].
+  """Makes a scorer of the residual between a scan y and its restoration x*, |y - x*|.
 
-  x* = argmax log p(x) + log p(y | x) by gradient ascent from the scan y, the ELBO for
-  the first term: x += rate mask clip(d/dx [ELBO(x) - weight TV], -clip, clip).
-  'you2019' takes TV(y - x) (You et al., MIDL 2019; Chen et al. 2020), 'baur2021' takes
-  TV(x - x'), x' the reconstruction of x (Baur et al., MedIA 2021; published with steps
-  150, rates (1e-3, 1e-3), clip 0).
+  x* = argmax log p(x) + log p(y | x) by gradient ascent from x = y, with the ELBO in
+  place of log p(x): x += rate mask clip(d/dx [ELBO(x) - weight TV], -clip, clip). TV is
+  the total variation of y - x in 'you2019' (You et al., MIDL 2019; Chen et al. 2020)
+  and of x - x', x' the reconstruction of x, in 'baur2021' (Baur et al., MedIA 2021,
+  with steps 150, rates (1e-3, 1e-3), clip 0).
 
-  All but `steps` are absolute: they belong to the scale of the intensities, and to the
-  likelihood. The published one is the squared error without the predicted variance;
-  here it is the ELBO that the method gives, summed over voxels as there.
+  All options but `steps` depend on the scale of the intensities and on the likelihood.
+  The published ELBO has the squared error without a predicted variance; here it is the
+  ELBO that the method returns, summed over voxels like theirs.
 
   Args:
-    weight: lambda of the total variation; published 1.8 for a mixture prior, 2.2 for a
-      VAE; `choose_weight` finds it on healthy scans.
-    variant: One of `VARIANTS`.
-    steps: Number of steps, each with a draw of its own where the ELBO is random.
-    rates: Step sizes before and from step `switch` on.
-    switch: See `rates`.
-    clip: Bound of the gradient; 0 for none.
-    prior: Weight of the ELBO's KL term. A squared error of intensities with deviation s
-      has it where it would be with z-scored ones if this is s^2, lambda and `clip` are
-      s times what they are there, and the rates are the same.
-    sign: 'absolute', 'bright' (as Baur et al. score) or 'dark'.
+    weight: Weight (lambda) of the total variation; published 1.8 for a mixture prior,
+      2.2 for a VAE. `choose_weight` finds it on healthy scans.
+    variant: 'you2019' or 'baur2021'.
+    steps: Number of gradient steps; a random ELBO is drawn anew at each.
+    rates: Step sizes before step `switch` and from it on.
+    switch: Step at which the step size changes.
+    clip: Bound of each component of the gradient; 0 for no bound.
+    prior: Weight of the ELBO's KL term. Constants published for z-scored intensities
+      serve intensities of standard deviation s, under a squared error, with prior s^2,
+      with `weight` and `clip` multiplied by s, and with the same rates.
+    sign: 'absolute' for |y - x*|, 'bright' for y - x* (as Baur et al.) or 'dark' for
+      x* - y.
+
+  Returns:
+    A scorer of anomaly maps [B, *S, 1]: channels averaged, 0 outside the brain mask.
   """
-  _check(variant)
-  side = signed(sign, 'restoration')
+  check_choice('variant', variant, VARIANTS, 'restoration')
+  signed_residual = signed(sign, 'restoration')
 
   def score(infer: Infer, batch: Batch, key: Key) -> Array:
-    found = restore(
+    restored = restore(
       infer, batch, key, weight, variant, steps, rates, switch, clip, prior
     )
-    change = side(batch['image'] - found) * batch['mask']
-    return change.mean(-1, keepdims=True)
+    residual = signed_residual(batch['image'] - restored) * batch['mask']
+    return residual.mean(-1, keepdims=True)
 
   return score
 
@@ -130,42 +151,51 @@ def choose_weight(
   batches: Iterable[Batch],
   key: Key,
   weights: Sequence[float] = WEIGHTS[VARIANTS[0]],
-  shown: Callable[[int], None] | None = None,
+  report_progress: Callable[[int], None] | None = None,
   **options,
 ) -> tuple[float, dict[float, float]]:
-  """The weight that changes healthy scans least (You et al. 2019), and all distances.
+  """Chooses the weight whose restoration changes healthy scans least (You et al. 2019).
 
-  argmin over the candidates of the mean |y - x*| over brain voxels. Even without a
-  prior a large weight changes the scan, since the subgradient of TV then moves it to
-  and fro; this is what makes the rule have an optimum.
+  argmin over the candidates of the mean |y - x*| over brain voxels. The rule has an
+  optimum because a very large weight changes the scan too: the subgradient of the total
+  variation then moves it to and fro.
 
   Args:
-    infer: The trained method, bound.
-    batches: Healthy scans, padding of weight 0.
+    infer: Inference of a trained method with the output 'elbo'.
+    batches: Healthy validation scans, as `method.Batch`; examples of weight 0 are
+      padding.
     key: Batch i is restored with fold_in(key, i), for each candidate.
-    weights: The candidates.
-    shown: Is told how many restorations are done, of a batch with a candidate each.
-    options: Those of `restore`, without the weight.
+    weights: Candidates, at least one.
+    report_progress: Called after each restoration (one batch, one candidate) with the
+      number of restorations done.
+    **options: Options of `restore`, without the weight.
+
+  Returns:
+    The best weight, and the mean |y - x*| of each candidate.
+
+  Raises:
+    ValueError: There is no candidate, or no batch with a healthy scan.
   """
-  _check(options.get('variant', VARIANTS[0]))
+  variant = options.get('variant', VARIANTS[0])
+  check_choice('variant', variant, VARIANTS, 'restoration')
   if not weights:
     raise ValueError('choose_weight needs at least one candidate')
 
   @jax.jit
   def total(batch, key, weight):
     voxels = batch['mask'] * losses.per_example(batch['weight'], batch['mask'])
-    found = restore(infer, batch, key, weight, **options)
-    change = (jnp.abs(batch['image'] - found) * voxels).sum()
+    restored = restore(infer, batch, key, weight, **options)
+    change = (jnp.abs(batch['image'] - restored) * voxels).sum()
     return change, voxels.sum() * batch['image'].shape[-1]
 
   sums, count, done = dict.fromkeys(weights, 0.0), 0.0, itertools.count(1)
   for index, batch in enumerate(batches):
     for weight in sums:
-      found = total(batch, jax.random.fold_in(key, index), weight)
-      change, voxels = map(float, found)
+      totals = total(batch, jax.random.fold_in(key, index), weight)
+      change, voxels = map(float, totals)
       sums[weight] += change
-      if shown:
-        shown(next(done))
+      if report_progress:
+        report_progress(next(done))
     count += voxels
   if not count:
     raise ValueError('choose_weight needs at least one batch of healthy scans')

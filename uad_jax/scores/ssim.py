@@ -1,11 +1,19 @@
-"""Structural dissimilarity between the image and what the method expects."""
+"""SSIM scorer: structural dissimilarity between the image and its reconstruction."""
 
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
 from uad_jax.ops import losses
 
 
 def make(of: str = 'reconstruction', window: int = 7) -> Scorer:
-  """1 - SSIM(x, of) by voxel (Wang et al. 2004), channels averaged; [B, *S, 1]."""
+  """Makes a scorer of 1 - SSIM(x, x') at each voxel (Wang et al. 2004).
+
+  Args:
+    of: Output x' to compare with: 'reconstruction' or 'prior' (the prior image).
+    window: Width of the SSIM window, odd, in voxels.
+
+  Returns:
+    A scorer of anomaly maps [B, *S, 1], channels averaged.
+  """
 
   def score(infer: Infer, batch: Batch, key: Key) -> Array:
     (expected,) = need(infer(batch, key), 'ssim', of)

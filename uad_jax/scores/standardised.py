@@ -1,16 +1,22 @@
-"""Standardised residual: surprise in units of the predicted healthy deviation."""
+"""Standardised scorer: residual over the standard deviation that a model predicts."""
 
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
 from uad_jax.registration.gate import standardised_residual
 
 
 def make(of: str = 'reconstruction', smooth: float = 1.0, tau: float = 0.02) -> Scorer:
-  """(G * |x - of|) / sqrt(exp(of_log_variance) + tau^2), channels averaged; [B, *S, 1].
+  """Makes a scorer of the standardised residual (G * |x - x'|) / sqrt(s^2 + tau^2).
+
+  s^2 is the variance of healthy residuals that the method predicts at each voxel; its
+  logarithm is the output 'reconstruction_log_variance' or 'prior_log_variance'.
 
   Args:
-    of: 'reconstruction' or 'prior'; the method must give its log-variance too.
+    of: Output x' to compare with: 'reconstruction' or 'prior' (the prior image).
     smooth: Standard deviation of the Gaussian G, in voxels.
-    tau: Floor of the deviation, in image units.
+    tau: Floor of the standard deviation, in image units.
+
+  Returns:
+    A scorer of anomaly maps [B, *S, 1], channels averaged.
   """
 
   def score(infer: Infer, batch: Batch, key: Key) -> Array:
