@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import optax
 
-from uad_jax.method import due, init_state, make_update
 from uad_jax.registry import named
+from uad_jax.update import due, init_state, make_update
 
 ROWS = {
   # name: (shape, options, golden parameter count)

@@ -1,4 +1,4 @@
-"""Imports run one way; a method file never imports another; one loop over steps."""
+"""Imports follow one order; a method never imports another; one loop over steps."""
 
 import ast
 import pathlib
@@ -8,26 +8,33 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent / 'uad_jax'
 FILES = sorted(ROOT.rglob('*.py'))
+TESTS = ROOT.parent / 'tests'
+
+ORDER = (
+  # Rooms and modules of the root, each of which may import those before it.
+  'parallel progress ops registration',
+  'method augmentation nets.layers nets methods.families methods scores adapt',
+  'data.preprocessing data data.simulation data.cohorts datasets',
+  'checkpoint optimisers update train evaluation inference evaluate report',
+  'registry base_config experiment resume trained_run run_folder comparison',
+  'prediction cli',
+  'main predict prepare benchmark tune choose_weight',
+)
+RANK = {room: rank for rank, room in enumerate(' '.join(ORDER).split())}
 
 FORBIDDEN = {
-  # folder or file: what it must not import
-  'data': ('jax', 'flax', 'optax'),
-  'datasets': ('jax', 'flax', 'optax'),
-  'methods': (
-    'uad_jax.methods.',
-    'uad_jax.scores',
-    'uad_jax.experiment',
-    'ml_collections',
-  ),
-  'scores': ('uad_jax.methods', 'uad_jax.scores.', 'ml_collections'),
-  'adapt': ('uad_jax.methods', 'uad_jax.scores', 'ml_collections'),
-  'nets': ('uad_jax.methods', 'uad_jax.data', 'ml_collections'),
-  'registration': ('uad_jax.methods', 'uad_jax.nets', 'uad_jax.data', 'ml_collections'),
-  'train.py': ('ml_collections', 'uad_jax.experiment', 'uad_jax.methods'),
-  'evaluate.py': ('ml_collections', 'uad_jax.experiment', 'uad_jax.methods'),
-  'inference.py': ('ml_collections', 'uad_jax.experiment', 'uad_jax.methods'),
-  'report': ('ml_collections', 'uad_jax.experiment', 'uad_jax.methods'),
+  # What an order does not say: packages, and rooms that are strangers to each other.
+  'data': ('jax', 'flax', 'optax', 'ml_collections', 'uad_jax.method'),
+  'datasets': ('jax', 'flax', 'optax', 'ml_collections', 'uad_jax.method'),
+  'ops': ('flax', 'optax', 'uad_jax.parallel'),
+  'scores': ('uad_jax.methods', 'uad_jax.scores.'),
+  'adapt': ('uad_jax.methods', 'uad_jax.scores', 'uad_jax.adapt.'),
+  'methods': ('uad_jax.data',),
+  'nets': ('uad_jax.data', 'uad_jax.method'),
+  'train': ('uad_jax.methods',),
 }
+BELOW_THE_DOOR = RANK['registry']
+"""From here on modules may see a config."""
 
 
 def imported(path):
@@ -38,17 +45,54 @@ def imported(path):
       yield from (f'{node.module}.{alias.name}' for alias in node.names)
 
 
+def room_of(module):
+  """The narrowest room of `ORDER` that a dotted name below uad_jax lies in."""
+  parts = module.split('.')
+  return '.'.join(parts[:2]) if '.'.join(parts[:2]) in RANK else parts[0]
+
+
+def dotted(path):
+  return '.'.join(path.relative_to(ROOT).with_suffix('').parts)
+
+
 @pytest.mark.parametrize('path', FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_run_one_way(path):
-  place = path.relative_to(ROOT).parts[0]
+  if path == ROOT / '__init__.py':
+    return
+  here = room_of(dotted(path))
   for name in imported(path):
-    for root in FORBIDDEN.get(place, ()):
-      inside = (
-        name.startswith(root)
-        if root.endswith('.')
-        else (name == root or name.startswith(f'{root}.'))
-      )
-      assert not inside, f'{path.relative_to(ROOT)} imports {name}'
+    if name.startswith('uad_jax.'):
+      there = room_of(name.removeprefix('uad_jax.'))
+      assert RANK[there] <= RANK[here], f'{dotted(path)} imports {name}, above it'
+    if RANK[here] < BELOW_THE_DOOR:
+      assert not name.startswith('ml_collections'), f'{dotted(path)} sees a config'
+    for banned in FORBIDDEN.get(here.split('.')[0], ()):
+      inside = name.startswith(banned if banned[-1] == '.' else f'{banned}.')
+      assert not (inside or name == banned), f'{dotted(path)} imports {name}'
+
+
+@pytest.mark.parametrize('room', ['methods', 'scores', 'adapt'])
+def test_registered_files_do_not_import_one_another(room):
+  for path in sorted((ROOT / room).glob('*.py')):
+    names = [n for n in imported(path) if n.startswith(f'uad_jax.{room}.')]
+    assert all(n.startswith(f'uad_jax.{room}.families') for n in names), path
+
+
+def test_no_test_module_imports_another():
+  for path in sorted(TESTS.rglob('*.py')):
+    names = [n for n in imported(path) if n.startswith('tests.')]
+    assert not [n for n in names if '.test_' in n], path
+
+
+def test_rooms_stay_small():
+  assert len(list(ROOT.glob('*.py'))) <= 23
+  everything = [
+    *FILES,
+    *TESTS.rglob('*.py'),
+    *(ROOT.parent / 'benchmarks').glob('*.py'),
+  ]
+  lengths = {path: len(path.read_text().splitlines()) for path in everything}
+  assert not {path: n for path, n in lengths.items() if n > 260}
 
 
 @pytest.mark.parametrize(

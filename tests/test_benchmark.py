@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from uad_jax import benchmark, registry
-from uad_jax.comparison import records
+from uad_jax.comparison import benchmark_rows, records
 from uad_jax.comparison.records import Record
 from uad_jax.evaluation.summary import SCHEMA
 
@@ -17,10 +17,10 @@ pytestmark = pytest.mark.usefixtures('in_the_project')
 @pytest.fixture
 def row(tmp_path):
   """A finished row of today's config, as far as the choice of rows looks at it."""
-  (row,) = benchmark.plan('demo', ['threshold'], [0], str(tmp_path))
+  (row,) = benchmark_rows.plan('demo', ['threshold'], [0], str(tmp_path))
   row.folder.mkdir(parents=True)
   told = {'suite': row.suite, 'name': row.name, 'seed': row.seed}
-  (row.folder / benchmark.INDEX).write_text(json.dumps(told))
+  (row.folder / benchmark_rows.INDEX).write_text(json.dumps(told))
   store(row, SCHEMA, registry.plain(row.config))
   return row
 
@@ -31,7 +31,7 @@ def store(row, schema, config):
 
 
 def test_a_row_of_todays_config_is_found(row, tmp_path):
-  (found,) = benchmark.stored(str(tmp_path))
+  (found,) = benchmark_rows.stored(str(tmp_path))
   assert (found.folder, found.seed) == (row.folder, 0)
 
 
@@ -43,7 +43,7 @@ def test_what_today_would_be_otherwise_is_named(
   row, tmp_path, capsys, schema, steps, says
 ):
   store(row, schema, registry.plain(row.config) | {'steps': list(steps)})
-  assert benchmark.stored(str(tmp_path)) == []
+  assert benchmark_rows.stored(str(tmp_path)) == []
   told = capsys.readouterr().err
   assert f'left out: {row.folder}: ' in told and says in told
 
@@ -65,7 +65,7 @@ def test_a_run_within_a_mean_of_seeds_is_left_out_and_named(
 ):
   records.write(tmp_path / 'demo.jsonl', [record('ae', (0, 1))])
   fresh = [record('ae', (1,)), record('ae', (2,))]
-  monkeypatch.setattr(records, 'of', lambda runs: fresh)
+  monkeypatch.setattr(records, 'from_runs', lambda runs: fresh)
   found = benchmark.recorded('demo', [], tmp_path)
   assert [each.seeds for each in found] == [(0, 1), (2,)]
   assert 'left out: demo ae, seed 1 is in a mean of' in capsys.readouterr().err
@@ -73,7 +73,7 @@ def test_a_run_within_a_mean_of_seeds_is_left_out_and_named(
 
 def record(name, seeds):
   """A record of today's config."""
-  config = benchmark.read_config(name, 'demo')
+  config = benchmark_rows.read_config(name, 'demo')
   config.seed = seeds[0]
   return Record(
     name, '', seeds, registry.fingerprint(config), {}, 'm', None, None, 1, None, {},
@@ -81,7 +81,7 @@ def record(name, seeds):
   )  # fmt: skip
 
 
-@pytest.mark.parametrize('suite', benchmark.SUITES)
+@pytest.mark.parametrize('suite', benchmark_rows.SUITES)
 def test_the_records_of_the_project_are_of_todays_configs(suite):
   kept = records.read(pathlib.Path('docs') / benchmark.RECORDS / f'{suite}.jsonl')
   assert benchmark.recorded(suite, [], pathlib.Path('docs') / benchmark.RECORDS) == kept

@@ -9,8 +9,8 @@ import pytest
 
 from tests.method_table import ROWS, make_batch, trained
 from uad_jax import checkpoint, train
-from uad_jax.method import init_state, make_update
 from uad_jax.registry import named
+from uad_jax.update import init_state, make_update
 
 AFTER = 201  # steps: the bounds that a start may break are looked at from here
 CODEBOOKS = ('vqvae_transformer', 'latent_diffusion')

@@ -42,7 +42,7 @@ def test_the_command_prints_the_table_and_keeps_it(run):
     cwd=ROOT, capture_output=True, text=True, timeout=200,
   )  # fmt: skip
   assert done.returncode == 0, done.stderr
-  kept = json.loads((run / choose_weight.KEPT).read_text())
+  kept = json.loads((run / choose_weight.RESULT).read_text())
   assert (
     kept['rows'] == ['map', 'map_bright']
     and kept['split'] == 'val'
@@ -58,7 +58,7 @@ def test_the_command_prints_the_table_and_keeps_it(run):
   assert '| 5 | ' in done.stdout and f'best: {kept["best"]:g}' in done.stdout
   assert 'choose_weight 3/3' in done.stderr
   # Nothing is left half-written, and the run's own files are as they were.
-  assert {p.name for p in run.iterdir() if 'weight' in p.name} == {choose_weight.KEPT}
+  assert {p.name for p in run.iterdir() if 'weight' in p.name} == {choose_weight.RESULT}
 
 
 def test_without_candidates_they_are_the_variants(run, monkeypatch):
@@ -82,7 +82,7 @@ def test_a_row_that_is_not_there_takes_its_options_from_the_flags(run):
   change(run, scores={'residual': {'scorer': 'residual'}})
   found = choose_weight.choose(run, weights=(0.0, 1.0), variant='baur2021', steps=1)
   assert found['options'] == {'variant': 'baur2021', 'steps': 1}
-  told = choose_weight.told(found)
+  told = choose_weight.summary(found)
   assert "dict(scorer='restoration', weight=" in told and "'baur2021'" in told
   again = choose_weight.choose(run, weights=(0.0, 1.0), variant='you2019', steps=1)
   zero, one = again['distances'][0][1], found['distances'][0][1]
@@ -92,20 +92,20 @@ def test_a_row_that_is_not_there_takes_its_options_from_the_flags(run):
 def test_batches_are_spread_over_the_split(run):
   config = choose_weight.ConfigDict(json.loads((run / 'config.json').read_text()))
   config.batch_size = 1
-  every = choose_weight.healthy(config)
+  every = choose_weight.healthy_batches(config)
   assert len(every) > 3 and set(every[0]) == set(choose_weight.SEEN)
-  two = choose_weight.healthy(config, 2)
+  two = choose_weight.healthy_batches(config, 2)
   heights = [float(batch['position'][0]) for batch in every]
   places = [heights.index(float(batch['position'][0])) for batch in two]
   assert places == [len(every) // 4, (3 * len(every)) // 4]
-  assert len(choose_weight.healthy(config, 10_000)) == len(every)
+  assert len(choose_weight.healthy_batches(config, 10_000)) == len(every)
 
 
 @pytest.mark.parametrize('best, end', [(0.0, True), (1.0, False), (2.0, True)])
 def test_a_best_at_the_end_of_the_candidates_is_told(best, end):
   distances = [[w, 0.1 + abs(w - best)] for w in (0.0, 1.0, 2.0)]
   found = {'rows': ['map'], 'options': {}, 'best': best, 'distances': distances}
-  assert ('at the end of the candidates' in choose_weight.told(found)) == end
+  assert ('at the end of the candidates' in choose_weight.summary(found)) == end
 
 
 def test_what_cannot_be_is_one_sentence(run, tmp_path):
@@ -122,16 +122,14 @@ def test_what_cannot_be_is_one_sentence(run, tmp_path):
 
 
 def test_a_method_without_an_elbo_is_told(run, monkeypatch):
-  method, state = choose_weight.restored(
-    run, choose_weight.ConfigDict(json.loads((run / 'config.json').read_text()))
-  )
+  opened = choose_weight.open_run(run)
 
   def only(params, stats, batch, key):
     return {'reconstruction': batch['image']}
 
-  monkeypatch.setattr(
-    choose_weight, 'restored', lambda *given: (method._replace(infer=only), state)
-  )
+  method = opened.method._replace(infer=only)
+  opened = opened._replace(method=method)
+  monkeypatch.setattr(choose_weight, 'open_run', lambda folder: opened)
   with pytest.raises(ValueError, match='needs elbo; this method gives reconstruction'):
     choose_weight.choose(run)
-  assert not (run / choose_weight.KEPT).exists()
+  assert not (run / choose_weight.RESULT).exists()

@@ -23,6 +23,19 @@ def test_an_unknown_key_is_told_with_the_nearest():
   assert str(cli.unknown_key(KeyError("'x'"))) == "the config has no key 'x'"
 
 
+def test_a_shipped_config_is_found_from_any_folder(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  path = str(ROOT / 'configs' / 'dae_unc.py')
+  given = ['x', '--config=dae_unc:ixi', '--config', 'dae_unc', '--workdir=a:b']
+  named = ['x', f'--config={path}:ixi', '--config', path, '--workdir=a:b']
+  assert cli.with_config_paths(given) == named
+  assert cli.with_config_paths(named) == named
+  own = ['--config=mine/vae.py:demo']
+  assert cli.with_config_paths(own) == own
+  with pytest.raises(FileNotFoundError, match="no config 'dea'; there are aae, ae, "):
+    cli.with_config_paths(['--config=dea'])
+
+
 def run(*arguments):
   return subprocess.run(
     [sys.executable, '-m', *arguments],

@@ -4,15 +4,8 @@ import numpy as np
 import optax
 import pytest
 
-from uad_jax.method import (
-  Method,
-  Objective,
-  bind,
-  due,
-  init_state,
-  make_update,
-  need,
-)
+from uad_jax.method import Method, Objective, bind, need
+from uad_jax.update import due, init_state, make_update
 
 
 def quadratic(target):

@@ -8,16 +8,17 @@ import pytest
 
 from tests.method_table import ROWS, TRACED, make_batch, trained
 from uad_jax import checkpoint
-from uad_jax.method import State, make_update
+from uad_jax.method import State
 from uad_jax.registry import named
 from uad_jax.registry import names as registered
+from uad_jax.update import make_update
 
 FILES = registered('methods')
 ADAPTATIONS = registered('adapt')
 
 ADVERSARIAL = ('critic', 'generator')
-"""Objectives that move against each other: together one of their losses may rise, but
-each is to fall while all else rests."""
+"""Objectives that oppose each other: trained together one of their losses may rise, so
+each is trained alone here, and has to fall."""
 
 
 def losses_alone(name, objective):

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from tests.conftest import ROOT
 from tests.data.heads import tree
 from tests.small_run import make_config
-from uad_jax import checkpoint, experiment, registry, run_folder
+from uad_jax import checkpoint, experiment, registry, resume, run_folder
 
 CONFIG = """
 import json
@@ -84,7 +84,7 @@ def test_two_hosts_train_resume_and_evaluate(tmp_path):
     return jax.device_get(state)
 
   first = final()
-  start = jax.device_get(experiment.fresh_state(experiment.build(config)))
+  start = jax.device_get(resume.fresh_state(experiment.build(config)))
   moved = [
     not np.array_equal(a, b)
     for a, b in zip(

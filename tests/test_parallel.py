@@ -8,8 +8,8 @@ import optax
 import pytest
 
 from uad_jax import parallel
-from uad_jax.method import init_state, make_update
 from uad_jax.methods import vae
+from uad_jax.update import init_state, make_update
 
 
 def test_batch_size_must_divide():
@@ -22,7 +22,7 @@ def test_a_process_makes_no_more_devices_than_it_has_cores():
   program = (
     'import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n'
     'from uad_jax import parallel; parallel.split_cpu()\n'
-    'import jax; print(parallel.own_cores(), jax.local_device_count())'
+    'import jax; print(parallel.usable_cores(), jax.local_device_count())'
   )
   plain = {k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'}
   told = subprocess.run(

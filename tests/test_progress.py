@@ -24,14 +24,6 @@ def test_the_line_has_rate_and_time_left(clock):
   assert shown.line() == 'test 10/40  2/s  0:15 left  loss 0.1'
 
 
-def test_work_done_before_does_not_count_for_the_rate(clock):
-  shown = progress.Progress(100, 'train', io.StringIO())
-  shown.resume(80)
-  clock[0] += 5
-  shown.update(90)
-  assert shown.line() == 'train 90/100  2/s  0:05 left'
-
-
 def test_a_terminal_gets_one_rewritten_line_and_a_log_few_lines(clock):
   terminal, log = Terminal(), io.StringIO()
   for stream in (terminal, log):

@@ -11,7 +11,8 @@ import pytest
 from tests.data.slice_records import make_records
 from uad_jax import checkpoint, parallel, train
 from uad_jax.data import pipeline
-from uad_jax.method import Bound, Method, Objective, init_state
+from uad_jax.method import Bound, Method, Objective
+from uad_jax.update import init_state
 
 ENDS = (8, 12)
 
@@ -171,7 +172,7 @@ def test_progress_tells_losses_rate_and_time_left():
 
 
 def test_metrics_log_drops_what_a_resumed_run_does_again(tmp_path):
-  from uad_jax.metrics_log import metrics_log
+  from uad_jax.report.metrics_log import metrics_log
 
   path = tmp_path / 'metrics.jsonl'
   path.write_text('{"step": 2, "a": 1}\n{"step": 4, "a": 2}\n{"step": 6, "a"')

@@ -5,15 +5,15 @@ import pathlib
 
 
 def use_common_kernels() -> None:
-  """Lets numpy's linear algebra be the same on every x86 processor since 2013.
+  """Makes numpy's linear algebra give the same digits on every x86 CPU with AVX2.
 
-  OpenBLAS takes the kernels of the processor that it finds, which add in orders of
-  their own; prepared data then differed in the last digits, and with them every
-  fingerprint. It is asked when numpy loads; the processes that prepare data load it
-  after this. Linux alone tells what a processor has; elsewhere nothing is changed.
+  OpenBLAS selects its kernels by CPU model, and each kernel adds in another order;
+  prepared data then differed in the last digits, and so did their fingerprints. The
+  setting counts when numpy is first imported, so it is made here, before that. Only
+  Linux lists the features of a CPU; on other systems nothing is changed.
   """
-  found = pathlib.Path('/proc/cpuinfo')
-  if found.exists() and ' avx2 ' in found.read_text():
+  cpu_info = pathlib.Path('/proc/cpuinfo')
+  if cpu_info.exists() and ' avx2 ' in cpu_info.read_text():
     os.environ.setdefault('OPENBLAS_CORETYPE', 'Haswell')
 
 

@@ -1,76 +1,72 @@
-"""What every config starts from: the data sets by short name, and the defaults."""
+"""Defaults that every config starts from, and the data sets by short name."""
 
-import importlib.util
 import pathlib
 from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
 from uad_jax.data.mixing import PAINTED
+from uad_jax.ops.choices import check_choice, choose
+from uad_jax.registry import read_config
 
 IXI = 'data/ixi_lesions'
-"""Where README's `prepare lesions` writes the IXI scans with lesions of real shape."""
+"""Folder of the IXI scans with lesions of real shape, which README's `prepare lesions`
+writes."""
+
+PLACES = dict(dir='data', train='train', val='val', test='test')
+"""Folder of the prepared data and the names of the splits, in every data config."""
 
 
 def sim_brain(name: str) -> ConfigDict:
-  """The simulated cohort; the map is chosen on its validation scans with lesions."""
+  """Data config of the simulated cohort; `name` is 'demo', 'slices' or 'volumes'."""
   return ConfigDict(
     dict(
       name='sim_brain',
       config=name,
-      dir='data',
-      train='train',
-      val='val',
-      test='test',
+      **PLACES,
       selection='val_lesion',
     )
   )
 
 
 def ixi(shape: tuple[int, ...], spacing: float) -> ConfigDict:
-  """IXI T1 with lesions of real shape, as `uad_jax.prepare lesions` writes it."""
+  """Data config of IXI T1 with lesions of real shape, at `spacing` mm per voxel."""
   return ConfigDict(
     dict(
       name='nifti_folder',
-      dir='data',
       source=IXI,
       layout='lesion_cohort',
       job=dict(shape=shape, spacing=spacing, align=True, intensity='percentile'),
       domain='ixi',
-      train='train',
-      val='val',
-      test='test',
+      **PLACES,
       selection='val_lesion',
     )
   )
 
 
 def folder() -> ConfigDict:
-  """One's own scans: `--config.data.source=DIR`."""
+  """Data config of the user's own scans: `--config.data.source=DIR`."""
   return ConfigDict(
     dict(
       name='nifti_folder',
-      dir='data',
       source='',
       layout='bids',
       patterns=dict(image='sub-*/**/anat/*_T1w.nii*', mask='', labels='', lesion=''),
       job=dict(shape=(64, 64), spacing=3.0, align=True, intensity='percentile'),
       keep_going=False,
-      train='train',
-      val='val',
-      test='test',
+      **PLACES,
       selection=PAINTED,
     )
   )
 
 
 def cohort() -> ConfigDict:
-  """A cohort of the field: `--config.data.name=ixi --config.data.source=DIR`.
+  """Data config of a public cohort: `--config.data.name=ixi --config.data.source=DIR`.
 
-  `others.target` is a second one, opened where a split names it:
+  A second cohort, `others.target`, is opened where a split names it:
   `--config.data.others.target.name=brats --config.data.test=target/test`.
   """
-  one = dict(
+  settings = dict(
     name='ixi',
     source='',
     contrast='t1',
@@ -83,23 +79,20 @@ def cohort() -> ConfigDict:
   )
   return ConfigDict(
     dict(
-      **one,
-      dir='data',
-      train='train',
-      val='val',
-      test='test',
+      **settings,
+      **PLACES,
       selection=PAINTED,
-      others=dict(target=dict(one, name='brats')),
+      others=dict(target=dict(settings, name='brats')),
     )
   )
 
 
 SPREAD = 0.25
-"""About the deviation of intensities in [0, 1] within the brain."""
+"""Approximate standard deviation, within the brain, of intensities scaled to [0, 1]."""
 
 FINE = ('slices', 'ixi128', 'cohort')
-"""The data sets of 128 x 128, for which networks get one halving more: the bottleneck
-then covers as many millimetres."""
+"""Data sets with slices of 128 x 128. Networks get one halving more for them, so that a
+voxel of the bottleneck covers as many millimetres as at 64 x 64."""
 
 DATA = {
   'demo': lambda: sim_brain('demo'),
@@ -110,22 +103,27 @@ DATA = {
   'folder': folder,
   'cohort': cohort,
 }
-"""The data sets that a config's argument can name."""
+"""Data configs by the name in a config's argument, as in configs/vae.py:NAME."""
 
 
 def get_config(arg: str = 'demo') -> ConfigDict:
-  """The defaults on one of the data sets named in `DATA`."""
-  arg = arg or 'demo'
-  if arg not in DATA:
-    raise ValueError(f"unknown argument '{arg}'; there are {', '.join(DATA)}")
+  """Default config on a data set; the configs of methods start from it.
+
+  Args:
+    arg: Name of the data set, a key of `DATA`; 'demo' when empty.
+
+  Raises:
+    ValueError: There is no such data set.
+  """
+  data = choose('argument', arg or 'demo', DATA)
   return ConfigDict(
     dict(
       seed=0,
-      data=DATA[arg](),
+      data=data(),
       batch_size=32,
-      steps=(),  # by stage
-      method=ConfigDict(),
-      adapt=ConfigDict(),  # by name of the file in uad_jax/adapt, in order
+      steps=(),  # number of steps of each stage
+      method=ConfigDict(),  # name of the file in uad_jax/methods, and its options
+      adapt=ConfigDict(),  # options by name of the file in uad_jax/adapt, in order
       optimiser=dict(
         name='adamw',
         learning_rate=2e-3,
@@ -134,10 +132,10 @@ def get_config(arg: str = 'demo') -> ConfigDict:
         weight_decay=1e-4,
         clip=1.0,
       ),
-      optimisers=ConfigDict(),  # by objective, over `optimiser`
-      scores=ConfigDict(),  # by row of the table
-      variants=ConfigDict(),  # by name, other inferences of the same training
-      variant_scores=(),  # the rows of `scores` that they fill; all when empty
+      optimisers=ConfigDict(),  # by objective: options that replace `optimiser`'s
+      scores=ConfigDict(),  # by row of the table: name of the scorer and its options
+      variants=ConfigDict(),  # by name: batch entries that ask for another inference
+      variant_scores=(),  # rows of `scores` that the variants fill; all when empty
       postprocess='median',
       resamples=2000,
       log_every=50,
@@ -146,22 +144,14 @@ def get_config(arg: str = 'demo') -> ConfigDict:
   )
 
 
-def read_config(path: pathlib.Path, arg: str) -> ConfigDict:
-  """What `get_config` of a config file gives for an argument.
-
-  Raises:
-    FileNotFoundError: There is no such file.
-  """
-  spec = importlib.util.spec_from_file_location(f'config_{path.stem}', path)
-  if spec is None or not path.exists():
-    raise FileNotFoundError(f'{path} does not exist; run this in the project folder')
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config(arg)
-
-
 def norm_share(arg: str) -> float:
-  """Norm of an error over a slice in [0, 1], as a share of 256 x 256 z-scores'."""
+  """Ratio of image norms (L2): a slice of a data set over 256 x 256 z-scores.
+
+  A published weight of a term that grows with the norm of an image is multiplied by it.
+
+  Args:
+    arg: Name of the data set, a key of `DATA`; its slices have intensities in [0, 1].
+  """
   return SPREAD * (128 if arg in FINE else 64) / 256
 
 
@@ -172,70 +162,78 @@ def with_critic(
   steps: tuple[int, ...],
   generator: float = 1e-4,
 ) -> ConfigDict:
-  """The config of a method with a critic: how it is trained and scored.
+  """Completes and returns the config of a method with a critic: training and scores.
 
-  What reconstructs keeps the default optimiser: with the slow one of the game it hardly
-  learns in minutes. All rates fall together: where it came to rest and those of the
-  game did not, they undid what it had learnt (docs/tuning.md).
+  The objective that reconstructs keeps the default optimiser: with the slow optimiser
+  of the adversarial game it hardly learns in minutes. All objectives have the same
+  schedule: when the learning rate of the reconstruction fell and those of the game did
+  not, the game undid what the reconstruction had learnt (docs/tuning.md).
 
   Args:
-    config: Of the method, changed in place.
-    fit: The objective that reconstructs.
-    critic_steps: Steps of the critic, one each step, for each of the others.
-    steps: By stage; where there is a critic they are its steps.
-    generator: Its learning rate: small where it moves what reconstructs, too.
+    config: Config of the method, changed in place.
+    fit: Name of the objective that reconstructs.
+    critic_steps: Updates of the critic for each update of another objective.
+    steps: Number of steps of each stage. The critic is updated at every step of its
+      stage, the other objectives at every `critic_steps`-th.
+    generator: Learning rate of the objective 'generator': small where it also trains
+      the networks that reconstruct.
   """
   config.method.critic_steps = critic_steps
   config.batch_size = 16
   config.steps = steps
-  game = dict(name='adam_critic', learning_rate=5e-4, clip=0.0)
-  config.optimisers[fit] = {name: config.optimiser[name] for name in game}
+  adversarial = dict(name='adam_critic', learning_rate=5e-4, clip=0.0)
+  config.optimisers[fit] = {name: config.optimiser[name] for name in adversarial}
   config.optimisers.generator = dict(learning_rate=generator)
-  config.optimiser.update(game)
-  config.scores.update(
-    residual=dict(scorer='residual'),
-    ssim=dict(scorer='ssim'),
-  )
+  config.optimiser.update(adversarial)
+  config.scores.update(residual=dict(scorer='residual'), ssim=dict(scorer='ssim'))
   return config
 
 
 def method_and_data(
-  preset: str, arg: str, methods: Sequence[str], data: Sequence[str]
+  arg: str, methods: Sequence[str], datasets: Sequence[str]
 ) -> tuple[str, str]:
-  """What a preset's argument METHOD:DATA, METHOD or DATA names.
+  """Parses the argument of a preset: METHOD:DATA, METHOD or DATA.
 
-  The first of `methods` and of `data` are the defaults.
+  Args:
+    arg: The argument; may be empty.
+    methods: Methods of the preset; the first is the default.
+    datasets: Data sets that the preset allows; the first is the default.
+
+  Returns:
+    Name of the method and name of the data set.
+
+  Raises:
+    ValueError: The preset has no such method or data set.
   """
-  name, _, where = arg.partition(':')
-  if name in data and not where:
-    name, where = '', name
-  name, where = name or methods[0], where or data[0]
-  for what, given, allowed in (('method', name, methods), ('data', where, data)):
-    if given not in allowed:
-      raise ValueError(
-        f"{preset}: unknown {what} '{given}'; there are {', '.join(allowed)}"
-      )
-  return name, where
+  method, _, dataset = arg.partition(':')
+  if method in datasets and not dataset:
+    method, dataset = '', method
+  method, dataset = method or methods[0], dataset or datasets[0]
+  check_choice('method', method, methods)
+  check_choice('data', dataset, datasets)
+  return method, dataset
 
 
 def shrink(config: ConfigDict, file: str, small: str, *sizes: str) -> ConfigDict:
-  """The config of a preset with the demo's sizes of another config of its folder.
+  """Reduces a preset to the sizes and steps of a smaller config; returns the preset.
 
-  Taken are the `sizes` of the method, the batch, the steps, the learning rate (then
-  that of all objectives), and the options of the adaptations that both have.
+  Both configs are of one method. Copied from the smaller one's `demo` are the method
+  options `sizes`, the batch size, the steps, the learning rate (for all objectives) and
+  the options of the adaptations that both have.
 
   Args:
-    config: Of the preset, changed in place.
-    file: The preset's own, `__file__`.
-    small: Name of the other one, a smaller setting of the same method.
-    sizes: Names of options of the method.
+    config: Config of the preset, changed in place.
+    file: File of the preset, `__file__`.
+    small: Name of the smaller config, a file of the same folder without '.py'.
+    *sizes: Names of method options.
   """
-  other = read_config(pathlib.Path(file).with_name(f'{small}.py'), 'demo')
-  config.method.update({name: other.method[name] for name in sizes})
-  config.batch_size, config.steps = other.batch_size, other.steps
-  config.optimiser.learning_rate = other.optimiser.learning_rate
-  for own in config.optimisers.values():
-    if 'learning_rate' in own:
-      del own.learning_rate
-  config.adapt.update({k: other.adapt[k] for k in config.adapt if k in other.adapt})
+  demo = read_config(pathlib.Path(file).with_name(f'{small}.py'), 'demo')
+  config.method.update({name: demo.method[name] for name in sizes})
+  config.batch_size, config.steps = demo.batch_size, demo.steps
+  config.optimiser.learning_rate = demo.optimiser.learning_rate
+  for options in config.optimisers.values():
+    if 'learning_rate' in options:
+      del options.learning_rate
+  shared = [name for name in config.adapt if name in demo.adapt]
+  config.adapt.update({name: demo.adapt[name] for name in shared})
   return config

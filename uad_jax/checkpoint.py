@@ -1,4 +1,4 @@
-"""Checkpoints, by orbax: the state and the position of every data stream, together."""
+"""Checkpoints by orbax: training state and positions of the data streams, together."""
 
 import pathlib
 import sys
@@ -13,7 +13,12 @@ CheckpointManager = ocp.CheckpointManager
 
 
 def manager(directory: str | pathlib.Path, keep: int = 3) -> CheckpointManager:
-  """Opens the folder of checkpoints; the `keep` newest are kept."""
+  """Opens a folder of checkpoints, or creates it.
+
+  Args:
+    directory: Folder, `checkpoints` in a run folder.
+    keep: Number of newest checkpoints that are kept; older ones are deleted.
+  """
   options = ocp.CheckpointManagerOptions(
     max_to_keep=keep, create=True, enable_async_checkpointing=False
   )
@@ -25,7 +30,14 @@ def manager(directory: str | pathlib.Path, keep: int = 3) -> CheckpointManager:
 def save(
   checkpoints: CheckpointManager, step: int, state: State, streams: dict[str, Any]
 ) -> None:
-  """Writes one checkpoint; a step that is there already is left as it is."""
+  """Writes a checkpoint and waits for it; a step that is already saved is skipped.
+
+  Args:
+    checkpoints: Folder of checkpoints, from `manager`.
+    step: Training step of the state.
+    state: Training state.
+    streams: Positions of the data streams by split, from their `get_state`.
+  """
   if step in checkpoints.all_steps():
     return
   checkpoints.save(
@@ -38,9 +50,10 @@ def save(
 
 
 def forget_after(checkpoints: CheckpointManager, step: int) -> None:
-  """Removes what is newer than `step`, which could not be read.
+  """Deletes the checkpoints after `step`, which `restore` found damaged.
 
-  Training that goes on from `step` could not save beside it.
+  A training that resumes at `step` reaches the same steps again, and `save` would skip
+  them.
   """
   for newer in checkpoints.all_steps():
     if newer > step:
@@ -48,26 +61,37 @@ def forget_after(checkpoints: CheckpointManager, step: int) -> None:
 
 
 def shapes(params: Any) -> dict[str, tuple[int, ...]]:
-  """The shape of every parameter by its path."""
+  """Shape of every parameter by its path, such as 'encoder/Conv_0/kernel'."""
   leaves = jax.tree_util.tree_flatten_with_path(params)[0]
   return {
-    jax.tree_util.keystr(p, simple=True, separator='/'): a.shape for p, a in leaves
+    jax.tree_util.keystr(path, simple=True, separator='/'): leaf.shape
+    for path, leaf in leaves
   }
 
 
 def check_method(directory: Any, like: State) -> None:
-  """Raises when the checkpoint can be read and is of another method or config."""
+  """Checks that a checkpoint holds parameters of the same names and shapes as a state.
+
+  A damaged checkpoint passes: `restore` reports it.
+
+  Args:
+    directory: Folder of one checkpoint.
+    like: State of the method that the checkpoint is to be loaded into.
+
+  Raises:
+    ValueError: A parameter is missing or has another shape.
+  """
   try:
-    stored = ocp.PyTreeCheckpointHandler().metadata(directory / 'state').tree
-    found = shapes(stored['params'])
-  except Exception:  # of many kinds for a damaged folder, which `restore` tells
+    metadata = ocp.PyTreeCheckpointHandler().metadata(directory / 'state').tree
+    stored = shapes(metadata['params'])
+  except Exception:  # orbax raises many kinds for a damaged folder
     return
   wanted = shapes(like.params)
-  for name in sorted({*found, *wanted}):
-    if found.get(name) != wanted.get(name):
+  for name in sorted({*stored, *wanted}):
+    if stored.get(name) != wanted.get(name):
       raise ValueError(
         f'{directory} is a checkpoint of another method or config: its parameter '
-        f'{name} is {found.get(name, "missing")}, that of this one '
+        f'{name} is {stored.get(name, "missing")}, here it is '
         f'{wanted.get(name, "missing")}'
       )
 
@@ -75,22 +99,28 @@ def check_method(directory: Any, like: State) -> None:
 def restore(
   checkpoints: CheckpointManager, like: State
 ) -> tuple[int, State, dict[str, Any]] | None:
-  """The newest checkpoint that can be read, as (step, state, streams); None if none is.
+  """Loads the newest checkpoint that can be read.
 
-  A damaged one is reported and the one before is used; `forget_after` removes it.
+  A damaged checkpoint is reported on stderr and the one before it is tried;
+  `forget_after` deletes the damaged ones.
 
   Args:
-    checkpoints: From `manager`.
-    like: A state of the same structure, whose shapes and placement the result takes.
+    checkpoints: Folder of checkpoints, from `manager`.
+    like: State of the same structure; the loaded state takes its shapes and its
+      placement on devices.
+
+  Returns:
+    Step, state and positions of the data streams by split; None where no checkpoint
+    can be read.
 
   Raises:
-    ValueError: It is a checkpoint of other networks.
+    ValueError: The newest readable checkpoint belongs to another method or config.
   """
   template = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
   for step in sorted(checkpoints.all_steps(), reverse=True):
     check_method(checkpoints.directory / str(step), like)
     try:
-      found = checkpoints.restore(
+      restored = checkpoints.restore(
         step,
         args=ocp.args.Composite(
           state=ocp.args.StandardRestore(template), streams=ocp.args.JsonRestore()
@@ -104,5 +134,5 @@ def restore(
         file=sys.stderr,
       )
       continue
-    return step, found['state'], found['streams']
+    return step, restored['state'], restored['streams']
   return None

@@ -1,11 +1,12 @@
-"""The weight of a restoration, chosen on healthy scans by You et al.'s rule.
+"""Chooses the weight of the restoration scorer on healthy scans.
 
   python -m uad_jax.choose_weight --checkpoint=runs/gmvae --batches=4
 
-Every candidate restores scans of the run's healthy validation split; the best changes
-them least (You et al., MIDL 2019; see `scores.restoration`). The distances are printed
-and kept in the run folder as restoration_weight.json. The options are those of the
-run's row of the scorer `restoration`; --variant and --steps change them.
+The rule is that of You et al., MIDL 2019 (see `scores.restoration`): scans of the run's
+healthy validation split are restored with every candidate, and the best candidate
+changes them least. The mean change by candidate is printed, and stored in the run
+folder as restoration_weight.json. The scorer's other options are taken from its row in
+the run's config; --variant and --steps replace them.
 """
 
 import json
@@ -13,7 +14,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 from absl import flags
 from ml_collections import ConfigDict
 
@@ -27,19 +27,26 @@ from uad_jax.registry import plain, without
 from uad_jax.report import atomic_files
 from uad_jax.report.tables import markdown
 from uad_jax.scores import restoration
-from uad_jax.trained_run import read_json, restored
+from uad_jax.trained_run import open_run
 
 FLAGS = flags.FLAGS
 SCORER = 'restoration'
-KEPT = 'restoration_weight.json'
+RESULT = 'restoration_weight.json'
+"""File in the run folder."""
 
 
-def rows_of(config: ConfigDict, row: str = '') -> tuple[list[str], dict[str, Any]]:
-  """Rows of the scorer that restore alike, and how; without any an empty list.
+def restoration_rows(
+  config: ConfigDict, row: str = ''
+) -> tuple[list[str], dict[str, Any]]:
+  """Rows of a config's scores that restore with the same options, and these options.
 
   Args:
-    config: Of a run.
-    row: One of them, which comes first; the first of the scorer when empty.
+    config: Config of a run.
+    row: Name of a row of the scorer `restoration`; its first row when empty.
+
+  Returns:
+    Names of `row` and of all rows that differ from it in weight and sign only, and
+    their common options; both empty if the config has no row of the scorer.
 
   Raises:
     ValueError: There is no such row.
@@ -50,9 +57,9 @@ def rows_of(config: ConfigDict, row: str = '') -> tuple[list[str], dict[str, Any
     if options['scorer'] == SCORER
   }
   if row and row not in rows:
-    there = ', '.join(rows) or 'none'
+    names = ', '.join(rows) or 'none'
     raise ValueError(
-      f"the run has no row '{row}' of the scorer {SCORER}; there are {there}"
+      f"the run has no row '{row}' of the scorer {SCORER}; there are {names}"
     )
   if not rows:
     return [], {}
@@ -61,13 +68,21 @@ def rows_of(config: ConfigDict, row: str = '') -> tuple[list[str], dict[str, Any
   return [row, *alike], rows[row]
 
 
-def healthy(config: ConfigDict, count: int = 0) -> list[dict]:
-  """`count` batches spread over the validation split, or all when 0."""
+def healthy_batches(config: ConfigDict, count: int = 0) -> list[dict]:
+  """Batches of the healthy validation split, evenly spread over it.
+
+  Args:
+    config: Config of a run.
+    count: Number of batches; 0 for all.
+
+  Returns:
+    Host batches with the entries in `inference.SEEN`.
+  """
   records = mixing.reader(experiments.open_data(config.data))(config.data.val)
-  found = list(pipeline.ordered_batches(records, config.batch_size))
-  count = min(count, len(found)) or len(found)
-  found = [found[int((i + 0.5) * len(found) / count)] for i in range(count)]
-  return [{name: batch[name] for name in SEEN} for batch in found]
+  batches = list(pipeline.ordered_batches(records, config.batch_size))
+  count = min(count, len(batches)) or len(batches)
+  spread = [batches[int((i + 0.5) * len(batches) / count)] for i in range(count)]
+  return [{name: batch[name] for name in SEEN} for batch in spread]
 
 
 def choose(
@@ -77,36 +92,41 @@ def choose(
   count: int = 0,
   **changes,
 ) -> dict[str, Any]:
-  """The distance of each candidate and the best; kept in the run folder.
+  """Chooses the weight for a run, and stores the result in its run folder.
 
   Args:
-    folder: A finished run.
-    row: Of the run's scores; the first of the scorer when empty.
-    weights: The candidates; when empty the published ones of the variant, at the
-      scale of the row's `prior`.
-    count: Batches of healthy scans; 0 for all.
-    changes: Options of the scorer that replace the row's.
+    folder: Run folder of a finished run.
+    row: Row of the scorer `restoration` in the run's config; the first when empty.
+    weights: Candidates; when empty the published candidates of the variant, scaled for
+      the row's `prior`.
+    count: Number of batches of healthy scans; 0 for all.
+    **changes: Options of the scorer that replace the row's.
+
+  Returns:
+    Content of the stored file: 'rows' that the weight is for, 'options' of the scorer,
+    'split', number of 'batches', 'step' of the checkpoint, 'best' weight, and
+    'distances', pairs of a weight and its mean |y - x*| over brain voxels.
   """
-  config = ConfigDict(read_json(folder / 'config.json', 'the config'))
-  rows, options = rows_of(config, row)
+  opened = open_run(folder)
+  config, state = opened.config, opened.state
+  rows, options = restoration_rows(config, row)
   options |= changes
   variant = options.get('variant', restoration.VARIANTS[0])
   weights = weights or restoration.candidates(variant, options.get('prior', 1.0))
   devices = parallel.local_mesh()
   parallel.check_batch_size(config.batch_size, devices)
-  method, state = restored(folder, config)
-  batches = healthy(config, count)
-  shown = Progress(len(weights) * len(batches), 'choose_weight')
+  batches = healthy_batches(config, count)
+  progress = Progress(len(weights) * len(batches), 'choose_weight')
   best, distances = restoration.choose_weight(
-    bind(method, *placed(state.params, state.stats)),
+    bind(opened.method, *placed(state.params, state.stats)),
     (parallel.shard(batch, devices) for batch in batches),
-    jax.random.key(config.seed + 2),
+    experiments.evaluation_key(config),
     weights,
-    shown.update,
+    progress.update,
     **options,
   )
-  shown.close()
-  found = {
+  progress.close()
+  result = {
     'rows': rows,
     'options': options,
     'split': config.data.val,
@@ -116,44 +136,50 @@ def choose(
     'distances': [[weight, value] for weight, value in distances.items()],
   }
   if parallel.leads():
-    atomic_files.write_text(folder / KEPT, json.dumps(found, indent=1))
-  return found
+    atomic_files.write_text(folder / RESULT, json.dumps(result, indent=1))
+  return result
 
 
-def told(found: dict[str, Any]) -> str:
-  """The table, the best, and how to use it."""
-  best, candidates = found['best'], [weight for weight, _ in found['distances']]
-  rows = [[f'{weight:g}', f'{value:.4g}'] for weight, value in found['distances']]
+def summary(result: dict[str, Any]) -> str:
+  """Text for the terminal: table of the candidates, best weight, flags to use it.
+
+  Args:
+    result: Result of `choose`.
+  """
+  best, candidates = result['best'], [weight for weight, _ in result['distances']]
+  rows = [[f'{weight:g}', f'{value:.4g}'] for weight, value in result['distances']]
   lines = [markdown(('weight', 'mean |y - x*|'), rows), '', f'best: {best:g}']
   if best in (min(candidates), max(candidates)):
     lines.append('It is at the end of the candidates; --weights gives others.')
-  lines += [f'--config.scores.{row}.weight={best:g}' for row in found['rows']]
-  if not found['rows']:
-    options = {'scorer': SCORER, 'weight': best, **found['options']}
+  lines += [f'--config.scores.{row}.weight={best:g}' for row in result['rows']]
+  if not result['rows']:
+    options = {'scorer': SCORER, 'weight': best, **result['options']}
     row = ', '.join(f'{name}={value!r}' for name, value in options.items())
     lines.append(f'The run has no such row; config.scores.{SCORER} = dict({row})')
   return '\n'.join(lines)
 
 
 def main(_: list[str]) -> None:
-  """Chooses, and prints what was found."""
+  """Chooses the weight and prints the summary."""
   changes = {'variant': FLAGS.variant, 'steps': FLAGS.steps}
   changes = {name: value for name, value in changes.items() if value}
   weights = tuple(float(weight) for weight in FLAGS.weights)
   folder = pathlib.Path(FLAGS.checkpoint)
-  found = choose(folder, FLAGS.score, weights, FLAGS.batches, **changes)
+  result = choose(folder, FLAGS.score, weights, FLAGS.batches, **changes)
   if parallel.leads():
-    print(told(found))
+    print(summary(result))
 
 
 def define_flags() -> None:
-  """The flags of the command."""
-  flags.DEFINE_string('checkpoint', None, 'Workdir of a finished run.')
+  """Defines the flags of the command."""
+  flags.DEFINE_string('checkpoint', None, 'Run folder of a finished run.')
   flags.DEFINE_string('score', '', f'Row of the scorer {SCORER}; the first when empty.')
   flags.DEFINE_list('weights', [], "Candidates; the variant's published ones if empty.")
-  flags.DEFINE_integer('batches', 0, 'Batches of scans; 0 for all.', lower_bound=0)
-  flags.DEFINE_string('variant', '', f'Of {", ".join(restoration.VARIANTS)}.')
-  flags.DEFINE_integer('steps', 0, 'Steps of a restoration.', lower_bound=0)
+  flags.DEFINE_integer('batches', 0, 'Number of batches; 0 for all.', lower_bound=0)
+  flags.DEFINE_string('variant', '', f'One of {", ".join(restoration.VARIANTS)}.')
+  flags.DEFINE_integer(
+    'steps', 0, 'Steps of a restoration; 0 for those of the row.', lower_bound=0
+  )
   flags.mark_flags_as_required(['checkpoint'])
 
 

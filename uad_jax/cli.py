@@ -1,4 +1,4 @@
-"""What all commands share: start-up, and one clear sentence for a person's mistake."""
+"""Start-up of the commands, and one clear sentence for a mistake of the user."""
 
 import os
 import pathlib
@@ -11,26 +11,32 @@ from absl import app, flags, logging
 
 from uad_jax import parallel
 from uad_jax.data import cache
+from uad_jax.registry import config_path
 from uad_jax.train import Diverged, Interrupted
 
 MISTAKES = (ValueError, OSError, ImportError, flags.Error, Diverged, Interrupted)
+"""Errors that end a command with one sentence instead of a traceback."""
 
 
 def prepare() -> None:
-  """Keeps compiled programs between runs, and joins the other hosts if there are some.
+  """Sets up JAX for a command: CPU devices, memory, compilation cache, other hosts.
 
-  See `cache.folder` for where.
+  Compiled programs are kept between runs, in `cache.folder()`.
   """
   parallel.split_cpu()
   parallel.keep_memory()
-  logging.set_verbosity(logging.WARNING)  # orbax tells every save otherwise
+  logging.set_verbosity(logging.WARNING)  # orbax logs every save otherwise
   jax.config.update('jax_compilation_cache_dir', str(cache.folder()))
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
   parallel.initialize()
 
 
 def sentence(error: BaseException) -> str:
-  """An error's text on one line; of a config file's error the last line, the cause."""
+  """Text of an error on one line.
+
+  absl's error about a config file holds a whole traceback: its last line, the cause, is
+  taken.
+  """
   lines = [line.strip() for line in str(error).splitlines() if line.strip()]
   if isinstance(error, flags.Error) and lines:
     lines = lines[-1:]
@@ -38,22 +44,51 @@ def sentence(error: BaseException) -> str:
 
 
 def unknown_key(error: BaseException) -> ValueError:
-  """ml_collections' complaint about a key of the config, as a sentence."""
+  """Turns the error of ml_collections about an unknown config key into one sentence.
+
+  Args:
+    error: AttributeError or KeyError whose text names the key, perhaps with the nearest
+      known key ('Did you mean "..."').
+  """
   names = re.findall(r'[\w.]+', str(error.args[0]).replace('\\n', ' '))
   near = re.search(r'Did you mean "(\w+)"', str(error))
   hint = f"; the nearest is '{near.group(1)}'" if near else ''
   return ValueError(f"the config has no key '{names[0]}'{hint}")
 
 
-def run(main: Callable[[list[str]], None]) -> None:
-  """Parses the flags and calls main; a mistake ends with its sentence and status 1.
+def with_config_paths(argv: list[str]) -> list[str]:
+  """Arguments with the path of each shipped config that `--config=NAME` names.
 
-  `UAD_TRACEBACK=1` shows where it was raised.
+  An argument of the config, behind a colon, stays; so do paths that end in .py.
+  """
+
+  def resolved(text: str) -> str:
+    name, colon, argument = text.partition(':')
+    return f'{config_path(name)}{colon}{argument}'
+
+  named, result = False, []
+  for text in argv:
+    if named:
+      text = resolved(text)
+    elif text.startswith('--config='):
+      text = f'--config={resolved(text.removeprefix("--config="))}'
+    named = text == '--config'
+    result.append(text)
+  return result
+
+
+def run(main: Callable[[list[str]], None]) -> None:
+  """Runs a command: parses the flags, sets up JAX and calls `main`.
+
+  An error in `MISTAKES` ends the process by `stop`, with one sentence on stderr.
+
+  Args:
+    main: Body of the command; takes the arguments that are not flags.
   """
 
   def parse(argv):
     try:
-      return flags.FLAGS(argv)
+      return flags.FLAGS(with_config_paths(argv))
     except (AttributeError, KeyError) as error:
       stop(unknown_key(error))
     except MISTAKES as error:
@@ -72,7 +107,14 @@ def run(main: Callable[[list[str]], None]) -> None:
 
 
 def stop(error: BaseException) -> None:
-  """Ends the process: 130 when it was asked to stop, 1 otherwise."""
+  """Prints an error as one sentence and ends the process.
+
+  The exit status is 130 after `Interrupted`, otherwise 1.
+
+  Raises:
+    SystemExit: Always; but with the environment variable `UAD_TRACEBACK` set, the error
+      itself, for its traceback.
+  """
   if os.environ.get('UAD_TRACEBACK'):
     raise error
   print(f'{pathlib.Path(sys.argv[0]).stem}: {sentence(error)}', file=sys.stderr)

@@ -1,6 +1,11 @@
-"""THE evaluation: all scorers' maps, thresholds from healthy scans, all the numbers."""
+"""Evaluation of a trained method: anomaly maps, thresholds, and every metric.
+
+Thresholds come from healthy validation scans and the default map from validation scans
+with lesions (`decide`); the test scans are then measured by these decisions alone.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,21 +29,52 @@ from uad_jax.evaluation.metrics import FPR_PERCENT
 from uad_jax.evaluation.postprocess import Postprocess, preset
 from uad_jax.evaluation.scans import Scan, lesion_in
 from uad_jax.evaluation.summary import Results, make_sample, subject_rows, summarise
-from uad_jax.inference import make_infer, placed, scans_of
+from uad_jax.inference import Inference, make_infer, placed, scans_of
 from uad_jax.method import Key, Method, Params, Scorer, Stats
 
 CASE_PERCENT = 5
-"""The threshold at which the report outlines detections."""
+"""Threshold, in percent of healthy voxels, at which the report outlines detections."""
+
+Batches = Iterable[Mapping[str, np.ndarray]]
+
+
+class Decisions(NamedTuple):
+  """Decisions made on validation data, before any test scan is read.
+
+  Attributes:
+    thresholds: Thresholds by scorer and by percentage of healthy voxels above them.
+    default: Scorer of the default anomaly map.
+    selection_auprc: AUPRC by scorer on the selection split; empty without one, where
+      the default is the first scorer.
+  """
+
+  thresholds: Mapping[str, Mapping[int, float]]
+  default: str
+  selection_auprc: Mapping[str, float]
+
+
+def stored_decisions(results: Mapping) -> Decisions:
+  """Decisions of an earlier evaluation, from the content of its results.json."""
+  scorers = results['scorers']
+  auprc = {name: entry.get('selection_auprc') for name, entry in scorers.items()}
+  return Decisions(
+    {
+      name: {int(percent): value for percent, value in entry['thresholds'].items()}
+      for name, entry in scorers.items()
+    },
+    results['default'],
+    {name: value for name, value in auprc.items() if value is not None},
+  )
 
 
 def selection_auprc(
   scans: Iterable[Scan], scorers: Iterable[str], chain: Postprocess
 ) -> dict[str, float]:
-  """By scorer, the AUPRC over the brain voxels of validation scans with lesions."""
+  """AUPRC by scorer, pooled over the brain voxels of validation scans with lesions."""
   pooled = pooled_histograms(scans, scorers, chain)
   return {
-    scorer: float(histogram.ranking(found.healthy, found.lesion).auprc)
-    for scorer, found in pooled.items()
+    scorer: float(histogram.ranking(both.healthy, both.lesion).auprc)
+    for scorer, both in pooled.items()
   }
 
 
@@ -47,39 +83,74 @@ def validate(
   params: Params,
   stats: Stats,
   scorers: Mapping[str, Scorer],
-  selection: Iterable[Mapping[str, np.ndarray]],
+  selection: Batches,
   key: Key,
   postprocess: str = 'none',
   progress: bool = True,
 ) -> dict[str, float]:
-  """`selection_auprc` of a trained method; what settings are chosen by.
+  """AUPRC by scorer of a trained method on validation scans, to choose settings by.
 
-  Args as in `evaluate`, whose choice of a map sees the same numbers.
+  Arguments as in `evaluate`, which chooses the default map by the same numbers.
   """
-  given = make_infer(method, scorers), *placed(params, stats), key, {}
-  scans = scans_of(selection, 'selection', *given, progress=progress)
+  infer = make_infer(method, scorers)
+  scans = scans_of(
+    selection, 'selection', infer, *placed(params, stats), key, progress=progress
+  )
   return selection_auprc(scans, scorers, preset(postprocess))
 
 
-def examine(
-  scan: Scan,
+def decide(
+  healthy: Iterable[Scan],
+  selection: Iterable[Scan] | None,
   scorers: Iterable[str],
-  thresholds: Mapping[str, Mapping[int, float]],
-  default: str,
   chain: Postprocess,
+) -> Decisions:
+  """Sets thresholds and chooses the default map, on validation scans.
+
+  Args:
+    healthy: Healthy validation scans, for the thresholds.
+    selection: Validation scans with lesions, for the default map; None takes the first
+      scorer.
+    scorers: Names of the anomaly maps, in order.
+    chain: Post-processing of the maps.
+  """
+  scorers = list(scorers)
+  histograms = pooled_histograms(healthy, scorers, chain)
+  thresholds = {
+    scorer: {p: histogram.threshold_at(pooled, p / 100) for p in FPR_PERCENT}
+    for scorer, pooled in histograms.items()
+  }
+  auprc = {} if selection is None else selection_auprc(selection, scorers, chain)
+  default = max(auprc, key=auprc.get) if auprc else scorers[0]
+  return Decisions(thresholds, default, auprc)
+
+
+def examine(
+  scan: Scan, scorers: Iterable[str], decisions: Decisions, chain: Postprocess
 ) -> tuple[Scan, dict[str, Measured], Case]:
-  """What is kept of a test scan: who it is, the numbers by scorer, and a picture."""
+  """Measures a test scan; returns it without arrays, its numbers and a picture.
+
+  Args:
+    scan: Test scan with its anomaly maps.
+    scorers: Names of the anomaly maps.
+    decisions: Thresholds and the default map, which the picture shows.
+    chain: Post-processing of the maps.
+
+  Returns:
+    The scan's description, its numbers by scorer, and its slice for the report.
+  """
   lesions = lesionwise.Lesions(lesion_in(scan.arrays), scan.voxel_ml)
   white = CLASSES.index('white')
-  own = reconstruction_quality.measure(scan.arrays, scan.planar)
-  own |= registration_quality.measure(scan.arrays, scan.planar, VENTRICLE, white)
+  of_method = reconstruction_quality.measure(scan.arrays, scan.planar)
+  of_method |= registration_quality.measure(scan.arrays, scan.planar, VENTRICLE, white)
   measured = {}
   for scorer in scorers:
+    thresholds = decisions.thresholds[scorer]
     scores, brain = scored(scan, scorer, chain)
-    numbers = measure(scores, brain, chain, thresholds[scorer], lesions)
-    measured[scorer] = numbers._replace(values=numbers.values | own)
-    if scorer == default:
-      marked = detected(scores, brain, thresholds[scorer][CASE_PERCENT], chain)
+    numbers = measure(scores, brain, chain, thresholds, lesions)
+    measured[scorer] = numbers._replace(values=numbers.values | of_method)
+    if scorer == decisions.default:
+      marked = detected(scores, brain, thresholds[CASE_PERCENT], chain)
       case = take_case(scan, scores, marked)
   return scan._replace(arrays={}), measured, case
 
@@ -89,68 +160,67 @@ def evaluate(
   params: Params,
   stats: Stats,
   scorers: Mapping[str, Scorer],
-  val: Iterable[Mapping[str, np.ndarray]],
-  test: Iterable[Mapping[str, np.ndarray]],
+  val: Batches,
+  test: Batches,
   key: Key,
   *,
   postprocess: str = 'none',
-  selection: Iterable[Mapping[str, np.ndarray]] | None = None,
+  selection: Batches | None = None,
+  decisions: Decisions | None = None,
   ask: Mapping[str, float] | None = None,
-  infer: Callable | None = None,
+  infer: Inference | Callable | None = None,
   resamples: int = 2000,
   seed: int = 0,
   progress: bool = True,
 ) -> Results:
   """Evaluates every scorer of a trained method, inside the brain mask.
 
-  Of several hosts each is given its own scans, by turns; all get the results.
+  Each of several hosts is given other scans, by turns; all hosts get all results.
 
   Args:
-    method: The method.
+    method: Trained method.
     params: Its parameters.
     stats: Its statistics.
-    scorers: By name; the first is the default map unless `selection` is given.
+    scorers: Scorers by the name of their anomaly map; the first is the default map
+      unless `selection` is given.
     val: Batches of healthy validation scans, which set the thresholds. All batches are
       of one size, padding has weight 0, and a scan's records come together, in order.
     test: Batches of test scans, with 'lesion', and 'twin' and 'labels' where known.
     key: Batch i is inferred with fold_in(key, i), in each split and on each host.
-    postprocess: One of `postprocess.PRESETS`.
+    postprocess: Name from `postprocess.PRESETS`.
     selection: Batches of validation scans with lesions; the scorer with the best pooled
-      AUPRC on them becomes the default map.
-    ask: Entries added to every batch, by which a method gives another inference.
-    infer: Of `make_infer`, so that several evaluations compile once.
-    resamples: Bootstrap resamples of the subjects.
-    seed: Of the resampling.
+      AUPRC on them gives the default map.
+    decisions: Thresholds and default map of an earlier evaluation; `val` and
+      `selection` are then not read.
+    ask: Entries added to every batch, by which a variant asks for another inference.
+    infer: Inference from `make_infer`, so that several evaluations compile once.
+    resamples: Number of bootstrap resamples of the subjects.
+    seed: Seed of the resampling.
     progress: Whether to show progress on stderr.
+
+  Raises:
+    ValueError: There is no scorer, or no test scan.
   """
   if not scorers:
     raise ValueError('evaluate needs at least one scorer')
   chain = preset(postprocess)
-  infer = infer or make_infer(method, scorers)
-  given = infer, *placed(params, stats), key, ask or {}
+  bound = infer or make_infer(method, scorers), *placed(params, stats), key, ask
 
   def scans(batches, label, twins=False):
-    return scans_of(batches, label, *given, twins=twins, progress=progress)
+    return scans_of(batches, label, *bound, twins=twins, progress=progress)
 
-  healthy = pooled_histograms(scans(val, 'thresholds'), scorers, chain)
-  thresholds = {
-    scorer: {p: histogram.threshold_at(pooled, p / 100) for p in FPR_PERCENT}
-    for scorer, pooled in healthy.items()
-  }
-  chosen = {}
-  if selection is not None:
-    chosen = selection_auprc(scans(selection, 'selection'), scorers, chain)
-  default = max(chosen, key=chosen.get) if chosen else next(iter(scorers))
-
-  found = parallel.by_turns(
+  if decisions is None:
+    sick = None if selection is None else scans(selection, 'selection')
+    decisions = decide(scans(val, 'thresholds'), sick, scorers, chain)
+  examined = parallel.by_turns(
     [
-      examine(scan, scorers, thresholds, default, chain)
+      examine(scan, scorers, decisions, chain)
       for scan in scans(test, 'test', twins=True)
     ]
   )
-  if not found:
+  if not examined:
     raise ValueError('the test split is empty')
-  people, measured, cases = (list(part) for part in zip(*found, strict=True))
+  people, measured, cases = (list(part) for part in zip(*examined, strict=True))
 
   samples, pools = {}, {}
   for scorer in scorers:
@@ -159,14 +229,14 @@ def evaluate(
     people,
     samples,
     pools,
-    thresholds,
-    chosen,
-    default,
+    decisions.thresholds,
+    decisions.selection_auprc,
+    decisions.default,
     postprocess=postprocess,
     resamples=resamples,
     seed=seed,
   )
-  values = samples[default].values
+  values = samples[decisions.default].values
   unknown = np.full(len(people), np.nan)
   cases = choose(
     cases, values['auprc'], values.get('dice_at_5', unknown), values['score_mean']

@@ -1,27 +1,39 @@
-"""A config becomes data, method, scorers and optimisers; below here nobody sees one."""
+"""Experiment: makes data, method, scorers and optimisers from a config.
+
+Configs end here: the modules below take keyword arguments.
+"""
 
 import functools
 import pathlib
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from uad_jax import checkpoint, optimisers, parallel, train
+from uad_jax import optimisers, parallel
 from uad_jax.augmentation import synthetic_lesions
 from uad_jax.data import manifest, mixing, pipeline
 from uad_jax.data.mixing import PAINTED
 from uad_jax.datasets import catalogue
-from uad_jax.method import Method, Scorer, State, init_state
+from uad_jax.method import Key, Method, Scorer
 from uad_jax.registry import call, named, plain, without
 
 
 class Experiment(NamedTuple):
-  """Everything a config stands for, ready to be trained, evaluated or applied."""
+  """Everything that a config describes, ready to be trained and evaluated.
+
+  Attributes:
+    config: Config that the rest was made from.
+    builders: TFDS builders of the data sets by their name in the config's splits.
+    records: (split expression) -> records.
+    method: Adapted method.
+    variants: Entries added to every batch, by variant.
+    scorers: Scorers by row of the table.
+    tx: Optimiser by objective, for those that train a network.
+    stage_ends: Step at which each training stage ends.
+  """
 
   config: ConfigDict
   builders: dict[str, Any]
@@ -34,29 +46,49 @@ class Experiment(NamedTuple):
 
 
 def make_builder(options: Mapping[str, Any]) -> Any:
-  """The builder of a data set, by its name and options; it builds nothing yet."""
-  name, own = options['name'], without(options, 'name', 'dir')
-  where = pathlib.Path(options['dir']).resolve()
+  """Makes the TFDS builder of a data set; builds no data yet.
+
+  Args:
+    options: 'name' of the data set, 'dir' of the prepared data, and the options of the
+      data set.
+  """
+  name, settings = options['name'], without(options, 'name', 'dir')
+  data_dir = pathlib.Path(options['dir']).resolve()
   make = catalogue.module(name).open_builder
-  return call(f"dataset '{name}'", make, own, data_dir=where)
+  return call(f"dataset '{name}'", make, settings, data_dir=data_dir)
+
+
+def prepare(builder: Any) -> None:
+  """Builds the data of a builder, unless they lie ready; one host goes first."""
+  if parallel.leads():
+    builder.download_and_prepare()
+  parallel.wait()
+  if not parallel.leads():  # which may not see the same disk
+    builder.download_and_prepare()
 
 
 def open_data(data: ConfigDict) -> dict[str, Any]:
-  """The builders of all data sets that the splits name, built now if need be."""
+  """Builders of all data sets that the splits name, their data built where missing.
+
+  Args:
+    data: `config.data`.
+  """
   chosen = mixing.chosen(plain(data))
   builders = {name: make_builder(options) for name, options in chosen.items()}
   mixing.check_agreement(builders)
   for builder in builders.values():
-    if parallel.leads():
-      builder.download_and_prepare()
-    parallel.wait()
-    if not parallel.leads():  # which may not see the same disk
-      builder.download_and_prepare()
+    prepare(builder)
   return builders
 
 
 def make_method(config: ConfigDict, shape: tuple[int, ...], channels: int) -> Method:
-  """The adapted method that a config describes, for images of this shape."""
+  """Makes the adapted method that a config describes.
+
+  Args:
+    config: Config of an experiment.
+    shape: Spatial shape of the images.
+    channels: Number of contrasts.
+  """
   method = call(
     f"method '{config.method.name}'",
     named('methods', config.method.name),
@@ -70,7 +102,7 @@ def make_method(config: ConfigDict, shape: tuple[int, ...], channels: int) -> Me
 
 
 def make_scorers(config: ConfigDict) -> dict[str, Scorer]:
-  """The scorers of a config, by the row that they fill."""
+  """Makes the scorers of a config, by the row of the table that each fills."""
   return {
     row: call(
       f"scorer '{options.scorer}'",
@@ -82,7 +114,11 @@ def make_scorers(config: ConfigDict) -> dict[str, Scorer]:
 
 
 def make_optimisers(config: ConfigDict, method: Method) -> dict[str, Any]:
-  """An optimiser for each objective that trains something."""
+  """Makes an optimiser for each objective that trains a network.
+
+  Raises:
+    ValueError: An objective belongs to a stage that `config.steps` lacks.
+  """
   tx = {}
   for name, objective in method.objectives.items():
     if objective.stage >= len(config.steps):
@@ -98,7 +134,7 @@ def make_optimisers(config: ConfigDict, method: Method) -> dict[str, Any]:
 
 
 def build(config: ConfigDict) -> Experiment:
-  """The experiment that a config describes; builds its data set if need be."""
+  """Makes the experiment that a config describes; builds its data where missing."""
   builders = open_data(config.data)
   *shape, channels = mixing.first(builders).info.features['image'].shape
   method = make_method(config, tuple(shape), channels)
@@ -115,7 +151,7 @@ def build(config: ConfigDict) -> Experiment:
 
 
 def check_splits(experiment: Experiment) -> None:
-  """Raises, before any training, unless the splits that the config names exist."""
+  """Raises, before any training, unless every split that the config names exists."""
   data = experiment.config.data
   names = {data[o.split] for o in experiment.method.objectives.values()}
   names |= {data.train, data.val, data.test, data.selection} - {PAINTED, ''}
@@ -124,13 +160,19 @@ def check_splits(experiment: Experiment) -> None:
 
 
 def model_card(experiment: Experiment) -> dict[str, Any]:
-  """What predict and tables need of the data: shape, steps, fingerprint, size."""
+  """Content of model.json: what prediction and tables need to know of the data.
+
+  Its entries are the shape and channels of a record, the preprocessing steps, the
+  distance between evaluated slices, names and fingerprint of the data sets, and the
+  size of the training split.
+  """
   builder = mixing.first(experiment.builders)
   *shape, channels = builder.info.features['image'].shape
   return {
     'shape': shape,
     'channels': channels,
     'steps': builder.scan_steps(),
+    'slice_step': builder.slice_step(),
     'data': ' + '.join(b.info.full_name for b in experiment.builders.values()),
     'manifest': digest(experiment),
     'training': training_size(experiment),
@@ -138,7 +180,7 @@ def model_card(experiment: Experiment) -> dict[str, Any]:
 
 
 def training_size(experiment: Experiment) -> dict[str, int]:
-  """How many subjects and records the training split has, by the data's manifests."""
+  """Number of subjects and records of the training split, from the manifests."""
   split = experiment.config.data.train
   subjects = {
     (term.data, volume['subject'])
@@ -154,70 +196,9 @@ def digest(experiment: Experiment) -> str:
   return mixing.digest(experiment.builders, plain(experiment.config.data))
 
 
-def fresh_state(experiment: Experiment) -> State:
-  """The state at step 0, copied to every device."""
-  config = experiment.config
-  found = experiment.records(config.data.train)
-  examples = [found.example(i % len(found)) for i in range(2)]
-  batch = {name: np.stack([e[name] for e in examples]) for name in examples[0]}
-
-  @parallel.jit
-  def init(key, batch):
-    return init_state(experiment.method, experiment.tx, key, batch)
-
-  # This generator compiles five times faster than the default; it is not split over
-  # devices, which a state that every device holds whole does not need.
-  key = jax.random.key(config.seed, impl='rbg')
-  return parallel.replicate(init(key, batch), parallel.mesh())
-
-
-def restore(experiment: Experiment, workdir: pathlib.Path):
-  """The newest readable checkpoint as (step, state, streams), or None."""
-  manager = checkpoint.manager(workdir / 'checkpoints')
-  return checkpoint.restore(manager, fresh_state(experiment))
-
-
-def trained(experiment: Experiment, workdir: pathlib.Path, log) -> State:
-  """Trains to the end, from the newest checkpoint if there is one."""
-  config, devices = experiment.config, parallel.mesh()
-  parallel.check_batch_size(config.batch_size, devices)
-  manager = checkpoint.manager(workdir / 'checkpoints')
-  state = fresh_state(experiment)
-  overview = parameter_overview.get_parameter_overview(state.params)
-  if parallel.leads():
-    (workdir / 'parameters.txt').write_text(f'{overview}\n')
-  found = checkpoint.restore(manager, state)
-  checkpoint.forget_after(manager, found[0] if found else -1)
-  last = experiment.stage_ends[-1] if experiment.stage_ends else 0
-  if found and found[0] >= last:
-    print(f'already trained: {workdir}/checkpoints/{found[0]}', file=sys.stderr)
-    return found[1]
-  streams = {}
-  for split in sorted({o.split for o in experiment.method.objectives.values()}):
-    streams[split] = pipeline.training_stream(
-      experiment.records(config.data[split]),
-      config.batch_size,
-      config.seed,
-      jax.process_index(),
-      jax.process_count(),
-    )
-  if found:
-    step, state, positions = found
-    print(f'resuming at step {step} of {last}', file=sys.stderr)
-    for split, stream in streams.items():
-      stream.set_state(positions[split])
-  return train.train(
-    experiment.method,
-    experiment.tx,
-    experiment.stage_ends,
-    state,
-    streams,
-    jax.random.key(config.seed + 1),
-    manager,
-    log=log,
-    log_every=config.log_every,
-    save_every=config.save_every,
-  )
+def evaluation_key(config: ConfigDict) -> Key:
+  """Random key of a run's evaluation and predictions."""
+  return jax.random.key(config.seed + 2)
 
 
 def batches(experiment: Experiment, split: str) -> Iterator[dict[str, np.ndarray]]:
@@ -231,13 +212,14 @@ def batches(experiment: Experiment, split: str) -> Iterator[dict[str, np.ndarray
 
 
 def painted(experiment: Experiment, split: str) -> Iterator[dict[str, np.ndarray]]:
-  """Healthy batches with synthetic lesions of every painter, the same each time.
+  """Healthy batches with synthetic lesions of every painter, the same at each call.
 
-  Half of the shapes' soft values and more count as lesion. It serves to choose a map.
+  They serve to choose a map. A voxel counts as lesion where the lesion's soft shape is
+  above one half.
   """
   key = jax.random.key(0)
-  every = tuple(synthetic_lesions.PAINTERS)
-  paint = parallel.jit(functools.partial(synthetic_lesions.paint, painters=every))
+  painters = tuple(synthetic_lesions.PAINTERS)
+  paint = parallel.jit(functools.partial(synthetic_lesions.paint, painters=painters))
   for index, batch in enumerate(batches(experiment, split)):
     image, shape = paint(jax.random.fold_in(key, index), batch['image'], batch['mask'])
     lesion = (np.asarray(shape) > 0.5).astype(np.float32) * batch['mask']

@@ -1,4 +1,4 @@
-"""Inference over a data set: all maps of all scans, batch after batch."""
+"""Inference over a data set: every anomaly map of every scan, batch after batch."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,25 +11,25 @@ from uad_jax import parallel
 from uad_jax.evaluation.measure import MAP
 from uad_jax.evaluation.scans import Scan, collect
 from uad_jax.method import Batch, Infer, Key, Method, Params, Scorer, Stats, bind
-from uad_jax.progress import progress as shown
+from uad_jax.progress import progress as with_progress
 from uad_jax.registration import flow
 
 SEEN = ('image', 'mask', 'position', 'weight')
-"""What a method sees of a batch: never the lesion."""
+"""Entries of a batch that a method is given: never the lesion."""
 
 KEPT = ('prior', 'reconstruction', 'gate', 'displacement')
-"""Outputs that are measured and shown beside the maps."""
+"""Outputs that are measured and shown beside the anomaly maps."""
 
 COMPARED = ('reconstruction', 'displacement')
-"""Outputs that are compared with those of the twin, the scan without its lesion."""
+"""Outputs that are compared with those of the lesion-free twin."""
 
 
 class Inference(NamedTuple):
-  """Jitted (params, stats, batch, key) -> arrays of a batch.
+  """Compiled inference, (params, stats, batch, key) -> arrays of a batch.
 
   Attributes:
-    maps: 'map/NAME' of each scorer, the outputs in KEPT, strain and folding.
-    outputs: Those in COMPARED alone.
+    maps: Gives 'map/NAME' of each scorer, the outputs in `KEPT`, strain and folding.
+    outputs: Gives the outputs in `COMPARED` alone.
   """
 
   maps: Callable[[Params, Stats, Mapping, Key], dict]
@@ -37,12 +37,12 @@ class Inference(NamedTuple):
 
 
 def placed(params: Params, stats: Stats) -> tuple[Params, Stats]:
-  """Both on every device of this host."""
+  """Copies parameters and statistics to every device of this host."""
   return parallel.replicate((params, stats), parallel.local_mesh())
 
 
 def remembered(infer: Infer) -> Infer:
-  """The inference, traced only once for the very same batch and key."""
+  """Wraps an inference so that it is traced once for the same batch and key."""
   known = []
 
   def recall(batch: Batch, key: Key):
@@ -56,7 +56,12 @@ def remembered(infer: Infer) -> Infer:
 
 
 def make_infer(method: Method, scorers: Mapping[str, Scorer]) -> Inference:
-  """The inference of a method; scorers that ask for the same one share it."""
+  """Compiles the inference of a method; scorers that ask for the same one share it.
+
+  Args:
+    method: Method to infer with.
+    scorers: Scorers by the name of their anomaly map.
+  """
 
   @parallel.jit
   def maps(params, stats, batch, key):
@@ -64,31 +69,31 @@ def make_infer(method: Method, scorers: Mapping[str, Scorer]) -> Inference:
     arrays = {
       f'{MAP}{name}': scorer(infer, batch, key) for name, scorer in scorers.items()
     }
-    given = infer(batch, key)
-    arrays |= {name: given[name] for name in KEPT if name in given}
-    if 'displacement' in given:
-      arrays['strain'] = flow.strain(given['displacement'])
-      arrays['folded'] = flow.jacobian_determinant(given['displacement']) <= 0
+    outputs = infer(batch, key)
+    arrays |= {name: outputs[name] for name in KEPT if name in outputs}
+    if 'displacement' in outputs:
+      arrays['strain'] = flow.strain(outputs['displacement'])
+      arrays['folded'] = flow.jacobian_determinant(outputs['displacement']) <= 0
     return arrays
 
   @parallel.jit
-  def outputs(params, stats, batch, key):
-    given = method.infer(params, stats, batch, key)
-    return {name: given[name] for name in COMPARED if name in given}
+  def compared(params, stats, batch, key):
+    outputs = method.infer(params, stats, batch, key)
+    return {name: outputs[name] for name in COMPARED if name in outputs}
 
-  return Inference(maps, outputs)
+  return Inference(maps, compared)
 
 
 def check(infer: Inference, method: Method, features: Mapping, size: int) -> None:
-  """Raises, before any training, unless the method gives what the maps need.
-
-  Nothing is computed.
+  """Traces the anomaly maps on shapes alone, to refuse a scorer before any training.
 
   Args:
-    infer: What `make_infer` made of the method.
-    method: Whose parameters it takes.
-    features: Of a record of the data, for their shapes.
-    size: Of a batch.
+    infer: Inference that `make_infer` made of the method.
+    method: Method whose parameters it takes.
+    features: TFDS features of a record, for the shapes of its arrays.
+    size: Examples in a batch.
+
+  A scorer that needs an output which the method does not give raises its ValueError.
   """
   shapes = {name: features[name].shape if name in features else () for name in SEEN}
   seen = {
@@ -109,9 +114,16 @@ def launched(
   ask: Mapping[str, float],
   twins: bool,
 ) -> Iterator[tuple[Mapping, dict]]:
-  """Each batch with the arrays that the devices were asked for, not waited for.
+  """Starts the inference of each batch and yields the batch with the pending arrays.
 
-  Those of the inference, and with `twins` 'twin_NAME' for the outputs in COMPARED.
+  Args:
+    batches: Host batches of one size, with the entries in `SEEN`.
+    infer: Inference from `make_infer`.
+    params: Parameters on the devices, from `placed`.
+    stats: Statistics on the devices, from `placed`.
+    key: Batch i is inferred with fold_in(key, i).
+    ask: Entries added to every batch, by which a variant asks for another inference.
+    twins: Also infer the lesion-free twins: 'twin_NAME' for the outputs in `COMPARED`.
   """
   devices = parallel.local_mesh()
   for index, batch in enumerate(batches):
@@ -134,7 +146,7 @@ def launched(
 
 
 def inferred(*arguments) -> Iterator[dict]:
-  """The batches of `launched` with their arrays added."""
+  """Yields the batches with their inferred arrays; arguments as in `launched`."""
   # The next is launched first: the devices work on it while this one is measured.
   ahead = itertools.chain(launched(*arguments), [None])
   for (batch, arrays), _ in itertools.pairwise(ahead):
@@ -144,10 +156,29 @@ def inferred(*arguments) -> Iterator[dict]:
 def scans_of(
   batches: Iterable[Mapping],
   label: str,
-  *given,
+  infer: Inference,
+  params: Params,
+  stats: Stats,
+  key: Key,
+  ask: Mapping[str, float] | None = None,
+  *,
   twins: bool = False,
   progress: bool = True,
 ) -> Iterator[Scan]:
-  """The scans of batches with their maps; `given` as `launched` takes it."""
-  batches = shown(batches, label) if progress else batches
-  return collect(inferred(batches, *given, twins))
+  """Yields the scans of batches, with their anomaly maps among their arrays.
+
+  The one way by which evaluation, prediction and pictures infer a scan.
+
+  Args:
+    batches: As in `launched`; the records of a scan come together, in order.
+    label: Name of the work in the line of progress.
+    infer: As in `launched`, as are the arguments that follow.
+    params: See above.
+    stats: See above.
+    key: See above.
+    ask: See above; None adds nothing.
+    twins: See above.
+    progress: Whether to show progress on stderr.
+  """
+  batches = with_progress(batches, label) if progress else batches
+  return collect(inferred(batches, infer, params, stats, key, ask or {}, twins))

@@ -1,31 +1,63 @@
-"""The main job: data, training, evaluation, report.
+r"""The main job: data, training, evaluation, report; or evaluation on other data.
 
   python -m uad_jax.main --config=configs/dae_unc.py --workdir=runs/dae_unc
+  python -m uad_jax.main --config=configs/dae_unc.py --workdir=runs/dae_unc \
+    --evaluate=brats --evaluate_options="source='DIR'; contrast='flair'"
 
-A second call goes on where the first stopped and skips what exists.
+A second call goes on where the first stopped and skips what exists. `--evaluate` takes
+a data set, NAME or NAME/SPLIT, or a folder of NIfTI files; a finished run is not
+trained again, and its thresholds and default map are used.
 """
 
 from absl import flags
 from ml_collections import config_flags
 
 from uad_jax import cli, parallel, run_folder
+from uad_jax.registry import assignments
+from uad_jax.trained_run import evaluate_elsewhere
 
-CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'File of the config, with an argument after a colon.'
-)
-WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run.')
-UNTIL = flags.DEFINE_enum(
-  'until', run_folder.PARTS[-1], run_folder.PARTS, 'Last part of the job to do.'
-)
+FLAGS = flags.FLAGS
 
 
 def main(_: list[str]) -> None:
   """Does the job and prints its table."""
-  text = run_folder.run(CONFIG.value, WORKDIR.value, UNTIL.value)
+  text = ''
+  if not (FLAGS.evaluate and run_folder.is_finished(FLAGS.config, FLAGS.workdir)):
+    text = run_folder.run(FLAGS.config, FLAGS.workdir, FLAGS.until)
+  if FLAGS.evaluate:
+    changes = assignments(FLAGS.evaluate_options)
+    text = evaluate_elsewhere(FLAGS.workdir, FLAGS.evaluate, changes)
   if parallel.leads():
     print(text)
 
 
-if __name__ == '__main__':
+def define_flags() -> None:
+  """Defines the flags of the command."""
+  config_flags.DEFINE_config_file(
+    'config',
+    None,
+    'Config: a file, or the name of a shipped one; :ARGUMENT may follow.',
+  )
+  flags.DEFINE_string('workdir', None, 'Run folder.')
+  flags.DEFINE_enum(
+    'until', run_folder.PARTS[-1], run_folder.PARTS, 'Last part of the job to do.'
+  )
+  flags.DEFINE_string(
+    'evaluate', '', 'Evaluate the run on this data set or folder as well.'
+  )
+  flags.DEFINE_string(
+    'evaluate_options',
+    '',
+    "Options of that data set, as \"contrast='t2'; split='val'\".",
+  )
   flags.mark_flags_as_required(['config', 'workdir'])
+
+
+def command() -> None:
+  """Runs the command `uad-train`."""
+  define_flags()
   cli.run(main)
+
+
+if __name__ == '__main__':
+  command()

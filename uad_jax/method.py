@@ -1,25 +1,19 @@
-"""The kinds of value that everything is made of: method, objective, scorer, adaptation.
+"""The four kinds of value of this package: method, objective, scorer, adaptation.
 
 A method is a value made by a factory out of pure functions, as an optax transformation
-is. Its training procedure is data (`objectives`), so that there is one loop for all.
+is. Its training procedure is data (`objectives`), so that one loop trains every method.
 
-Shape legend, everywhere: B batch, *S spatial (H W or X Y Z), C channels, Z latent.
+Shapes, in this package: B batch, *S spatial (H W or X Y Z), d their number, C channels
+(contrasts), Z latent values, K components or features. Channels come last.
 """
 
-import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import struct
-
-from uad_jax import parallel
-
-SHORT = 5000
-"""Steps of a training that is compiled quickly rather than well."""
 
 Array = jax.Array
 Key = jax.Array
@@ -27,40 +21,106 @@ Step = jax.Array
 Tree = Any
 
 Batch = Mapping[str, Array]
-"""'image' [B, *S, C] float32; 'mask' [B, *S, 1] brain, 0 or 1; 'position' [B] slice
-height in [0, 1]; 'weight' [B], 0 marks padding; when testing also 'lesion' [B, *S, 1].
-A scorer may add keys that a method documents ('strength', 'open') to ask for another
-inference."""
+"""Arrays of a batch: 'image' [B, *S, C] float32; 'mask' [B, *S, 1], the brain mask, 0
+or 1; 'position' [B], slice height in [0, 1]; 'weight' [B], 0 for padding; in tests also
+'lesion' [B, *S, 1], which no method reads. A scorer may add entries that a method
+documents ('strength', 'open'), to ask for another inference."""
 
 Params = dict[str, Tree]
-"""What is trained, by network: 'encoder', 'decoder', 'critic'."""
+"""Trained parameters by network: 'encoder', 'decoder', 'critic'."""
 
 Stats = dict[str, Tree]
-"""What moves without a gradient: batch statistics, codebooks, fits, averages."""
+"""State that moves without gradients: batch statistics, codebooks, fits, averages."""
 
 Outputs = dict[str, Array]
-"""'reconstruction', 'prior', 'latent', 'velocity', 'gate', ...: each [B, ...]."""
-
-EXPECTED = ('reconstruction', 'prior')
-"""The outputs that an image is compared with."""
+"""Arrays that inference gives, by the names in `OUTPUTS`."""
 
 Metrics = dict[str, Array]
 Infer = Callable[[Batch, Key], Outputs]
 Scorer = Callable[[Infer, Batch, Key], Array]
+"""(bound inference, batch, key) -> anomaly map [B, *S, 1], high where anomalous."""
+
+
+class Output(NamedTuple):
+  """One entry of the vocabulary of outputs.
+
+  Attributes:
+    shape: Axes; B, *S, C and d as in the legend, a number for itself, '*s' for another
+      grid, any other letter for any size.
+    meaning: The quantity, in a phrase.
+    unit: 'image' (normalised intensity), 'voxel', 'nat', or '' for a pure number.
+    low: Smallest value possible.
+    high: Largest value possible.
+  """
+
+  shape: str
+  meaning: str
+  unit: str = ''
+  low: float = -math.inf
+  high: float = math.inf
+
+
+OUTPUTS = {
+  # The expected image.
+  'reconstruction': Output('B *S C', 'healthy image expected of the scan', 'image'),
+  'prior': Output('B *S C', 'reconstruction before any deformation', 'image'),
+  'usual': Output('B *S C', 'voxelwise mean of the training scans', 'image'),
+  'stiff': Output('B *S C', 'prior warped by the stiff field', 'image'),
+  'decoded': Output('B *S C', 'image decoded from unchanged codes', 'image'),
+  'healed': Output('B N *S C', 'images with their unlikely codes resampled', 'image'),
+  # Its uncertainty.
+  'reconstruction_log_variance': Output(
+    'B *S C', 'log variance of the residual of reconstruction', 'log image^2'
+  ),
+  'prior_log_variance': Output('B *S C', 'the same of prior', 'log image^2'),
+  'usual_log_variance': Output('B *S C', 'the same of usual', 'log image^2'),
+  'stiff_log_variance': Output('B *S C', 'the same of stiff', 'log image^2'),
+  'spread': Output('B *S C', 'variance over the ensemble of heads', 'image^2', 0),
+  # The deformation.
+  'velocity': Output('B *s d', 'stationary velocity field', 'voxel of its grid'),
+  'displacement': Output('B *S d', 'displacement field: u in x(p + u(p))', 'voxel'),
+  'gate': Output('B *S 1', 'where the field may not explain the scan', '', 0, 1),
+  # Anomaly by voxel.
+  'posterior': Output(
+    'B *S 1', 'probability of a lesion, by the gate network', '', 0, 1
+  ),
+  'fused': Output('B *S 1', 'posterior times standardised residual', '', 0),
+  'standardised': Output('B *S 1', 'residual of stiff in standard deviations', '', 0),
+  'restored': Output('B *S 1', 'mean change over the steps of restoration', 'image', 0),
+  'scale_residual': Output('B *S 1', 'mean residual over the scales', 'image', 0),
+  'improbability': Output('B *S 1', 'minus log-likelihood of the code here', 'nat', 0),
+  'surprise': Output('B *S 1', 'denoising error of the code here', '', 0),
+  'heal_mask': Output('B N *S 1', 'share of a voxel whose code was unlikely', '', 0, 1),
+  # The latent code.
+  'latent': Output('B ...', 'latent code; its mean where it is a distribution'),
+  'latent_w': Output('B ...', 'mean of the second latent w of the mixture model'),
+  'latent_c': Output('B ... K', 'probabilities of the clusters', '', 0, 1),
+  'features': Output('B *s K', 'first feature maps of the encoder'),
+  # Likelihood of a scan.
+  'elbo': Output('B', 'evidence lower bound, without constants', 'nat'),
+  'rec': Output('B', 'reconstruction term of the bound', 'nat'),
+  'kl': Output('B', 'Kullback-Leibler term of the bound', 'nat', 0),
+  'log_prob': Output('B', 'log-likelihood of the codes', 'nat', high=0),
+}
+"""Vocabulary of the outputs of `Method.infer`: methods give these, scorers ask for
+them. A new output has its line here."""
+
+EXPECTED = ('reconstruction', 'prior')
+"""Outputs that a scan is compared with."""
 
 
 class Bound(NamedTuple):
-  """Where a metric of an objective stays when all is well.
+  """Interval in which a metric of an objective stays while training goes well.
 
-  The loop looks at the mean over the steps between two lines of the log.
+  The loop checks the mean over the steps between two lines of the log.
 
   Attributes:
-    metric: Its name.
-    low: The least value.
-    high: The greatest.
-    sign_of: What a value beyond them is a sign of, in words.
-    fatal: The training ends there, and its last checkpoint stays; else it is only told.
-    after: Steps of the stage that are not looked at.
+    metric: Name of the metric.
+    low: Smallest allowed value.
+    high: Largest allowed value.
+    sign_of: Trouble that a value beyond the interval points to, in words.
+    fatal: True ends the training and keeps its last checkpoint; False warns once.
+    after: First steps of the stage that are not checked.
   """
 
   metric: str
@@ -72,16 +132,16 @@ class Bound(NamedTuple):
 
 
 class Objective(NamedTuple):
-  """One optimiser's move.
+  """Loss that one optimiser lowers, or a fit that only writes statistics.
 
   Attributes:
     loss: (params, stats, batch, key, step) -> (scalar, (stats, metrics)); `step` counts
       from the start of the objective's stage.
-    trains: The networks that descend the loss; none for a fit, which writes stats.
-    stage: Stage 1 begins when stage 0 ends.
-    every: The objective is due at each `every`-th step of its stage.
-    split: Where its batches come from: 'train', 'val' for a calibration, 'few_shot'.
-    bounds: What its metrics have to stay within.
+    trains: Names of the networks that descend the loss; empty for a fit.
+    stage: Number of the training stage; stage 1 begins when stage 0 ends.
+    every: Period: the objective is due at each `every`-th step of its stage.
+    split: Split that its batches come from: 'train', or 'val' for a calibration.
+    bounds: Intervals that its metrics have to keep.
   """
 
   loss: Callable[[Params, Stats, Batch, Key, Step], tuple[Array, tuple[Stats, Metrics]]]
@@ -93,13 +153,13 @@ class Objective(NamedTuple):
 
 
 class Method(NamedTuple):
-  """A model with its training procedure.
+  """Model with its training procedure, as pure functions.
 
   Attributes:
     init: (key, batch) -> (params, stats).
-    objectives: The training procedure, in order.
-    infer: (params, stats, batch, key) -> outputs: all that a scorer may ask for; jit
-      prunes the rest. It never reads 'lesion'.
+    objectives: Training procedure: objectives by name, in the order of their updates.
+    infer: (params, stats, batch, key) -> every output that a scorer may ask for; jit
+      prunes the others. It never reads 'lesion'.
   """
 
   init: Callable[[Key, Batch], tuple[Params, Stats]]
@@ -108,11 +168,12 @@ class Method(NamedTuple):
 
 
 Adaptation = Callable[[Method], Method]
+"""Wrapper of a method: other batches, averaged parameters, re-estimated statistics."""
 
 
 @struct.dataclass
 class State:
-  """All that training moves. No key is in it: randomness is `fold_in(key, step)`."""
+  """Training state. It holds no key: the randomness of a step is fold_in(key, step)."""
 
   step: Array
   params: Params
@@ -121,10 +182,11 @@ class State:
 
 
 def bind(method: Method, params: Params, stats: Stats) -> Infer:
-  """The method's inference with its parameters filled in, as scorers take it.
+  """Inference of a method with its parameters filled in, as scorers take it.
 
-  Outside of the brain the image itself is expected: a scorer that looks around a voxel
-  must not take the background, which some presets put far from 0, for an anomaly.
+  Outside of the brain the expected images are set to the scan: a score that looks
+  around a voxel must not take the background, which z-scoring moves far from 0, for an
+  anomaly.
   """
 
   def infer(batch: Batch, key: Key) -> Outputs:
@@ -140,7 +202,11 @@ def bind(method: Method, params: Params, stats: Stats) -> Infer:
 
 
 def need(outputs: Outputs, scorer: str, *keys: str) -> tuple[Array, ...]:
-  """The named outputs, or one sentence on what the scorer needs and what there is."""
+  """Outputs that a scorer needs, in the order of `keys`.
+
+  Raises:
+    ValueError: The method does not give one of them.
+  """
   missing = [key for key in keys if key not in outputs]
   if missing:
     raise ValueError(
@@ -148,89 +214,3 @@ def need(outputs: Outputs, scorer: str, *keys: str) -> tuple[Array, ...]:
       f'{", ".join(sorted(outputs)) or "nothing"}'
     )
   return tuple(outputs[key] for key in keys)
-
-
-def stage_starts(stage_ends: tuple[int, ...]) -> tuple[int, ...]:
-  """The step at which each stage begins."""
-  return (0, *stage_ends[:-1])
-
-
-def due(
-  objectives: Mapping[str, Objective], stage_ends: tuple[int, ...], step: int
-) -> tuple[str, ...]:
-  """The objectives that move at `step`, in their order; decided on the host."""
-  stage = next((i for i, end in enumerate(stage_ends) if step < end), len(stage_ends))
-  if stage == len(stage_ends):
-    return ()
-  within = step - stage_starts(stage_ends)[stage]
-  return tuple(
-    name
-    for name, objective in objectives.items()
-    if objective.stage == stage and within % objective.every == 0
-  )
-
-
-def init_state(
-  method: Method, tx: Mapping[str, optax.GradientTransformation], key: Key, batch: Batch
-) -> State:
-  """The state at step 0."""
-  params, stats = method.init(key, batch)
-  opt = {
-    name: tx[name].init({net: params[net] for net in objective.trains})
-    for name, objective in method.objectives.items()
-    if objective.trains
-  }
-  return State(jax.numpy.zeros((), 'int32'), params, stats, opt)
-
-
-def make_update(
-  method: Method,
-  tx: Mapping[str, optax.GradientTransformation],
-  stage_ends: tuple[int, ...],
-) -> Callable[[tuple[str, ...]], Callable]:
-  """(names) -> (state, batches by split, key) -> (state, metrics).
-
-  One compiled, donating update for each objective, whatever it is due together with.
-  The objectives move in order, each seeing what those before it changed, and gradients
-  are taken with respect to an objective's own networks only.
-  """
-  starts = stage_starts(stage_ends)
-  short = not stage_ends or stage_ends[-1] <= SHORT
-  order = list(method.objectives)
-
-  def move(name: str, state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
-    objective = method.objectives[name]
-    own = {net: state.params[net] for net in objective.trains}
-    key = jax.random.fold_in(jax.random.fold_in(key, state.step), order.index(name))
-    step = state.step - starts[objective.stage]
-
-    def loss(own):
-      params = {**state.params, **own}
-      return objective.loss(params, state.stats, batch, key, step)
-
-    if not own:
-      _, (stats, extra) = loss(own)
-      return state.replace(stats=stats), {f'{name}/{k}': v for k, v in extra.items()}
-    (value, (stats, extra)), grads = jax.value_and_grad(loss, has_aux=True)(own)
-    updates, moved = tx[name].update(grads, state.opt[name], own)
-    params = {**state.params, **optax.apply_updates(own, updates)}
-    state = State(state.step, params, stats, {**state.opt, name: moved})
-    return state, {f'{name}/{k}': v for k, v in {'loss': value, **extra}.items()}
-
-  compiled = {
-    name: parallel.jit(functools.partial(move, name), short, donate_argnums=0)
-    for name in order
-  }
-
-  def updater(names: tuple[str, ...]):
-    def update(state: State, batches: Mapping[str, Batch], key: Key):
-      metrics = {}
-      for name in names:
-        batch = batches[method.objectives[name].split]
-        state, found = compiled[name](state, batch, key)
-        metrics |= found
-      return state.replace(step=state.step + 1), metrics
-
-    return update
-
-  return updater

@@ -1,25 +1,33 @@
-"""Optimisers by name, with the schedule and clipping that a config asks for."""
+"""Optimisers by name, with learning-rate schedule and gradient clipping, by optax."""
 
 import jax.numpy as jnp
 import optax
 
-SQUARES = 0.999  # decay of amsgrad's second moment
+from uad_jax.ops.choices import choose
+
+SECOND_DECAY = 0.999
+"""Decay of the second moment in `amsgrad`."""
 
 
 def amsgrad(rate, decay: float) -> optax.GradientTransformation:
-  """Adam that divides by the largest second moment so far (Reddi et al. 2018).
+  """Adam that divides by the largest second moment up to now (Reddi et al. 2018).
 
     g <- g + decay w,  m <- .9 m + .1 g,  v <- .999 v + .001 g^2,  u <- max(u, v)
     w <- w - rate * m / (1 - .9^t) / sqrt(u / (1 - .999^t))
 
-  The largest moment is corrected after it was taken. `optax.amsgrad` corrects first,
-  and so holds the square of the first gradients as they are, a thousand times as much,
-  for the whole training: the published program had another step.
+  with weights w, gradient g, moments m and v, largest moment u, number of the update t.
+  The bias of the second moment is corrected after the maximum is taken, as in the
+  published program. `optax.amsgrad` corrects before: the maximum then keeps the squares
+  of the first gradients a thousand times larger, for the whole training.
+
+  Args:
+    rate: Learning rate, a number or an optax schedule.
+    decay: Weight decay, added to the gradient as an L2 penalty.
   """
   return optax.chain(
     optax.add_decayed_weights(decay),
-    optax.scale_by_amsgrad(b2=SQUARES, bias_correction_nu=False),
-    optax.scale_by_schedule(lambda count: jnp.sqrt(1 - SQUARES ** (count + 1))),
+    optax.scale_by_amsgrad(b2=SECOND_DECAY, bias_correction_nu=False),
+    optax.scale_by_schedule(lambda count: jnp.sqrt(1 - SECOND_DECAY ** (count + 1))),
     optax.scale_by_learning_rate(rate),
   )
 
@@ -32,19 +40,15 @@ OPTIMISERS = {
   'adamw': lambda rate, decay: optax.adamw(rate, weight_decay=decay),
   'sgd': lambda rate, decay: optax.sgd(rate, momentum=0.9),
 }
+"""Optimisers by name: (learning rate, weight decay) -> optax transformation."""
+
 SCHEDULES = {
   'constant': lambda rate, steps, warm: optax.constant_schedule(rate),
   'cosine': lambda rate, steps, warm: optax.warmup_cosine_decay_schedule(
     0.04 * rate, rate, max(1, int(warm * steps)), max(2, steps), 1e-3 * rate
   ),
 }
-
-
-def choose(table: dict, name: str, what: str):
-  """The entry of a table, or one sentence with what there is."""
-  if name not in table:
-    raise ValueError(f"unknown {what} '{name}'; there are {', '.join(table)}")
-  return table[name]
+"""Schedules by name: (peak rate, updates, share of warm-up) -> optax schedule."""
 
 
 def make(
@@ -56,20 +60,27 @@ def make(
   weight_decay: float = 1e-4,
   clip: float = 1.0,
 ) -> optax.GradientTransformation:
-  """The transformation for one objective.
+  """Makes the optimiser of one objective, as an optax transformation.
 
   Args:
-    steps: How often the objective will move: the length of its schedule.
-    name: From `OPTIMISERS`.
-    learning_rate: The peak.
-    schedule: 'constant', or 'cosine' after a linear warm-up.
-    warm_up: Share of the steps that warm up.
-    weight_decay: Of AdamW; with 'amsgrad' added to the gradient, as an L2 penalty.
+    steps: Number of updates of the objective in the whole training, which is the length
+      of the schedule.
+    name: Optimiser, a key of `OPTIMISERS`.
+    learning_rate: Peak learning rate.
+    schedule: 'constant', or 'cosine': linear warm-up from 0.04 of the peak, then cosine
+      decay to 0.001 of it.
+    warm_up: Share of the updates that warm up, in [0, 1].
+    weight_decay: Decoupled weight decay of 'adamw'; L2 penalty of 'amsgrad'; the other
+      optimisers have none.
     clip: Largest global norm of the gradient; 0 switches clipping off.
+
+  Raises:
+    ValueError: There is no such optimiser or schedule.
   """
-  rate = choose(SCHEDULES, schedule, 'schedule')(learning_rate, steps, warm_up)
-  optimiser = choose(OPTIMISERS, name, 'optimiser')(rate, weight_decay)
+  rate = choose('schedule', schedule, SCHEDULES)(learning_rate, steps, warm_up)
+  optimiser = choose('optimiser', name, OPTIMISERS)(rate, weight_decay)
   if clip:
     optimiser = optax.chain(optax.clip_by_global_norm(clip), optimiser)
-  # On one vector: a program with a few updates per parameter compiles a third longer.
+  # All parameters are updated as one vector: separate updates of each array make the
+  # program a third slower to compile.
   return optax.flatten(optimiser)

@@ -1,7 +1,8 @@
-"""Devices and hosts: one mesh with the axis 'data', parameters copied, batches split.
+"""Data parallelism over devices and hosts: parameters are copied, batches are split.
 
-The same code serves one CPU and a pod: `jax.jit` sees the global batch, so no mean over
-devices is ever written.
+The mesh of devices has one axis, 'data'. The same code serves one CPU and a TPU pod:
+`jax.jit` sees the global batch, so no code has to average over devices. A host is one
+process; "this host" is the process that runs the code.
 """
 
 import ctypes
@@ -20,10 +21,11 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 
 def initialize() -> None:
-  """Joins the other hosts when the launcher says that there are some.
+  """Connects to the other hosts of a distributed job; does nothing in a local one.
 
-  `UAD_COORDINATOR` (host:port), `UAD_HOSTS` and `UAD_HOST` describe the job, as
-  launch/multihost_local.sh and launch/slurm.sh set them; `UAD_POD` asks a TPU pod.
+  A job is distributed when the environment variables `UAD_COORDINATOR` (address:port),
+  `UAD_HOSTS` (number of hosts) and `UAD_HOST` (index of this host) are set, as by
+  launch/multihost_local.sh and launch/slurm.sh, or `UAD_POD` on a TPU pod.
   """
   if 'UAD_COORDINATOR' in os.environ:
     if os.environ.get('JAX_PLATFORMS', '') == 'cpu':
@@ -37,22 +39,23 @@ def initialize() -> None:
     jax.distributed.initialize()
 
 
-def own_cores() -> int:
-  """The cores that this process may use, which a scheduler may have made fewer."""
+def usable_cores() -> int:
+  """Number of CPU cores that this process may use; a scheduler may limit them."""
   if hasattr(os, 'sched_getaffinity'):  # Linux
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1
 
 
 def split_cpu() -> None:
-  """Makes each core a device, at most 8; to be called before any array is made.
+  """Splits the CPU into JAX devices: a power of two, at most the usable cores and 8.
 
-  XLA runs a small convolution on one thread; split over the mesh, a batch uses all
-  cores. More devices than cores of one's own would wait for each other for ever, as XLA
-  has a thread for each core. `UAD_CPU_DEVICES` sets the number, without effect on
+  To be called before the first array is created. XLA runs a small convolution on one
+  thread; a batch that is split over several devices uses all cores. With more devices
+  than usable cores, XLA, which has one thread per core, deadlocks. The environment
+  variable `UAD_CPU_DEVICES` sets the number of devices; it has no effect on
   accelerators.
   """
-  cores = own_cores()
+  cores = usable_cores()
   devices = int(
     os.environ.get('UAD_CPU_DEVICES', 2 ** (min(cores, 8).bit_length() - 1))
   )
@@ -61,13 +64,13 @@ def split_cpu() -> None:
 
 
 QUICK = {'xla_cpu_use_fusion_emitters': False}
-"""XLA's older emitters compile in half the time; their gathers are a third slower, a
-training step in 2-D by 3 %."""
+"""XLA option for CPU: the older code emitters compile in half the time, but gathers run
+a third slower and a training step in 2-D runs 3 % slower."""
 
 
 @functools.cache
 def compiler_options() -> dict[str, bool]:
-  """`QUICK` on a CPU whose XLA still knows it."""
+  """XLA options for quick compilation: `QUICK` on CPU if XLA accepts it, else none."""
   if jax.default_backend() != 'cpu':
     return {}
   try:
@@ -78,14 +81,25 @@ def compiler_options() -> dict[str, bool]:
 
 
 def jit(function: Callable, quick: bool = True, **options) -> Callable:
-  """`jax.jit` for the large programs, `quick` for those that run for minutes only."""
+  """Compiles a large function by `jax.jit`, on CPU with `QUICK` compilation if wanted.
+
+  Args:
+    function: Function to compile.
+    quick: True compiles quickly, for programs that run for a few minutes; False
+      compiles to the fastest code, for long trainings.
+    **options: Further arguments of `jax.jit`.
+  """
   return jax.jit(
     function, compiler_options=compiler_options() if quick else {}, **options
   )
 
 
 def keep_memory() -> None:
-  """Tells glibc to keep freed memory: else each step pages its large arrays in anew."""
+  """Makes glibc keep freed memory for reuse, on Linux.
+
+  By default it returns large arrays to the system, and each training step has to page
+  them in again.
+  """
   try:
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
   except (OSError, TypeError):  # Windows has no library without a name
@@ -97,50 +111,68 @@ def keep_memory() -> None:
 
 
 def mesh() -> Mesh:
-  """All devices of all hosts along 'data'."""
+  """Mesh of all devices of all hosts, with the axis 'data'; for training."""
   return jax.make_mesh((jax.device_count(),), ('data',), axis_types=(AxisType.Auto,))
 
 
 def local_mesh() -> Mesh:
-  """The devices of this host, for what each host does by itself."""
+  """Mesh of this host's devices, with the axis 'data'; for evaluation and prediction.
+
+  Each host evaluates its own scans, so its programs must not wait for other hosts.
+  """
   return Mesh(np.array(jax.local_devices()), ('data',), axis_types=(AxisType.Auto,))
 
 
 def leads() -> bool:
-  """Whether this host is the one that writes and prints."""
+  """Whether this is the first host, which alone writes files and prints."""
   return jax.process_index() == 0
 
 
 def gather(value: Any) -> list:
-  """What each host gives, in the order of the hosts; every host calls it and waits.
+  """Gathers one value from each host into a list, in the order of the hosts.
 
-  Any object that pickles; meant for small results of long work.
+  Every host has to call it; each waits for the others and gets the same list.
+
+  Args:
+    value: Any object that pickle can write; meant to be small, as results are.
   """
   if jax.process_count() == 1:
     return [value]
   content = np.frombuffer(pickle.dumps(value), np.uint8)
   sizes = multihost_utils.process_allgather(np.int32(content.size))
-  sent = np.zeros(sizes.max(), np.uint8)
-  sent[: content.size] = content
-  rows = multihost_utils.process_allgather(sent)
+  padded = np.zeros(sizes.max(), np.uint8)
+  padded[: content.size] = content
+  rows = multihost_utils.process_allgather(padded)
   return [
     pickle.loads(row[:size].tobytes()) for row, size in zip(rows, sizes, strict=True)
   ]
 
 
 def by_turns(items: Sequence) -> list:
-  """The items of all hosts, dealt out by turns, in their first order."""
+  """Gathers items that were dealt to the hosts in turn, in their original order.
+
+  Item i of the whole list was dealt to host i mod n, of n hosts. Every host has to call
+  it and gets the same list.
+
+  Args:
+    items: Items of this host.
+  """
+  # Each item is boxed: the filling of a host with fewer items is then an empty box.
   turns = itertools.zip_longest(*gather([(item,) for item in items]), fillvalue=())
-  return [item for turn in turns for one in turn for item in one]
+  return [item for turn in turns for box in turn for item in box]
 
 
 def wait() -> None:
-  """Returns when every host has come here."""
+  """Barrier: returns when every host has called it."""
   gather(None)
 
 
 def check_batch_size(batch_size: int, devices: Mesh) -> None:
-  """Raises unless the global batch divides evenly over the devices."""
+  """Checks that the global batch divides evenly over the devices of a mesh.
+
+  Raises:
+    ValueError: It does not.
+  """
   if batch_size % devices.size:
     raise ValueError(
       f'batch_size {batch_size} does not divide over {devices.size} devices; '
@@ -149,19 +181,32 @@ def check_batch_size(batch_size: int, devices: Mesh) -> None:
 
 
 def replicate(tree, devices: Mesh):
-  """Copies every array of the tree to every device."""
+  """Copies every array of a tree, such as a training state, to every device of a mesh.
+
+  In a distributed job every host has to hold the same tree.
+  """
   sharding = NamedSharding(devices, PartitionSpec())
 
-  def place(x):
-    return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
+  def place(array):
+    return jax.make_array_from_callback(
+      array.shape, sharding, lambda index: array[index]
+    )
 
   if jax.process_count() == 1:
     return jax.device_put(tree, sharding)
-  return jax.tree.map(lambda x: place(np.asarray(x)), tree)
+  return jax.tree.map(lambda leaf: place(np.asarray(leaf)), tree)
 
 
 def shard(batch: Mapping[str, np.ndarray], devices: Mesh) -> dict[str, jax.Array]:
-  """This host's part of a batch, placed as its part of the global batch."""
+  """Splits a batch over the devices of a mesh along its first axis.
+
+  Args:
+    batch: Arrays of this host, [B / hosts, ...]: its part of the global batch.
+    devices: Mesh from `mesh`, or from `local_mesh` for a batch of this host alone.
+
+  Returns:
+    Arrays [B, ...] of the global batch, of which each device holds an equal part.
+  """
   sharding = NamedSharding(devices, PartitionSpec('data'))
   return {
     name: jax.make_array_from_process_local_data(sharding, array)

@@ -1,18 +1,16 @@
-"""Anomaly maps of one's own scans, in the scans' own grid.
+"""Anomaly maps of scans in their own space, by a trained run.
 
   python -m uad_jax.predict --checkpoint=runs/dae_unc --input=scan.nii.gz --output=maps
 
-The input may be a file, a folder of files or a BIDS folder. For each scan NAME:
-NAME_anomaly.nii.gz (soft), NAME_lesion.nii.gz (above the threshold that the run
-carries), NAME_reconstruction.nii.gz, NAME_gate.nii.gz where the method has one,
-NAME_overlay.png and NAME.json. Not for clinical use.
+The input is a file, a folder of files or a BIDS folder. For each scan NAME are written:
+NAME_anomaly.nii.gz (anomaly map), NAME_lesion.nii.gz (voxels at or above the run's
+threshold), NAME_reconstruction.nii.gz, NAME_gate.nii.gz where the method has a gate,
+NAME_overlay.png and NAME.json. Research software; not for clinical use.
 """
 
-import json
 import os
 import pathlib
 import sys
-from typing import Any, NamedTuple
 
 import nibabel
 import numpy as np
@@ -20,41 +18,18 @@ from absl import flags
 
 from uad_jax import cli
 from uad_jax.data.preprocessing import nifti, preprocess
-from uad_jax.evaluation.postprocess import preset
+from uad_jax.prediction.detection import detect
+from uad_jax.prediction.native_space import Prediction, to_native, write
 from uad_jax.progress import Progress
-from uad_jax.report.overlay import overlay
-from uad_jax.trained_run import SHOWN, TrainedRun, load, maps_of
+from uad_jax.trained_run import TrainedRun, load
 
 FLAGS = flags.FLAGS
 PERCENT = '5'
-"""The default threshold: this percentage of healthy validation voxels lies above it."""
+"""Default threshold: this percentage of healthy validation voxels lies above it."""
 
 DOUBTFUL = 0.25
-"""More of a brain than this is hardly lesion: the scan is of another kind."""
-
-
-class Prediction(NamedTuple):
-  """What the model says of a scan, on the scan's own grid.
-
-  Attributes:
-    anomaly: [X, Y, Z] float32, the soft map of `scorer`; its lowest value outside.
-    lesion: [X, Y, Z] uint8, anomaly above `threshold`.
-    marked: The share of the brain that is lesion.
-    outputs: [X, Y, Z] float32 by name: 'reconstruction', and 'gate' where there is one.
-    affine: Of the scan.
-    scorer: Which map of the run it is.
-    threshold: On the map.
-    chain: The preprocessing, with its findings and versions.
-  """
-
-  anomaly: np.ndarray
-  lesion: np.ndarray
-  marked: float
-  outputs: dict[str, np.ndarray]
-  affine: np.ndarray
-  scorer: str
-  threshold: float
-  chain: list[dict[str, Any]]
+"""Share of the brain from which on the marked voxels are hardly a lesion: the scan is
+probably of another kind (contrast, scanner, stripping) than the training's."""
 
 
 def predict(
@@ -65,20 +40,18 @@ def predict(
   labels: str | os.PathLike | None = None,
   percent: str = PERCENT,
 ) -> Prediction:
-  """Applies a trained run to one scan.
-
-  Soft maps are brought to the scan's grid first and thresholded there.
+  """Applies a trained run to one scan, by inference and threshold of its evaluation.
 
   Args:
     image: NIfTI file or nibabel image, 3-D.
-    run: The workdir of a finished run, or what `load` gave.
-    mask: Brain mask on the scan's grid; it is estimated, with a warning, without one.
-    labels: Anatomy labels on the scan's grid, which give the brain mask too.
-    percent: Which of the run's thresholds: '1', '5' or '10' % of healthy voxels.
+    run: Run folder of a finished run, or a run that `load` opened.
+    mask: Brain mask on the scan's grid; without one it is estimated, with a warning.
+    labels: Anatomy labels on the scan's grid, which also give the brain mask.
+    percent: Threshold of the run: '1', '5' or '10' % of healthy voxels lie above it.
 
   Raises:
-    BadScan: The file cannot be used, with the reason.
-    ValueError: There is no such threshold.
+    BadScan: The file cannot be used; the sentence says why.
+    ValueError: The run has no such threshold.
   """
   run = run if isinstance(run, TrainedRun) else load(run)
   if percent not in run.thresholds:
@@ -86,21 +59,18 @@ def predict(
       f"run {run.folder} has no threshold at '{percent}' % of healthy voxels; "
       f'there are {", ".join(run.thresholds)}'
     )
-  prepared = preprocess.prepare_scan(image, run.steps, mask=mask, labels=labels)
-  maps = maps_of(prepared, run)
-  brain = np.zeros(prepared.image.shape[:3], bool)
-  brain[:, :, list(prepared.slices)] = prepared.mask[..., 0][:, :, prepared.slices] > 0
-  chain = preset(run.postprocess)
-  soft = chain.soft(maps['anomaly'], brain)
-  anomaly = preprocess.restore(soft, prepared, fill=float(soft.min()))
   threshold = run.thresholds[percent]
-  inside = preprocess.restore(brain.astype(np.float32), prepared) > 0.5
-  lesion = chain.hard((anomaly > threshold) & inside)
-  outputs = {n: preprocess.restore(maps[n], prepared) for n in SHOWN if n in maps}
+  prepared = preprocess.prepare_scan(image, run.steps, mask=mask, labels=labels)
+  detection = detect(prepared, run, threshold)
+  anomaly, lesion, brain = to_native(detection, prepared, threshold)
+  outputs = {
+    name: preprocess.restore(volume, prepared)
+    for name, volume in detection.outputs.items()
+  }
   return Prediction(
     anomaly,
     lesion.astype(np.uint8),
-    float(lesion.sum() / max(inside.sum(), 1)),
+    float(lesion.sum() / max(brain.sum(), 1)),
     outputs,
     prepared.native_affine,
     run.scorer,
@@ -109,66 +79,37 @@ def predict(
   )
 
 
-def write(
-  prediction: Prediction, scan: pathlib.Path, run: TrainedRun, folder, percent
-) -> None:
-  """Writes all files of one scan; the sidecar last, so that it marks a whole result."""
-  folder.mkdir(parents=True, exist_ok=True)
-  name = scan.name.removesuffix('.gz').removesuffix('.nii')
-  volumes = {
-    'anomaly': prediction.anomaly,
-    'lesion': prediction.lesion,
-    **prediction.outputs,
-  }
-  for kind, volume in volumes.items():
-    target = folder / f'{name}_{kind}.nii.gz'
-    part = folder / f'.{name}_{kind}.part.nii.gz'
-    nibabel.save(nibabel.Nifti1Image(volume, prediction.affine), part)
-    os.replace(part, target)
-  native = nifti.read_image(scan)
-  png = overlay(
-    native.data,
-    prediction.anomaly,
-    prediction.lesion,
-    prediction.affine,
-    prediction.threshold,
-  )
-  (folder / f'{name}_overlay.png').write_bytes(png)
-  voxel_ml = abs(float(np.linalg.det(prediction.affine[:3, :3]))) / 1000
-  told = {
-    'scan': scan.name,
-    'run': run.folder.name,
-    'map': prediction.scorer,
-    'threshold': prediction.threshold,
-    'threshold_means': f'{percent} % of healthy validation brain voxels lie above it',
-    'lesion_ml': float(prediction.lesion.sum()) * voxel_ml,
-    'marked_share_of_brain': prediction.marked,
-    'reconstruction_unit': 'normalised intensity, see preprocessing',
-    'preprocessing': prediction.chain,
-    'warning': 'research software; not for clinical use',
-  }
-  (folder / f'{name}.json').write_text(json.dumps(told, indent=1, default=str))
+def find_scans(source: str, pattern: str) -> list[pathlib.Path]:
+  """Finds the scans of a file, a BIDS folder (its anat/ folders) or a flat folder.
 
+  Args:
+    source: File or folder.
+    pattern: Glob pattern below a folder; '' for the usual ones.
 
-def find_scans(given: str, pattern: str) -> list[pathlib.Path]:
-  """The scans of a file, a BIDS folder (all of anat/) or a flat folder."""
-  path = pathlib.Path(given)
+  Raises:
+    FileNotFoundError: The source is missing or holds no scan.
+  """
+  path = pathlib.Path(source)
   if not path.exists():
-    raise FileNotFoundError(f'--input {given} does not exist')
+    raise FileNotFoundError(f'--input {source} does not exist')
   if path.is_file():
     return [path]
   patterns = [pattern] if pattern else ['sub-*/**/anat/*.nii*', '*.nii*']
-  for each in patterns:
-    found = sorted(p for p in path.glob(each) if p.name.endswith(nifti.SUFFIXES))
-    if found:
-      return found
+  for glob in patterns:
+    scans = sorted(p for p in path.glob(glob) if p.name.endswith(nifti.SUFFIXES))
+    if scans:
+      return scans
   raise FileNotFoundError(
-    f'--input {given} holds no scans; it was searched for {" and ".join(patterns)}'
+    f'--input {source} holds no scans; it was searched for {" and ".join(patterns)}'
   )
 
 
 def main(_: list[str]) -> None:
-  """Predicts every scan; a bad one stops the job, or is listed at the end."""
+  """Predicts every scan; a bad one stops the command, or is listed at the end.
+
+  Raises:
+    ValueError: A mask or labels are given for several scans.
+  """
   scans = find_scans(FLAGS.input, FLAGS.pattern)
   if (FLAGS.mask or FLAGS.labels) and len(scans) > 1:
     raise ValueError(f'--mask and --labels go with one scan; --input has {len(scans)}')
@@ -178,10 +119,10 @@ def main(_: list[str]) -> None:
   for done, scan in enumerate(scans):
     try:
       options = {'mask': FLAGS.mask or None, 'labels': FLAGS.labels or None}
-      found = predict(scan, run, percent=FLAGS.percent, **options)
-      write(found, scan, run, folder, FLAGS.percent)
-      if found.marked > DOUBTFUL:
-        doubtful.append(f'{scan.name}: {found.marked:.0%} of the brain is marked')
+      prediction = predict(scan, run, percent=FLAGS.percent, **options)
+      write(prediction, scan, run, folder, FLAGS.percent)
+      if prediction.marked > DOUBTFUL:
+        doubtful.append(f'{scan.name}: {prediction.marked:.0%} of the brain is marked')
     except nifti.BadScan as problem:
       if not FLAGS.keep_going:
         raise
@@ -201,14 +142,14 @@ def main(_: list[str]) -> None:
 
 
 def define_flags() -> None:
-  """The flags of the command."""
-  flags.DEFINE_string('checkpoint', None, 'Workdir of a finished run.')
+  """Defines the flags of the command."""
+  flags.DEFINE_string('checkpoint', None, 'Run folder of a finished run.')
   flags.DEFINE_string('input', None, 'Scan, folder of scans or BIDS folder.')
   flags.DEFINE_string('output', None, 'Folder for the results.')
-  flags.DEFINE_string('pattern', '', 'Glob of the scans below a folder.')
+  flags.DEFINE_string('pattern', '', 'Glob pattern of the scans below a folder.')
   flags.DEFINE_string('mask', '', "Brain mask on the scan's grid.")
   flags.DEFINE_string('labels', '', "Anatomy labels on the scan's grid.")
-  flags.DEFINE_string('scorer', '', 'Another map of the run than its default.')
+  flags.DEFINE_string('scorer', '', 'Anomaly map of the run; its default map if empty.')
   flags.DEFINE_string('percent', PERCENT, 'Threshold: 1, 5 or 10 % of healthy voxels.')
   flags.DEFINE_bool(
     'keep_going', False, 'Leave bad scans out and list them at the end.'
@@ -216,6 +157,11 @@ def define_flags() -> None:
   flags.mark_flags_as_required(['checkpoint', 'input', 'output'])
 
 
-if __name__ == '__main__':
+def command() -> None:
+  """Runs the command `uad-predict`."""
   define_flags()
   cli.run(main)
+
+
+if __name__ == '__main__':
+  command()

@@ -1,18 +1,19 @@
-"""Prepares data.
+"""Prepares data sets: lists, builds, checks and documents them.
 
-  python -m uad_jax.prepare list                        what there is, what lies ready
-  python -m uad_jax.prepare list ixi                    how to get one, which files
+  python -m uad_jax.prepare list                        names all, and those prepared
+  python -m uad_jax.prepare list ixi                    tells how to get one
   python -m uad_jax.prepare build ixi --source=DIR      preprocesses and writes it
-  python -m uad_jax.prepare check ixi                   looks for what is wrong with it
-  python -m uad_jax.prepare splits ixi --source=DIR     deals subjects to splits
+  python -m uad_jax.prepare check ixi                   looks for errors in it
+  python -m uad_jax.prepare splits ixi --source=DIR     assigns subjects to splits
   python -m uad_jax.prepare table                       writes docs/datasets.md
 
-Lesions of real shape in healthy scans, with the untouched scan as the twin:
+Lesions of real shape in healthy scans, each with its untouched scan as lesion-free
+twin:
 
   python -m uad_jax.prepare lesions --source=../shared/data/ixi_t1_2mm \
     --masks=../shared/data/stroke_masks_mni --output=data/ixi_lesions
 
-Each subcommand is a function here and its arguments in `parser`.
+Each subcommand is a function of this module; `parser` defines its arguments.
 """
 
 import argparse
@@ -41,38 +42,40 @@ DOCS = pathlib.Path('docs')
 
 
 class Failed(ValueError):
-  """A check that found something; its findings are told already."""
+  """Error at the end of a check with findings, which are printed already."""
 
 
 def list_(options: argparse.Namespace) -> None:
-  """Lists the data sets, or tells how to get one."""
+  """Lists all data sets, or tells how to get one of them."""
   if options.name:
     print(catalogue.cohort(options.name).instructions)
     return
   ready = catalogue.prepared(options.data_dir)
   rows = [('name', 'subjects', 'kind', 'contrasts', 'licence', 'where to get it')]
-  for each in catalogue.cohorts():
-    kind = 'healthy' if each.healthy else each.pathology
-    contrasts = ' '.join(each.contrasts)
-    rows.append(
-      (each.name, str(each.subjects), kind, contrasts, each.licence, each.homepage)
-    )
+  for dataset in catalogue.cohorts():
+    kind = 'healthy' if dataset.healthy else dataset.pathology
+    size, contrasts = str(dataset.subjects), ' '.join(dataset.contrasts)
+    source = (dataset.licence, dataset.homepage)
+    rows.append((dataset.name, size, kind, contrasts, *source))
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   for row in rows:
-    print(
-      '  '.join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-    )
+    cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+    print('  '.join(cells).rstrip())
   print('sim_brain (simulated) and nifti_folder (your own) need no download.')
   print(f'\nprepared in {options.data_dir}:' if ready else '\nnothing is prepared here')
-  for each in ready:
-    scans = ', '.join(f'{split} {n}' for split, n in each.scans.items())
-    print(f'  {each.name}/{each.config}: {scans}')
+  for dataset in ready:
+    scans = ', '.join(f'{split} {n}' for split, n in dataset.scans.items())
+    print(f'  {dataset.name}/{dataset.config}: {scans}')
 
 
 def build(options: argparse.Namespace) -> None:
-  """Preprocesses a cohort and writes it; an interrupted build goes on."""
-  found = catalogue.cohort(options.name)
-  asked = {
+  """Preprocesses a cohort and writes it; resumes a build that was interrupted.
+
+  Raises:
+    ValueError: Neither a folder nor a download is given.
+  """
+  dataset = catalogue.cohort(options.name)
+  settings = {
     name: getattr(options, name)
     for name in (
       'contrast', 'form', 'preset', 'shape', 'spacing', 'brain', 'bias', 'atlas',
@@ -81,14 +84,14 @@ def build(options: argparse.Namespace) -> None:
   }  # fmt: skip
   source = options.source
   if options.download:
-    contrast = options.contrast or found.contrasts[0]
-    source = download.fetch(found, contrast, options.data_dir)
+    contrast = options.contrast or dataset.contrasts[0]
+    source = download.fetch(dataset, contrast, options.data_dir)
   elif not source:
     raise ValueError(
-      f'give the folder by --source; `list {found.name}` tells how to get it'
+      f'give the folder by --source; `list {dataset.name}` tells how to get it'
     )
   builder = catalogue.module(options.name).open_builder(
-    pathlib.Path(options.data_dir).resolve(), source=source, **asked
+    pathlib.Path(options.data_dir).resolve(), source=source, **settings
   )
   if pathlib.Path(builder.data_dir, manifest.NAME).is_file():
     print('it is there already; remove the folder to build it anew', file=sys.stderr)
@@ -97,11 +100,16 @@ def build(options: argparse.Namespace) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-  """Checks prepared data sets, prints what is found and writes a gallery of each."""
+  """Checks prepared data sets: prints findings, writes a gallery of each.
+
+  Raises:
+    ValueError: No such data set is prepared.
+    Failed: There are findings.
+  """
   ready = [
-    each
-    for each in catalogue.prepared(options.data_dir, options.name)
-    if options.config in each.config
+    dataset
+    for dataset in catalogue.prepared(options.data_dir, options.name)
+    if options.config in dataset.config
   ]
   if not ready:
     raise ValueError(
@@ -109,41 +117,41 @@ def check(options: argparse.Namespace) -> None:
       'the name of its config; build it first'
     )
   count = 0
-  for each in ready:
-    seen, found = audit.run(each.folder)
-    for finding in found:
-      print(f'{each.name}/{each.config}: {finding.scan} {finding.sentence}')
-    title = f'{each.name}/{each.config}'
-    page = gallery.write(each.folder / 'gallery.html', title, seen, found)
-    print(f'{title}: {len(seen)} scans, {len(found)} findings, {page}')
-    count += len(found)
+  for dataset in ready:
+    title = f'{dataset.name}/{dataset.config}'
+    looks, findings = audit.run(dataset.folder)
+    for finding in findings:
+      print(f'{title}: {finding.scan} {finding.sentence}')
+    page = gallery.write(dataset.folder / 'gallery.html', title, looks, findings)
+    print(f'{title}: {len(looks)} scans, {len(findings)} findings, {page}')
+    count += len(findings)
   if count:
     raise Failed(f'{count} findings')
 
 
 def splits_(options: argparse.Namespace) -> None:
-  """Deals the subjects of a cohort to splits and writes the list."""
-  found = catalogue.cohort(options.name)
-  contrast = options.contrast or found.contrasts[0]
-  entries, _ = cohort.find(options.source, found, contrast, options.tree)
-  patients = splits.ill(entries) if found.healthy else set()
-  dealt = splits.deal({e.subject for e in entries} - patients, found.fractions)
-  target = options.output or cohort_builder.folder_of(found.name) / 'splits.txt'
-  splits.write(dealt, target, f'python -m uad_jax.prepare splits {found.name}')
-  for split in found.fractions:
+  """Assigns the subjects of a cohort to splits and writes the list."""
+  dataset = catalogue.cohort(options.name)
+  contrast = options.contrast or dataset.contrasts[0]
+  scans, _ = cohort.find(options.source, dataset, contrast, options.tree)
+  patients = splits.ill(scans) if dataset.healthy else set()
+  dealt = splits.deal({scan.subject for scan in scans} - patients, dataset.fractions)
+  target = options.output or cohort_builder.folder_of(dataset.name) / 'splits.txt'
+  splits.write(dealt, target, f'python -m uad_jax.prepare splits {dataset.name}')
+  for split in dataset.fractions:
     print(f'{split}: {sum(s == split for s in dealt.values())} subjects')
   print(target)
 
 
 def table(options: argparse.Namespace) -> None:
-  """Writes docs/datasets.md from the builders' own tables."""
+  """Writes docs/datasets.md from the descriptions in the builders."""
   target = pathlib.Path(options.output)
   write_text(target, datasets.page(catalogue.cohorts(), target.parent))
   print(target)
 
 
 def lesions(options: argparse.Namespace) -> None:
-  """Writes a BIDS folder with lesions into the subjects of a split."""
+  """Writes a BIDS folder of healthy scans, with lesions in the subjects of a split."""
   report = lesion_cohort.write(
     options.source,
     options.masks,
@@ -152,23 +160,23 @@ def lesions(options: argparse.Namespace) -> None:
     options.split,
     options.seed,
   )
-  for split, told in report.items():
+  for split, numbers in report.items():
     print(
-      f'{split}: {told["subjects"]} subjects with lesions in '
-      f'{told["prevalence"]:.2%} of the brain'
+      f'{split}: {numbers["subjects"]} subjects with lesions in '
+      f'{numbers["prevalence"]:.2%} of the brain'
     )
   print(options.output)
 
 
 def parser() -> argparse.ArgumentParser:
-  """The subcommands and their arguments."""
+  """Argument parser with all subcommands."""
   result = argparse.ArgumentParser(prog='python -m uad_jax.prepare')
   commands = result.add_subparsers(required=True, metavar='COMMAND')
 
   def command(name, run):
-    made = commands.add_parser(name, help=run.__doc__)
-    made.set_defaults(run=run)
-    return made.add_argument
+    subparser = commands.add_parser(name, help=run.__doc__.splitlines()[0])
+    subparser.set_defaults(run=run)
+    return subparser.add_argument
 
   add = command('list', list_)
   add('name', nargs='?', default='')
@@ -176,24 +184,22 @@ def parser() -> argparse.ArgumentParser:
 
   add = command('build', build)
   add('name')
-  add('--source', default='', help="what the provider's download unpacked to")
+  add('--source', default='', help="folder of the provider's files, unpacked")
   add('--download', action='store_true', help='fetch it, where the licence allows it')
-  add('--data_dir', default='data', help='where prepared data sets lie')
+  add('--data_dir', default='data', help='folder of prepared data sets')
   add('--contrast', default='', help="the cohort's first by default")
   add('--form', default=presets.SLICES, choices=presets.FORMS)
   add('--preset', default=presets.DEFAULT, choices=list(presets.PRESETS))
-  add('--shape', type=int, nargs='+', default=(), help='of a record, in voxels')
-  add('--spacing', type=float, default=0.0, help='in mm')
+  add('--shape', type=int, nargs='+', default=(), help='shape of a record, in voxels')
+  add('--spacing', type=float, default=0.0, help='voxel size, in mm')
   add('--brain', default='auto', help='auto, template, otsu, hd_bet, synthstrip, ...')
   add('--bias', default='', choices=('', 'own', 'n4', 'none'))
-  add('--atlas', default='', help='a stripped T1 template to align to, such as SRI24')
-  add(
-    '--lesion_values', type=int, nargs='+', default=(), help='numbers that are lesion'
-  )
+  add('--atlas', default='', help='skull-stripped T1 template to align to, as SRI24')
+  add('--lesion_values', type=int, nargs='+', default=(), help='labels that are lesion')
   add('--tree', default='', help='release, where the folder holds several')
   add('--keep_going', action='store_true', help='leave bad scans out and list them')
-  add('--workers', type=int, default=2, help='processes')
-  add('--beam', action='store_true', help='by Apache Beam; options in UAD_BEAM')
+  add('--workers', type=int, default=2, help='number of processes')
+  add('--beam', action='store_true', help='build by Apache Beam, see UAD_BEAM')
 
   add = command('check', check)
   add('name')
@@ -212,9 +218,9 @@ def parser() -> argparse.ArgumentParser:
 
   add = command('lesions', lesions)
   add('--source', required=True, help='BIDS folder of healthy scans')
-  add('--masks', required=True, help='folder of lesion masks, MNI mm')
-  add('--output', required=True, help='folder to be made')
-  add('--split', default='test', help='whose subjects get lesions')
+  add('--masks', required=True, help='folder of lesion masks in MNI space')
+  add('--output', required=True, help='folder to write')
+  add('--split', default='test', help='split whose subjects get lesions')
   add('--seed', type=int, default=0)
   add('--image', default='sub-*/**/anat/*_T1w.nii*', help='pattern of the scans')
   add(
@@ -226,9 +232,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-  """Runs a subcommand; a mistake ends with its sentence and status 1."""
+  """Runs a subcommand and returns the exit status: 1 after an error, otherwise 0.
+
+  Args:
+    arguments: Command line without the program's name; that of the process by default.
+  """
   options = parser().parse_args(arguments)
-  logging.set_verbosity(logging.ERROR)  # TFDS tells of each config otherwise
+  logging.set_verbosity(logging.ERROR)  # TFDS logs each config otherwise
   try:
     options.run(options)
   except (ValueError, OSError, ImportError) as error:
@@ -237,5 +247,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
   return 0
 
 
-if __name__ == '__main__':
+def command() -> None:
+  """Runs the command `uad-prepare`."""
   sys.exit(main())
+
+
+if __name__ == '__main__':
+  command()

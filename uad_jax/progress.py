@@ -1,4 +1,4 @@
-"""A line on stderr that says how far, how fast and how long still."""
+"""Progress line on stderr: items done, rate, and time that remains."""
 
 import sys
 import time
@@ -6,54 +6,65 @@ from collections.abc import Iterable, Iterator, Sized
 from typing import TextIO, TypeVar
 
 TERMINAL_SECONDS = 0.2
+"""Shortest time between two writes to a terminal."""
+
 LOG_SECONDS = 30.0
+"""Shortest time between two lines in a log file."""
 
 T = TypeVar('T')
 
 
 def duration(seconds: float) -> str:
-  """12 -> '0:12', 3725 -> '1:02:05'."""
+  """Formats seconds as minutes or hours: 12 -> '0:12', 3725 -> '1:02:05'."""
   minutes, seconds = divmod(int(seconds), 60)
   hours, minutes = divmod(minutes, 60)
   return f'{hours}:{minutes:02d}:{seconds:02d}' if hours else f'{minutes}:{seconds:02d}'
 
 
 class Progress:
-  """Shows progress: one rewritten line on a terminal, now and then a line in a log."""
+  """Progress display: rewrites one line on a terminal, adds lines to a log file."""
 
   def __init__(self, total: int | None, label: str, stream: TextIO | None = None):
+    """Starts the clock.
+
+    Args:
+      total: Number of items to do; None where it is unknown.
+      label: Name of the work, which begins the line.
+      stream: Text stream to write to; stderr by default.
+    """
     self._total, self._label = total, label
     self._stream = stream or sys.stderr
     self._terminal = self._stream.isatty()
     self._pause = TERMINAL_SECONDS if self._terminal else LOG_SECONDS
     self._start = self._shown = time.monotonic()
-    self._done, self._first, self._note = 0, 0, ''
+    self._done, self._note = 0, ''
 
   def update(self, done: int, note: str = '') -> None:
-    """Says that `done` of the total are done; shown if the last line is old enough."""
+    """Sets the number of items done; shown unless a line was written just before.
+
+    Args:
+      done: Number of items done.
+      note: Text to end the line with, such as a loss.
+    """
     self._done, self._note = done, note
     now = time.monotonic()
     if now - self._shown >= self._pause:
       self._shown = now
       self._write()
 
-  def resume(self, done: int) -> None:
-    """Says that `done` were done before the clock started, so that the rate is true."""
-    self._done = self._first = done
-
   def close(self) -> None:
-    """Shows the last state and ends the line."""
+    """Writes the final line and ends it."""
     self._write()
     if self._terminal:
       self._stream.write('\n')
       self._stream.flush()
 
   def line(self) -> str:
-    """'evaluate 12/40  3.1/s  0:09 left  note'."""
+    """Text of the progress line: 'evaluate 12/40  3.1/s  0:09 left  note'."""
     elapsed = max(time.monotonic() - self._start, 1e-9)
-    rate = (self._done - self._first) / elapsed
-    of = '' if self._total is None else f'/{self._total}'
-    parts = [f'{self._label} {self._done}{of}', f'{rate:.3g}/s']
+    rate = self._done / elapsed
+    total = '' if self._total is None else f'/{self._total}'
+    parts = [f'{self._label} {self._done}{total}', f'{rate:.3g}/s']
     if self._total is None or self._done >= self._total:
       parts.append(f'in {duration(elapsed)}')
     elif rate:
@@ -68,7 +79,12 @@ class Progress:
 
 
 def progress(items: Iterable[T] | int, label: str) -> Iterator[T]:
-  """Yields the items, or range(items), and shows how far it is."""
+  """Yields items and shows on stderr how many of them are done.
+
+  Args:
+    items: Items to yield; a number n yields 0 to n - 1.
+    label: Name of the work, which begins the line.
+  """
   if isinstance(items, int):
     items = range(items)
   shown = Progress(len(items) if isinstance(items, Sized) else None, label)

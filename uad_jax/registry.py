@@ -1,9 +1,12 @@
-"""From the names and options in a config to functions, and its hash."""
+"""Looks up `make` by file name, checks its options, and hashes configs."""
 
+import ast
 import hashlib
 import importlib
+import importlib.util
 import inspect
 import json
+import pathlib
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -12,73 +15,159 @@ from ml_collections import ConfigDict
 
 
 def names(package: str) -> list[str]:
-  """The registered names of a package: its files, not its subfolders, in order."""
+  """Registered names of a package: the names of its files, without its subfolders.
+
+  Args:
+    package: Room of registered files: 'methods', 'scores' or 'adapt'.
+  """
   parent = importlib.import_module(f'uad_jax.{package}')
   return [m.name for m in pkgutil.iter_modules(parent.__path__) if not m.ispkg]
 
 
 def named(package: str, name: str) -> Callable:
-  """The `make` of a file of a package, or one sentence with the files there are."""
+  """Function `make` of a registered file, such as uad_jax/methods/vae.py.
+
+  Args:
+    package: Room of registered files: 'methods', 'scores' or 'adapt'.
+    name: Name of the file, without '.py'.
+
+  Raises:
+    ValueError: The package has no such file.
+  """
   if name not in (files := names(package)):
     raise ValueError(f"no '{name}' in {package}; there are {', '.join(sorted(files))}")
   return importlib.import_module(f'uad_jax.{package}.{name}').make
 
 
-def call(what: str, make: Callable, options: Mapping[str, Any], **given):
-  """make(**given, **options), with one sentence for an option that it does not take."""
+def call(what: str, make: Callable, options: Mapping[str, Any], **fixed):
+  """Calls make(**fixed, **options) after a check of the options' names.
+
+  Args:
+    what: Name of the thing that is made, for the error: "method 'vae'".
+    make: Function to call.
+    options: Keyword arguments that the user has chosen in a config.
+    **fixed: Keyword arguments that the program sets.
+
+  Raises:
+    ValueError: `make` takes no option of such a name.
+  """
   parameters = inspect.signature(make).parameters
-  free = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+  takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
   for option in options:
-    if not free and option not in parameters:
-      allowed = ', '.join(name for name in parameters if name not in given)
+    if not takes_any and option not in parameters:
+      allowed = ', '.join(name for name in parameters if name not in fixed)
       raise ValueError(f"{what} takes no '{option}'; it takes {allowed}")
-  return make(**given, **options)
+  return make(**fixed, **options)
 
 
 def plain(config: Any) -> Any:
-  """A config as dicts, lists, numbers and text."""
+  """Converts a config to the types of JSON: dicts, lists, numbers and text."""
   return json.loads(json.dumps(ConfigDict.to_dict(config), default=str))
 
 
 AFTER_TRAINING = ('scores', 'variants', 'variant_scores', 'postprocess', 'resamples')
-"""Keys of a config that only ask a trained run for other rows."""
+"""Keys of a config that do not change the training, only its evaluation."""
 
 
 def digest(config: ConfigDict) -> str:
-  """A short hash of what a config trains, by which results are kept."""
+  """Hash of the training part of a config, 12 hex digits; run folders are named by it.
+
+  Left out are the keys in `AFTER_TRAINING`.
+  """
   return hashed(without(plain(config), *AFTER_TRAINING))
 
 
 def fingerprint(config: ConfigDict) -> str:
-  """A short hash of all that a config says."""
+  """Hash of a whole config, 12 hex digits."""
   return hashed(plain(config))
 
 
-def hashed(told: Mapping[str, Any]) -> str:
-  """A short hash of a config as `plain` gives it."""
-  text = json.dumps(told, sort_keys=True)
+def hashed(settings: Mapping[str, Any]) -> str:
+  """Hash of a config in the form that `plain` returns, 12 hex digits."""
+  text = json.dumps(settings, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def differences(
   old: Mapping[str, Any], new: Mapping[str, Any], missing: str, prefix: str = ''
 ) -> Iterator[tuple[str, Any, Any]]:
-  """The dotted path and both values of each key in which two configs differ.
+  """Yields (dotted key, old value, new value) for each difference of two configs.
 
   Args:
-    old: As `plain` gives it.
-    new: Likewise.
-    missing: Stands for a value of a key that only the other one has.
-    prefix: Of the paths.
+    old: Config in the form that `plain` returns.
+    new: Another config in that form.
+    missing: Text in place of a value where a config lacks the key.
+    prefix: Text before the dotted keys; used for nested configs.
   """
   for key in sorted({*old, *new}):
-    a, b = old.get(key, missing), new.get(key, missing)
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
-      yield from differences(a, b, missing, f'{prefix}{key}.')
-    elif a != b:
-      yield f'{prefix}{key}', a, b
+    before, after = old.get(key, missing), new.get(key, missing)
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+      yield from differences(before, after, missing, f'{prefix}{key}.')
+    elif before != after:
+      yield f'{prefix}{key}', before, after
 
 
 def without(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
-  """The options as a dict, without those named."""
+  """Copies options to a dict, without the options of some names."""
   return {name: value for name, value in options.items() if name not in names}
+
+
+def assignments(text: str) -> dict[str, Any]:
+  """Parses 'KEY=VALUE; KEY=VALUE' into a dict; values are Python literals.
+
+  Raises:
+    ValueError: A part is not of the form KEY=VALUE, or its value is no literal.
+  """
+  values = {}
+  for part in filter(None, map(str.strip, text.split(';'))):
+    key, _, value = part.partition('=')
+    try:
+      values[key.strip()] = ast.literal_eval(value.strip())
+    except (SyntaxError, ValueError):
+      raise ValueError(
+        f"'{part}' is not understood; allowed is KEY=VALUE as Python writes it, with "
+        "quotes about text: contrast='t2'"
+      ) from None
+  return values
+
+
+def config_path(name: str) -> pathlib.Path:
+  """Path of a config: a file, or a shipped config by its name.
+
+  Shipped configs lie beside the package in a checkout, and inside of it where it is
+  installed.
+
+  Args:
+    name: Path that ends in .py, or NAME of a shipped configs/NAME.py.
+
+  Raises:
+    FileNotFoundError: No shipped config has this name.
+  """
+  if name.endswith('.py'):
+    return pathlib.Path(name)
+  package = pathlib.Path(__file__).resolve().parent
+  for folder in (package / 'configs', package.parent / 'configs'):
+    if (folder / f'{name}.py').is_file():
+      return folder / f'{name}.py'
+  shipped = sorted(path.stem for path in folder.glob('*.py'))
+  raise FileNotFoundError(
+    f"there is no config '{name}'; there are {', '.join(shipped) or 'none'}"
+  )
+
+
+def read_config(path: pathlib.Path, arg: str) -> ConfigDict:
+  """Config that a config file makes: its get_config(arg).
+
+  Args:
+    path: Config file, such as configs/vae.py.
+    arg: Argument of its `get_config`, such as 'demo'.
+
+  Raises:
+    FileNotFoundError: The file is missing.
+  """
+  spec = importlib.util.spec_from_file_location(f'config_{path.stem}', path)
+  if spec is None or not path.exists():
+    raise FileNotFoundError(f'the config {path} does not exist')
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module.get_config(arg)

@@ -1,51 +1,74 @@
-"""The main job on disk: a run folder is made, filled, resumed, evaluated and reported.
+"""The main job in a run folder: made, trained, resumed, evaluated and reported.
 
-A run folder holds config.json, metrics.jsonl, checkpoints/, and what `report` writes:
-results.json, subjects.csv, evaluation.npz, report.html; other inferences of the same
-training lie in variants/NAME with the same four files.
+A run folder holds config.json, model.json, training.json, parameters.txt,
+metrics.jsonl, checkpoints/ and the files of `report.write`: results.json, subjects.csv,
+evaluation.npz, report.html. Other inferences of the same training (variants) have those
+four files in variants/NAME, evaluations on other data in evaluations/NAME-FINGERPRINT.
 """
 
 import json
 import pathlib
 import sys
-import time
 
-import jax
 from ml_collections import ConfigDict
 
 from uad_jax import experiment as experiments
-from uad_jax import parallel, registry, train
+from uad_jax import parallel, registry
 from uad_jax.data import mixing
 from uad_jax.data.mixing import PAINTED
 from uad_jax.evaluate import evaluate
 from uad_jax.evaluation.summary import SCHEMA
 from uad_jax.experiment import Experiment
-from uad_jax.inference import check, make_infer
+from uad_jax.inference import Inference, check, make_infer
 from uad_jax.method import State
-from uad_jax.metrics_log import metrics_log
-from uad_jax.report import atomic_files, page, tables
-from uad_jax.report.atomic_files import read_json
+from uad_jax.report import page, tables
+from uad_jax.report.atomic_files import write_text
+from uad_jax.resume import trained
 
 PARTS = ('data', 'train', 'report')
+"""Parts of the job, in order."""
 
 
 def first_difference(old: dict, new: dict) -> str | None:
-  """The first key in which two configs differ, with both values."""
+  """First key in which two configs differ, with both values; None if they agree."""
   for key, a, b in registry.differences(old, new, 'nothing'):
     return f'{key} was {a}, now {b}'
   return None
 
 
+def trained_part(config: dict) -> dict:
+  """Part of a config that decides the training, and not what is evaluated after it.
+
+  Left out are scores, variants, post-processing and resamples, the test split, and data
+  sets that only the test split names.
+  """
+  data = dict(config['data'])
+  data['test'] = ''
+  named = {term.data for terms in mixing.splits(data).values() for term in terms}
+  if data.get('others'):
+    data['others'] = {k: v for k, v in data['others'].items() if k in named}
+  return {**registry.without(config, *registry.AFTER_TRAINING), 'data': data}
+
+
 def claim(workdir: pathlib.Path, config: dict) -> None:
-  """Makes the run folder, or checks that it belongs to this config."""
+  """Makes the run folder, or checks that it belongs to a config.
+
+  A run of the same training takes the config's new test split, scores and variants.
+
+  Args:
+    workdir: The run folder.
+    config: Config as `registry.plain` gives it.
+
+  Raises:
+    ValueError: The folder is a run of another training, or no run.
+  """
   path = workdir / 'config.json'
   if path.exists():
     try:
       old = json.loads(path.read_text())
     except json.JSONDecodeError:
       raise ValueError(f'{path} is damaged; choose another workdir') from None
-    kept = [registry.without(c, *registry.AFTER_TRAINING) for c in (old, config)]
-    difference = first_difference(*kept)
+    difference = first_difference(trained_part(old), trained_part(config))
     if difference:
       raise ValueError(
         f'{workdir} is a run of another config (config.{difference}); '
@@ -54,11 +77,11 @@ def claim(workdir: pathlib.Path, config: dict) -> None:
   elif workdir.exists() and any(workdir.iterdir()):
     raise ValueError(f'{workdir} is not empty and no run; choose another --workdir')
   workdir.mkdir(parents=True, exist_ok=True)
-  atomic_files.write_text(path, json.dumps(config, indent=2))
+  write_text(path, json.dumps(config, indent=2))
 
 
 def chosen_on(experiment: Experiment):
-  """The batches on which the default map is chosen; None when the first one is it."""
+  """Batches on which the default map is chosen; None if it is the first scorer's."""
   data = experiment.config.data
   if data.selection == PAINTED:
     return experiments.painted(experiment, data.val)
@@ -66,25 +89,27 @@ def chosen_on(experiment: Experiment):
 
 
 def outdated(folder: pathlib.Path, config: dict) -> str | None:
-  """Why the results of a folder are not those of this very config in today's layout.
+  """Reason why stored results are not those of a config in today's layout, or None.
 
-  None if they are.
+  Args:
+    folder: Folder with results.json.
+    config: Config as `registry.plain` gives it.
   """
-  told = folder / 'results.json'
-  if not told.exists():
-    return f'{told} is missing'
-  found = json.loads(told.read_text())
-  if found['schema'] != SCHEMA:
-    return f'{told} has the layout {found["schema"]}, now {SCHEMA}'
-  difference = first_difference(found['run']['config'], config)
+  path = folder / 'results.json'
+  if not path.exists():
+    return f'{path} is missing'
+  results = json.loads(path.read_text())
+  if results['schema'] != SCHEMA:
+    return f'{path} has the layout {results["schema"]}, now {SCHEMA}'
+  difference = first_difference(results['run']['config'], config)
   return f'config.{difference}' if difference else None
 
 
 def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
-  """Does what is still to do of the job and returns its table, as text.
+  """Does the parts of the job that are still to do; returns its table, as text.
 
   Args:
-    config: The experiment.
+    config: Config of the experiment.
     workdir: The run folder.
     until: Last part to do: 'data', 'train' or 'report'.
   """
@@ -97,10 +122,9 @@ def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
   if parallel.leads():
     claim(folder, settings)
     card = json.dumps(experiments.model_card(experiment), indent=1)
-    atomic_files.write_text(folder / 'model.json', card)
+    write_text(folder / 'model.json', card)
   parallel.wait()
-  left = parallel.gather(outdated(folder, settings))[0]
-  if not left and until == PARTS[-1]:
+  if until == PARTS[-1] and is_finished(config, workdir):
     print(f'nothing left to do in {folder}', file=sys.stderr)
     return table(folder, config)
   infer = make_infer(experiment.method, experiment.scorers)
@@ -115,29 +139,32 @@ def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
   return table(folder, config) if parallel.leads() else ''
 
 
-def trained(experiment: Experiment, folder: pathlib.Path) -> State:
-  """The trained state; shows and logs progress on the way."""
-  last = experiment.stage_ends[-1] if experiment.stage_ends else 0
-  told = folder / 'training.json'
-  before = read_json(told).get('seconds', 0.0)
-  start = time.monotonic()
-  with metrics_log(folder) as write:
-
-    def log(step, metrics):
-      if parallel.leads():
-        train.print_progress(step, last, metrics)
-        write(step, metrics)
-        seconds = before + time.monotonic() - start
-        atomic_files.write_text(told, json.dumps({'steps': step, 'seconds': seconds}))
-
-    return experiments.trained(experiment, folder, log)
+def is_finished(config: ConfigDict, workdir: str) -> bool:
+  """Whether the leading host finds the results of this very config in a run folder."""
+  settings = registry.plain(config)
+  return not parallel.gather(outdated(pathlib.Path(workdir), settings))[0]
 
 
-def report(experiment, infer, state, folder, settings, variant: str = '') -> None:
+def report(
+  experiment: Experiment,
+  infer: Inference,
+  state: State,
+  folder: pathlib.Path,
+  settings: dict,
+  variant: str = '',
+) -> None:
   """Evaluates one inference of the trained method and writes its files.
 
-  A variant asks for another inference, and for the maps that may differ from the run's
-  own; it is not part of the choice of a map.
+  A variant asks for another inference and fills `config.variant_scores`, or all rows;
+  it takes no part in the choice of the default map.
+
+  Args:
+    experiment: Experiment of the run.
+    infer: Compiled inference with the experiment's scorers.
+    state: Trained state.
+    folder: The run folder.
+    settings: Config as `registry.plain` gives it.
+    variant: Name of the variant; '' for the run's own inference.
   """
   config, scorers = experiment.config, experiment.scorers
   if variant and config.variant_scores:
@@ -149,7 +176,7 @@ def report(experiment, infer, state, folder, settings, variant: str = '') -> Non
     scorers,
     experiments.batches(experiment, config.data.val),
     experiments.batches(experiment, config.data.test),
-    jax.random.key(config.seed + 2),
+    experiments.evaluation_key(config),
     postprocess=config.postprocess,
     selection=None if variant else chosen_on(experiment),
     ask=experiment.variants.get(variant),
@@ -170,10 +197,10 @@ def report(experiment, infer, state, folder, settings, variant: str = '') -> Non
 
 
 def table(folder: pathlib.Path, config: ConfigDict) -> str:
-  """The rows of the run and of its variants, and where the page is."""
-  own = json.loads((folder / 'results.json').read_text())
-  rows = tables.rows(own)
+  """Rows of the run and of its variants, and the path of the page, as text."""
+  results = json.loads((folder / 'results.json').read_text())
+  rows = tables.rows(results)
   for name in config.variants:
     summary = json.loads((folder / 'variants' / name / 'results.json').read_text())
-    rows += tables.changed(summary, own, name)
+    rows += tables.changed(summary, results, name)
   return f'{tables.text(rows)}\n\n{folder / "report.html"}'

@@ -1,4 +1,7 @@
-"""THE loop: it moves whatever objectives are due until the last stage has ended."""
+"""Training loop: updates the objectives that are due at each step, logs and saves.
+
+It stops on SIGTERM or Ctrl-C, with a checkpoint, and on divergence, without one.
+"""
 
 import contextlib
 import signal
@@ -12,20 +15,24 @@ import jax.numpy as jnp
 import numpy as np
 
 from uad_jax import checkpoint, parallel
-from uad_jax.method import Key, Method, State, due, make_update, stage_starts
+from uad_jax.method import Key, Method, State
+from uad_jax.update import due, make_update, stage_starts
 
 
 class Diverged(RuntimeError):
-  """A loss or a parameter is no longer finite."""
+  """Training diverged: a value is not finite, or a metric broke a fatal bound."""
 
 
 class Interrupted(RuntimeError):
-  """The run was asked to stop and has saved its state."""
+  """Training was stopped by SIGTERM or Ctrl-C, and its state is saved."""
 
 
 @contextlib.contextmanager
 def stop_signals():
-  """Yields a function that says whether SIGTERM or Ctrl-C has come since."""
+  """Catches SIGTERM and Ctrl-C; yields a function that tells whether one has arrived.
+
+  On exit the earlier signal handlers are restored.
+  """
   received = []
   previous = {}
   for number in (signal.SIGTERM, signal.SIGINT):
@@ -40,7 +47,7 @@ def stop_signals():
 
 @jax.jit
 def all_finite(tree) -> jax.Array:
-  """Whether every number of the tree is finite."""
+  """Whether every floating-point number in a tree of arrays is finite, as bool []."""
   leaves = [
     jnp.isfinite(x).all()
     for x in jax.tree.leaves(tree)
@@ -50,7 +57,7 @@ def all_finite(tree) -> jax.Array:
 
 
 def last_good(checkpoints) -> str:
-  """Where a diverged run can be taken up, in words."""
+  """Phrase that names the last checkpoint, from which a diverged run can resume."""
   last = checkpoints.latest_step()
   if last is None:
     return 'there is no checkpoint yet'
@@ -58,7 +65,15 @@ def last_good(checkpoints) -> str:
 
 
 def check_losses(pending: list[tuple[int, dict]], checkpoints) -> None:
-  """Raises on the first loss that is not finite, naming step and objective."""
+  """Checks that all losses are finite.
+
+  Args:
+    pending: (step, metrics) of each step since the last check.
+    checkpoints: Folder of checkpoints, named in the error.
+
+  Raises:
+    Diverged: A loss is not finite; the first such step and its objective are named.
+  """
   for step, metrics in pending:
     for name, value in metrics.items():
       if name.endswith('/loss') and not np.isfinite(value):
@@ -73,15 +88,29 @@ def check_bounds(
   stage_ends: tuple[int, ...],
   step: int,
   metrics: Mapping[str, float],
-  told: set[tuple[str, str]],
+  warned: set[tuple[str, str]],
   checkpoints,
 ) -> None:
-  """Tells once of each bound that the metrics do not keep; raises where it is fatal."""
+  """Checks metrics against the bounds of their objectives; warns once per bound.
+
+  Args:
+    method: Method whose objectives have the bounds, see `method.Bound`.
+    stage_ends: Step at which each stage ends.
+    step: Step of the whole training.
+    metrics: Metrics by 'OBJECTIVE/METRIC', averaged since the last check.
+    warned: (objective, metric) of the warnings until now; new ones are added.
+    checkpoints: Folder of checkpoints, named in the error.
+
+  Raises:
+    Diverged: A metric is beyond a bound that is fatal.
+  """
   for name, objective in method.objectives.items():
-    within = step - stage_starts(stage_ends)[objective.stage]
+    stage_step = step - stage_starts(stage_ends)[objective.stage]
     for bound in objective.bounds:
       value = metrics.get(f'{name}/{bound.metric}')
-      if value is None or within <= bound.after or bound.low <= value <= bound.high:
+      if value is None or stage_step <= bound.after:
+        continue
+      if bound.low <= value <= bound.high:
         continue
       limit = f'below {bound.low:g}' if value < bound.low else f'above {bound.high:g}'
       sentence = (
@@ -90,13 +119,13 @@ def check_bounds(
       )
       if bound.fatal:
         raise Diverged(f'{sentence}; {last_good(checkpoints)}')
-      if (name, bound.metric) not in told and parallel.leads():
+      if (name, bound.metric) not in warned and parallel.leads():
         print(f'warning, {sentence}', file=sys.stderr, flush=True)
-      told.add((name, bound.metric))
+      warned.add((name, bound.metric))
 
 
 def average(pending: list[tuple[int, dict]]) -> dict[str, float]:
-  """The mean of each metric over the steps that gave it."""
+  """Mean of each metric over the steps that have it, from (step, metrics) pairs."""
   names = dict.fromkeys(name for _, metrics in pending for name in metrics)
   return {
     name: float(np.mean([metrics[name] for _, metrics in pending if name in metrics]))
@@ -120,36 +149,40 @@ def train(
   """Trains from `state.step` to the end of the last stage and returns the final state.
 
   Args:
-    method: What to train.
-    tx: An optax transformation for each objective that trains something.
-    stage_ends: The step at which each stage ends.
-    state: Fresh, or restored together with the streams.
-    streams: By split, iterators over host batches with get_state and set_state.
-    key: The run's key; step `s` uses fold_in(key, s).
-    checkpoints: From `checkpoint.manager`; the final state is always saved.
-    log: Called with the step and the metrics averaged since the last call.
-    log_every: Steps between calls of `log`.
-    save_every: Steps between checkpoints.
+    method: Method to train.
+    tx: Optimiser by objective, for those that train a network.
+    stage_ends: Step at which each stage ends.
+    state: State at the first step, or restored from a checkpoint with the streams.
+    streams: Data streams by split: iterators over batches of this host, whose position
+      `get_state` and `set_state` read and set.
+    key: Random key of the training; step `s` uses fold_in(key, s).
+    checkpoints: Folder of checkpoints, from `checkpoint.manager`; the final state is
+      always saved.
+    log: Called with the step, and the metrics by 'OBJECTIVE/METRIC' averaged since the
+      last call, with 'steps_per_second' and 'seconds_left'.
+    log_every: Number of steps between calls of `log`.
+    save_every: Number of steps between checkpoints.
 
   Raises:
-    Diverged: A loss or a parameter is not finite, or a metric is beyond a bound that
-      ends the training; nothing bad has been saved.
-    Interrupted: SIGTERM or Ctrl-C came; the state has been saved.
+    Diverged: A loss or a parameter is not finite, or a metric is beyond a fatal bound;
+      the diverged state is not saved.
+    Interrupted: SIGTERM or Ctrl-C arrived; the state is saved.
   """
   devices = parallel.mesh()
   updates = make_update(method, tx, stage_ends)
   step, last = int(state.step), stage_ends[-1] if stage_ends else 0
-  first, started, pending, told = step, time.monotonic(), [], set()
+  first_step, started = step, time.monotonic()
+  pending, warned = [], set()  # (step, metrics) not logged yet; bounds broken before
 
   def flush():
     pending[:] = [(at, jax.device_get(metrics)) for at, metrics in pending]
     check_losses(pending, checkpoints)
     if pending:
       metrics = average(pending)
-      rate = (step - first) / max(time.monotonic() - started, 1e-9)
-      left = (last - step) / max(rate, 1e-9)
-      log(step, metrics | {'steps_per_second': rate, 'seconds_left': left})
-      check_bounds(method, stage_ends, step, metrics, told, checkpoints)
+      rate = (step - first_step) / max(time.monotonic() - started, 1e-9)
+      seconds = (last - step) / max(rate, 1e-9)
+      log(step, metrics | {'steps_per_second': rate, 'seconds_left': seconds})
+      check_bounds(method, stage_ends, step, metrics, warned, checkpoints)
     pending.clear()
 
   def save():
@@ -189,19 +222,25 @@ def train(
 
 
 def log_line(step: int, last: int, metrics: Mapping[str, float]) -> str:
-  """One line of progress: step, losses, rate and time left."""
+  """Formats a line of progress: step, losses, steps per second, time that remains.
+
+  Args:
+    step: Step of the training.
+    last: Last step of the training.
+    metrics: Metrics as `train` hands them to `log`.
+  """
   losses = ' '.join(
     f'{name.removesuffix("/loss")} {value:.4g}'
     for name, value in metrics.items()
     if name.endswith('/loss')
   )
-  left = int(metrics['seconds_left'])
+  minutes, seconds = divmod(int(metrics['seconds_left']), 60)
   return (
     f'step {step}/{last}  {losses}  {metrics["steps_per_second"]:.2f} steps/s  '
-    f'{left // 60}:{left % 60:02d} left'
+    f'{minutes}:{seconds:02d} left'
   )
 
 
 def print_progress(step: int, last: int, metrics: Mapping[str, float]) -> None:
-  """Shows the line of progress on stderr."""
+  """Prints the line of progress to stderr; arguments as in `log_line`."""
   print(log_line(step, last, metrics), file=sys.stderr, flush=True)

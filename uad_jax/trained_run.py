@@ -1,41 +1,90 @@
-"""A trained run, opened and applied to arrays on its own grid."""
+"""A trained run, opened from its folder: applied to scans, evaluated on other data."""
 
 import functools
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from uad_jax import checkpoint, experiment, parallel
-from uad_jax.data import record
+from uad_jax import checkpoint, experiment, parallel, registry
+from uad_jax.data import mixing, pipeline
 from uad_jax.data.preprocessing import preprocess
-from uad_jax.method import Method, State, bind, init_state
+from uad_jax.datasets.evaluation_data import evaluation_data
+from uad_jax.evaluate import evaluate, stored_decisions
+from uad_jax.evaluation.postprocess import Postprocess, preset
+from uad_jax.inference import Inference, make_infer, placed
+from uad_jax.method import Key, Method, Params, State, Stats
+from uad_jax.report import page, tables
+from uad_jax.update import init_state
 
-BATCH = 16
-SHOWN = ('reconstruction', 'gate')
-"""Outputs that are given beside the anomaly map, where the method has them."""
+
+class OpenRun(NamedTuple):
+  """Run folder, opened without its data.
+
+  Attributes:
+    folder: The run folder.
+    config: Config of the training.
+    card: Content of model.json, see `experiment.model_card`.
+    method: Method that the config describes.
+    state: State of the newest checkpoint that can be read.
+  """
+
+  folder: pathlib.Path
+  config: ConfigDict
+  card: Mapping[str, Any]
+  method: Method
+  state: State
 
 
 class TrainedRun(NamedTuple):
-  """A trained run, ready to be applied."""
+  """Trained run with one of its anomaly maps, ready to be applied to scans.
 
-  infer: Callable[[Mapping, jax.Array], dict[str, jax.Array]]
+  Attributes:
+    infer: Compiled inference of that map.
+    params: Parameters, on the devices.
+    stats: Statistics, on the devices.
+    key: Key of the evaluation.
+    steps: Preprocessing of the training data.
+    shape: Spatial shape of a record: two sizes for slices, three for volumes.
+    slice_step: Distance, in slices of the prepared grid, of those that were evaluated
+      as neighbours.
+    batch_size: Records inferred at once.
+    scorer: Name of the anomaly map.
+    thresholds: Thresholds by percentage of healthy voxels above them: '1', '5', '10'.
+    postprocess: Post-processing of the evaluation.
+    folder: The run folder.
+  """
+
+  infer: Inference
+  params: Params
+  stats: Stats
+  key: Key
   steps: preprocess.Steps
   shape: tuple[int, ...]
+  slice_step: int
+  batch_size: int
   scorer: str
   thresholds: dict[str, float]
-  postprocess: str
+  postprocess: Postprocess
   folder: pathlib.Path
 
 
 def read_json(path: pathlib.Path, what: str) -> dict:
-  """The content of a file of a run folder, or one sentence."""
+  """Content of a JSON file of a run folder.
+
+  Args:
+    path: The file.
+    what: Its purpose, for the sentence of the error.
+
+  Raises:
+    FileNotFoundError: The file is missing.
+  """
   if not path.is_file():
     raise FileNotFoundError(
       f'{path.parent} has no {path.name} ({what}); --checkpoint takes the --workdir of '
@@ -44,106 +93,131 @@ def read_json(path: pathlib.Path, what: str) -> dict:
   return json.loads(path.read_text())
 
 
-def model_of(folder: pathlib.Path) -> dict:
-  """The model card of a run, `experiment.model_card`."""
-  return read_json(folder / 'model.json', 'the shape and preprocessing')
+def open_run(run: str | os.PathLike) -> OpenRun:
+  """Opens a run folder: config, model card, and the method with its trained state.
 
+  Args:
+    run: Run folder, the workdir of uad_jax.main.
 
-def restored(folder: pathlib.Path, config: ConfigDict) -> tuple[Method, State]:
-  """A run's method and the state of its newest checkpoint; no data are opened."""
-  model = model_of(folder)
-  shape = tuple(model['shape'])
-  method = experiment.make_method(config, shape, model['channels'])
+  Raises:
+    FileNotFoundError: The folder lacks a file, or holds no checkpoint to read.
+  """
+  folder = pathlib.Path(run)
+  config = ConfigDict(read_json(folder / 'config.json', 'the config'))
+  card = read_json(folder / 'model.json', 'the shape and preprocessing')
+  shape = tuple(card['shape'])
+  method = experiment.make_method(config, shape, card['channels'])
   tx = experiment.make_optimisers(config, method)
-  array = np.zeros((2, *shape, model['channels']), np.float32)
+  image = np.zeros((2, *shape, card['channels']), np.float32)
   batch = {
-    'image': array,
-    'mask': array[..., :1],
+    'image': image,
+    'mask': image[..., :1],
     'position': np.zeros(2, np.float32),
     'weight': np.ones(2, np.float32),
   }
   start = functools.partial(init_state, method, tx, batch=batch)
   shapes = jax.eval_shape(start, jax.random.key(0))
-  state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-  found = checkpoint.restore(checkpoint.manager(folder / 'checkpoints'), state)
-  if found is None:
+  like = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+  newest = checkpoint.restore(checkpoint.manager(folder / 'checkpoints'), like)
+  if newest is None:
     raise FileNotFoundError(f'{folder}/checkpoints holds no checkpoint to read')
-  return method, found[1]
+  return OpenRun(folder, config, card, method, newest[1])
 
 
 def load(run: str | os.PathLike, scorer: str | None = None) -> TrainedRun:
-  """Opens a run folder: newest checkpoint, preprocessing, default map, thresholds.
+  """Opens a finished run to apply it: newest checkpoint, preprocessing, thresholds.
 
   Args:
-    run: The workdir of a finished main job.
-    scorer: Another map of the run than its default.
+    run: Run folder, the workdir of a finished uad_jax.main.
+    scorer: Name of an anomaly map of the run; None for its default map.
+
+  Raises:
+    FileNotFoundError: The folder lacks a file, or holds no checkpoint to read.
+    ValueError: The run has no such map.
   """
   folder = pathlib.Path(run)
-  config = ConfigDict(read_json(folder / 'config.json', 'the config'))
-  model = model_of(folder)
+  read_json(folder / 'config.json', 'the config')
   results = read_json(folder / 'results.json', 'the thresholds')
   scorer = scorer or results['default']
   if scorer not in results['scorers']:
     raise ValueError(
       f"run {folder} has no map '{scorer}'; there are {', '.join(results['scorers'])}"
     )
-  score = experiment.make_scorers(config)[scorer]
-  method, state = restored(folder, config)
-
-  @parallel.jit
-  def infer(params, stats, batch, key):
-    bound = bind(method, params, stats)
-    outputs = bound(batch, key)
-    shown = {name: outputs[name] for name in SHOWN if name in outputs}
-    return {'anomaly': score(bound, batch, key), **shown}
-
+  opened = open_run(folder)
+  score = experiment.make_scorers(opened.config)[scorer]
+  shape = tuple(opened.card['shape'])
   return TrainedRun(
-    functools.partial(infer, state.params, state.stats),
-    tuple((name, dict(options)) for name, options in model['steps']),
-    tuple(model['shape']),
+    make_infer(opened.method, {scorer: score}),
+    *placed(opened.state.params, opened.state.stats),
+    experiment.evaluation_key(opened.config),
+    tuple((name, dict(options)) for name, options in opened.card['steps']),
+    shape,
+    opened.card.get('slice_step', 1),
+    opened.config.batch_size if len(shape) == 2 else 1,
     scorer,
     results['scorers'][scorer]['thresholds'],
-    results['protocol']['postprocess'],
+    preset(results['protocol']['postprocess']),
     folder,
   )
 
 
-def batches(
-  prepared: preprocess.Prepared, planar: bool
-) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:
-  """(indices, batch) pairs of one size over the chosen slices, or the whole volume."""
-  image, mask = prepared.image, prepared.mask.astype(np.float32)
-  if not planar:
-    batch = {'image': image[None], 'mask': mask[None]}
-    batch['position'] = np.full(1, 0.5, np.float32)
-    yield [0], batch | {'weight': np.ones(1, np.float32)}
-    return
-  chosen = list(prepared.slices)
-  for start in range(0, len(chosen), BATCH):
-    indices = chosen[start : start + BATCH]
-    filled = (indices + [indices[-1]] * BATCH)[:BATCH]
-    heights = [record.slice_height(k, image.shape[2]) for k in filled]
-    yield (
-      indices,
-      {
-        'image': np.stack([image[:, :, k] for k in filled]),
-        'mask': np.stack([mask[:, :, k] for k in filled]),
-        'position': np.array(heights, np.float32),
-        'weight': (np.arange(BATCH) < len(indices)).astype(np.float32),
-      },
+def evaluate_elsewhere(
+  run: str | os.PathLike, where: str, changes: Mapping[str, Any]
+) -> str:
+  """Evaluates a finished run on another data set, by its thresholds and default map.
+
+  The data of the training are not opened. The files of `report.write` lie in
+  evaluations/NAME-FINGERPRINT of the run folder.
+
+  Args:
+    run: Run folder of a finished run.
+    where: Data set or folder, see `evaluation_data`.
+    changes: Options of the data set, see `evaluation_data`.
+
+  Returns:
+    The table and the path of the page, as text; '' on hosts that do not lead.
+
+  Raises:
+    FileNotFoundError: The run folder lacks a file.
+    ValueError: There is no such data set, or its images have another shape.
+  """
+  opened = open_run(run)
+  config, folder = opened.config, opened.folder
+  decisions = stored_decisions(read_json(folder / 'results.json', 'the thresholds'))
+  settings = registry.plain(config)
+  other = evaluation_data(where, settings['data'], opened.card['steps'], changes)
+  builder = experiment.make_builder(other.options)
+  shape = (*opened.card['shape'], opened.card['channels'])
+  if tuple(builder.info.features['image'].shape) != shape:
+    raise ValueError(
+      f'the images of {where} are {tuple(builder.info.features["image"].shape)} and '
+      f'those of the run {shape}; allowed is one shape with one number of channels'
     )
-
-
-def maps_of(prepared: preprocess.Prepared, run: TrainedRun) -> dict[str, np.ndarray]:
-  """The run's maps on the prepared grid, [X, Y, Z]; 0 in slices not chosen."""
-  planar = len(run.shape) == 2
-  maps = {}
-  for number, (indices, batch) in enumerate(batches(prepared, planar)):
-    key = jax.random.fold_in(jax.random.key(0), number)
-    for name, value in jax.device_get(run.infer(batch, key)).items():
-      volume = maps.setdefault(name, np.zeros(prepared.image.shape[:3], np.float32))
-      if planar:
-        volume[:, :, indices] = np.moveaxis(value[: len(indices), ..., 0], 0, -1)
-      else:
-        volume[:] = value[0, ..., 0]
-  return maps
+  experiment.prepare(builder)
+  records = mixing.reader({mixing.HOME: builder})(other.split)
+  scorers = experiment.make_scorers(config)
+  results = evaluate(
+    opened.method,
+    opened.state.params,
+    opened.state.stats,
+    {name: scorers[name] for name in decisions.thresholds},
+    (),
+    pipeline.ordered_batches(
+      records, config.batch_size, jax.process_index(), jax.process_count()
+    ),
+    experiment.evaluation_key(config),
+    postprocess=config.postprocess,
+    decisions=decisions,
+    resamples=config.resamples,
+    progress=parallel.leads(),
+  )
+  if not parallel.leads():
+    return ''
+  fingerprint = builder.digest()
+  place = folder / 'evaluations' / f'{other.label}-{fingerprint[:12]}'
+  title = f'{config.method.name} on {other.label}'
+  settings['data'] = {**other.options, 'test': other.split}
+  report = page.write(
+    results, place, title=title, config=settings, seed=config.seed, manifest=fingerprint
+  )
+  return f'{tables.text(tables.rows(results.summary))}\n\n{report}'

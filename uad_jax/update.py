@@ -1,0 +1,118 @@
+"""One training step: which objectives are due, and the compiled update of each."""
+
+import functools
+from collections.abc import Callable, Mapping
+
+import jax
+import optax
+
+from uad_jax import parallel
+from uad_jax.method import Batch, Key, Method, Metrics, State
+
+SHORT = 5000
+"""Trainings of up to so many steps are compiled quickly rather than well."""
+
+
+def stage_starts(stage_ends: tuple[int, ...]) -> tuple[int, ...]:
+  """First step of each stage, from the step at which each stage ends."""
+  return (0, *stage_ends[:-1])
+
+
+def due(objectives: Mapping, stage_ends: tuple[int, ...], step: int) -> tuple[str, ...]:
+  """Names of the objectives to update at `step`, in their order.
+
+  Decided on the host, so that a resumed run repeats the schedule exactly.
+
+  Args:
+    objectives: Objectives by name, as `Method.objectives`.
+    stage_ends: Step at which each stage ends; from the last on nothing is due.
+    step: Step of the whole training, from 0.
+  """
+  stage = next((i for i, end in enumerate(stage_ends) if step < end), len(stage_ends))
+  if stage == len(stage_ends):
+    return ()
+  within = step - stage_starts(stage_ends)[stage]
+  return tuple(
+    name
+    for name, objective in objectives.items()
+    if objective.stage == stage and within % objective.every == 0
+  )
+
+
+def init_state(
+  method: Method, tx: Mapping[str, optax.GradientTransformation], key: Key, batch: Batch
+) -> State:
+  """Training state at step 0: parameters, statistics, states of the optimisers.
+
+  Args:
+    method: Method to train.
+    tx: Optimiser by objective, for those that train a network.
+    key: Key of the initial parameters.
+    batch: Batch whose shapes the networks take.
+  """
+  params, stats = method.init(key, batch)
+  opt = {
+    name: tx[name].init({net: params[net] for net in objective.trains})
+    for name, objective in method.objectives.items()
+    if objective.trains
+  }
+  return State(jax.numpy.zeros((), 'int32'), params, stats, opt)
+
+
+def make_update(
+  method: Method,
+  tx: Mapping[str, optax.GradientTransformation],
+  stage_ends: tuple[int, ...],
+) -> Callable[[tuple[str, ...]], Callable]:
+  """Makes the training step: (names) -> (state, batches by split, key) -> new state.
+
+  Each objective has one compiled update, which donates the state, whatever other
+  objectives are due with it. Objectives are updated in order, each seeing the changes
+  of those before it; gradients are taken with respect to its own networks only. The
+  step also returns metrics, named 'OBJECTIVE/METRIC'.
+
+  Args:
+    method: Method to train.
+    tx: Optimiser by objective, for those that train a network.
+    stage_ends: Step at which each stage ends.
+  """
+  starts = stage_starts(stage_ends)
+  short = not stage_ends or stage_ends[-1] <= SHORT
+  order = list(method.objectives)
+
+  def move(name: str, state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
+    objective = method.objectives[name]
+    networks = {net: state.params[net] for net in objective.trains}
+    key = jax.random.fold_in(jax.random.fold_in(key, state.step), order.index(name))
+    step = state.step - starts[objective.stage]
+
+    def loss(networks):
+      params = {**state.params, **networks}
+      return objective.loss(params, state.stats, batch, key, step)
+
+    if not networks:
+      _, (stats, extra) = loss(networks)
+      return state.replace(stats=stats), {f'{name}/{k}': v for k, v in extra.items()}
+    (value, (stats, extra)), grads = jax.value_and_grad(loss, has_aux=True)(networks)
+    updates, opt = tx[name].update(grads, state.opt[name], networks)
+    params = {**state.params, **optax.apply_updates(networks, updates)}
+    state = State(state.step, params, stats, {**state.opt, name: opt})
+    return state, {f'{name}/{k}': v for k, v in {'loss': value, **extra}.items()}
+
+  compiled = {
+    name: parallel.jit(functools.partial(move, name), short, donate_argnums=0)
+    for name in order
+  }
+
+  def updater(names: tuple[str, ...]):
+    def update(state: State, batches: Mapping[str, Batch], key: Key):
+      metrics = {}
+      for name in names:
+        batch = batches[method.objectives[name].split]
+        state, extra = compiled[name](state, batch, key)
+        metrics |= extra
+      return state.replace(step=state.step + 1), metrics
+
+    return update
+
+  return updater
