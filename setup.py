@@ -17,8 +17,18 @@ setup(
   description='Unsupervised anomaly detection for brain MRI in JAX',
   license='Apache-2.0',
   python_requires='>=3.11',
-  packages=find_packages(include=['uad_jax', 'uad_jax.*']),
+  # The configs stay at the top of the repository and are installed with the package.
+  packages=[*find_packages(include=['uad_jax', 'uad_jax.*']), 'uad_jax.configs'],
+  package_dir={'uad_jax': 'uad_jax', 'uad_jax.configs': 'configs'},
   package_data={'uad_jax': ['report/*.html', 'datasets/**/*.txt']},
+  entry_points={
+    'console_scripts': [
+      'uad-train = uad_jax.main:command',
+      'uad-predict = uad_jax.predict:command',
+      'uad-prepare = uad_jax.prepare:command',
+      'uad-benchmark = uad_jax.benchmark:command',
+    ]
+  },
   install_requires=[
     'jax>=0.10',
     'flax>=0.12',
