@@ -4,8 +4,8 @@ import optax
 import scipy.stats
 
 from tests.method_table import make_batch
-from uad_jax.method import due, init_state, make_update
 from uad_jax.methods import aae, cae
+from uad_jax.update import due, init_state, make_update
 
 SHAPE = (16, 16)
 

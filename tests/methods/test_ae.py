@@ -1,4 +1,4 @@
-"""The auto-encoder's two architectures, its dropout, and what its loss leaves out."""
+"""Architectures of the auto-encoder, its dropout, and the voxels its loss ignores."""
 
 import jax
 import numpy as np

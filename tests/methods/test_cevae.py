@@ -1,4 +1,4 @@
-"""Context encoding: where the boxes lie, and what the branch has to predict."""
+"""Context encoding: position of the boxes and target of the context branch."""
 
 import jax
 import jax.numpy as jnp
@@ -56,7 +56,7 @@ def parts_of(key, **options):
 
 
 def test_the_target_of_the_context_branch_is_the_whole_image(key):
-  """With a box over everything the branch sees nothing, and is still to give x."""
+  """A box that covers the image leaves the context branch blind; its target is x."""
   batch, params, value, parts = parts_of(key, boxes=1, edge=1.0)
   nets = variational.study(SHAPE, 1, TINY['widths'], TINY['latent'], 0.0)
   mean, _ = nets.encode(params, jnp.zeros_like(batch['image']), None)
@@ -68,7 +68,7 @@ def test_the_target_of_the_context_branch_is_the_whole_image(key):
 
 
 def test_the_context_branch_goes_through_the_mean_and_can_be_left_out(key):
-  """Nothing hidden inside the brain: the branch reconstructs the mean's image."""
+  """With boxes of almost no size the branch decodes the mean of z for the image."""
   batch, params, value, parts = parts_of(key, context=0.0, beta=2.0, edge=1e-6)
   np.testing.assert_allclose(value, parts['rec'] + 2 * parts['kl'], rtol=1e-6)
   whole = cevae.make(SHAPE, **TINY)

@@ -9,7 +9,7 @@ from uad_jax.registry import named
 
 @pytest.fixture
 def perfect(monkeypatch):
-  """A network that adds what leads to the image of 0.5 in the brain."""
+  """A network whose prediction turns every image into 0.5 inside the brain."""
 
   class Perfect:
     def __init__(self, *widths, **options):

@@ -4,10 +4,10 @@ import numpy as np
 import optax
 import pytest
 
-from uad_jax.method import init_state, make_update
 from uad_jax.methods import dae
 from uad_jax.registration import flow
 from uad_jax.registration.warp import warp
+from uad_jax.update import init_state, make_update
 
 TINY = dict(widths=(4, 6), taps=1, deformer_features=4, squarings=3, window=5)
 
@@ -82,7 +82,7 @@ def loss_at(step, key, batch=None, **options):
 
 
 def test_schedule(key):
-  """The auto-encoder alone, then the field with a stiffness that rises to its end."""
+  """Trains the auto-encoder alone, then also the field, whose stiffness rises."""
   for step, registered in ((0, 0), (32, 0), (34, 1), (90, 1)):
     value, terms = loss_at(step, key, warm_up=1 / 3, ramp=0.5, stiffness=2.0)
     beta = 2.0 * min(step / 50, 1.0) if registered else 0.0

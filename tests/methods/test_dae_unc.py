@@ -7,8 +7,8 @@ import optax
 import pytest
 
 from tests.method_table import ROWS, make_batch, trained
-from uad_jax.method import due, init_state, make_update
 from uad_jax.methods import dae_unc
+from uad_jax.update import due, init_state, make_update
 
 SHAPE, OPTIONS, _ = ROWS['dae_unc']
 

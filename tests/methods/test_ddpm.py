@@ -1,4 +1,4 @@
-"""Diffusion in part: what is learned, what is kept, what the options do."""
+"""Partial diffusion: its loss, the parts of a scan it keeps, and its options."""
 
 import functools
 
@@ -10,9 +10,9 @@ import optax
 import pytest
 
 from tests.method_table import ROWS, make_batch
-from uad_jax.method import init_state, make_update
 from uad_jax.methods import ddpm
 from uad_jax.nets.diffusion_unet import DiffusionUNet
+from uad_jax.update import init_state, make_update
 
 SHAPE, OPTIONS, _ = ROWS['ddpm']
 QUICK = dict(widths=(8, 16), attention=0, start=200, furthest=400, hops=8)

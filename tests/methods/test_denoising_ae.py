@@ -7,8 +7,8 @@ import optax
 import pytest
 
 from tests.method_table import ROWS, make_batch
-from uad_jax.method import init_state, make_update
 from uad_jax.methods import denoising_ae
+from uad_jax.update import init_state, make_update
 
 SHAPE, OPTIONS, _ = ROWS['denoising_ae']
 

@@ -1,4 +1,4 @@
-"""Dropout: in training, at inference by `bayesian`, never in the parameters."""
+"""Dropout acts in training, and at inference with `bayesian`; it has no parameters."""
 
 import jax
 import numpy as np

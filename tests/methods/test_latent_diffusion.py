@@ -12,7 +12,7 @@ from uad_jax.registry import named
 
 @functools.cache
 def outputs(healthy, limit=None):
-  """Inference with the share of places that count as likely, after the training.
+  """Inference after training, with `healthy` as the share of likely places.
 
   With a limit every place of the validation scans had that surprise.
   """

@@ -1,4 +1,4 @@
-"""A latent too large for the image, or too many halvings of it, in one sentence."""
+"""A latent larger than the image, or too many halvings, raise a clear error."""
 
 import jax
 import pytest

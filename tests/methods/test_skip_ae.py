@@ -1,4 +1,4 @@
-"""Skip connections: that they are there, that dropout acts on them and on them only."""
+"""Skip connections exist, and dropout acts on nothing else."""
 
 import flax.linen as nn
 import jax

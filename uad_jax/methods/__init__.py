@@ -1,4 +1,5 @@
-"""Methods: files with `make(shape, channels, **options) -> Method`.
+"""Methods of anomaly detection, each a file with `make(shape, channels, **options)`.
 
-A file's name is its registration; no file here imports another.
+`make` returns a `method.Method`. A file is registered under its name; no file here
+imports another, the parts they share are in `families`.
 """

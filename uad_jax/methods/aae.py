@@ -1,6 +1,7 @@
-"""Adversarial auto-encoder (Makhzani et al. 2016) with a Wasserstein critic of codes.
+"""Adversarial auto-encoder (AAE): a Wasserstein critic shapes the latent distribution.
 
-As the comparative study of Baur et al. (Medical Image Analysis 69, 2021) trains it.
+Makhzani et al., "Adversarial autoencoders", 2016, as the comparative study of Baur et
+al. (Medical Image Analysis 69, 2021) trains it.
 """
 
 from collections.abc import Sequence
@@ -23,30 +24,33 @@ def make(
   consistency: float = 0.0,
   bayesian: bool = False,
 ) -> Method:
-  """The code's distribution is drawn to N(0, I) by a critic, not by a KL divergence.
+  """Makes an adversarial auto-encoder: a critic pulls the latents towards N(0, I).
 
-  autoencoder: mean (x - D(E(x)))^2 in the brain; critic C: E C(E(x)) - E C(n) +
-  penalty E (|grad C| - 1)^2, n ~ N(0, I); generator, which is the encoder: -E C(E(x)).
-  With `consistency` the auto-encoder's loss has that times mean (E(x) - E(D(E(x))))^2
-  besides: the constrained one, as the study runs it (Chen & Konukoglu's own is `caae`).
+  Losses by objective, <.> the mean over examples: 'autoencoder', mean (x - D(E(x)))^2
+  over the brain; 'critic', <C(E(x))> - <C(n)> + penalty <(|grad C| - 1)^2> with
+  n ~ N(0, I); 'generator', which trains the encoder, -<C(E(x))>. With `consistency` the
+  auto-encoder's loss also has this weight times mean (E(x) - E(D(E(x))))^2: the
+  constrained AAE as the study runs it (`caae` is Chen & Konukoglu's).
 
-  Departures: the penalty is taken between code and prior (the reference program
-  extrapolates away from them); the reference program moves the auto-encoder 20 times a
-  batch in its first epochs, here always once; the critic sees the code before its
-  dropout, which no normal prior has; errors outside the brain do not count.
+  Departures: the penalty is taken between latents and prior draws (the reference
+  program extrapolates away from them); the reference program updates the auto-encoder
+  20 times per batch in its first epochs, here always once; the critic sees latents
+  before their dropout, which no normal prior has; errors outside the brain do not
+  count.
 
   Args:
-    shape: Spatial shape, which halves as often as there are widths.
+    shape: Spatial shape of the images, which must halve for each width.
     channels: Number of contrasts.
-    widths: Encoder widths, one a halving of the grid.
-    latent: Values of the code.
-    dropout: Rate, on the code and after the decoder's dense layer.
-    critic: Widths of the critic.
-    critic_steps: Steps of the critic, one each step, for each of the two others.
+    widths: Encoder widths, one for each halving of the grid.
+    latent: Size of the latent vector.
+    dropout: Dropout rate on the latent and after the decoder's dense layer.
+    critic: Widths of the critic's hidden layers.
+    critic_steps: Steps of the critic for each step of the two other objectives.
     penalty: Weight of the critic's gradient penalty.
-    consistency: Weight of the distance between the two codes; 0 in the plain one.
-    bayesian: Dropout stays on at inference, drawn from the key: a Monte Carlo scorer
-      averages over keys (Gal and Ghahramani 2016).
+    consistency: Weight of the distance between the latents of image and
+      reconstruction; 0 in the plain AAE.
+    bayesian: Keep dropout on at inference, drawn from the key; a Monte Carlo scorer
+      then averages over keys (Gal and Ghahramani 2016).
   """
   check_bayesian('aae', bayesian, dropout)
   net = latent_vector.study(shape, channels, widths, latent, dropout)
@@ -55,4 +59,6 @@ def make(
     error, gap = latent_vector.errors(net, params, batch, key)
     return error + consistency * gap, (stats, {'mse': error, 'consistency': gap})
 
-  return wasserstein.coded(net, reconstruct, critic, critic_steps, penalty, bayesian)
+  return wasserstein.adversarial_autoencoder(
+    net, reconstruct, critic, critic_steps, penalty, bayesian
+  )

@@ -1,4 +1,4 @@
-"""Auto-encoder with a spatial or dense bottleneck, the plainest of reconstructions."""
+"""Auto-encoder with a spatial or dense bottleneck."""
 
 from collections.abc import Sequence
 
@@ -11,8 +11,10 @@ from uad_jax.nets.encoder_decoder import AutoEncoder
 from uad_jax.nets.layers.dropout import apply, check_bayesian
 from uad_jax.nets.layers.feature_taps import finest
 from uad_jax.ops import losses
+from uad_jax.ops.choices import check_choice
 
 ARCHITECTURES = ('default', 'study')
+"""Networks by name: the package's own, or the one of Baur et al. 2021."""
 
 
 def make(
@@ -26,10 +28,11 @@ def make(
   dropout: float = 0.0,
   bayesian: bool = False,
 ) -> Method:
-  """L = mean |x - x'| in the brain, plus 0.1 of the variance head's likelihood.
+  """Makes an auto-encoder, trained on mean |x - x'| over the brain.
 
-  The head reads the decoder's features behind a stop-gradient: it measures the healthy
-  residual for the 'standardised' score and does not change the reconstruction.
+  To this loss is added 0.1 times the negative log-likelihood of a variance head, which
+  reads the decoder's features behind a stop-gradient: it learns the variance of the
+  healthy residual for the 'standardised' score and does not change the reconstruction.
 
   With architecture 'study', the auto-encoder of Baur et al., Medical Image Analysis 69,
   2021: L = sum |x - x'| over the voxels of a scan, averaged over the scans; no variance
@@ -38,27 +41,23 @@ def make(
   examples count in neither loss.
 
   Args:
-    shape: Spatial shape of the images; in the study it must halve for each width.
+    shape: Spatial shape of the images; for 'study' it must halve for each width.
     channels: Number of contrasts.
-    widths: Encoder widths, one a halving of the grid; the decoder mirrors them.
-    latent: Channels of the bottleneck, of which the dense one has 8 times as many
-      values. In the study the values of the dense one; the spatial one has the
-      channels of the last width.
+    widths: Encoder widths, one for each halving of the grid; the decoder mirrors them.
+    latent: Channels of a spatial bottleneck; a dense one has 8 times as many values.
+      For 'study' the values of a dense one; a spatial one has widths[-1] channels.
     bottleneck: 'spatial' keeps the coarse grid, 'dense' is one vector.
-    position: Give the slice height to the decoder; the study's does not take it.
+    position: Give the slice height to the decoder; not used by 'study'.
     architecture: 'default' or 'study'.
-    dropout: Rate, on the bottleneck: after its dense layers or on its grid.
-    bayesian: Dropout stays on at inference, drawn from the key: a Monte Carlo scorer
-      averages over keys (Gal and Ghahramani 2016).
+    dropout: Dropout rate on the bottleneck, after its dense layers or on its maps.
+    bayesian: Keep dropout on at inference, drawn from the key; a Monte Carlo scorer
+      then averages over keys (Gal and Ghahramani 2016).
+
+  Raises:
+    ValueError: Bottleneck or architecture is unknown.
   """
-  for what, given, allowed in (
-    ('bottleneck', bottleneck, BOTTLENECKS),
-    ('architecture', architecture, ARCHITECTURES),
-  ):
-    if given not in allowed:
-      raise ValueError(
-        f"ae: unknown {what} '{given}'; there are {', '.join(sorted(allowed))}"
-      )
+  check_choice('bottleneck', bottleneck, BOTTLENECKS, 'ae')
+  check_choice('architecture', architecture, sorted(ARCHITECTURES), 'ae')
   check_bayesian('ae', bayesian, dropout)
   study = architecture == 'study'
   if study:

@@ -1,4 +1,4 @@
-"""A variational auto-encoder whose reconstructions a critic judges (AnoVAEGAN).
+"""AnoVAEGAN: a variational auto-encoder with a critic of its reconstructions.
 
 Baur et al., "Deep autoencoding models for unsupervised anomaly segmentation in brain MR
 images", BrainLes 2018, as their comparative study (Medical Image Analysis 69, 2021)
@@ -30,84 +30,84 @@ def make(
   dropout: float = 0.0,
   bayesian: bool = False,
 ) -> Method:
-  """The critic compares images with their reconstructions, not with prior samples.
+  """Makes a VAE with a critic that tells images from their reconstructions (AnoVAEGAN).
 
-  vae: sum |x - x'| + KL(q(z | x) || N(0, I)), both summed over a scan; critic C:
-  E C(x') - E C(x) + penalty E (|grad C| - 1)^2; generator, which is the decoder:
-  -E C(x'), each with z drawn from q. The second head of q is its log deviation.
+  Losses by objective: 'vae', sum |x - x'| + KL(q(z | x) || N(0, I)), both summed over a
+  scan; 'critic', <C(x')> - <C(x)> + penalty <(|grad C| - 1)^2>; 'generator', which
+  trains the decoder, -<C(x')>; each with z drawn from q, <.> the mean over examples.
+  The second head of q is its log deviation.
 
   Departures: the gradient's norm is over the whole image (the study's program sums over
   one axis); the sum is over the brain, outside of which the critic sees zeros;
   inference decodes the mean; the log-variance is kept within bounds. As in the study
-  the critic judges patches, and decoder and critic have a layer normalisation over the
+  the critic rates patches, and decoder and critic have a layer normalisation over the
   grid.
 
   Args:
-    shape: Spatial shape, which halves as often as there are widths.
+    shape: Spatial shape of the images, which must halve for each width.
     channels: Number of contrasts.
-    widths: Encoder widths, one a halving of the grid; the decoder mirrors them.
-    latent: Values of the code.
-    critic: Widths of the critic, one a halving of the grid.
-    critic_steps: Steps of the critic, one each step, for each of the two others.
+    widths: Encoder widths, one for each halving of the grid; the decoder mirrors them.
+    latent: Size of the latent vector.
+    critic: Widths of the critic, one for each halving of the grid.
+    critic_steps: Steps of the critic for each step of the two other objectives.
     penalty: Weight of the critic's gradient penalty.
-    dropout: Rate, after each dense layer of encoder and decoder; the study's is 0.2.
-    bayesian: Dropout stays on at inference, drawn from the key: a Monte Carlo scorer
-      averages over keys (Gal and Ghahramani 2016).
+    dropout: Dropout rate after each dense layer of encoder and decoder; 0.2 in the
+      study.
+    bayesian: Keep dropout on at inference, drawn from the key; a Monte Carlo scorer
+      then averages over keys (Gal and Ghahramani 2016).
   """
   check_bayesian('anovaegan', bayesian, dropout)
   nets = variational.study(shape, channels, widths, latent, dropout, GridNorm)
-  judge = ImageCritic(critic)
+  critic_net = ImageCritic(critic)
 
-  def seen(batch):
+  def brain(batch):
     return batch['image'] * batch['mask']
 
   def decode(params, batch, z, noise):
     return nets.decode(params, z, batch['position'], noise)[0] * batch['mask']
 
-  def value(params, image):
-    return judge.apply({'params': params['critic']}, image)[0]
+  def rate(params, image):
+    return critic_net.apply({'params': params['critic']}, image)[0]
 
-  def draw(params, batch, key):
+  def reconstruct(params, batch, key):
+    """Decodes a draw of z; the reconstruction and the KL divergence by value of z."""
     noise = jax.random.fold_in(key, 1)  # apart from the draw of z
-    mean, log_variance = nets.encode(params, seen(batch), noise)
+    mean, log_variance = nets.encode(params, brain(batch), noise)
     z = variational.sample(key, mean, log_variance)
     return decode(params, batch, z, noise), losses.kl_normal(mean, log_variance)
 
   def init(key, batch: Batch):
-    key_critic = jax.random.split(key, 3)[2]  # the first two are those of the nets
-    judgement = judge.init(key_critic, batch['image'])
-    return {**nets.init(key, batch), 'critic': judgement['params']}, {}
+    key_critic = jax.random.split(key, 3)[2]  # the first two are the networks' keys
+    variables = critic_net.init(key_critic, batch['image'])
+    return {**nets.init(key, batch), 'critic': variables['params']}, {}
 
-  def reconstruct(params, stats, batch: Batch, key, step):
-    found, kl = draw(params, batch, key)
-    error = losses.example_sum(jnp.abs(seen(batch) - found))
+  def loss(params, stats, batch: Batch, key, step):
+    expected, kl = reconstruct(params, batch, key)
+    error = losses.example_sum(jnp.abs(brain(batch) - expected))
     error = losses.example_mean(error, batch['weight'])
     kl = losses.example_mean(losses.example_sum(kl), batch['weight'])
     return error + kl, (stats, {'l1': error, 'kl': kl})
 
-  def pair(params, batch, key):
+  def draw(params, batch, key):
     """Images are real, their reconstructions fake."""
-    return seen(batch), draw(params, batch, key)[0]
+    return brain(batch), reconstruct(params, batch, key)[0]
 
   def infer(params, stats, batch: Batch, key):
     noise = key if bayesian else None
-    mean, log_variance = nets.encode(params, seen(batch), noise)
-    found = decode(params, batch, mean, noise)
-    rec = losses.example_sum(jnp.abs(seen(batch) - found))
-    kl = losses.example_sum(losses.kl_normal(mean, log_variance))
+    mean, log_variance = nets.encode(params, brain(batch), noise)
+    expected = decode(params, batch, mean, noise)
+    rec = losses.example_sum(jnp.abs(brain(batch) - expected))
     return {
       'latent': mean,
-      'reconstruction': found,
-      'elbo': -rec - kl,
-      'rec': rec,
-      'kl': kl,
-      'features': nets.features(params, seen(batch)),
+      'reconstruction': expected,
+      **variational.elbo_terms(rec, mean, log_variance),
+      'features': nets.features(params, brain(batch)),
     }
 
-  criticise, deceive = wasserstein.game(pair, value, penalty)
+  train_critic, train_generator = wasserstein.adversarial_losses(draw, rate, penalty)
   objectives = {
-    'vae': Objective(reconstruct, ('encoder', 'decoder'), every=critic_steps),
-    'critic': Objective(criticise, ('critic',), bounds=wasserstein.BOUNDS),
-    'generator': Objective(deceive, ('decoder',), every=critic_steps),
+    'vae': Objective(loss, ('encoder', 'decoder'), every=critic_steps),
+    'critic': Objective(train_critic, ('critic',), bounds=wasserstein.BOUNDS),
+    'generator': Objective(train_generator, ('decoder',), every=critic_steps),
   }
   return Method(init, objectives, infer)

@@ -1,4 +1,4 @@
-"""Voxelwise mean and deviation of the aligned healthy scans: the classic z-score."""
+"""Atlas: voxelwise mean and variance of aligned healthy scans, the classic z-score."""
 
 import jax.numpy as jnp
 
@@ -13,26 +13,29 @@ def make(
   smooth: float = 1.0,
   floor: float = 0.01,
 ) -> Method:
-  """Fits, without gradients, the mean and variance of each voxel at each slice height.
+  """Makes an atlas, which fits mean and variance of each voxel at each slice height.
 
-  z = |x - mean| / sqrt(variance + floor^2), by the 'standardised' score.
+  No network is trained. The scorer 'standardised' computes from the outputs
+  z = |x - mean| / sqrt(variance + floor^2).
 
   Args:
     shape: Spatial shape of the images.
     channels: Number of contrasts.
-    bins: Slice heights kept; between them the moments are interpolated. 1 for volumes.
-    smooth: Gaussian over the moments in voxels, for what alignment leaves over.
-    floor: Least deviation, in image units.
+    bins: Number of slice heights with moments of their own, between which they are
+      interpolated; 1 for volumes.
+    smooth: Standard deviation in voxels of a Gaussian that smooths the moments, against
+      residual misalignment.
+    floor: Smallest standard deviation, in image units.
   """
 
   def init(key, batch: Batch):
     return {}, {'atlas': voxel_stats.empty(bins, shape, channels)}
 
   def fit(params, stats, batch: Batch, key, step):
-    seen = voxel_stats.observe(
+    moments = voxel_stats.observe(
       stats['atlas'], batch['image'], batch['position'], batch['weight']
     )
-    return jnp.zeros(()), (stats | {'atlas': seen}, {})
+    return jnp.zeros(()), (stats | {'atlas': moments}, {})
 
   def infer(params, stats, batch: Batch, key):
     mean, variance = voxel_stats.look_up(stats['atlas'], batch['position'], smooth)

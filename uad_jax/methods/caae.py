@@ -1,4 +1,4 @@
-"""Constrained adversarial auto-encoder: an image and its reconstruction share a code.
+"""Constrained adversarial auto-encoder (cAAE) of Chen & Konukoglu.
 
 Chen & Konukoglu, "Unsupervised detection of lesions in brain MRI using constrained
 adversarial auto-encoders", 2018 (arXiv 1806.04972).
@@ -13,6 +13,7 @@ from uad_jax.methods.families import wasserstein
 from uad_jax.methods.families.latent_vector import ARCHITECTURES
 from uad_jax.nets.layers.dropout import check_bayesian
 from uad_jax.ops import losses
+from uad_jax.ops.choices import choose
 
 
 def make(
@@ -28,48 +29,55 @@ def make(
   consistency: float = 0.5,
   bayesian: bool = False,
 ) -> Method:
-  """A lesion is to be coded as its healthy version, whose codes are near N(0, I).
+  """Makes a constrained adversarial auto-encoder: x and x' are to share one latent.
 
-  autoencoder: E sqrt(sum (x - x')^2 + 1e-8) + consistency E sum (z - E(x'))^2 with
-  z = E(x), x' = D(z); critic C: E C(E(x)) - E C(n) + penalty E (|grad C| - 1)^2,
-  n ~ N(0, I); generator, which is the encoder: -E C(E(x)). The weight of 1/2 is that of
-  the authors' program; the paper writes 1.
+  The constraint is to give a scan with a lesion the latent of its healthy version; a
+  critic pulls the latents towards N(0, I).
 
-  Departures: the critic is high at the prior, theirs low, which is the same training;
-  the sum is over the brain only, and the network sees zeros outside; their program
-  gives the critic ten times as many steps in the first 20 epochs, here always the same
-  number; no head for a deviation, which their loss does not use. The comparative study
-  of Baur et al. 2021 runs its cAAE with other losses (means) and the critic 100-50.
+  Losses by objective, <.> the mean over examples: 'autoencoder',
+  <sqrt(sum (x - x')^2 + 1e-8)> + consistency <sum (z - E(x'))^2>, z = E(x), x' = D(z);
+  'critic', <C(E(x))> - <C(n)> + penalty <(|grad C| - 1)^2> with n ~ N(0, I);
+  'generator', which trains the encoder, -<C(E(x))>. The default 1/2 of `consistency` is
+  from the authors' program; the paper writes 1.
+
+  Departures: the critic rates draws of the prior high, theirs rates them low, an
+  equivalent training; the sum is over the brain only, and the network sees zeros
+  outside; their program gives the critic ten times as many steps in the first 20
+  epochs, here always the same number; no head for a deviation, which their loss does
+  not use. The comparative study of Baur et al. 2021 runs its cAAE with other losses
+  (means) and a critic of widths 100-50.
 
   Args:
-    shape: Spatial shape, which halves as often as there are widths.
+    shape: Spatial shape of the images, which must halve for each width.
     channels: Number of contrasts.
-    architecture: 'chen2018', residual, or 'study', the network of Baur et al. 2021.
-    widths: Encoder widths, one a halving of the grid.
-    latent: Values of the code.
-    dropout: Rate, on the code and after the decoder's dense layer.
-    critic: Widths of the critic.
-    critic_steps: Steps of the critic, one each step, for each of the two others.
+    architecture: 'chen2018', a residual network, or 'study', the one of Baur et al.
+      2021.
+    widths: Encoder widths, one for each halving of the grid.
+    latent: Size of the latent vector.
+    dropout: Dropout rate on the latent and after the decoder's dense layer.
+    critic: Widths of the critic's hidden layers.
+    critic_steps: Steps of the critic for each step of the two other objectives.
     penalty: Weight of the critic's gradient penalty.
-    consistency: Weight of the distance between the two codes.
-    bayesian: Dropout stays on at inference, drawn from the key: a Monte Carlo scorer
-      averages over keys (Gal and Ghahramani 2016).
+    consistency: Weight of the distance between the two latents.
+    bayesian: Keep dropout on at inference, drawn from the key; a Monte Carlo scorer
+      then averages over keys (Gal and Ghahramani 2016).
+
+  Raises:
+    ValueError: The architecture is unknown.
   """
-  if architecture not in ARCHITECTURES:
-    raise ValueError(
-      f"caae: unknown architecture '{architecture}'; there are "
-      f'{", ".join(ARCHITECTURES)}'
-    )
+  build = choose('architecture', architecture, ARCHITECTURES, 'caae')
   check_bayesian('caae', bayesian, dropout)
-  net = ARCHITECTURES[architecture](shape, channels, widths, latent, dropout)
+  net = build(shape, channels, widths, latent, dropout)
 
   def reconstruct(params, stats, batch: Batch, key, step):
     image = batch['image'] * batch['mask']
     z = net.encode(params, image)
-    found = net.decode(params, z, noise=key) * batch['mask']
-    error = jnp.sqrt(losses.example_sum((image - found) ** 2) + 1e-8)
-    gap = losses.example_sum((z - net.encode(params, found)) ** 2)
+    expected = net.decode(params, z, noise=key) * batch['mask']
+    error = jnp.sqrt(losses.example_sum((image - expected) ** 2) + 1e-8)
+    gap = losses.example_sum((z - net.encode(params, expected)) ** 2)
     error, gap = (losses.example_mean(v, batch['weight']) for v in (error, gap))
     return error + consistency * gap, (stats, {'l2': error, 'consistency': gap})
 
-  return wasserstein.coded(net, reconstruct, critic, critic_steps, penalty, bayesian)
+  return wasserstein.adversarial_autoencoder(
+    net, reconstruct, critic, critic_steps, penalty, bayesian
+  )

@@ -1,4 +1,4 @@
-"""Constrained auto-encoder: the reconstruction has the code of the image.
+"""Constrained auto-encoder: image and reconstruction are to share one latent vector.
 
 The constraint of Chen & Konukoglu 2018 (arXiv 1806.04972) without its adversary, as
 the comparative study of Baur et al. (Medical Image Analysis 69, 2021) runs it.
@@ -21,23 +21,26 @@ def make(
   consistency: float = 1.0,
   bayesian: bool = False,
 ) -> Method:
-  """L = mean (x - x')^2 + consistency mean (z - E(x'))^2, z = E(x), x' = D(z).
+  """Makes a constrained auto-encoder: image x and reconstruction x' share one latent.
+
+  L = mean (x - x')^2 + consistency mean (z - E(x'))^2, z = E(x), x' = D(z).
 
   The means are over the voxels of the brain and over the values of z. The gradient
-  passes through both codes, so that encoder and decoder meet each other.
+  passes through both latents.
 
   Departures: errors outside the brain do not count, and the network sees zeros there;
-  z meets E(x') before its dropout, which would differ by chance alone.
+  z is compared with E(x') before its dropout, since dropout alone would make them
+  differ.
 
   Args:
-    shape: Spatial shape, which halves as often as there are widths.
+    shape: Spatial shape of the images, which must halve for each width.
     channels: Number of contrasts.
-    widths: Encoder widths, one a halving of the grid.
-    latent: Values of the code.
-    dropout: Rate, on the code and after the decoder's dense layer.
+    widths: Encoder widths, one for each halving of the grid.
+    latent: Size of the latent vector.
+    dropout: Dropout rate on the latent and after the decoder's dense layer.
     consistency: rho, the weight of the second term.
-    bayesian: Dropout stays on at inference, drawn from the key: a Monte Carlo scorer
-      averages over keys (Gal and Ghahramani 2016).
+    bayesian: Keep dropout on at inference, drawn from the key; a Monte Carlo scorer
+      then averages over keys (Gal and Ghahramani 2016).
   """
   check_bayesian('cae', bayesian, dropout)
   net = latent_vector.study(shape, channels, widths, latent, dropout)

@@ -1,4 +1,4 @@
-"""Context-encoding variational auto-encoder (Zimmerer et al. 2018)."""
+"""Context-encoding variational auto-encoder (ceVAE, Zimmerer et al. 2018)."""
 
 from collections.abc import Sequence
 
@@ -24,12 +24,14 @@ def make(
   dropout: float = 0.0,
   bayesian: bool = False,
 ) -> Method:
-  """L = sum |x - g(z)| + beta KL(q(z|x) || N(0, I)) + context sum |x - g(mu(x_ce))|.
+  """Makes a context-encoding VAE, which also restores images with boxes set to zero.
 
-  z is drawn from q(z|x); x_ce is x with one to three boxes set to zero, which goes
-  through the mean without sampling, and both ways share encoder and decoder. Sums are
-  over the brain's voxels of a scan, means over the scans; padded examples count
-  nowhere. The network is that of Baur et al. 2021, whose sizes of the boxes are kept.
+  L = sum |x - g(z)| + beta KL(q(z|x) || N(0, I)) + context sum |x - g(mu(x_ce))|.
+
+  z is drawn from q(z|x); x_ce is x with one to three boxes set to zero, for which the
+  mean of z is decoded without sampling. Both branches share encoder and decoder. Sums
+  are over the brain voxels of a scan, means over the scans; padded examples do not
+  count. Network and size of the boxes are from the study of Baur et al. 2021.
 
   As in Zimmerer et al. ("Context-encoding variational autoencoder for unsupervised
   anomaly detection", arXiv 1812.05941) the target of the context branch is x; in the
@@ -37,21 +39,21 @@ def make(
   own boxes. Departing from the paper: the study's network, an absolute error, boxes of
   one size filled with zero.
 
-  'rec' and 'kl' [B], of which 'elbo' is the negative sum, are given for the paper's
-  score, the product of |x - x'| and the gradient of the KL or the ELBO by the image.
+  The outputs 'rec' and 'kl' [B], and 'elbo' = -rec - kl, serve the paper's score, the
+  product of |x - x'| and the gradient of the KL or the ELBO with respect to the image.
 
   Args:
     shape: Spatial shape of the images, which must halve for each width.
     channels: Number of contrasts.
-    widths: Encoder widths, one a halving of the grid.
-    latent: Values of the latent vector.
+    widths: Encoder widths, one for each halving of the grid.
+    latent: Size of the latent vector.
     beta: Weight of the KL divergence.
-    context: Weight of the context branch; 0 leaves a VAE.
+    context: Weight of the context branch; at 0 it is a VAE.
     boxes: Largest number of boxes in a scan.
-    edge: Of a box, as a fraction of each axis.
-    dropout: Rate, after each dense layer.
-    bayesian: Dropout stays on at inference, drawn from the key: a Monte Carlo scorer
-      averages over keys (Gal and Ghahramani 2016).
+    edge: Edge length of a box, as a fraction of each axis.
+    dropout: Dropout rate after each dense layer.
+    bayesian: Keep dropout on at inference, drawn from the key; a Monte Carlo scorer
+      then averages over keys (Gal and Ghahramani 2016).
   """
   check_bayesian('cevae', bayesian, dropout)
   nets = variational.study(shape, channels, widths, latent, dropout)
@@ -59,39 +61,27 @@ def make(
   def init(key, batch: Batch):
     return nets.init(key, batch), {}
 
-  def misfit(params, batch, z, noise):
+  def error(params, batch, z, noise):
+    """Sum of |x - g(z)| over the brain, [B]."""
     expected, _ = nets.decode(params, z, batch['position'], noise)
-    error = jnp.abs(batch['image'] - expected) * batch['mask']
-    return losses.example_sum(error), expected
+    return losses.example_sum(jnp.abs(batch['image'] - expected) * batch['mask'])
 
   def loss(params, stats, batch: Batch, key, step):
     key_z, key_boxes, *noise = jax.random.split(key, 4)
     mean, log_variance = nets.encode(params, batch['image'], noise[0])
     z = variational.sample(key_z, mean, log_variance)
-    rec, _ = misfit(params, batch, z, noise[0])
+    rec = error(params, batch, z, noise[0])
     kl = losses.example_sum(losses.kl_normal(mean, log_variance))
     hidden = lesion_shapes.boxes(key_boxes, batch['mask'][..., 0], boxes, edge)[
       ..., None
     ]
     mean, _ = nets.encode(params, batch['image'] * (1 - hidden), noise[1])
-    filled, _ = misfit(params, batch, mean, noise[1])
-    parts = {'rec': rec, 'kl': kl, 'context': filled}
+    restored = error(params, batch, mean, noise[1])
+    parts = {'rec': rec, 'kl': kl, 'context': restored}
     parts = {k: losses.example_mean(v, batch['weight']) for k, v in parts.items()}
     total = parts['rec'] + beta * parts['kl'] + context * parts['context']
     return total, (stats, parts)
 
-  def infer(params, stats, batch: Batch, key):
-    noise = key if bayesian else None
-    mean, log_variance = nets.encode(params, batch['image'], noise)
-    rec, expected = misfit(params, batch, mean, noise)
-    kl = losses.example_sum(losses.kl_normal(mean, log_variance))
-    return {
-      'latent': mean,
-      'reconstruction': expected * batch['mask'],
-      'elbo': -rec - kl,
-      'rec': rec,
-      'kl': kl,
-      'features': nets.features(params, batch['image']),
-    }
-
-  return Method(init, {'cevae': Objective(loss, ('encoder', 'decoder'))}, infer)
+  objective = Objective(loss, ('encoder', 'decoder'))
+  infer = variational.inference(nets, variational.absolute_error, bayesian)
+  return Method(init, {'cevae': objective}, infer)

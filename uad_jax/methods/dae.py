@@ -1,8 +1,9 @@
-"""Deformable auto-encoder (Bercea et al. 2023, MorphAEus), as published.
+"""Deformable auto-encoder MorphAEus (Bercea et al. 2023), as published.
 
-A convolutional auto-encoder with a 1 x 1 bottleneck gives a coarse pseudo-healthy
-prior; a small deformer, which reads the raw features of both networks, gives a
-stationary velocity field that warps the prior onto the scan. All are trained together.
+A convolutional auto-encoder with a 1 x 1 bottleneck decodes a coarse pseudo-healthy
+prior image; a small deformer, which reads the features of encoder and decoder, predicts
+a stationary velocity field that warps the prior image onto the scan. All are trained
+together.
 """
 
 from collections.abc import Sequence
@@ -32,34 +33,38 @@ def make(
   squarings: int = 7,
   window: int = 9,
 ) -> Method:
-  """The published network: 3 854 755 parameters at 128 x 128.
+  """Makes the published MorphAEus, with 3 854 755 parameters at 128 x 128.
 
   L = MSE(x_ph, x) + structure (1 - SSIM(x_ph, x)) + morph L_morph after the warm-up,
   L_morph = 1/2 [D(x, x_ph o phi) + D(x_ph, x o phi^-1)] + beta mean |grad v|^2,
-  phi = exp(v), D = 1 - local squared correlation, central differences, and beta =
-  stiffness clip(t / ramp, 1e-3, 1) at the fraction t of the steps. No gradient is
-  stopped: L_morph also trains the auto-encoder.
+  x_ph the prior image, phi = exp(v), D = 1 - local squared correlation, grad by central
+  differences, and beta = stiffness clip(t / ramp, 1e-3, 1) at the fraction t of the
+  steps. No gradient is stopped: L_morph also trains the auto-encoder.
 
-  The losses are those of the variant for brain MRI (Bercea et al. 2025), without its
-  VGG term, whose weights would have to be downloaded; there structure is 1, the field
-  joins after a third of the training and stiffens over two thirds. Other departures:
-  doubling by half-pixel bilinear interpolation, warps continued by the border, one
-  epsilon for each variance of the correlation.
+  The losses follow the variant for brain MRI (Bercea et al. 2025), without its VGG
+  term, whose weights would have to be downloaded; in that variant `structure` is 1,
+  L_morph joins after a third of the training and beta rises over two thirds. Other
+  departures: up-sampling by half-pixel bilinear interpolation, images continued by
+  their border values in warps, one epsilon for each variance of the correlation.
 
   Args:
-    shape: Spatial shape, divisible by 2 to the number of widths.
+    shape: Spatial shape of the images, divisible by 2 to the number of widths.
     channels: Number of contrasts.
-    widths: Channels by halving of the grid, finest first; the decoder mirrors them.
-    taps: Number of grids, from half the resolution down, that the deformer reads.
+    widths: Encoder widths, one for each halving of the grid; the decoder mirrors them.
+    taps: Number of grids, from half the resolution down, whose features the deformer
+      reads.
     deformer_features: Channels of the deformer.
-    structure: Weight of 1 - SSIM; 0 leaves the squared error alone.
-    morph: delta, the weight of L_morph.
+    structure: Weight of 1 - SSIM; at 0 only the squared error is left.
+    morph: Weight of L_morph (delta in the paper) after the warm-up.
     stiffness: beta at the end of its ramp.
-    steps: Length of the training, of which the next two are fractions.
-    warm_up: Until when the auto-encoder is trained alone.
-    ramp: When the stiffness reaches its final value.
-    squarings: Of the integration.
-    window: Edge length of the correlation's box, in voxels.
+    steps: Number of training steps, of which `warm_up` and `ramp` are fractions.
+    warm_up: Fraction of the steps during which the auto-encoder is trained alone.
+    ramp: Fraction of the steps at which beta reaches its final value.
+    squarings: Number of squarings in the integration of the velocity field.
+    window: Edge length of the correlation's box, in voxels; odd.
+
+  Raises:
+    ValueError: The shape is not divisible, or there are not 1 to len(widths) - 1 taps.
   """
   factor = 2 ** len(widths)
   if any(n % factor for n in shape):
@@ -77,7 +82,8 @@ def make(
   networks = {'encoder': encoder, 'decoder': decoder, 'deformer': deformer}
 
   def forward(params, stats, batch: Batch, train: bool):
-    moved = dict(stats)
+    """Latent, prior image, velocity field, and the new batch statistics."""
+    new_stats = dict(stats)
 
     def run(name, *inputs):
       outputs, state = networks[name].apply(
@@ -87,12 +93,12 @@ def make(
         train,
         mutable=['batch_stats'],
       )
-      moved[name] = state['batch_stats']
+      new_stats[name] = state['batch_stats']
       return outputs
 
     latent, encoded = run('encoder', batch['image'])
     prior, decoded = run('decoder', latent)
-    return latent, prior, run('deformer', encoded, decoded), moved
+    return latent, prior, run('deformer', encoded, decoded), new_stats
 
   def init(key, batch: Batch):
     params, stats = {}, {}
@@ -111,25 +117,26 @@ def make(
   def loss(params, stats, batch: Batch, key, step):
     image = batch['image']
     _, prior, velocity, stats = forward(params, stats, batch, train=True)
-    forth, back = flow.integrate(velocity, squarings), flow.inverse(velocity, squarings)
-    matched = 0.5 * (
-      similarity.ncc_loss(image, warp(prior, forth), window=window)
-      + similarity.ncc_loss(prior, warp(image, back), window=window)
+    forward_field = flow.integrate(velocity, squarings)
+    inverse_field = flow.inverse(velocity, squarings)
+    correlation = 0.5 * (
+      similarity.ncc_loss(image, warp(prior, forward_field), window=window)
+      + similarity.ncc_loss(prior, warp(image, inverse_field), window=window)
     )
-    rough = regularise.gradient_energy(velocity, kind='central')
-    each = {
+    roughness = regularise.gradient_energy(velocity, kind='central')
+    by_scan = {
       'mse': similarity.mse(prior, image),
       'structure': 1 - losses.ssim(prior, image).mean(tuple(range(1, image.ndim))),
-      'ncc': matched,
-      'roughness': rough,
+      'ncc': correlation,
+      'roughness': roughness,
     }
-    terms = {k: losses.example_mean(v, batch['weight']) for k, v in each.items()}
+    terms = {k: losses.example_mean(v, batch['weight']) for k, v in by_scan.items()}
     beta = stiffness * jnp.clip(step / max(ramp * steps, 1), 1e-3, 1)
-    registered = jnp.where(step >= warm_up * steps, morph, 0.0)
+    morph_weight = jnp.where(step >= warm_up * steps, morph, 0.0)
     total = (
       terms['mse']
       + structure * terms['structure']
-      + registered * (terms['ncc'] + beta * terms['roughness'])
+      + morph_weight * (terms['ncc'] + beta * terms['roughness'])
     )
     return total, (stats, terms)
 

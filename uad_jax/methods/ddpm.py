@@ -1,4 +1,4 @@
-"""Diffusion in part and back, with Gaussian or simplex noise (Wyatt et al. 2022)."""
+"""Partial diffusion and denoising (AnoDDPM, Wyatt et al. 2022)."""
 
 from collections.abc import Sequence
 
@@ -10,8 +10,10 @@ from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets.diffusion_unet import DiffusionUNet
 from uad_jax.nets.layers.slice_position import position_features
 from uad_jax.ops import gaussian_diffusion, losses
+from uad_jax.ops.choices import check_choice
 
 NOISES = ('gaussian', 'simplex')
+"""Kinds of noise."""
 
 
 def make(
@@ -34,41 +36,47 @@ def make(
   bounds: tuple[float, float] = (0.0, 1.2),
   position: bool = False,
 ) -> Method:
-  """L = mean over the brain of (eps - eps'(x_t, t))^2, t uniform in 1 to `furthest`.
+  """Makes a diffusion model that noises a scan in part and denoises it again.
+
+  L = mean over the brain of (eps - eps'(x_t, t))^2, t uniform in 1 to `furthest`.
 
   Wyatt et al., "AnoDDPM", CVPR workshops 2022; Ho et al. 2020. The scan is noised to
-  step `start` only, and the chain walked back: what is healthy is drawn again about as
-  it was, what is not becomes likely. The result depends on the key; 'reconstruction' is
-  the mean over `samples` (scorer 'monte_carlo' takes draws of its own).
+  step `start` only, and the reverse chain is run from there: healthy tissue is drawn
+  again about as it was, a lesion is replaced by likely tissue. The result depends on
+  the key; 'reconstruction' is the mean over `samples` (the scorer 'monte_carlo' draws
+  its own samples).
 
-  Departures: noise is in the brain only, where alone the loss is, and the background is
-  given as it is at every step; the simplex noise has variance 1 and the dimensions of
-  the image, drawn anew at each step (published: slices of 3-D noise); `hops` may
-  shorten the way back (Nichol & Dhariwal 2021); the estimate of the image is kept
-  within the bounds at each step.
+  Departures: noise and loss are in the brain only, and the background is the scan's at
+  every step; the simplex noise has variance 1 and the dimensions of the image, and is
+  drawn again at each step (published: slices of 3-D noise); `hops` may shorten the
+  reverse chain (Nichol & Dhariwal 2021); the estimate of the image is kept within the
+  bounds at each step.
 
   Args:
     shape: Spatial shape of the images.
     channels: Number of contrasts.
-    widths: Channels by level, finest first.
-    blocks: Residual blocks by level.
-    attention: Longest edge of the grids that attend; 0 for none.
-    heads: Of the attention.
-    schedule: 'linear' or 'cosine'.
-    steps: Of the whole diffusion.
-    furthest: Last step that is learned.
+    widths: Channels of the U-Net by level, finest first.
+    blocks: Residual blocks at each level.
+    attention: Longest edge in voxels of a grid with attention; 0 for no attention.
+    heads: Number of attention heads.
+    schedule: Noise schedule, 'linear' or 'cosine'.
+    steps: Number of steps of the whole diffusion.
+    furthest: Last step that the network learns.
     start: Step to which a scan is noised, at most `furthest`; published 250.
-    hops: Evaluations of the network on the way back; 0 for every step.
-    samples: Ways forth and back that are averaged.
+    hops: Evaluations of the network in the reverse chain; 0 for one at every step.
+    samples: Number of samples that are averaged.
     noise: 'gaussian' or 'simplex'.
-    octaves: Of the simplex noise.
-    persistence: Of the simplex noise: amplitude by octave.
-    coarsest: Of the simplex noise: first period, as a share of the longest axis.
-    bounds: Intensities that become -1 and 1.
-    position: Give the network the slice height; not published.
+    octaves: Number of octaves of the simplex noise.
+    persistence: Factor of the amplitude of the simplex noise from octave to octave.
+    coarsest: First period of the simplex noise, as a share of the longest axis.
+    bounds: Intensities that are scaled to -1 and 1.
+    position: Give the slice height to the network; not published.
+
+  Raises:
+    ValueError: The noise is unknown, or the steps are not in the order 1 <= start <=
+      furthest <= steps.
   """
-  if noise not in NOISES:
-    raise ValueError(f"ddpm: unknown noise '{noise}'; there are {', '.join(NOISES)}")
+  check_choice('noise', noise, NOISES, 'ddpm')
   if not 1 <= start <= furthest <= steps:
     raise ValueError(
       'ddpm: 1 <= start <= furthest <= steps is needed, not '
@@ -76,10 +84,11 @@ def make(
     )
   net = DiffusionUNet(widths, channels, blocks, attention, heads)
   kept = gaussian_diffusion.schedule(schedule, steps)
-  way = gaussian_diffusion.strides(start, hops or start)
+  strides = gaussian_diffusion.strides(start, hops or start)
   low, high = bounds
 
   def draw(key, like):
+    """Noise of mean 0 and variance 1 in the shape of `like`."""
     if noise == 'gaussian':
       return jax.random.normal(key, like.shape)
     return simplex_noise.noise(
@@ -87,23 +96,24 @@ def make(
     )
 
   def scaled(batch):
+    """The scan, with `bounds` scaled to -1 and 1."""
     return 2 * (jnp.asarray(batch['image']) - low) / (high - low) - 1
 
   def within(batch, x):
-    """`x` in the brain, the scan itself around it."""
+    """`x` inside the brain, the scan outside."""
     return scaled(batch) + batch['mask'] * (x - scaled(batch))
 
-  def where(batch):
+  def height(batch):
     return position_features(batch['position']) if position else None
 
   def estimate(params, batch, x, time):
-    """The noise in x at step `time` [B]."""
+    """Predicts the noise in x at step `time` [B]."""
     time = time * (1000.0 / steps)
-    return net.apply({'params': params['unet']}, x, time, where(batch))
+    return net.apply({'params': params['unet']}, x, time, height(batch))
 
   def init(key, batch: Batch):
     time = jnp.ones(len(batch['image']))
-    return {'unet': net.init(key, scaled(batch), time, where(batch))['params']}, {}
+    return {'unet': net.init(key, scaled(batch), time, height(batch))['params']}, {}
 
   def loss(params, stats, batch: Batch, key, step):
     key_time, key_noise = jax.random.split(key)
@@ -116,17 +126,17 @@ def make(
     error = (eps - estimate(params, batch, x, time)) ** 2
     return losses.masked_mean(error, weight), (stats, {})
 
-  def back(params, batch, key):
-    """One way to `start` and back."""
+  def reconstruct(params, batch, key):
+    """Noises to step `start` and runs the reverse chain; one sample [B, *S, C]."""
     image = scaled(batch)
     key_first, key_back = jax.random.split(key)
 
-    def hop(x, now):
-      (time, before), key = now
+    def hop(x, inputs):
+      (time, before), key = inputs
       eps = estimate(params, batch, x, jnp.full(len(x), time))
-      found = gaussian_diffusion.denoised(x, eps, jnp.asarray(kept)[time])
+      clean = gaussian_diffusion.denoised(x, eps, jnp.asarray(kept)[time])
       mean, variance = gaussian_diffusion.posterior(
-        jnp.clip(found, -1.0, 1.0),
+        jnp.clip(clean, -1.0, 1.0),
         x,
         jnp.asarray(kept)[time],
         jnp.asarray(kept)[before],
@@ -136,13 +146,13 @@ def make(
     x = within(
       batch, gaussian_diffusion.noised(image, draw(key_first, image), kept[start])
     )
-    keys = jax.random.split(key_back, len(way))
-    return jax.lax.scan(hop, x, (jnp.asarray(way), keys))[0]
+    keys = jax.random.split(key_back, len(strides))
+    return jax.lax.scan(hop, x, (jnp.asarray(strides), keys))[0]
 
   def infer(params, stats, batch: Batch, key):
     keys = jax.random.split(key, samples)
-    drawn = jax.vmap(lambda key: back(params, batch, key))(keys).mean(0)
-    image = low + (drawn + 1) * (high - low) / 2
+    mean = jax.vmap(lambda key: reconstruct(params, batch, key))(keys).mean(0)
+    image = low + (mean + 1) * (high - low) / 2
     return {'reconstruction': image * batch['mask']}
 
   return Method(init, {'noise': Objective(loss, ('unet',))}, infer)

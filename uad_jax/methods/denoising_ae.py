@@ -22,25 +22,32 @@ def make(
   cells: int = 16,
   position: bool = False,
 ) -> Method:
-  """L = mean over the brain of (x - f(x + noise))^2; the map is |x - f(x)|.
+  """Makes a U-Net that removes coarse noise from images, and with it lesions.
+
+  L = mean over the brain of (x - f(x + noise))^2; the anomaly map is |x - f(x)|.
 
   Kascenas, Pugeault, O'Neil, "Denoising autoencoders for unsupervised anomaly detection
-  in brain MRI", MIDL 2022. A U-Net with skips needs no bottleneck: noise as coarse as
-  lesions are (normal, 16 nodes along each axis, up-sampled linearly, rolled at random)
-  teaches it to remove what does not belong. At inference no noise is added.
+  in brain MRI", MIDL 2022. A U-Net with skip connections needs no bottleneck: noise as
+  coarse as lesions (normal, 16 nodes along each axis, up-sampled linearly, rolled at
+  random) teaches it to remove structures that are not healthy. At inference no noise is
+  added.
 
-  Departures: the U-Net is the project's (group normalisation and swish as published,
+  Departures: the U-Net is this package's (group normalisation and swish as published,
   but strides for pooling and linear up-sampling for transposed convolutions); the noise
   is rolled by example and not by batch; noise and loss are inside the brain mask.
 
   Args:
     shape: Spatial shape of the images.
     channels: Number of contrasts.
-    widths: Channels by level, finest first.
+    widths: Channels of the U-Net by level, finest first.
     blocks: Convolutions at each level.
-    deviation: Of the noise at its nodes, in image units; published 0.2 for [0, 1].
+    deviation: Standard deviation of the noise at its nodes, in image units; published
+      0.2 for images in [0, 1].
     cells: Nodes of the noise along each axis; published 16 for 128 x 128.
-    position: Give the network the slice height; not published.
+    position: Give the slice height to the network; not published.
+
+  Raises:
+    ValueError: There are more cells than voxels along an axis, or none.
   """
   if not 1 <= cells <= min(shape):
     raise ValueError(
@@ -49,14 +56,14 @@ def make(
     )
   net = UNet(widths, channels, head_scale=1.0, blocks=blocks)
 
-  def where(batch):
+  def height(batch):
     return position_features(batch['position']) if position else None
 
   def denoise(params, batch, image):
-    return net.apply({'params': params['unet']}, image, None, where(batch))
+    return net.apply({'params': params['unet']}, image, None, height(batch))
 
   def init(key, batch: Batch):
-    return {'unet': net.init(key, batch['image'], None, where(batch))['params']}, {}
+    return {'unet': net.init(key, batch['image'], None, height(batch))['params']}, {}
 
   def loss(params, stats, batch: Batch, key, step):
     image, mask = jnp.asarray(batch['image']), batch['mask']
@@ -64,7 +71,7 @@ def make(
     weight = mask * losses.per_example(batch['weight'], image)
     error = losses.masked_mean((image - denoise(params, batch, noisy)) ** 2, weight)
     noise = losses.masked_mean((image - noisy) ** 2, weight)
-    # Below 1 the image is restored better than by leaving the noise in.
+    # Below 1 the output is closer to the image than the noisy image is.
     share = error / jnp.maximum(noise, 1e-12)
     return error, (stats, {'left': jax.lax.stop_gradient(share)})
 
@@ -72,7 +79,7 @@ def make(
     image = batch['image']
     return {
       'reconstruction': denoise(params, batch, image) * batch['mask'],
-      'features': finest(net, params['unet'], image, None, where(batch)),
+      'features': finest(net, params['unet'], image, None, height(batch)),
     }
 
   return Method(init, {'denoiser': Objective(loss, ('unet',))}, infer)

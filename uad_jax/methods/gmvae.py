@@ -1,4 +1,4 @@
-"""Gaussian-mixture variational auto-encoder (You et al. 2019; Baur et al. 2021)."""
+"""Gaussian-mixture variational auto-encoder (GMVAE)."""
 
 from collections.abc import Sequence
 
@@ -12,6 +12,7 @@ from uad_jax.nets.baur2021 import BOTTLENECKS
 from uad_jax.nets.layers.dropout import apply, check_bayesian
 from uad_jax.nets.layers.feature_taps import finest
 from uad_jax.ops import gaussian_mixture, losses
+from uad_jax.ops.choices import check_choice
 
 
 def make(
@@ -28,52 +29,53 @@ def make(
   dropout: float = 0.0,
   bayesian: bool = False,
 ) -> Method:
-  """A VAE whose prior is a mixture, after Dilokthanakul et al. 2016.
+  """Makes a VAE whose prior of the latent z is a mixture of Gaussians (GMVAE).
+
+  Dilokthanakul et al. 2016, as You et al. 2019 and Baur et al. 2021 use it.
 
   L = sum |x - g(z)| + E_{p(c|z,w)} KL(q(z|x) || p(z|w,c)) + KL(q(w|x) || N(0, I))
       + max(KL(p(c|z,w) || uniform), c_lambda),
 
   z and w drawn from q. All terms are sums over a scan's brain voxels, latent values
-  and, if the bottleneck is spatial, places: every latent is then a map and each place
-  has a cluster of its own. Means are over the scans; padded examples count nowhere.
+  and, if the bottleneck is spatial, places of the coarse grid: every latent is then a
+  map, and each place has its own cluster. Means are over the scans; padded examples do
+  not count.
 
   The cluster's posterior p(c|z,w) is Bayes' rule with the density
   log N = 1/2 p - 1/2 log 2 pi - 1/2 exp(p) (z - mean)^2, p the log precision; both
-  published programs have another factor of p there.
+  published programs have another factor of p in it.
 
   With architecture 'you2019', the method of You et al. ("Unsupervised lesion detection
   via image restoration with a normative prior", MIDL 2019): their network, and the
   negative log-likelihood of a normal whose log-variance by voxel is predicted in place
   of the absolute error.
 
-  'elbo' [B] is that of the means (theirs is of a draw), with the KL of the clusters as
-  it is; 'rec' and 'kl' are its two parts. Restoration ascends it; with 'you2019' its
-  reconstruction term is the plain squared error, as they restore. 'latent', 'latent_w'
-  and 'latent_c' are the means of z and w and the posterior of the clusters.
+  Outputs: 'elbo' [B] is the ELBO at the means of z and w (theirs is at a draw), without
+  free bits for the clusters; 'rec' and 'kl' are its two terms. Restoration ascends it;
+  with 'you2019' its reconstruction term is the squared error, with which they restore.
+  'latent' and 'latent_w' are the means of z and w, 'latent_c' is the posterior of the
+  clusters.
 
   Args:
     shape: Spatial shape of the images, which must halve for each width.
     channels: Number of contrasts.
-    widths: Encoder widths, one a halving of the grid.
+    widths: Encoder widths, one for each halving of the grid.
     bottleneck: 'dense' or 'spatial'.
     latent: Values of z, or channels of its map (1 in both papers).
     latent_w: Values of w, or channels of its map.
-    clusters: K.
-    hidden: Units of the layer of p(z|w,c).
-    c_lambda: Free bits of the clusters, in nats: below it their KL has no gradient.
-    architecture: 'study' or 'you2019'.
-    dropout: Rate, after the heads and after the decoder's dense layer.
-    bayesian: Dropout stays on at inference, drawn from the key: a Monte Carlo scorer
-      averages over keys (Gal and Ghahramani 2016).
+    clusters: Number of clusters c.
+    hidden: Units of the hidden layer of p(z|w,c).
+    c_lambda: Free bits of the clusters, in nats: below them their KL has no gradient.
+    architecture: 'study', the network of Baur et al. 2021, or 'you2019'.
+    dropout: Dropout rate after the heads and after the decoder's dense layer.
+    bayesian: Keep dropout on at inference, drawn from the key; a Monte Carlo scorer
+      then averages over keys (Gal and Ghahramani 2016).
+
+  Raises:
+    ValueError: Bottleneck or architecture is unknown.
   """
-  for what, given, allowed in (
-    ('bottleneck', bottleneck, BOTTLENECKS),
-    ('architecture', architecture, gm.ENCODERS),
-  ):
-    if given not in allowed:
-      raise ValueError(
-        f"gmvae: unknown {what} '{given}'; there are {', '.join(allowed)}"
-      )
+  check_choice('bottleneck', bottleneck, BOTTLENECKS, 'gmvae')
+  check_choice('architecture', architecture, gm.ENCODERS, 'gmvae')
   check_bayesian('gmvae', bayesian, dropout)
   encoder, decoder = gm.ENCODERS[architecture], gm.DECODERS[architecture]
   nets = {
@@ -87,32 +89,32 @@ def make(
 
   def decode(params, z, noise):
     if noise is not None:
-      noise = jax.random.fold_in(noise, 1)  # not the encoder's draws
+      noise = jax.random.fold_in(noise, 1)  # other draws than the encoder's
     return apply(nets['decoder'], params['decoder'], z, noise=noise)
 
   def likelihood(image, expected, log_variance):
-    """What training lowers."""
+    """Misfit by voxel in training."""
     if log_variance is None:
       return jnp.abs(image - expected)
     return losses.gaussian_nll(image, expected, log_variance)
 
   def distance(image, expected, log_variance):
-    """What restoration lowers."""
-    apart = image - expected
-    return jnp.abs(apart) if log_variance is None else apart**2
+    """Misfit by voxel in the outputs 'rec' and 'elbo'."""
+    residual = image - expected
+    return jnp.abs(residual) if log_variance is None else residual**2
 
   def init(key, batch: Batch):
     keys = dict(zip(nets, jax.random.split(key, 3), strict=True))
     (z, w), encoder = nets['encoder'].init_with_output(keys['encoder'], batch['image'])
-    made = {
+    variables = {
       'encoder': encoder,
       'clusters': nets['clusters'].init(keys['clusters'], w.mean),
       'decoder': nets['decoder'].init(keys['decoder'], z.mean),
     }
-    return {name: variables['params'] for name, variables in made.items()}, {}
+    return {name: v['params'] for name, v in variables.items()}, {}
 
   def terms(params, batch, q_z, q_w, z, w, free, misfit, noise):
-    """The parts of the loss [B], with p(c|z,w) and mean and log-variance of p(x|z)."""
+    """Terms of the loss [B], p(c|z,w), and mean and log-variance of p(x|z)."""
     p_z = nets['clusters'].apply({'params': params['clusters']}, w)
     log_c = gaussian_mixture.cluster_posterior(z, p_z)
     per_cluster = gaussian_mixture.kl_between(

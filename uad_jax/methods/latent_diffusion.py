@@ -1,4 +1,4 @@
-"""Diffusion of a VQ-VAE's codes (Pinaya et al. 2022, fast brain anomaly detection)."""
+"""Latent diffusion: a VQ-VAE and a diffusion of its codes (Pinaya et al. 2022)."""
 
 from collections.abc import Sequence
 
@@ -14,10 +14,11 @@ from uad_jax.nets.layers.grid_sizes import halved_grid
 from uad_jax.ops import codebook, gaussian_diffusion, losses, streaming_quantile
 
 SURPRISES = streaming_quantile.Range(0.0, 8.0)
-"""Of the mean squared error of the noise, which is about 1 for what is all noise."""
+"""Range of the histogram of the surprise: the mean squared error of the estimated
+noise, about 1 where the code tells nothing about the noise."""
 
 PLACES = 4096
-"""Of the largest grid on which the U-Net attends: 64 x 64, 16 x 16 x 16."""
+"""Places of the largest grid with attention in the U-Net: 64 x 64, 16 x 16 x 16."""
 
 
 def make(
@@ -39,45 +40,48 @@ def make(
   hops: int = 50,
   healthy: float = 0.975,
 ) -> Method:
-  """A VQ-VAE, a diffusion of its codes, and the codes that it finds unlikely healed.
+  """Makes a diffusion model of a VQ-VAE's codes, which resamples unlikely codes.
 
   Pinaya et al., "Fast unsupervised brain anomaly detection and segmentation with
-  diffusion models", MICCAI 2022. Stage 0 is that of `families.vqvae`; stage 1 learns
-  L = mean (eps - eps'(z_t, t))^2 on codes z of unit variance; stage 2 counts, on the
-  validation scans, the surprise at each place of the codes' grid, as much as it is
-  brain: the mean over some times of that error, to which a step's Kullback-Leibler
-  divergence is proportional.
+  diffusion models", MICCAI 2022. Stage 0 trains the VQ-VAE (`families.vqvae`). Stage 1
+  learns L = mean (eps - eps'(z_t, t))^2 on codes z, scaled to unit variance. Stage 2
+  counts, in the validation scans, the surprise at each place of the codes' grid,
+  weighted by its share of brain: the mean of this error over some times, proportional
+  to the Kullback-Leibler divergence of a step.
 
-  At inference what surprises more than a share `healthy` of validation places is drawn
-  anew: from step `start`, with all other codes put back at each hop as they were
-  (noised to the step's level), then decoded.
+  At inference codes whose surprise exceeds the quantile `healthy` of the validation
+  places are resampled from step `start`, then decoded; at each hop all other codes are
+  reset to the scan's (noised to the level of the step).
 
-  Outputs: 'reconstruction' (what is healed), 'decoded' (of the codes as they are),
+  Outputs: 'reconstruction' (of the resampled codes), 'decoded' (of the scan's codes),
   'surprise' [B, *S, 1], 'healed' [B, 1, *S, C] and 'heal_mask' [B, 1, *S, 1] for the
-  scorer 'healing'; random with the key. Departures: the U-Net is the project's; fewer
+  scorer 'healing'; random with the key. Departures: the U-Net is this package's; fewer
   looks and hops by default.
 
   Args:
     shape: Spatial shape of the images, which must halve for each width.
     channels: Number of contrasts.
-    widths: Encoder widths, one a halving of the grid.
-    units: Residual units at each.
+    widths: Encoder widths, one for each halving of the grid.
+    units: Number of residual units on each grid.
     codes: Number of codes.
-    size: Values of a code.
-    decay: Of the averages that the codes follow.
-    commitment: Weight of the commitment.
-    unet_widths: Of the diffusion's U-Net, finest first.
-    blocks: Its blocks by level.
-    heads: Its attention heads.
-    schedule: 'linear' or 'cosine'.
-    steps: Of the diffusion.
-    looks: First and last time at which surprise is measured, and at how many.
-    start: Step from which the unlikely codes are drawn anew.
-    hops: Evaluations of the network on that way.
-    healthy: Share of validation places that count as likely.
+    size: Size of a code vector.
+    decay: Share of the codes' moving averages that an update keeps, in [0, 1).
+    commitment: Weight of the commitment term of the VQ-VAE.
+    unet_widths: Channels of the diffusion's U-Net by level, finest first.
+    blocks: Residual blocks of the U-Net at each level.
+    heads: Attention heads of the U-Net.
+    schedule: Noise schedule, 'linear' or 'cosine'.
+    steps: Number of steps of the diffusion.
+    looks: First and last step at which surprise is measured, and the number of steps.
+    start: Step from which the unlikely codes are resampled.
+    hops: Evaluations of the U-Net in the reverse chain.
+    healthy: Share of the validation places that count as likely, in (0, 1).
+
+  Raises:
+    ValueError: Looks or start are not in 1 to `steps`, or there is no look.
   """
-  first, last, many = looks
-  if not 1 <= first <= last <= steps or not 1 <= start <= steps or many < 1:
+  first, last, number = looks
+  if not 1 <= first <= last <= steps or not 1 <= start <= steps or number < 1:
     raise ValueError(
       f'latent_diffusion: looks {tuple(looks)} and start {start} must lie in 1 to '
       f'{steps}'
@@ -87,11 +91,11 @@ def make(
   net = vqvae.make(shape, channels, widths, units, codes, size, decay, commitment)
   unet = DiffusionUNet(unet_widths, size, blocks, attention, heads)
   kept = jnp.asarray(gaussian_diffusion.schedule(schedule, steps))
-  times = jnp.asarray(np.linspace(first, last, many).round().astype(int))
-  way = jnp.asarray(gaussian_diffusion.strides(start, hops))
+  times = jnp.asarray(np.linspace(first, last, number).round().astype(int))
+  strides = jnp.asarray(gaussian_diffusion.strides(start, hops))
 
   def scale(stats):
-    """The deviation of the codes, each as often as it is used."""
+    """Standard deviation of the codes, weighted by how often they are used."""
     book = stats['codebook']
     share = book['count'] / book['count'].sum()
     mean = (share[:, None] * book['codes']).sum(0)
@@ -99,27 +103,29 @@ def make(
     return jnp.sqrt(spread.sum(0).mean() + 1e-8)
 
   def latent(params, stats, batch):
+    """Tokens of the scans and their codes, scaled to unit variance."""
     _, tokens = net.encode(params, stats, batch)
     return tokens, stats['codebook']['codes'][tokens] / scale(stats)
 
   def estimate(params, x, time):
+    """Predicts the noise in x at step `time` [B]."""
     time = time * (1000.0 / steps)
     return unet.apply({'params': params['unet']}, x, time)
 
-  def apart(params, z, time, key):
-    """(eps - eps')^2 at a time [B]; [B, *S', D]."""
+  def noise_error(params, z, time, key):
+    """(eps - eps')^2 at step `time` [B]; [B, *S', D]."""
     eps = jax.random.normal(key, z.shape)
     x = gaussian_diffusion.noised(z, eps, losses.per_example(kept[time], z))
     return (eps - estimate(params, x, time)) ** 2
 
   def surprise(params, z, key):
-    """Its mean over the looks and the code's values; [B, *S']."""
+    """Mean of `noise_error` over the looks and the values of a code; [B, *S']."""
 
-    def look(now):
-      time, key = now
-      return apart(params, z, jnp.full(len(z), time), key).mean(-1)
+    def look(inputs):
+      time, key = inputs
+      return noise_error(params, z, jnp.full(len(z), time), key).mean(-1)
 
-    return jax.vmap(look)((times, jax.random.split(key, many))).mean(0)
+    return jax.vmap(look)((times, jax.random.split(key, number))).mean(0)
 
   def init(key, batch: Batch):
     key_net, key_unet = jax.random.split(key)
@@ -132,7 +138,7 @@ def make(
     key_time, key_noise = jax.random.split(key)
     _, z = latent(params, stats, batch)
     time = jax.random.randint(key_time, (len(z),), 1, steps + 1)
-    error = apart(params, z, time, key_noise).mean(range(1, z.ndim))
+    error = noise_error(params, z, time, key_noise).mean(range(1, z.ndim))
     return losses.example_mean(error, batch['weight']), (stats, {})
 
   def calibrate(params, stats, batch: Batch, key, step):
@@ -144,15 +150,15 @@ def make(
     return jnp.zeros(()), ({**stats, 'surprise': counts}, {})
 
   def heal(params, z, unlikely, key):
-    """Codes [B, *S', D] with those `unlikely` [B, *S', 1] drawn anew."""
-    key_start, key_way = jax.random.split(key)
+    """Resamples the codes z [B, *S', D] where `unlikely` [B, *S', 1] is 1."""
+    key_start, key_hops = jax.random.split(key)
 
-    def hop(x, now):
-      (time, before), key = now
+    def hop(x, inputs):
+      (time, before), key = inputs
       key_new, key_old = jax.random.split(key)
       eps = estimate(params, x, jnp.full(len(x), time))
-      found = gaussian_diffusion.denoised(x, eps, kept[time])
-      mean, variance = gaussian_diffusion.posterior(found, x, kept[time], kept[before])
+      clean = gaussian_diffusion.denoised(x, eps, kept[time])
+      mean, variance = gaussian_diffusion.posterior(clean, x, kept[time], kept[before])
       new = mean + jnp.sqrt(variance) * jax.random.normal(key_new, x.shape)
       old = gaussian_diffusion.noised(
         z, jax.random.normal(key_old, x.shape), kept[before]
@@ -160,8 +166,8 @@ def make(
       return old + unlikely * (new - old), None
 
     x = gaussian_diffusion.noised(z, jax.random.normal(key_start, z.shape), kept[start])
-    keys = jax.random.split(key_way, len(way))
-    return jax.lax.scan(hop, x, (way, keys))[0]
+    keys = jax.random.split(key_hops, len(strides))
+    return jax.lax.scan(hop, x, (strides, keys))[0]
 
   def infer(params, stats, batch: Batch, key):
     key_look, key_heal = jax.random.split(key)
@@ -170,10 +176,11 @@ def make(
     value = surprise(params, z, key_look)[..., None]
     limit = streaming_quantile.quantile(stats['surprise'], healthy, SURPRISES)
     unlikely = (value > limit).astype(jnp.float32)
-    drawn = heal(params, z, unlikely, key_heal) * scale(stats)
-    healed = net.decode(params, book[codebook.nearest(book, drawn)]) * mask
+    resampled = heal(params, z, unlikely, key_heal) * scale(stats)
+    healed = net.decode(params, book[codebook.nearest(book, resampled)]) * mask
 
     def fine(values):
+      """Values on the codes' grid, interpolated to the image's grid."""
       return jax.image.resize(values, (len(values), *shape, 1), 'linear')
 
     return {

@@ -11,6 +11,7 @@ from uad_jax.nets.baur2021 import StudyAutoEncoder
 from uad_jax.nets.layers import grid_sizes
 from uad_jax.nets.layers.dropout import apply, check_bayesian
 from uad_jax.ops import laplacian_pyramid, losses
+from uad_jax.ops.choices import check_choice
 
 
 def make(
@@ -24,45 +25,46 @@ def make(
   dropout: float = 0.0,
   bayesian: bool = False,
 ) -> Method:
-  """L = sum_i sum |L_i - f_i(L_i)| over the brain, L_i the bands of a pyramid.
+  """Makes auto-encoders of the bands of a Laplacian pyramid, trained together.
+
+  L = sum_i sum |L_i - f_i(L_i)| over the brain, L_i the bands of the pyramid.
 
   Baur et al., "Scale-space autoencoders for unsupervised anomaly segmentation in brain
   MRI", MICCAI 2020. L_i = x_i - up(x_{i+1}), x_{i+1} = down(x_i); the last band is the
-  coarsest image. Each has an auto-encoder f_i of its own: spatial ones for the fine
-  bands, a dense (or spatial) one for the coarsest. The reconstruction is the pyramid of
-  the f_i(L_i) put together. `scale_residual` is the mean over the bands of
-  |L_i - f_i(L_i)|, each brought to the image's grid, for the score 'output'.
+  coarsest image. Each band has its own auto-encoder f_i, with a spatial bottleneck for
+  the fine bands and a dense (or spatial) one for the coarsest. The reconstruction is
+  composed of the f_i(L_i). The output 'scale_residual' is the mean over the bands of
+  |L_i - f_i(L_i)|, each resized to the image's grid, for the scorer 'output'.
 
-  Sums are over a scan's voxels, those of coarse grids weighted by the share of brain in
-  them; means are over the scans, padded examples count nowhere. Departing from the
-  paper, whose networks differ: those of Baur et al. 2021.
+  Sums are over a scan's voxels; voxels of coarse grids are weighted by their share of
+  brain. Means are over the scans; padded examples do not count. Departing from the
+  paper, the networks are those of Baur et al. 2021.
 
   Args:
     shape: Spatial shape of the images; the grid of each band must halve for each width.
     channels: Number of contrasts.
     levels: Number of bands, the coarsest image included.
-    widths: Of the coarsest image's encoder, one a halving of the grid.
-    band_widths: Of the other bands' encoders.
-    latent: Values of a dense latent; a spatial one has the last width's channels.
-    bottleneck: Of the coarsest image: 'dense' or 'spatial'.
-    dropout: Rate, on the bottlenecks.
-    bayesian: Dropout stays on at inference, drawn from the key: a Monte Carlo scorer
-      averages over keys (Gal and Ghahramani 2016).
+    widths: Encoder widths for the coarsest image, one for each halving of its grid.
+    band_widths: Encoder widths for the other bands.
+    latent: Values of a dense latent; a spatial one has widths[-1] channels.
+    bottleneck: Bottleneck for the coarsest image, 'dense' or 'spatial'.
+    dropout: Dropout rate on the bottlenecks.
+    bayesian: Keep dropout on at inference, drawn from the key; a Monte Carlo scorer
+      then averages over keys (Gal and Ghahramani 2016).
+
+  Raises:
+    ValueError: The bottleneck is unknown.
   """
   check_bayesian('scale_space_ae', bayesian, dropout)
-  if bottleneck not in baur2021.BOTTLENECKS:
-    raise ValueError(
-      f"scale_space_ae: unknown bottleneck '{bottleneck}'; there are "
-      f'{", ".join(baur2021.BOTTLENECKS)}'
-    )
+  check_choice('bottleneck', bottleneck, baur2021.BOTTLENECKS, 'scale_space_ae')
   # The grids of the bands, halved and rounded up.
   grids = [tuple(-(-n // 2**i) for n in shape) for i in range(levels)]
   kinds = [(band_widths, 'spatial')] * (levels - 1) + [(widths, bottleneck)]
-  for grid, (own, _) in zip(grids, kinds, strict=True):
-    grid_sizes.halved_grid(grid, len(own))  # refuses those that cannot be halved
+  for grid, (encoder_widths, _) in zip(grids, kinds, strict=True):
+    grid_sizes.halved_grid(grid, len(encoder_widths))  # raises if it cannot be halved
   nets = {
-    f'band_{i}': StudyAutoEncoder(grid, channels, own, latent, kind, dropout)
-    for i, (grid, (own, kind)) in enumerate(zip(grids, kinds, strict=True))
+    f'band_{i}': StudyAutoEncoder(grid, channels, encoder_widths, latent, kind, dropout)
+    for i, (grid, (encoder_widths, kind)) in enumerate(zip(grids, kinds, strict=True))
   }
 
   def init(key, batch: Batch):
@@ -74,12 +76,12 @@ def make(
     }, {}
 
   def run(params, image, noise):
-    """The bands, what their networks make of them, and the coarsest latent."""
+    """Bands of the images, bands that the networks restore, the coarsest latent."""
     bands = laplacian_pyramid.laplacian(image, levels)
     restored = []
     for i, ((name, net), band) in enumerate(zip(nets.items(), bands, strict=True)):
-      own = None if noise is None else jax.random.fold_in(noise, i)
-      z, expected, _ = apply(net, params[name], band, None, noise=own)
+      band_noise = None if noise is None else jax.random.fold_in(noise, i)
+      z, expected, _ = apply(net, params[name], band, None, noise=band_noise)
       restored.append(expected)
     return bands, restored, z
 
@@ -87,16 +89,17 @@ def make(
     bands, restored, _ = run(params, batch['image'], key)
     masks = laplacian_pyramid.gaussian(batch['mask'], levels)
     parts = {}
-    for i, (band, found, mask) in enumerate(zip(bands, restored, masks, strict=True)):
-      error = losses.example_sum(jnp.abs(band - found) * mask)
+    triples = zip(bands, restored, masks, strict=True)
+    for i, (band, expected, mask) in enumerate(triples):
+      error = losses.example_sum(jnp.abs(band - expected) * mask)
       parts[f'l1_{i}'] = losses.example_mean(error, batch['weight'])
     return sum(parts.values()), (stats, parts)
 
   def infer(params, stats, batch: Batch, key):
     bands, restored, z = run(params, batch['image'], key if bayesian else None)
     residuals = [
-      laplacian_pyramid.resize(jnp.abs(band - found), shape)
-      for band, found in zip(bands, restored, strict=True)
+      laplacian_pyramid.resize(jnp.abs(band - expected), shape)
+      for band, expected in zip(bands, restored, strict=True)
     ]
     return {
       'latent': z,

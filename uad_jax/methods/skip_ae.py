@@ -1,4 +1,4 @@
-"""Bayesian skip auto-encoder (Baur et al. 2020)."""
+"""Bayesian skip auto-encoder: skip connections under dropout (Baur et al. 2020)."""
 
 from collections.abc import Sequence
 
@@ -10,6 +10,7 @@ from uad_jax.nets.layers.dropout import apply, check_bayesian
 from uad_jax.nets.layers.feature_taps import finest
 from uad_jax.nets.skip_autoencoder import SkipAutoEncoder
 from uad_jax.ops import losses
+from uad_jax.ops.choices import check_choice
 
 
 def make(
@@ -22,33 +23,34 @@ def make(
   drop_maps: bool = False,
   bayesian: bool = True,
 ) -> Method:
-  """L = sum |x - x'| over the brain, skip connections under dropout.
+  """Makes an auto-encoder with dropout on its skip connections, L = sum |x - x'|.
 
   Baur et al., "Bayesian skip-autoencoders for unsupervised hyperintense anomaly
-  detection in high resolution brain MRI", ISBI 2020. Skip connections give sharp images
-  and would make the network a copier; the dropout on them keeps it from that, and is
-  its first hyper-parameter: with too little of it lesions are copied. Kept at
-  inference, it gives draws of x', whose mean is the reconstruction and whose variance
-  the doubt: one draw for each key, to be averaged by a Monte Carlo scorer.
+  detection in high resolution brain MRI", ISBI 2020. Skip connections sharpen images,
+  but with them alone the network would copy its input. The dropout on them prevents
+  this; its rate is the most important hyper-parameter, since with too little dropout
+  lesions are copied. With dropout at inference every key gives another draw of x': a
+  Monte Carlo scorer takes their mean as the reconstruction and their variance as the
+  uncertainty.
 
-  The sum is over the brain's voxels of a scan, the mean over the scans; padded
-  examples count nowhere. Departing from the paper: the network is that of Baur et al.
-  2021 with the skip connections added, at each grid but the image's own.
+  The sum is over the brain voxels of a scan, the mean over the scans; padded examples
+  do not count. Departing from the paper: the network of Baur et al. 2021 with skip
+  connections at each grid except the image's.
 
   Args:
     shape: Spatial shape of the images, which must halve for each width.
     channels: Number of contrasts.
-    widths: Encoder widths, one a halving of the grid.
-    latent: Values of a dense bottleneck; a spatial one has the last width's channels.
+    widths: Encoder widths, one for each halving of the grid.
+    latent: Values of a dense bottleneck; a spatial one has widths[-1] channels.
     bottleneck: 'spatial' keeps the coarse grid, 'dense' is one vector.
-    dropout: Rate of the skip connections.
-    drop_maps: Drop whole maps of a scan rather than single values.
-    bayesian: Dropout stays on at inference, drawn from the key.
+    dropout: Dropout rate on the skip connections.
+    drop_maps: Drop whole feature maps of a scan rather than single values.
+    bayesian: Keep dropout on at inference, drawn from the key.
+
+  Raises:
+    ValueError: The bottleneck is unknown.
   """
-  if bottleneck not in BOTTLENECKS:
-    raise ValueError(
-      f"skip_ae: unknown bottleneck '{bottleneck}'; there are {', '.join(BOTTLENECKS)}"
-    )
+  check_choice('bottleneck', bottleneck, BOTTLENECKS, 'skip_ae')
   check_bayesian('skip_ae', bayesian, dropout)
   net = SkipAutoEncoder(shape, channels, widths, latent, bottleneck, dropout, drop_maps)
 

@@ -1,4 +1,4 @@
-"""The image's own smooth version as the expectation: what blur alone finds."""
+"""Baseline without training: the reconstruction is the smoothed image itself."""
 
 import jax.numpy as jnp
 
@@ -7,10 +7,10 @@ from uad_jax.ops.filters import gaussian_smooth
 
 
 def make(shape: tuple[int, ...], channels: int = 1, sigma: float = 3.0) -> Method:
-  """A method without training.
+  """Makes a method whose reconstruction is a Gaussian mean over the brain voxels.
 
-  'reconstruction' = (G * (x m)) / (G * m), a Gaussian mean over the brain voxels only,
-  so that the brain's edge does not look like a lesion.
+  'reconstruction' = (G * (x m)) / (G * m), m the brain mask, so that the brain's edge
+  does not look like a lesion. Nothing is trained.
 
   Args:
     shape: Spatial shape of the images.

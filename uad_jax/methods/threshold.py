@@ -1,8 +1,13 @@
-"""No model at all: for the scorer `input_threshold`, whose map is the image itself."""
+"""Baseline without a model, for the scorer `input_threshold`, which reads the image."""
 
 from uad_jax.method import Method
 
 
 def make(shape: tuple[int, ...], channels: int = 1) -> Method:
-  """A method without training and without outputs."""
+  """Makes a method without training and without outputs.
+
+  Args:
+    shape: Not used.
+    channels: Not used.
+  """
   return Method(lambda key, batch: ({}, {}), {}, lambda params, stats, batch, key: {})

@@ -6,37 +6,30 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax.method import Batch, Method, Objective
+from uad_jax.method import Array, Batch, Method, Objective
 from uad_jax.methods.families import variational
 from uad_jax.nets.layers.dropout import check_bayesian
 from uad_jax.ops import losses
-
-Array = jax.Array
-
-
-def _absolute(image: Array, expected: Array, log_variance: Array | None) -> Array:
-  return jnp.abs(image - expected)
-
-
-def _square(image: Array, expected: Array, log_variance: Array | None) -> Array:
-  return (image - expected) ** 2
+from uad_jax.ops.choices import check_choice
 
 
 def _mean(value: Array, mask: Array | float, weight: Array) -> Array:
+  """Mean over voxels and scans."""
   return losses.masked_mean(value, mask * losses.per_example(weight, value))
 
 
 def _sum(value: Array, mask: Array | float, weight: Array) -> Array:
+  """Sum over voxels, mean over scans."""
   return losses.example_mean(losses.example_sum(value * mask), weight)
 
 
 MISFITS = {
   'default': (losses.beta_nll, losses.gaussian_nll, _mean),
-  'study': (_absolute, _absolute, _sum),
-  'you2019': (losses.gaussian_nll, _square, _sum),
+  'study': (variational.absolute_error, variational.absolute_error, _sum),
+  'you2019': (losses.gaussian_nll, variational.squared_error, _sum),
 }
-"""By architecture: what training lowers, what 'rec' and the ELBO are made of, and how a
-loss is taken over a batch."""
+"""Tuples by architecture: misfit in training, misfit in the outputs 'rec' and 'elbo',
+reduction (value by voxel, mask, weight) -> scalar of a loss over a batch."""
 
 
 def make(
@@ -51,10 +44,13 @@ def make(
   dropout: float = 0.0,
   bayesian: bool = False,
 ) -> Method:
-  """L = beta-NLL(x; decoder(z)) averaged over brain voxels + beta KL averaged over z.
+  """Makes a variational auto-encoder (VAE) with a predicted variance of each voxel.
 
-  The likelihood is heteroscedastic (Seitzer et al. 2022, beta 0.5), so that the
-  'standardised' score is the model's own. z has a spatial grid.
+  L = beta-NLL(x; decoder(z)) averaged over brain voxels + beta KL averaged over z.
+
+  The likelihood is heteroscedastic: the decoder predicts mean and variance of each
+  voxel (beta-NLL of Seitzer et al. 2022 with their beta 0.5), from which the scorer
+  'standardised' computes its anomaly map. z has a spatial grid.
 
   With architecture 'study', the VAE of Baur et al., Medical Image Analysis 69, 2021:
   L = sum |x - x'| + beta KL, both summed over a scan and averaged over the scans; beta
@@ -62,39 +58,41 @@ def make(
   over the brain only, and inference decodes the mean rather than a draw. Padded
   examples count in neither loss.
 
-  'rec' and 'kl' [B] are what the ELBO consists of, for scores by its gradient: the
-  negative log-likelihood of the brain's voxels at the mean of z (in the study the sum
-  of |x - x'|), and the whole KL divergence, whatever weight it has in training.
+  The outputs 'rec' and 'kl' [B] are the two terms of the ELBO, for scorers that use its
+  gradient: the negative log-likelihood of the brain voxels at the mean of z (for
+  'study' the sum of |x - x'|), and the whole KL divergence, whatever its weight in
+  training.
 
   With architecture 'you2019', the VAE that You et al. ("Unsupervised lesion detection
   via image restoration with a normative prior", MIDL 2019) compare with their GMVAE: z
-  a map, the negative log-likelihood of a normal whose variance is predicted, sums as in
-  the study. 'rec' is the plain squared error, by which they restore.
+  is a map, the loss the negative log-likelihood of a normal whose variance is
+  predicted, with sums as in the study. 'rec' is the squared error, with which they
+  restore.
 
   Args:
     shape: Spatial shape of the images; for 'study' and 'you2019' it must halve for each
       width.
     channels: Number of contrasts.
-    widths: Encoder widths, one a halving of the grid; the decoder mirrors them.
-    latent: Channels of the latent grid; in the study the values of the vector.
+    widths: Encoder widths, one for each halving of the grid; the decoder mirrors them.
+    latent: Channels of the latent maps; for 'study' the size of the latent vector.
     beta: Weight of the KL divergence; it rises linearly from 0 over `warm_up` steps.
-    warm_up: Steps of that ramp; 0 for none.
-    position: Give the slice height to the decoder; only the default one takes it.
-    architecture: One of `MISFITS`.
-    dropout: Rate: on the latent grid, or after each dense layer of the study's.
-    bayesian: Dropout stays on at inference, drawn from the key: a Monte Carlo scorer
-      averages over keys (Gal and Ghahramani 2016).
+    warm_up: Steps of the ramp of beta; 0 for no ramp.
+    position: Give the slice height to the decoder; used by 'default' only.
+    architecture: 'default', 'study' or 'you2019'.
+    dropout: Dropout rate on the latent maps, for 'study' after each dense layer.
+    bayesian: Keep dropout on at inference, drawn from the key; a Monte Carlo scorer
+      then averages over keys (Gal and Ghahramani 2016).
+
+  Raises:
+    ValueError: The architecture is unknown.
   """
-  if architecture not in MISFITS:
-    raise ValueError(
-      f"vae: unknown architecture '{architecture}'; there are {', '.join(MISFITS)}"
-    )
+  check_choice('architecture', architecture, MISFITS, 'vae')
   check_bayesian('vae', bayesian, dropout)
-  trained, told, reduce = MISFITS[architecture]
+  training_misfit, misfit, reduce = MISFITS[architecture]
   build = {
     'default': functools.partial(variational.convolutional, position=position),
     'study': variational.study,
-    'you2019': variational.maps,
+    'you2019': variational.you2019,
   }[architecture]
   nets = build(shape, channels, widths, latent, dropout=dropout)
 
@@ -105,30 +103,12 @@ def make(
     noise = jax.random.fold_in(key, 1)  # apart from the draw of z
     mean, log_variance = nets.encode(params, batch['image'], noise)
     z = variational.sample(key, mean, log_variance)
-    expected, spread = nets.decode(params, z, batch['position'], noise)
-    error = trained(batch['image'], expected, spread)
+    expected, image_log_variance = nets.decode(params, z, batch['position'], noise)
+    error = training_misfit(batch['image'], expected, image_log_variance)
     error = reduce(error, batch['mask'], batch['weight'])
     kl = reduce(losses.kl_normal(mean, log_variance), 1.0, batch['weight'])
     ramp = jnp.minimum(step / max(warm_up, 1), 1.0) if warm_up else 1.0
     return error + beta * ramp * kl, (stats, {'nll': error, 'kl': kl})
 
-  def infer(params, stats, batch: Batch, key):
-    noise = key if bayesian else None
-    mean, log_variance = nets.encode(params, batch['image'], noise)
-    expected, spread = nets.decode(params, mean, batch['position'], noise)
-    error = told(batch['image'], expected, spread)
-    rec = losses.example_sum(error * batch['mask'])
-    kl = losses.example_sum(losses.kl_normal(mean, log_variance))
-    outputs = {
-      'latent': mean,
-      'reconstruction': expected * batch['mask'],
-      'elbo': -rec - kl,
-      'rec': rec,
-      'kl': kl,
-      'features': nets.features(params, batch['image']),
-    }
-    if spread is not None:
-      outputs['reconstruction_log_variance'] = spread
-    return outputs
-
+  infer = variational.inference(nets, misfit, bayesian)
   return Method(init, {'vae': Objective(loss, ('encoder', 'decoder'))}, infer)

@@ -1,4 +1,4 @@
-"""The gradient penalty against closed forms; nothing outside a batch counts."""
+"""Gradient penalty and critic loss against closed forms."""
 
 import jax
 import jax.numpy as jnp

@@ -1,1 +1,4 @@
-"""Parts that several methods share; not registered, imported by the methods' files."""
+"""Building blocks of the methods: networks in use, losses, calibration.
+
+These files are not methods themselves and are not registered as such.
+"""

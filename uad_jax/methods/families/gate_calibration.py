@@ -1,70 +1,98 @@
-"""Evidence that a voxel is not normal variability, calibrated on healthy scans."""
+"""Evidence that a voxel is not healthy, calibrated on healthy scans, opens the gate."""
 
 from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 
+from uad_jax.method import Array
+from uad_jax.ops.choices import check_choice
 from uad_jax.ops.streaming_quantile import Range, empty, observe, quantile
 from uad_jax.registration import gate
-
-Array = jax.Array
 
 KINDS = {
   'standardised': Range(0.0, 40.0),
   'epistemic': Range(-14.0, 4.0),
   'learned': Range(-20.0, 20.0),
 }
-"""What can open the gate, and the range in which it is calibrated: the residual in
-units of the healthy deviation, the log spread of the heads, a network's logit."""
+"""Range of the histogram of each kind of evidence: 'standardised', the residual in
+standard deviations of healthy scans; 'epistemic', the log variance of the decoder's
+heads; 'learned', the lesion logit of the gate network."""
 
 SLOPE = 1.5
-"""Of the sigmoid about the calibrated limit."""
+"""Slope of the sigmoid that maps evidence above its calibrated limit to [0, 1]."""
 
 
-def check(names: Sequence[str], of: str) -> None:
-  """Raises unless all names are kinds of evidence."""
+def check(names: Sequence[str], method: str) -> None:
+  """Checks that all names are kinds of evidence.
+
+  Args:
+    names: Names from `KINDS`.
+    method: Name of the method, for the error message.
+
+  Raises:
+    ValueError: A name is not in `KINDS`.
+  """
   for name in names:
-    if name not in KINDS:
-      raise ValueError(f"{of}: unknown evidence '{name}'; there are {', '.join(KINDS)}")
+    check_choice('evidence', name, KINDS, method)
 
 
 def uncalibrated() -> dict[str, Array]:
-  """Nothing seen: the gate stays closed."""
+  """Creates an empty histogram for each kind of evidence, which keeps the gate closed.
+
+  Returns:
+    Counts [bins], by kind.
+  """
   return {name: empty(span) for name, span in KINDS.items()}
 
 
 def calibrate(
-  counts: Mapping[str, Array], found: Mapping[str, Array], weight: Array
+  counts: Mapping[str, Array], evidence: Mapping[str, Array], weight: Array
 ) -> dict[str, Array]:
-  """The counts with the evidence of healthy voxels [B, *S, 1] added, by weight."""
+  """Adds the evidence in healthy scans to the histograms.
+
+  Args:
+    counts: Histograms by kind, [bins].
+    evidence: Evidence by kind, [B, *S, 1].
+    weight: Weight of each voxel [B, *S, 1], 0 outside the brain and for padding.
+
+  Returns:
+    The new histograms by kind, [bins].
+  """
   return {
-    name: observe(counts[name], found[name], weight, span)
+    name: observe(counts[name], evidence[name], weight, span)
     for name, span in KINDS.items()
   }
 
 
 def open_gate(
   counts: Mapping[str, Array],
-  found: Mapping[str, Array],
+  evidence: Mapping[str, Array],
   mask: Array,
   names: Sequence[str],
   healthy_share: float,
   hinge: bool,
 ) -> Array:
-  """The gate [B, *S, 1] of the strongest evidence, smoothed and hinged.
+  """Computes the gate from the strongest evidence at each voxel, smoothed and hinged.
+
+  The limit of a kind is the quantile that a share healthy_share / len(names) of the
+  healthy voxels exceeds; h = max_k sigmoid(slope (evidence_k - limit_k)), and the gate
+  is `registration.gate.gate(h)`.
 
   Args:
-    counts: Of `calibrate`.
-    found: Evidence by kind, [B, *S, 1], higher is less healthy.
-    mask: Brain [B, *S, 1].
-    names: The kinds that may open the gate; none leaves it closed.
-    healthy_share: Share of healthy voxels at which all kinds together may open it;
-      each gets an equal part.
+    counts: Histograms by kind, from `calibrate`.
+    evidence: Evidence by kind, [B, *S, 1], higher is less healthy.
+    mask: Brain mask [B, *S, 1].
+    names: Kinds that may open the gate; none leaves it closed.
+    healthy_share: Share of healthy voxels, in (0, 1), at which all kinds together may
+      open the gate; each kind gets an equal part.
     hinge: Close the gate to exactly 0 below its floor.
+
+  Returns:
+    [B, *S, 1] in [0, 1], 0 outside the brain.
   """
   h = jnp.zeros_like(mask)
   for name in names:
     limit = quantile(counts[name], 1 - healthy_share / len(names), KINDS[name])
-    h = jnp.maximum(h, jax.nn.sigmoid(SLOPE * (found[name] - limit)) * mask)
+    h = jnp.maximum(h, jax.nn.sigmoid(SLOPE * (evidence[name] - limit)) * mask)
   return gate.gate(h, hinge=hinge) * mask

@@ -1,7 +1,7 @@
-"""The networks of the uncertainty-guided deformable auto-encoder at work together.
+"""Networks of the uncertainty-guided deformable auto-encoder, as pure functions.
 
-What is usual, what is expected of a scan, how it has to be deformed, and what speaks
-for a lesion; pure functions of (params, stats).
+They give the prior image of a scan, the velocity field that warps it onto the scan, and
+the evidence of a lesion at each voxel, from which the gate is computed.
 """
 
 from collections.abc import Sequence
@@ -10,40 +10,62 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from uad_jax.method import Array, Batch, Key, Params, Stats
 from uad_jax.methods.families import gate_calibration
 from uad_jax.nets.dae_unc import Deformer, Evidence, Expected, Prior, Usual
-from uad_jax.ops import voxel_stats
-from uad_jax.registration import flow, gate
+from uad_jax.ops import losses, voxel_stats
+from uad_jax.registration import energy, flow, gate
+from uad_jax.registration.solve import gated_field
 from uad_jax.registration.warp import warp
 
-Array = jax.Array
-
 PRIOR = ('encoder', 'decoder', 'heads', 'variance')
-"""The networks that `Prior` consists of."""
+"""Networks of `Prior`, by their names in the parameters."""
 
 FLOOR = 0.03
-"""Least deviation of what is usual, in image units."""
+"""Smallest standard deviation assumed of healthy scans at a voxel, in image units."""
+
+
+def voxel_weight(batch: Batch) -> Array:
+  """Computes the weight of each voxel: brain mask times weight of the scan.
+
+  Args:
+    batch: [B, *S, C] images and masks, as `method.Batch`.
+
+  Returns:
+    [B, *S, 1].
+  """
+  return batch['mask'] * losses.per_example(batch['weight'], batch['mask'])
 
 
 class Judgement(NamedTuple):
-  """What speaks for a lesion, by voxel."""
+  """Evidence of a lesion at each voxel, and the prior image aligned for it.
 
-  aligned: Array  # the prior after the stiff pass, [B, *S, C]
-  evidence: dict[str, Array]  # by name, [B, *S, 1], higher is less healthy
+  Attributes:
+    aligned: Prior image after the stiff pass [B, *S, C].
+    evidence: Evidence by kind (`gate_calibration.KINDS`), [B, *S, 1], higher is less
+      healthy, 0 outside the brain.
+  """
+
+  aligned: Array
+  evidence: dict[str, Array]
 
 
 class Guided(NamedTuple):
-  """The networks, and how they are used.
+  """Networks of the uncertainty-guided deformable auto-encoder, and their settings.
 
   Attributes:
     shape: Spatial shape of the images.
     channels: Number of contrasts.
-    bins: Slice heights at which the usual mean and deviation are kept; 0 without.
-    prior: Decodes what is expected.
-    deformer: Gives the velocity field.
-    judge: Gives the learned evidence.
-    judge_sees_prior: Whether it is shown the prior's residual, spread and variance.
-    stiff_strength: lambda0 of the pass before evidence is taken; 0 leaves it out.
+    bins: Slice heights at which mean and variance of healthy scans are kept; 0 for
+      none.
+    prior: Network that decodes the prior image.
+    deformer: Network that predicts the velocity field.
+    gate_network: Network that predicts the lesion logit, the learned evidence.
+    gate_sees_prior: Give the prior's residual, spread and log-variance to the gate
+      network.
+    stiff_strength: lambda0 of the stiff pass that aligns the prior image before the
+      evidence is computed; 0 leaves the pass out.
+    gating: Effect of the gate on the data term and the regularisation.
   """
 
   shape: tuple[int, ...]
@@ -51,63 +73,140 @@ class Guided(NamedTuple):
   bins: int
   prior: Prior
   deformer: Deformer
-  judge: Evidence
-  judge_sees_prior: bool
+  gate_network: Evidence
+  gate_sees_prior: bool
   stiff_strength: float
+  gating: energy.Gating
 
-  def init(self, key: Array, batch) -> tuple[dict, dict]:
-    """(params, stats) before any training."""
-    key_prior, key_deformer, key_judge = jax.random.split(key, 3)
+  def init(self, key: Key, batch: Batch) -> tuple[Params, Stats]:
+    """Initialises the networks and empty statistics of healthy scans.
+
+    Args:
+      key: Random key.
+      batch: [B, *S, C] images and masks, as `method.Batch`; only shapes matter.
+
+    Returns:
+      Parameters of the networks in `PRIOR`, of 'deformer' and of 'gate'; and the
+      statistics 'usual' (moments of the healthy scans by slice height) and 'healthy'
+      (histograms of the evidence in healthy scans).
+    """
+    key_prior, key_deformer, key_gate = jax.random.split(key, 3)
     image, mask = batch['image'], batch['mask']
     usual = Usual(image, image)
     prior = self.prior.init(key_prior, image, mask, batch['position'], usual)
     deformer = self.deformer.init(key_deformer, image, image, mask, batch['position'])
-    features = [image, mask, mask, image] if self.judge_sees_prior else ()
-    judge = self.judge.init(key_judge, image, usual, features)
-    params = {'deformer': deformer['params'], 'gate': judge['params']}
+    features = [image, mask, mask, image] if self.gate_sees_prior else ()
+    gate_network = self.gate_network.init(key_gate, image, usual, features)
+    params = {'deformer': deformer['params'], 'gate': gate_network['params']}
     stats = {
       'usual': voxel_stats.empty(self.bins, self.shape, self.channels),
       'healthy': gate_calibration.uncalibrated(),
     }
     return {**prior['params'], **params}, stats
 
-  def usual(self, stats, where: Array) -> Usual:
-    """What healthy scans have at each voxel of the slice heights `where` [B]."""
+  def usual(self, stats: Stats, position: Array) -> Usual:
+    """Looks up mean and variance of the healthy scans at each voxel.
+
+    Without bins, or while no scan has been fitted, the mean is 0; without bins the
+    log-variance is -4.
+
+    Args:
+      stats: Statistics, of which 'usual' is read.
+      position: Slice heights [B] in [0, 1].
+
+    Returns:
+      Mean and log-variance, each [B, *S, C].
+    """
     if not self.bins:
-      nothing = jnp.zeros((len(where), *self.shape, self.channels))
-      return Usual(nothing, nothing - 4.0)
-    mean, variance = voxel_stats.look_up(stats['usual'], where)
+      zeros = jnp.zeros((len(position), *self.shape, self.channels))
+      return Usual(zeros, zeros - 4.0)
+    mean, variance = voxel_stats.look_up(stats['usual'], position)
     return Usual(mean, jnp.log(variance + FLOOR**2))
 
   def expect(
-    self, params, usual: Usual, image: Array, mask: Array, where: Array
+    self, params: Params, usual: Usual, image: Array, mask: Array, position: Array
   ) -> Expected:
-    """What the latent says of the scans."""
+    """Decodes prior images, with log-variance and spread, from the latents of scans.
+
+    Args:
+      params: Parameters, of which those in `PRIOR` are read.
+      usual: Mean and log-variance of the healthy scans, from `usual`.
+      image: Scans [B, *S, C].
+      mask: Brain masks [B, *S, 1].
+      position: Slice heights [B] in [0, 1].
+    """
     variables = {'params': {name: params[name] for name in PRIOR}}
-    return self.prior.apply(variables, image, mask, where, usual)
+    return self.prior.apply(variables, image, mask, position, usual)
 
   def velocity(
-    self, params, image: Array, expected: Array, g: Array, lambda0: Array
+    self, params: Params, image: Array, expected: Array, g: Array, lambda0: Array
   ) -> Array:
-    """The field that warps the expected image onto the scan, under a gate."""
+    """Predicts the velocity field that warps prior images onto scans, under a gate.
+
+    Args:
+      params: Parameters, of which 'deformer' is read.
+      image: Scans [B, *S, C].
+      expected: Prior images [B, *S, C].
+      g: Gates [B, *S, 1] in [0, 1].
+      lambda0: Strength of the regularisation outside the gate, [B], above 0.
+
+    Returns:
+      [B, *V, d] in voxels of the field's grid *V.
+    """
     variables = {'params': params['deformer']}
     return self.deformer.apply(variables, image, expected, g, lambda0)
 
+  def infilled_velocity(
+    self, params: Params, image: Array, expected: Array, g: Array, lambda0: Array
+  ) -> Array:
+    """Predicts the velocity field of a closed gate and fills it in inside the gate.
+
+    Inside the gate the field solves a screened Poisson equation (`solve.gated_field`)
+    at strength 0.1; `lambda0` is the strength of the field with the closed gate.
+    Arguments and result are as for `velocity`.
+    """
+    free = self.velocity(params, image, expected, jnp.zeros_like(g), lambda0)
+    g = energy.on_grid(g, free)
+    keep = self.gating.data_weight(g)
+    return gated_field(free, keep, *self.gating.maps(g, 0.1))
+
   def displacement(self, velocity: Array) -> Array:
-    """Its displacement on the images' grid, [B, *S, d] in voxels."""
+    """Integrates a velocity field [B, *V, d] to a displacement field on the image grid.
+
+    Returns:
+      [B, *S, d] in voxels.
+    """
     return flow.resize(flow.integrate(velocity), self.shape)
 
   def logit(
-    self, params, usual: Usual, image: Array, prior: Sequence[Array] = ()
+    self, params: Params, usual: Usual, image: Array, prior: Sequence[Array] = ()
   ) -> Array:
-    """The learned evidence, [B, *S, 1]."""
+    """Predicts the lesion logit, the learned evidence, [B, *S, 1].
+
+    Its gradient does not reach the features of the prior.
+
+    Args:
+      params: Parameters, of which 'gate' is read.
+      usual: Mean and log-variance of the healthy scans, from `usual`.
+      image: Scans [B, *S, C].
+      prior: Features of the prior, each [B, *S, F]; none by default.
+    """
     variables = {'params': params['gate']}
-    return self.judge.apply(variables, image, usual, jax.lax.stop_gradient(prior))
+    features = jax.lax.stop_gradient(prior)
+    return self.gate_network.apply(variables, image, usual, features)
 
   def examine(
-    self, params, usual: Usual, image: Array, mask: Array, expected: Expected
+    self, params: Params, usual: Usual, image: Array, mask: Array, expected: Expected
   ) -> Judgement:
-    """All evidence, after the stiff pass if there is one."""
+    """Computes all kinds of evidence, after the stiff pass if there is one.
+
+    Args:
+      params: Parameters, of which 'deformer' and 'gate' are read.
+      usual: Mean and log-variance of the healthy scans, from `usual`.
+      image: Scans [B, *S, C].
+      mask: Brain masks [B, *S, 1].
+      expected: Prior images, from `expect`.
+    """
     aligned, log_variance = expected.image, expected.log_variance
     if self.stiff_strength:
       lambda0 = jnp.full((len(image),), self.stiff_strength)
@@ -117,6 +216,35 @@ class Guided(NamedTuple):
     z = gate.standardised_residual(image, aligned, log_variance)
     spread = jnp.log(expected.spread.mean(-1, keepdims=True) + 1e-6)
     prior = [image - aligned, 0.2 * z, 0.2 * spread, 0.3 * log_variance + 1]
-    learned = self.logit(params, usual, image, prior if self.judge_sees_prior else ())
-    found = {'standardised': z, 'epistemic': spread, 'learned': learned}
-    return Judgement(aligned, {name: value * mask for name, value in found.items()})
+    learned = self.logit(params, usual, image, prior if self.gate_sees_prior else ())
+    evidence = {'standardised': z, 'epistemic': spread, 'learned': learned}
+    evidence = {name: value * mask for name, value in evidence.items()}
+    return Judgement(aligned, evidence)
+
+  def fit_usual(
+    self, params: Params, stats: Stats, batch: Batch, key: Key, step: Array
+  ) -> tuple[Array, tuple[Stats, dict]]:
+    """Adds a batch of healthy scans to the moments in 'usual', as `Objective.loss`.
+
+    Returns:
+      A loss of 0, the new statistics, and no metrics.
+    """
+    moments = voxel_stats.observe(
+      stats['usual'], batch['image'], batch['position'], batch['weight']
+    )
+    return jnp.zeros(()), (stats | {'usual': moments}, {})
+
+  def calibrate(
+    self, params: Params, stats: Stats, batch: Batch, key: Key, step: Array
+  ) -> tuple[Array, tuple[Stats, dict]]:
+    """Adds the evidence in a batch of healthy scans to 'healthy', as `Objective.loss`.
+
+    Returns:
+      A loss of 0, the new statistics, and no metrics.
+    """
+    image, mask, position = batch['image'], batch['mask'], batch['position']
+    usual = self.usual(stats, position)
+    expected = self.expect(params, usual, image, mask, position)
+    evidence = self.examine(params, usual, image, mask, expected).evidence
+    counts = gate_calibration.calibrate(stats['healthy'], evidence, voxel_weight(batch))
+    return jnp.zeros(()), (stats | {'healthy': counts}, {})

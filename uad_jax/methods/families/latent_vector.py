@@ -1,7 +1,7 @@
-"""Networks between an image and one vector, at work as pure functions.
+"""Auto-encoders whose latent is one vector, as pure functions.
 
-A code that is one vector can be held against a prior over vectors, as the adversarial
-auto-encoders do.
+A latent vector can be compared with a prior over vectors, as the adversarial
+auto-encoders do, and with the latent of the reconstruction, as the constrained ones do.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,21 +10,22 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 
-from uad_jax.method import Array, Batch
+from uad_jax.method import Array, Batch, Key, Params
+from uad_jax.methods.families.network_pair import features_of, init_pair
 from uad_jax.nets.baur2021 import StudyDecoding, StudyEncoding
 from uad_jax.nets.chen2018 import ResidualDecoder, ResidualEncoder
-from uad_jax.nets.layers.feature_taps import finest
 from uad_jax.ops import losses
 
 
 class Coder(NamedTuple):
-  """Encoder and decoder; `noise` is a key for the decoder's dropout, or None without.
+  """Encoder and decoder of a latent vector, as functions of their parameters.
 
   Attributes:
-    init: (key, image) -> params of 'encoder' and 'decoder'.
-    encode: (params, image) -> the code [B, Z], before any dropout.
-    decode: (params, z, noise) -> the image [B, *S, C].
-    features: (params, image) -> the encoder's first maps [B, *S', K].
+    init: (key, image) -> parameters of 'encoder' and 'decoder'.
+    encode: (params, image [B, *S, C]) -> latent vectors [B, Z], before any dropout.
+    decode: (params, z [B, Z], noise) -> images [B, *S, C]; `noise` is a random key for
+      dropout, or None for no dropout.
+    features: (params, image) -> first feature maps of the encoder, [B, *S', K].
   """
 
   init: Callable
@@ -34,19 +35,16 @@ class Coder(NamedTuple):
 
 
 def coder(encoder: nn.Module, decoder: nn.Module, dropout: float = 0.0) -> Coder:
-  """The two networks, with dropout of this rate on the code that is decoded.
+  """Makes a `Coder` of two networks, with dropout on the latent that is decoded.
 
   Args:
-    encoder: [B, *S, C] to (z,).
-    decoder: (z, deterministic) to [B, *S, C].
-    dropout: Rate.
+    encoder: Module [B, *S, C] -> (z [B, Z],).
+    decoder: Module (z, deterministic) -> [B, *S, C].
+    dropout: Dropout rate in [0, 1).
   """
 
   def init(key, image):
-    key_encoder, key_decoder = jax.random.split(key)
-    (z,), encoding = encoder.init_with_output(key_encoder, image)
-    decoding = decoder.init(key_decoder, z)
-    return {'encoder': encoding['params'], 'decoder': decoding['params']}
+    return init_pair(key, encoder, decoder, image, lambda latents: latents)
 
   def encode(params, image):
     return encoder.apply({'params': params['encoder']}, image)[0]
@@ -55,41 +53,54 @@ def coder(encoder: nn.Module, decoder: nn.Module, dropout: float = 0.0) -> Coder
     variables = {'params': params['decoder']}
     if noise is None:
       return decoder.apply(variables, z)
-    key_code, key_layer = jax.random.split(noise)
-    z = nn.Dropout(dropout).apply({}, z, False, rngs={'dropout': key_code})
+    key_latent, key_layer = jax.random.split(noise)
+    z = nn.Dropout(dropout).apply({}, z, False, rngs={'dropout': key_latent})
     return decoder.apply(variables, z, False, rngs={'dropout': key_layer})
 
-  def features(params, image):
-    return finest(encoder, params['encoder'], image)
-
-  return Coder(init, encode, decode, features)
+  return Coder(init, encode, decode, features_of(encoder))
 
 
-def errors(net: Coder, params, batch: Batch, noise: Array) -> tuple[Array, Array]:
-  """mean (x - x')^2 over the brain and mean (z - E(x'))^2, z = E(x), x' = D(z).
+def errors(
+  net: Coder, params: Params, batch: Batch, noise: Key | None
+) -> tuple[Array, Array]:
+  """Computes the mean squared errors of the reconstruction and of its latent; scalars.
 
-  As the comparative study of Baur et al. 2021 measures them. The gradient passes
-  through both codes, which meet before their dropout.
+  mean (x - x')^2 over the brain and mean (z - E(x'))^2, z = E(x), x' = D(z), as in the
+  comparative study of Baur et al. 2021. The gradient passes through both latents, which
+  are compared before their dropout.
+
+  Args:
+    net: Encoder E and decoder D.
+    params: Parameters of 'encoder' and 'decoder'.
+    batch: [B, *S, C] images and masks, as `method.Batch`.
+    noise: Random key for the decoder's dropout, or None for no dropout.
   """
   z = net.encode(params, batch['image'] * batch['mask'])
-  found = net.decode(params, z, noise)
-  weight = batch['mask'] * losses.per_example(batch['weight'], found)
-  error = losses.masked_mean((batch['image'] - found) ** 2, weight)
-  again = net.encode(params, found * batch['mask'])
+  expected = net.decode(params, z, noise)
+  weight = batch['mask'] * losses.per_example(batch['weight'], expected)
+  error = losses.masked_mean((batch['image'] - expected) ** 2, weight)
+  again = net.encode(params, expected * batch['mask'])
   gap = losses.masked_mean((z - again) ** 2, losses.per_example(batch['weight'], z))
   return error, gap
 
 
 def inference(net: Coder, bayesian: bool) -> Callable:
-  """`Method.infer` of the two networks, with dropout drawn from the key or without."""
+  """Makes the `Method.infer` of an auto-encoder with a latent vector.
+
+  Its outputs are 'latent', 'reconstruction' (0 outside the brain) and 'features'.
+
+  Args:
+    net: Encoder and decoder.
+    bayesian: Keep dropout on at inference, drawn from the key.
+  """
 
   def infer(params, stats, batch: Batch, key):
     image = batch['image'] * batch['mask']
     z = net.encode(params, image)
-    found = net.decode(params, z, key if bayesian else None)
+    expected = net.decode(params, z, key if bayesian else None)
     return {
       'latent': z,
-      'reconstruction': found * batch['mask'],
+      'reconstruction': expected * batch['mask'],
       'features': net.features(params, image),
     }
 
@@ -103,7 +114,15 @@ def study(
   latent: int,
   dropout: float,
 ) -> Coder:
-  """The dense network of Baur et al. 2021; dropout also after its dense layer."""
+  """Makes the dense auto-encoder of the comparative study (Baur et al. 2021).
+
+  Args:
+    shape: Spatial shape of the images, which must halve for each width.
+    channels: Number of contrasts.
+    widths: Encoder widths, one for each halving of the grid; the decoder mirrors them.
+    latent: Size of the latent vector.
+    dropout: Dropout rate on the latent and after the decoder's dense layer.
+  """
   encoder = StudyEncoding(widths, latent)
   decoder = StudyDecoding(shape, channels, widths, dropout=dropout)
   return coder(encoder, decoder, dropout)
@@ -116,11 +135,19 @@ def chen2018(
   latent: int,
   dropout: float,
 ) -> Coder:
-  """The residual network of Chen & Konukoglu 2018, who use no dropout."""
+  """Makes the residual auto-encoder of Chen & Konukoglu 2018, who use no dropout.
+
+  Args:
+    shape: Spatial shape of the images, which must halve for each width.
+    channels: Number of contrasts.
+    widths: Encoder widths, one for each halving of the grid; the decoder mirrors them.
+    latent: Size of the latent vector.
+    dropout: Dropout rate on the latent and after the decoder's dense layer.
+  """
   encoder = ResidualEncoder(widths, latent)
   decoder = ResidualDecoder(shape, channels, widths, dropout)
   return coder(encoder, decoder, dropout)
 
 
 ARCHITECTURES = {'study': study, 'chen2018': chen2018}
-"""By name: (shape, channels, widths, latent, dropout) to a `Coder`."""
+"""Functions (shape, channels, widths, latent, dropout) -> `Coder`, by name."""

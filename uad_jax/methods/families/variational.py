@@ -1,4 +1,7 @@
-"""q(z | x) and p(x | z) of variational auto-encoders, as pure functions."""
+"""Encoders q(z | x) and decoders p(x | z) of variational auto-encoders, and their ELBO.
+
+z is the latent, x the image; all are pure functions of the networks' parameters.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -7,26 +10,31 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from uad_jax.method import Array, Batch, Key, Outputs
+from uad_jax.methods.families.network_pair import features_of, init_pair
 from uad_jax.nets.baur2021 import StudyDecoding, StudyEncoding
 from uad_jax.nets.encoder_decoder import LATENT_LOG_VARIANCE, Decoding, Encoder
 from uad_jax.nets.layers.dropout import apply
-from uad_jax.nets.layers.feature_taps import finest
 from uad_jax.nets.layers.grid_sizes import check_latent, halved_grid
 from uad_jax.nets.layers.slice_position import position_features
 from uad_jax.nets.you2019 import MapDecoding, MapEncoding
+from uad_jax.ops import losses
 
-Array = jax.Array
+Misfit = Callable[[Array, Array, Array | None], Array]
+"""(image, mean of p(x | z), its log-variance or None) -> misfit by voxel [B, *S, C]."""
 
 
 class Variational(NamedTuple):
-  """The two networks at work; `noise` is a key for dropout, or None without.
+  """Encoder and decoder of a variational auto-encoder, as functions of parameters.
+
+  `noise` is a random key for dropout, or None for no dropout.
 
   Attributes:
-    init: (key, batch) -> params of 'encoder' and 'decoder'.
-    encode: (params, image, noise) -> mean and log-variance of the latent.
-    decode: (params, z, position, noise) -> mean and log-variance [B, *S, C]; the latter
-      None where the architecture does not predict it.
-    features: (params, image) -> the encoder's first maps [B, *S', K].
+    init: (key, batch) -> parameters of 'encoder' and 'decoder'.
+    encode: (params, image, noise) -> mean and log-variance of q(z | x).
+    decode: (params, z, position, noise) -> mean and log-variance of p(x | z), [B, *S,
+      C]; the log-variance is None where the architecture does not predict it.
+    features: (params, image) -> first feature maps of the encoder, [B, *S', K].
   """
 
   init: Callable
@@ -35,14 +43,68 @@ class Variational(NamedTuple):
   features: Callable
 
 
-def features_of(encoder: nn.Module) -> Callable:
-  """(params, image) -> the first maps of the network 'encoder'."""
-  return lambda params, image: finest(encoder, params['encoder'], image)
-
-
-def sample(key: Array, mean: Array, log_variance: Array) -> Array:
-  """A draw of N(mean, exp(log_variance)), by reparametrisation."""
+def sample(key: Key, mean: Array, log_variance: Array) -> Array:
+  """Draws from N(mean, exp(log_variance)) by reparametrisation, in the mean's shape."""
   return mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape)
+
+
+def absolute_error(image: Array, mean: Array, log_variance: Array | None) -> Array:
+  """Computes |x - mean| by voxel, a `Misfit` that ignores the log-variance."""
+  return jnp.abs(image - mean)
+
+
+def squared_error(image: Array, mean: Array, log_variance: Array | None) -> Array:
+  """Computes (x - mean)^2 by voxel, a `Misfit` that ignores the log-variance."""
+  return (image - mean) ** 2
+
+
+def elbo_terms(rec: Array, mean: Array, log_variance: Array) -> Outputs:
+  """Computes the evidence lower bound (ELBO) of scans from its two terms.
+
+  ELBO = -rec - KL(q(z | x) || N(0, I)), without the constants of the likelihood.
+
+  Args:
+    rec: Negative log-likelihood of each scan [B].
+    mean: Mean of q(z | x), [B, ...].
+    log_variance: Log-variance of q(z | x), as mean.
+
+  Returns:
+    The outputs 'elbo', 'rec' and 'kl', each [B].
+  """
+  kl = losses.example_sum(losses.kl_normal(mean, log_variance))
+  return {'elbo': -rec - kl, 'rec': rec, 'kl': kl}
+
+
+def inference(nets: Variational, misfit: Misfit, bayesian: bool) -> Callable:
+  """Makes the `Method.infer` of a variational auto-encoder; it decodes the mean of z.
+
+  Its outputs are 'latent' (the mean of z), 'reconstruction' (0 outside the brain),
+  'features', the terms of the ELBO, where 'rec' is the misfit summed over the brain
+  voxels of a scan, and 'reconstruction_log_variance' where the decoder predicts it.
+
+  Args:
+    nets: Encoder and decoder.
+    misfit: Negative log-likelihood of a voxel.
+    bayesian: Keep dropout on at inference, drawn from the key.
+  """
+
+  def infer(params, stats, batch: Batch, key):
+    image, noise = batch['image'], key if bayesian else None
+    mean, log_variance = nets.encode(params, image, noise)
+    expected, image_log_variance = nets.decode(params, mean, batch['position'], noise)
+    error = misfit(image, expected, image_log_variance)
+    rec = losses.example_sum(error * batch['mask'])
+    outputs = {
+      'latent': mean,
+      **elbo_terms(rec, mean, log_variance),
+      'reconstruction': expected * batch['mask'],
+      'features': nets.features(params, image),
+    }
+    if image_log_variance is not None:
+      outputs['reconstruction_log_variance'] = image_log_variance
+    return outputs
+
+  return infer
 
 
 def convolutional(
@@ -53,39 +115,57 @@ def convolutional(
   position: bool,
   dropout: float,
 ) -> Variational:
-  """A latent with a grid, dropout on it, and a predicted variance."""
+  """Makes the networks of the package's own VAE: latent maps, a predicted variance.
+
+  Args:
+    shape: Spatial shape of the images, any size.
+    channels: Number of contrasts.
+    widths: Encoder widths, one for each halving of the grid; the decoder mirrors them.
+    latent: Channels of the latent maps.
+    position: Give the slice height to the decoder.
+    dropout: Dropout rate on the latent maps.
+  """
   encoder = Encoder(widths, 2 * latent)
-  return _gridded(encoder, Decoding(shape, channels, widths[::-1]), position, dropout)
+  decoder = Decoding(shape, channels, widths[::-1])
+  return _latent_maps(encoder, decoder, position, dropout)
 
 
-def maps(
+def you2019(
   shape: Sequence[int],
   channels: int,
   widths: Sequence[int],
   latent: int,
   dropout: float,
 ) -> Variational:
-  """That of You et al. 2019: the latent has a grid, a variance is predicted."""
-  halved_grid(shape, len(widths))  # refuses what cannot be halved
+  """Makes the networks of You et al. 2019: latent maps, a predicted variance.
+
+  Args:
+    shape: Spatial shape of the images, which must halve for each width.
+    channels: Number of contrasts.
+    widths: Encoder widths, one for each halving of the grid; the decoder mirrors them.
+    latent: Channels of the latent maps.
+    dropout: Dropout rate on the latent maps.
+  """
+  halved_grid(shape, len(widths))  # raises for a shape that cannot be halved
   encoder = MapEncoding(widths, latent)
-  return _gridded(encoder, MapDecoding(channels, widths), False, dropout)
+  return _latent_maps(encoder, MapDecoding(channels, widths), False, dropout)
 
 
-def _gridded(
+def _latent_maps(
   encoder: nn.Module, decoder: nn.Module, position: bool, dropout: float
 ) -> Variational:
-  """Of an encoder that gives means beside log-variances."""
+  """Makes `Variational` of an encoder that gives means beside log-variances."""
 
-  def where(heights):
+  def height(heights):
     return position_features(heights) if position else None
 
   def init(key, batch):
-    key_encoder, key_decoder = jax.random.split(key)
-    encoding = encoder.init(key_encoder, batch['image'])
-    mean, _ = jnp.split(encoder.apply(encoding, batch['image']), 2, -1)
-    check_latent(mean[0].size, batch['image'])
-    decoding = decoder.init(key_decoder, mean, where(batch['position']))
-    return {'encoder': encoding['params'], 'decoder': decoding['params']}
+    def decoder_inputs(statistics):
+      mean, _ = jnp.split(statistics, 2, -1)
+      check_latent(mean[0].size, batch['image'])
+      return mean, height(batch['position'])
+
+    return init_pair(key, encoder, decoder, batch['image'], decoder_inputs)
 
   def encode(params, image, noise):
     statistics = encoder.apply({'params': params['encoder']}, image)
@@ -95,7 +175,7 @@ def _gridded(
   def decode(params, z, heights, noise):
     if dropout:
       z = apply(nn.Dropout(dropout), {}, z, noise=noise)
-    return decoder.apply({'params': params['decoder']}, z, where(heights))
+    return decoder.apply({'params': params['decoder']}, z, height(heights))
 
   return Variational(init, encode, decode, features_of(encoder))
 
@@ -108,19 +188,26 @@ def study(
   dropout: float,
   norm: Callable[[], nn.Module] | None = None,
 ) -> Variational:
-  """The dense one of Baur et al. 2021, whose second head is the log deviation.
+  """Makes the networks of the study of Baur et al. 2021: a latent vector, no variance.
 
-  The log-variance is kept within `LATENT_LOG_VARIANCE`, which they do not. Dropout is
-  after every dense layer; `norm` is that of the decoder.
+  The encoder's second head is the log deviation of z. Departing from the study, the
+  log-variance is kept within `LATENT_LOG_VARIANCE`.
+
+  Args:
+    shape: Spatial shape of the images, which must halve for each width.
+    channels: Number of contrasts.
+    widths: Encoder widths, one for each halving of the grid; the decoder mirrors them.
+    latent: Size of the latent vector.
+    dropout: Dropout rate after every dense layer.
+    norm: Makes the decoder's normalisation; None for no normalisation.
   """
   encoder = StudyEncoding(widths, latent, heads=2, dropout=dropout)
   decoder = StudyDecoding(shape, channels, widths, dropout=dropout, norm=norm)
 
   def init(key, batch):
-    key_encoder, key_decoder = jax.random.split(key)
-    (mean, _), encoding = encoder.init_with_output(key_encoder, batch['image'])
-    decoding = decoder.init(key_decoder, mean)
-    return {'encoder': encoding['params'], 'decoder': decoding['params']}
+    return init_pair(
+      key, encoder, decoder, batch['image'], lambda statistics: statistics[:1]
+    )
 
   def encode(params, image, noise):
     mean, log_deviation = apply(encoder, params['encoder'], image, noise=noise)
@@ -128,7 +215,7 @@ def study(
 
   def decode(params, z, heights, noise):
     if noise is not None:
-      noise = jax.random.fold_in(noise, 1)  # not the encoder's draws
+      noise = jax.random.fold_in(noise, 1)  # other draws than the encoder's
     return apply(decoder, params['decoder'], z, noise=noise), None
 
   return Variational(init, encode, decode, features_of(encoder))

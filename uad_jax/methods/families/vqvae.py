@@ -1,4 +1,7 @@
-"""A VQ-VAE as the first stage of what models its codes."""
+"""Vector-quantised auto-encoder (VQ-VAE), the first stage of methods on its codes.
+
+van den Oord et al., "Neural discrete representation learning", NeurIPS 2017.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -12,20 +15,22 @@ from uad_jax.nets.layers.feature_taps import finest
 from uad_jax.nets.layers.grid_sizes import halved_grid
 from uad_jax.ops import codebook, losses
 
-Array = jax.Array
 NETS = ('encoder', 'decoder')
+"""Networks of a VQ-VAE, by their names in the parameters."""
 
 
 class VQVAE(NamedTuple):
-  """Pure functions about the networks 'encoder' and 'decoder' and stats['codebook'].
+  """VQ-VAE as functions of the networks 'encoder' and 'decoder' and of its codebook.
+
+  The codebook is stats['codebook']; a token is the index of a code.
 
   Attributes:
     init: (key, image) -> (params, stats, z).
     encode: (params, stats, batch) -> (z [B, *S', D], tokens [B, *S']).
     decode: (params, codes [B, *S', D]) -> image [B, *S, C].
-    features: (params, batch) -> the encoder's first maps [B, *S / 2, K].
-    objective: mean |x - D(e)| + commitment mean |sg(e) - E(x)|^2; tells of a codebook
-      that collapses.
+    features: (params, batch) -> first feature maps of the encoder, [B, *S / 2, K].
+    objective: Training of networks and codebook on mean |x - D(e)| + commitment mean
+      |sg(e) - E(x)|^2, with a bound that reports a collapsed codebook.
   """
 
   init: Callable
@@ -45,17 +50,17 @@ def make(
   decay: float,
   commitment: float,
 ) -> VQVAE:
-  """The VQ-VAE of van den Oord et al. 2017 with codes that follow by averages.
+  """Makes a VQ-VAE whose codes are updated by exponential moving averages.
 
   Args:
     shape: Spatial shape of the images, which must halve for each width.
     channels: Number of contrasts.
-    widths: Encoder widths, one a halving of the grid; the decoder mirrors them.
-    units: Residual units at each.
+    widths: Encoder widths, one for each halving of the grid; the decoder mirrors them.
+    units: Number of residual units on each grid.
     codes: Number of codes.
-    size: Values of a code.
-    decay: Of the averages.
-    commitment: Weight of the second term.
+    size: Size of a code vector, D.
+    decay: Share of the moving averages that an update keeps, in [0, 1).
+    commitment: Weight of the second term, which draws E(x) to its code.
   """
   halved_grid(shape, len(widths))
   encoder = vqvae.VQEncoder(widths, size, units)
@@ -81,12 +86,12 @@ def make(
   def loss(params, stats, batch, key, step):
     z, tokens = encode(params, stats, batch)
     e = stats['codebook']['codes'][tokens]
-    found = decode(params, z + jax.lax.stop_gradient(e - z))  # straight through
-    weight = batch['mask'] * losses.per_example(batch['weight'], found)
-    error = losses.masked_mean(jnp.abs(batch['image'] - found), weight)
-    apart = ((jax.lax.stop_gradient(e) - z) ** 2).mean(range(1, z.ndim))
-    apart = losses.example_mean(apart, batch['weight'])
-    moved = codebook.follow(
+    expected = decode(params, z + jax.lax.stop_gradient(e - z))  # straight through
+    weight = batch['mask'] * losses.per_example(batch['weight'], expected)
+    error = losses.masked_mean(jnp.abs(batch['image'] - expected), weight)
+    distance = ((jax.lax.stop_gradient(e) - z) ** 2).mean(range(1, z.ndim))
+    distance = losses.example_mean(distance, batch['weight'])
+    updated = codebook.update(
       stats['codebook'],
       jax.lax.stop_gradient(z).reshape(-1, size),
       tokens.ravel(),
@@ -94,10 +99,11 @@ def make(
       key,
       decay,
     )
-    metrics = {'l1': error, 'commitment': apart, 'perplexity': moved.perplexity}
-    return error + commitment * apart, ({**stats, 'codebook': moved.codebook}, metrics)
+    metrics = {'l1': error, 'commitment': distance, 'perplexity': updated.perplexity}
+    total = error + commitment * distance
+    return total, ({**stats, 'codebook': updated.codebook}, metrics)
 
-  # K codes used alike have perplexity K, one alone 1.
+  # K codes used equally often have perplexity K, a single used code has 1.
   collapse = Bound(
     'perplexity',
     low=max(codes / 10, 1.5),

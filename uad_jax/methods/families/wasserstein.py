@@ -1,6 +1,7 @@
-"""Wasserstein critics with a gradient penalty, on codes and on images.
+"""Adversarial training by Wasserstein critics with a gradient penalty.
 
-Gulrajani et al., "Improved training of Wasserstein GANs", NeurIPS 2017.
+Gulrajani et al., "Improved training of Wasserstein GANs", NeurIPS 2017. A critic D
+rates latent vectors or images, high for real ones and low for fake ones.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ from uad_jax.nets.critic import LatentCritic
 from uad_jax.ops.losses import example_mean, per_example
 
 Critic = Callable[[Array], Array]
-"""[B, ...] to a value for each example, [B], which no other example may influence."""
+"""[B, ...] -> ratings [B]; the rating of an example depends on no other example."""
 
 BOUNDS = (
   Bound(
@@ -33,16 +34,25 @@ BOUNDS = (
   Bound('gradient_norm', high=100, sign_of='divergence', fatal=True),
   Bound('wasserstein', -1e4, 1e4, 'divergence', fatal=True),
 )
-"""For the objective of a critic; the norm is near 1 when all is well."""
+"""Bounds of a critic's objective; the gradient norm is near 1 when all is well."""
 
 
 def gradient_penalty(
   critic: Critic, real: Array, fake: Array, key: Key
 ) -> tuple[Array, Array]:
-  """(|grad_x D(x)| - 1)^2 and |grad_x D(x)| of each example; both [B].
+  """Computes the gradient penalty (|grad_x D(x)| - 1)^2 and the norm |grad_x D(x)|.
 
   x = real + e (fake - real) with e uniform in [0, 1), one for each example; the norm is
   taken over all axes of the example.
+
+  Args:
+    critic: D.
+    real: Real examples [B, ...].
+    fake: Fake examples, as real.
+    key: Random key for e.
+
+  Returns:
+    Penalty and norm, each [B].
   """
   mix = per_example(jax.random.uniform(key, (len(real),)), real)
   between = real + mix * (fake - real)
@@ -55,15 +65,15 @@ def gradient_penalty(
 def critic_loss(
   critic: Critic, real: Array, fake: Array, weight: Array, penalty: float, key: Key
 ) -> tuple[Array, Metrics]:
-  """E D(fake) - E D(real) + penalty E (|grad D| - 1)^2, and what tells of divergence.
+  """Computes the critic's loss E D(fake) - E D(real) + penalty E (|grad D| - 1)^2.
 
   Args:
-    critic: D; high is real.
-    real: [B, ...].
-    fake: Of the same shape.
-    weight: [B], 0 marks padding.
+    critic: D.
+    real: Real examples [B, ...].
+    fake: Fake examples, as real.
+    weight: [B], 0 for padding.
     penalty: Weight of the gradient penalty.
-    key: For the points at which the gradient is taken.
+    key: Random key for the points at which the gradient is taken.
 
   Returns:
     The loss, and the metrics 'wasserstein' (the critic's estimate of the distance,
@@ -75,25 +85,28 @@ def critic_loss(
   return penalty * example_mean(excess, weight) - distance, metrics
 
 
-def game(
+def adversarial_losses(
   draw: Callable[[Params, Batch, Key], tuple[Array, Array]],
-  judge: Callable[[Params, Array], Array],
+  rate: Callable[[Params, Array], Array],
   penalty: float,
 ) -> tuple[Callable, Callable]:
-  """The losses of the critic and of what deceives it, as an `Objective` takes them.
+  """Makes the losses of a critic and of its generator, as `Objective.loss`.
 
-  critic: `critic_loss`; the other: -E D(fake).
+  The loss of the critic is `critic_loss`, the loss of the generator -E D(fake).
 
   Args:
-    draw: What is real and what is fake, [B, ...] both.
-    judge: D, [B].
+    draw: (params, batch, key) -> real and fake examples, both [B, ...].
+    rate: D, (params, examples [B, ...]) -> ratings [B].
     penalty: Weight of the gradient penalty.
+
+  Returns:
+    The loss of the critic and the loss of the generator.
   """
 
-  def criticise(params, stats, batch: Batch, key, step):
+  def train_critic(params, stats, batch: Batch, key, step):
     key_draw, key_between = jax.random.split(key)
     loss, metrics = critic_loss(
-      lambda x: judge(params, x),
+      lambda x: rate(params, x),
       *draw(params, batch, key_draw),
       batch['weight'],
       penalty,
@@ -101,14 +114,14 @@ def game(
     )
     return loss, (stats, metrics)
 
-  def deceive(params, stats, batch: Batch, key, step):
-    believed = judge(params, draw(params, batch, key)[1])
-    return -example_mean(believed, batch['weight']), (stats, {})
+  def train_generator(params, stats, batch: Batch, key, step):
+    ratings = rate(params, draw(params, batch, key)[1])
+    return -example_mean(ratings, batch['weight']), (stats, {})
 
-  return criticise, deceive
+  return train_critic, train_generator
 
 
-def coded(
+def adversarial_autoencoder(
   net: Coder,
   reconstruct: Callable,
   critic: Sequence[int],
@@ -116,39 +129,40 @@ def coded(
   penalty: float,
   bayesian: bool,
 ) -> Method:
-  """An auto-encoder whose codes a critic draws to N(0, I).
+  """Makes an auto-encoder whose latent vectors a critic pulls towards N(0, I).
 
-  Objectives: 'autoencoder', which is `reconstruct`; 'critic', to which draws of the
-  prior are real and codes of the scans, before any dropout, fake; 'generator', the
-  encoder that deceives it.
+  Objectives: 'autoencoder', which is `reconstruct`; 'critic', for which draws of N(0,
+  I) are real, and the scans' latent vectors, before any dropout, fake; 'generator',
+  which trains the encoder against the critic.
 
   Args:
     net: Encoder and decoder.
-    reconstruct: The loss of the auto-encoder, as an `Objective` takes it.
-    critic: Widths of the critic.
-    critic_steps: Steps of the critic, one each step, for each of the two others.
-    penalty: Weight of its gradient penalty.
-    bayesian: See `vector.inference`.
+    reconstruct: Loss of the auto-encoder, as `Objective.loss`.
+    critic: Widths of the critic's hidden layers.
+    critic_steps: Steps of the critic for each step of the two other objectives.
+    penalty: Weight of the critic's gradient penalty.
+    bayesian: Keep dropout on at inference, see `latent_vector.inference`.
   """
-  judge = LatentCritic(critic)
+  critic_net = LatentCritic(critic)
 
-  def value(params, z):
-    return judge.apply({'params': params['critic']}, z)
+  def rate(params, z):
+    return critic_net.apply({'params': params['critic']}, z)
 
   def init(key, batch: Batch):
     key_net, key_critic = jax.random.split(key)
     params = net.init(key_net, batch['image'])
-    judging = judge.init(key_critic, net.encode(params, batch['image']))
-    return {**params, 'critic': judging['params']}, {}
+    variables = critic_net.init(key_critic, net.encode(params, batch['image']))
+    return {**params, 'critic': variables['params']}, {}
 
   def draw(params, batch, key):
-    code = net.encode(params, batch['image'] * batch['mask'])
-    return jax.random.normal(key, code.shape), code
+    """Draws of N(0, I) are real, latent vectors of the scans fake."""
+    z = net.encode(params, batch['image'] * batch['mask'])
+    return jax.random.normal(key, z.shape), z
 
-  criticise, deceive = game(draw, value, penalty)
+  train_critic, train_generator = adversarial_losses(draw, rate, penalty)
   objectives = {
     'autoencoder': Objective(reconstruct, ('encoder', 'decoder'), every=critic_steps),
-    'critic': Objective(criticise, ('critic',), bounds=BOUNDS),
-    'generator': Objective(deceive, ('encoder',), every=critic_steps),
+    'critic': Objective(train_critic, ('critic',), bounds=BOUNDS),
+    'generator': Objective(train_generator, ('encoder',), every=critic_steps),
   }
   return Method(init, objectives, latent_vector.inference(net, bayesian))

@@ -1,4 +1,4 @@
-"""What all methods with a critic, and the constrained one, have in common."""
+"""Behaviour shared by the methods with a critic and by the constrained auto-encoder."""
 
 import jax
 import numpy as np
