@@ -5,12 +5,13 @@ import pathlib
 
 
 def use_common_kernels() -> None:
-  """Makes numpy's linear algebra give the same digits on every x86 CPU with AVX2.
+  """Sets OpenBLAS (numpy's linear algebra) to give equal results on all AVX2 CPUs.
 
-  OpenBLAS selects its kernels by CPU model, and each kernel adds in another order;
-  prepared data then differed in the last digits, and so did their fingerprints. The
-  setting counts when numpy is first imported, so it is made here, before that. Only
-  Linux lists the features of a CPU; on other systems nothing is changed.
+  By default OpenBLAS selects its kernels by CPU model. Each kernel adds numbers in
+  another order, so prepared data and their fingerprints differed in the last digits
+  between x86 CPUs. The environment variable `OPENBLAS_CORETYPE` is read when numpy is
+  first imported, so it is set here, before that. Only Linux lists the features of a
+  CPU; on other systems nothing is changed.
   """
   cpu_info = pathlib.Path('/proc/cpuinfo')
   if cpu_info.exists() and ' avx2 ' in cpu_info.read_text():

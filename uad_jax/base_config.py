@@ -1,4 +1,4 @@
-"""Defaults that every config starts from, and the data sets by short name."""
+"""Functions that make the default config, and the data config of each data set."""
 
 import pathlib
 from collections.abc import Sequence
@@ -10,15 +10,19 @@ from uad_jax.ops.choices import check_choice, choose
 from uad_jax.registry import read_config
 
 IXI = 'data/ixi_lesions'
-"""Folder of the IXI scans with lesions of real shape, which README's `prepare lesions`
-writes."""
+"""Folder of the IXI scans with inserted lesions, which have the shapes of real strokes;
+the command `prepare lesions` in README.md writes it."""
 
 PLACES = dict(dir='data', train='train', val='val', test='test')
 """Folder of the prepared data and the names of the splits, in every data config."""
 
 
 def sim_brain(name: str) -> ConfigDict:
-  """Data config of the simulated cohort; `name` is 'demo', 'slices' or 'volumes'."""
+  """Returns the data config of the simulated brain scans.
+
+  Args:
+    name: Size of the data set: 'demo', 'slices' or 'volumes'.
+  """
   return ConfigDict(
     dict(
       name='sim_brain',
@@ -30,7 +34,14 @@ def sim_brain(name: str) -> ConfigDict:
 
 
 def ixi(shape: tuple[int, ...], spacing: float) -> ConfigDict:
-  """Data config of IXI T1 with lesions of real shape, at `spacing` mm per voxel."""
+  """Returns the data config of IXI T1 scans into which lesions were inserted.
+
+  The lesions have the shapes of real strokes; see the command `prepare lesions`.
+
+  Args:
+    shape: Spatial shape of the images, in voxels.
+    spacing: Voxel size, mm.
+  """
   return ConfigDict(
     dict(
       name='nifti_folder',
@@ -45,7 +56,10 @@ def ixi(shape: tuple[int, ...], spacing: float) -> ConfigDict:
 
 
 def folder() -> ConfigDict:
-  """Data config of the user's own scans: `--config.data.source=DIR`."""
+  """Returns the data config of a folder with the user's own NIfTI scans.
+
+  The folder is set by the flag `--config.data.source=DIR`.
+  """
   return ConfigDict(
     dict(
       name='nifti_folder',
@@ -61,9 +75,10 @@ def folder() -> ConfigDict:
 
 
 def cohort() -> ConfigDict:
-  """Data config of a public cohort: `--config.data.name=ixi --config.data.source=DIR`.
+  """Returns the data config of a public data set, such as IXI or BraTS.
 
-  A second cohort, `others.target`, is opened where a split names it:
+  Flags choose it: `--config.data.name=ixi --config.data.source=DIR`. A second data set,
+  `others.target`, is opened if the config of a split names it:
   `--config.data.others.target.name=brats --config.data.test=target/test`.
   """
   settings = dict(
@@ -91,8 +106,8 @@ SPREAD = 0.25
 """Approximate standard deviation, within the brain, of intensities scaled to [0, 1]."""
 
 FINE = ('slices', 'ixi128', 'cohort')
-"""Data sets with slices of 128 x 128. Networks get one halving more for them, so that a
-voxel of the bottleneck covers as many millimetres as at 64 x 64."""
+"""Data sets with slices of 128 x 128 voxels. Networks halve their resolution once more,
+so that a voxel of the bottleneck covers as many millimetres as at 64 x 64."""
 
 DATA = {
   'demo': lambda: sim_brain('demo'),
@@ -107,7 +122,7 @@ DATA = {
 
 
 def get_config(arg: str = 'demo') -> ConfigDict:
-  """Default config on a data set; the configs of methods start from it.
+  """Returns the default config for a data set; the configs of methods start from it.
 
   Args:
     arg: Name of the data set, a key of `DATA`; 'demo' when empty.
@@ -145,9 +160,10 @@ def get_config(arg: str = 'demo') -> ConfigDict:
 
 
 def norm_share(arg: str) -> float:
-  """Ratio of image norms (L2): a slice of a data set over 256 x 256 z-scores.
+  """Ratio of image L2 norms: slices of this data set to z-scored 256 x 256 slices.
 
-  A published weight of a term that grows with the norm of an image is multiplied by it.
+  Publications give loss weights for z-scored slices of 256 x 256 voxels. The weight of
+  a loss term that grows with the norm of the image is multiplied by this ratio.
 
   Args:
     arg: Name of the data set, a key of `DATA`; its slices have intensities in [0, 1].
@@ -162,7 +178,7 @@ def with_critic(
   steps: tuple[int, ...],
   generator: float = 1e-4,
 ) -> ConfigDict:
-  """Completes and returns the config of a method with a critic: training and scores.
+  """Sets the training and scoring options of a method that trains a critic.
 
   The objective that reconstructs keeps the default optimiser: with the slow optimiser
   of the adversarial game it hardly learns in minutes. All objectives have the same
@@ -170,7 +186,7 @@ def with_critic(
   not, the game undid what the reconstruction had learnt (docs/tuning.md).
 
   Args:
-    config: Config of the method, changed in place.
+    config: Config of the method, changed in place and returned.
     fit: Name of the objective that reconstructs.
     critic_steps: Updates of the critic for each update of another objective.
     steps: Number of steps of each stage. The critic is updated at every step of its
@@ -192,18 +208,20 @@ def with_critic(
 def method_and_data(
   arg: str, methods: Sequence[str], datasets: Sequence[str]
 ) -> tuple[str, str]:
-  """Parses the argument of a preset: METHOD:DATA, METHOD or DATA.
+  """Parses the argument of a config file, 'METHOD:DATA', 'METHOD' or 'DATA'.
+
+  Config files with several methods, such as configs/baur2021.py, call it.
 
   Args:
     arg: The argument; may be empty.
-    methods: Methods of the preset; the first is the default.
-    datasets: Data sets that the preset allows; the first is the default.
+    methods: Methods of the config file; the first is the default.
+    datasets: Data sets that the config file allows; the first is the default.
 
   Returns:
     Name of the method and name of the data set.
 
   Raises:
-    ValueError: The preset has no such method or data set.
+    ValueError: The config file has no such method or data set.
   """
   method, _, dataset = arg.partition(':')
   if method in datasets and not dataset:
@@ -215,17 +233,17 @@ def method_and_data(
 
 
 def shrink(config: ConfigDict, file: str, small: str, *sizes: str) -> ConfigDict:
-  """Reduces a preset to the sizes and steps of a smaller config; returns the preset.
+  """Shrinks a config to the network sizes and training steps of a smaller config.
 
-  Both configs are of one method. Copied from the smaller one's `demo` are the method
+  Both configs are of one method. Copied from the smaller config's `demo` are the method
   options `sizes`, the batch size, the steps, the learning rate (for all objectives) and
   the options of the adaptations that both have.
 
   Args:
-    config: Config of the preset, changed in place.
-    file: File of the preset, `__file__`.
+    config: Config to shrink, changed in place and returned.
+    file: File of that config, `__file__`.
     small: Name of the smaller config, a file of the same folder without '.py'.
-    *sizes: Names of method options.
+    *sizes: Names of method options, such as 'widths'.
   """
   demo = read_config(pathlib.Path(file).with_name(f'{small}.py'), 'demo')
   config.method.update({name: demo.method[name] for name in sizes})

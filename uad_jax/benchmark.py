@@ -1,13 +1,13 @@
-"""Benchmark: trains the rows of the tables in docs/results.md and writes that page.
+"""Command that trains the benchmark's methods and writes the tables of docs/results.md.
 
   python -m uad_jax.benchmark --suite=demo --seeds=0,1,2      trains what is missing
   python -m uad_jax.benchmark --render                        writes docs/results.md
   python -m uad_jax.benchmark --picture=demo      writes docs/figures/methods-demo.png
 
-A row is a config with a seed, see `comparison.benchmark_rows`. The numbers and slices
-that the page shows are kept in docs/runs, and the page is made from these files
-(records) alone. Runs and records of configs other than today's are left out and named
-on stderr. Runs on unequal data never share a table.
+A table row is a config with a seed, see `comparison.benchmark_rows`. The numbers and
+slices that docs/results.md shows are stored in docs/runs ("records"), and the page is
+made from these files alone. Runs and records of a config that has changed since are
+left out and named on stderr. Runs on unequal data never share a table.
 """
 
 import json
@@ -41,17 +41,21 @@ from uad_jax.report.atomic_files import read_json
 
 FLAGS = flags.FLAGS
 RUNS = 'runs/benchmark'
-"""Folder that holds the run folders."""
+"""Default folder that holds the run folders of the benchmark."""
 
 RECORDS = 'runs'
-"""Folder of the records, see `comparison.records`, beside the page."""
+"""Folder of the stored results (`comparison.records`), beside docs/results.md."""
 
 TIMINGS = 'benchmarks.json'
-"""File of `python -m benchmarks.table --json`, beside the page."""
+"""File of the times that `python -m benchmarks.table --json` measures, beside
+docs/results.md."""
 
 
 def train(rows: list[Row]) -> None:
-  """Trains and evaluates each row; `run_folder.run` skips parts that are finished."""
+  """Trains and evaluates the config of each table row.
+
+  `run_folder.run` skips what is finished already.
+  """
   for number, row in enumerate(rows):
     print(f'{number + 1}/{len(rows)}: {row.folder}', flush=True)
     run_folder.run(row.config, str(row.folder))
@@ -60,26 +64,32 @@ def train(rows: list[Row]) -> None:
 
 
 def picture_path(suite: str, output: pathlib.Path) -> pathlib.Path:
-  """Path of the picture of a suite, in the folder `figures` beside the page."""
+  """Path of the figure that compares all methods on one data set (suite).
+
+  Args:
+    suite: Data set, one of `SUITES`.
+    output: Path of docs/results.md; the figure lies in the folder `figures` beside it.
+  """
   return output.parent / 'figures' / f'methods-{suite}.png'
 
 
 def show(suite: str, rows: list[Row], output: pathlib.Path) -> pathlib.Path:
-  """Draws the picture of a suite: all methods on the same slices.
+  """Draws the figure that compares all methods on the same slices of one data set.
 
-  Slices of the rows, of the lowest seed of each, are stored beside the page first. The
-  picture is drawn from the stored slices of all rows with today's config.
+  First the slices of each table row, from the run of its lowest seed, are stored beside
+  docs/results.md. The figure is then drawn from the stored slices of all rows whose
+  config has not changed since.
 
   Args:
     suite: Data set, one of `SUITES`.
-    rows: Finished trainings of the suite, in the order of their seeds.
-    output: Path of the page.
+    rows: Finished trainings on this data set, in the order of their seeds.
+    output: Path of docs/results.md.
 
   Returns:
-    Path of the picture.
+    Path of the figure.
 
   Raises:
-    FileNotFoundError: No slices of a row with today's config are stored.
+    FileNotFoundError: No slices are stored for the present config of any row.
   """
   folder = output.parent / RECORDS / suite
   runs = {}
@@ -106,15 +116,15 @@ def show(suite: str, rows: list[Row], output: pathlib.Path) -> pathlib.Path:
 
 
 def recorded(suite: str, rows: list[Row], folder: pathlib.Path) -> list[Record]:
-  """Records of a suite: the stored ones, with new records of finished rows merged in.
+  """Merges the stored results of a data set with those of newly finished trainings.
 
   Args:
     suite: Data set, one of `SUITES`.
     rows: Finished trainings, of any suite.
-    folder: Folder of the stored records.
+    folder: Folder of the stored results.
 
   Returns:
-    Records in the order of the tables.
+    Results (records) in the order of the tables.
   """
   path = folder / f'{suite}.jsonl'
   kept = []
@@ -137,11 +147,13 @@ def recorded(suite: str, rows: list[Row], folder: pathlib.Path) -> list[Record]:
 
 
 def render(rows: list[Row], output: pathlib.Path) -> None:
-  """Writes the records of finished trainings, and the page from all records.
+  """Writes docs/results.md, from the stored results and those of finished trainings.
+
+  The stored results in docs/runs are brought up to date as well.
 
   Args:
     rows: Finished trainings, of any suite.
-    output: Path of the page.
+    output: Path of docs/results.md.
   """
   timings = read_json(output.with_name(TIMINGS)) or None
   more = datasets.measured((*datasets.SPEED, costs.COST), output.parent)
@@ -160,7 +172,10 @@ def render(rows: list[Row], output: pathlib.Path) -> None:
 
 
 def main(_: list[str]) -> None:
-  """Trains a suite and writes the page; or writes the page or a picture only."""
+  """Trains the methods on one data set and writes docs/results.md.
+
+  With `--render` only docs/results.md is written, with `--picture` only a figure.
+  """
   output = pathlib.Path(FLAGS.output)
   if FLAGS.picture:
     print(show(FLAGS.picture, stored(FLAGS.runs, FLAGS.picture), output))
@@ -173,7 +188,7 @@ def main(_: list[str]) -> None:
 
 
 def define_flags() -> None:
-  """Defines the flags of the command."""
+  """Defines the command-line flags of `uad-benchmark`."""
   flags.DEFINE_enum('suite', SUITES[0], SUITES, 'Data set of the rows.')
   flags.DEFINE_list('rows', [], f'Rows, of {", ".join(ROWS)}; all by default.')
   flags.DEFINE_list('seeds', ['0', '1', '2'], 'Seeds of the trainings.')
@@ -186,7 +201,7 @@ def define_flags() -> None:
 
 
 def command() -> None:
-  """Runs the command `uad-benchmark`."""
+  """Entry point of the command `uad-benchmark`: defines its flags and runs `main`."""
   define_flags()
   cli.run(main)
 

@@ -1,4 +1,4 @@
-"""Checkpoints by orbax: training state and positions of the data streams, together."""
+"""Functions that save and load checkpoints: training state, data stream positions."""
 
 import pathlib
 import sys
@@ -13,7 +13,7 @@ CheckpointManager = ocp.CheckpointManager
 
 
 def manager(directory: str | pathlib.Path, keep: int = 3) -> CheckpointManager:
-  """Opens a folder of checkpoints, or creates it.
+  """Opens a folder of checkpoints, or creates it, as an orbax checkpoint manager.
 
   Args:
     directory: Folder, `checkpoints` in a run folder.
@@ -30,7 +30,9 @@ def manager(directory: str | pathlib.Path, keep: int = 3) -> CheckpointManager:
 def save(
   checkpoints: CheckpointManager, step: int, state: State, streams: dict[str, Any]
 ) -> None:
-  """Writes a checkpoint and waits for it; a step that is already saved is skipped.
+  """Writes a checkpoint to disk, unless one of the same step is saved already.
+
+  It returns when the checkpoint is complete.
 
   Args:
     checkpoints: Folder of checkpoints, from `manager`.
@@ -50,10 +52,10 @@ def save(
 
 
 def forget_after(checkpoints: CheckpointManager, step: int) -> None:
-  """Deletes the checkpoints after `step`, which `restore` found damaged.
+  """Deletes all checkpoints that are newer than `step`, because they are damaged.
 
-  A training that resumes at `step` reaches the same steps again, and `save` would skip
-  them.
+  `step` is the checkpoint that `restore` could read. A training that resumes there
+  reaches the same steps again, and `save` would skip them.
   """
   for newer in checkpoints.all_steps():
     if newer > step:
@@ -61,7 +63,7 @@ def forget_after(checkpoints: CheckpointManager, step: int) -> None:
 
 
 def shapes(params: Any) -> dict[str, tuple[int, ...]]:
-  """Shape of every parameter by its path, such as 'encoder/Conv_0/kernel'."""
+  """Lists the shape of every parameter, by path such as 'encoder/Conv_0/kernel'."""
   leaves = jax.tree_util.tree_flatten_with_path(params)[0]
   return {
     jax.tree_util.keystr(path, simple=True, separator='/'): leaf.shape
@@ -70,9 +72,9 @@ def shapes(params: Any) -> dict[str, tuple[int, ...]]:
 
 
 def check_method(directory: Any, like: State) -> None:
-  """Checks that a checkpoint holds parameters of the same names and shapes as a state.
+  """Checks that a checkpoint fits a method: equal parameter names and shapes.
 
-  A damaged checkpoint passes: `restore` reports it.
+  A damaged checkpoint passes here; `restore` reports it.
 
   Args:
     directory: Folder of one checkpoint.

@@ -1,12 +1,12 @@
-"""Chooses the weight of the restoration scorer on healthy scans.
+"""Command that chooses the total variation weight of the scorer `restoration`.
 
   python -m uad_jax.choose_weight --checkpoint=runs/gmvae --batches=4
 
-The rule is that of You et al., MIDL 2019 (see `scores.restoration`): scans of the run's
-healthy validation split are restored with every candidate, and the best candidate
-changes them least. The mean change by candidate is printed, and stored in the run
+The rule is that of You et al., MIDL 2019 (see `scores.restoration`): healthy scans of
+the run's validation split are restored with every candidate weight, and the best weight
+changes them least. The mean change for each candidate is printed, and stored in the run
 folder as restoration_weight.json. The scorer's other options are taken from its row in
-the run's config; --variant and --steps replace them.
+the run's config (`config.scores`); --variant and --steps replace them.
 """
 
 import json
@@ -32,21 +32,23 @@ from uad_jax.trained_run import open_run
 FLAGS = flags.FLAGS
 SCORER = 'restoration'
 RESULT = 'restoration_weight.json'
-"""File in the run folder."""
+"""Name of the result file in the run folder."""
 
 
 def restoration_rows(
   config: ConfigDict, row: str = ''
 ) -> tuple[list[str], dict[str, Any]]:
-  """Rows of a config's scores that restore with the same options, and these options.
+  """Finds the entries of `config.scores` that one chosen weight applies to.
+
+  They use the scorer `restoration` with the same options, except weight and sign.
 
   Args:
     config: Config of a run.
-    row: Name of a row of the scorer `restoration`; its first row when empty.
+    row: Key of `config.scores` with the scorer `restoration`; the first one when empty.
 
   Returns:
-    Names of `row` and of all rows that differ from it in weight and sign only, and
-    their common options; both empty if the config has no row of the scorer.
+    Keys of `row` and of all entries that differ from it in weight and sign only, and
+    their common options; both empty if the config does not use the scorer.
 
   Raises:
     ValueError: There is no such row.
@@ -69,14 +71,14 @@ def restoration_rows(
 
 
 def healthy_batches(config: ConfigDict, count: int = 0) -> list[dict]:
-  """Batches of the healthy validation split, evenly spread over it.
+  """Reads batches of healthy validation scans, evenly spread over the split.
 
   Args:
     config: Config of a run.
     count: Number of batches; 0 for all.
 
   Returns:
-    Host batches with the entries in `inference.SEEN`.
+    Batches of numpy arrays, with the entries in `inference.SEEN`.
   """
   records = mixing.reader(experiments.open_data(config.data))(config.data.val)
   batches = list(pipeline.ordered_batches(records, config.batch_size))
@@ -92,20 +94,21 @@ def choose(
   count: int = 0,
   **changes,
 ) -> dict[str, Any]:
-  """Chooses the weight for a run, and stores the result in its run folder.
+  """Chooses the total variation weight for a run and stores it in the run folder.
 
   Args:
     folder: Run folder of a finished run.
-    row: Row of the scorer `restoration` in the run's config; the first when empty.
+    row: Key of `config.scores` with the scorer `restoration`; the first one when empty.
     weights: Candidates; when empty the published candidates of the variant, scaled for
-      the row's `prior`.
+      the scorer's option `prior`.
     count: Number of batches of healthy scans; 0 for all.
-    **changes: Options of the scorer that replace the row's.
+    **changes: Options of the scorer that replace those of the config.
 
   Returns:
-    Content of the stored file: 'rows' that the weight is for, 'options' of the scorer,
-    'split', number of 'batches', 'step' of the checkpoint, 'best' weight, and
-    'distances', pairs of a weight and its mean |y - x*| over brain voxels.
+    Content of the stored file: 'rows' (keys of `config.scores` that the weight is for),
+    'options' of the scorer, 'split', number of 'batches', 'step' of the checkpoint,
+    'best' weight, and 'distances', pairs of a weight and its mean |y - x*| over brain
+    voxels, with scan y and restored scan x*.
   """
   opened = open_run(folder)
   config, state = opened.config, opened.state
@@ -141,7 +144,7 @@ def choose(
 
 
 def summary(result: dict[str, Any]) -> str:
-  """Text for the terminal: table of the candidates, best weight, flags to use it.
+  """Formats the result as text: table of the candidates, best weight, flags to use it.
 
   Args:
     result: Result of `choose`.
@@ -160,7 +163,7 @@ def summary(result: dict[str, Any]) -> str:
 
 
 def main(_: list[str]) -> None:
-  """Chooses the weight and prints the summary."""
+  """Chooses the weight for the run in `--checkpoint` and prints the summary."""
   changes = {'variant': FLAGS.variant, 'steps': FLAGS.steps}
   changes = {name: value for name, value in changes.items() if value}
   weights = tuple(float(weight) for weight in FLAGS.weights)
@@ -171,7 +174,7 @@ def main(_: list[str]) -> None:
 
 
 def define_flags() -> None:
-  """Defines the flags of the command."""
+  """Defines the command-line flags of this command."""
   flags.DEFINE_string('checkpoint', None, 'Run folder of a finished run.')
   flags.DEFINE_string('score', '', f'Row of the scorer {SCORER}; the first when empty.')
   flags.DEFINE_list('weights', [], "Candidates; the variant's published ones if empty.")

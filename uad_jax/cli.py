@@ -1,4 +1,4 @@
-"""Start-up of the commands, and one clear sentence for a mistake of the user."""
+"""Functions that start a command and report a user's mistake in one sentence."""
 
 import os
 import pathlib
@@ -19,9 +19,10 @@ MISTAKES = (ValueError, OSError, ImportError, flags.Error, Diverged, Interrupted
 
 
 def prepare() -> None:
-  """Sets up JAX for a command: CPU devices, memory, compilation cache, other hosts.
+  """Sets up JAX before a command runs: CPU devices, memory, compilation cache, hosts.
 
-  Compiled programs are kept between runs, in `cache.folder()`.
+  Compiled programs are kept between runs, in `cache.folder()`. In a distributed job the
+  connection to the other hosts is opened.
   """
   parallel.split_cpu()
   parallel.keep_memory()
@@ -32,10 +33,10 @@ def prepare() -> None:
 
 
 def sentence(error: BaseException) -> str:
-  """Text of an error on one line.
+  """Shortens the message of an error to one line.
 
-  absl's error about a config file holds a whole traceback: its last line, the cause, is
-  taken.
+  The error of absl about a config file holds a whole traceback; only its last line, the
+  cause, is returned.
   """
   lines = [line.strip() for line in str(error).splitlines() if line.strip()]
   if isinstance(error, flags.Error) and lines:
@@ -44,7 +45,7 @@ def sentence(error: BaseException) -> str:
 
 
 def unknown_key(error: BaseException) -> ValueError:
-  """Turns the error of ml_collections about an unknown config key into one sentence.
+  """Rewords the error of ml_collections about an unknown config key, in one sentence.
 
   Args:
     error: AttributeError or KeyError whose text names the key, perhaps with the nearest
@@ -57,9 +58,10 @@ def unknown_key(error: BaseException) -> ValueError:
 
 
 def with_config_paths(argv: list[str]) -> list[str]:
-  """Arguments with the path of each shipped config that `--config=NAME` names.
+  """Replaces each config name in command-line arguments, `--config=NAME`, by its path.
 
-  An argument of the config, behind a colon, stays; so do paths that end in .py.
+  The argument of the config, after a colon, is not changed, nor is a path that ends in
+  .py.
   """
 
   def resolved(text: str) -> str:
@@ -80,10 +82,12 @@ def with_config_paths(argv: list[str]) -> list[str]:
 def run(main: Callable[[list[str]], None]) -> None:
   """Runs a command: parses the flags, sets up JAX and calls `main`.
 
-  An error in `MISTAKES` ends the process by `stop`, with one sentence on stderr.
+  An error of a type in `MISTAKES` ends the process with one sentence on stderr, see
+  `stop`.
 
   Args:
-    main: Body of the command; takes the arguments that are not flags.
+    main: Function that does the work of the command; its parameter is the list of the
+      arguments that are not flags.
   """
 
   def parse(argv):
@@ -107,7 +111,7 @@ def run(main: Callable[[list[str]], None]) -> None:
 
 
 def stop(error: BaseException) -> None:
-  """Prints an error as one sentence and ends the process.
+  """Prints the message of an error as one line and ends the process.
 
   The exit status is 130 after `Interrupted`, otherwise 1.
 

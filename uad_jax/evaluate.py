@@ -1,7 +1,7 @@
-"""Evaluation of a trained method: anomaly maps, thresholds, and every metric.
+"""Functions that evaluate a trained method: anomaly maps, thresholds and metrics.
 
-Thresholds come from healthy validation scans and the default map from validation scans
-with lesions (`decide`); the test scans are then measured by these decisions alone.
+Thresholds are set on healthy validation scans, and the default anomaly map is chosen on
+validation scans with lesions (`decide`); both are then fixed for the test scans.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -33,19 +33,20 @@ from uad_jax.inference import Inference, make_infer, placed, scans_of
 from uad_jax.method import Key, Method, Params, Scorer, Stats
 
 CASE_PERCENT = 5
-"""Threshold, in percent of healthy voxels, at which the report outlines detections."""
+"""The report outlines detections at the threshold that this percentage of healthy
+voxels exceeds."""
 
 Batches = Iterable[Mapping[str, np.ndarray]]
 
 
 class Decisions(NamedTuple):
-  """Decisions made on validation data, before any test scan is read.
+  """Thresholds and default anomaly map, chosen on validation data before the test.
 
   Attributes:
     thresholds: Thresholds by scorer and by percentage of healthy voxels above them.
     default: Scorer of the default anomaly map.
-    selection_auprc: AUPRC by scorer on the selection split; empty without one, where
-      the default is the first scorer.
+    selection_auprc: AUPRC (area under the precision-recall curve) by scorer on the
+      selection split; empty without that split, when the first scorer is the default.
   """
 
   thresholds: Mapping[str, Mapping[int, float]]
@@ -54,7 +55,7 @@ class Decisions(NamedTuple):
 
 
 def stored_decisions(results: Mapping) -> Decisions:
-  """Decisions of an earlier evaluation, from the content of its results.json."""
+  """Extracts thresholds and default map from the content of a results.json file."""
   scorers = results['scorers']
   auprc = {name: entry.get('selection_auprc') for name, entry in scorers.items()}
   return Decisions(
@@ -70,7 +71,15 @@ def stored_decisions(results: Mapping) -> Decisions:
 def selection_auprc(
   scans: Iterable[Scan], scorers: Iterable[str], chain: Postprocess
 ) -> dict[str, float]:
-  """AUPRC by scorer, pooled over the brain voxels of validation scans with lesions."""
+  """Computes the AUPRC of each scorer on validation scans with lesions.
+
+  The brain voxels of all scans are pooled.
+
+  Args:
+    scans: Validation scans with lesions and their anomaly maps.
+    scorers: Names of the anomaly maps.
+    chain: Post-processing of the maps.
+  """
   pooled = pooled_histograms(scans, scorers, chain)
   return {
     scorer: float(histogram.ranking(both.healthy, both.lesion).auprc)
@@ -88,9 +97,10 @@ def validate(
   postprocess: str = 'none',
   progress: bool = True,
 ) -> dict[str, float]:
-  """AUPRC by scorer of a trained method on validation scans, to choose settings by.
+  """Computes each scorer's AUPRC on validation scans, by which settings are chosen.
 
-  Arguments as in `evaluate`, which chooses the default map by the same numbers.
+  The arguments are those of `evaluate`, which chooses the default map by the same
+  numbers.
   """
   infer = make_infer(method, scorers)
   scans = scans_of(
@@ -105,7 +115,7 @@ def decide(
   scorers: Iterable[str],
   chain: Postprocess,
 ) -> Decisions:
-  """Sets thresholds and chooses the default map, on validation scans.
+  """Sets thresholds and chooses the default anomaly map, on validation scans.
 
   Args:
     healthy: Healthy validation scans, for the thresholds.
@@ -128,16 +138,17 @@ def decide(
 def examine(
   scan: Scan, scorers: Iterable[str], decisions: Decisions, chain: Postprocess
 ) -> tuple[Scan, dict[str, Measured], Case]:
-  """Measures a test scan; returns it without arrays, its numbers and a picture.
+  """Computes the metrics of one test scan, for each scorer, and its example slice.
 
   Args:
     scan: Test scan with its anomaly maps.
     scorers: Names of the anomaly maps.
-    decisions: Thresholds and the default map, which the picture shows.
+    decisions: Thresholds and the default map, which the example slice shows.
     chain: Post-processing of the maps.
 
   Returns:
-    The scan's description, its numbers by scorer, and its slice for the report.
+    The scan without its arrays, its measurements by scorer, and its example slice for
+    the report.
   """
   lesions = lesionwise.Lesions(lesion_in(scan.arrays), scan.voxel_ml)
   white = CLASSES.index('white')
@@ -173,14 +184,15 @@ def evaluate(
   seed: int = 0,
   progress: bool = True,
 ) -> Results:
-  """Evaluates every scorer of a trained method, inside the brain mask.
+  """Evaluates every scorer of a trained method on test scans, inside the brain mask.
 
-  Each of several hosts is given other scans, by turns; all hosts get all results.
+  In a distributed job the scans are dealt to the hosts in turn, and all hosts get all
+  results.
 
   Args:
     method: Trained method.
-    params: Its parameters.
-    stats: Its statistics.
+    params: Parameters of the method.
+    stats: Statistics of the method (state without gradients), see `method.Stats`.
     scorers: Scorers by the name of their anomaly map; the first is the default map
       unless `selection` is given.
     val: Batches of healthy validation scans, which set the thresholds. All batches are
@@ -192,7 +204,8 @@ def evaluate(
       AUPRC on them gives the default map.
     decisions: Thresholds and default map of an earlier evaluation; `val` and
       `selection` are then not read.
-    ask: Entries added to every batch, by which a variant asks for another inference.
+    ask: Entries added to every batch; with them a variant asks the method for another
+      inference.
     infer: Inference from `make_infer`, so that several evaluations compile once.
     resamples: Number of bootstrap resamples of the subjects.
     seed: Seed of the resampling.

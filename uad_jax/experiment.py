@@ -1,6 +1,7 @@
-"""Experiment: makes data, method, scorers and optimisers from a config.
+"""Functions that make data sets, method, scorers and optimisers from a config.
 
-Configs end here: the modules below take keyword arguments.
+Only this module and its callers read configs; the modules that it calls take keyword
+arguments.
 """
 
 import functools
@@ -22,16 +23,16 @@ from uad_jax.registry import call, named, plain, without
 
 
 class Experiment(NamedTuple):
-  """Everything that a config describes, ready to be trained and evaluated.
+  """Data, method, scorers and optimisers of one config, ready for training.
 
   Attributes:
     config: Config that the rest was made from.
     builders: TFDS builders of the data sets by their name in the config's splits.
-    records: (split expression) -> records.
-    method: Adapted method.
+    records: (split expression) -> records (slices or volumes) of the split.
+    method: Method with the adaptations of the config applied.
     variants: Entries added to every batch, by variant.
-    scorers: Scorers by row of the table.
-    tx: Optimiser by objective, for those that train a network.
+    scorers: Scorers by key of `config.scores`, each a row of the result table.
+    tx: Optimisers by objective, for objectives that train a network.
     stage_ends: Step at which each training stage ends.
   """
 
@@ -46,7 +47,7 @@ class Experiment(NamedTuple):
 
 
 def make_builder(options: Mapping[str, Any]) -> Any:
-  """Makes the TFDS builder of a data set; builds no data yet.
+  """Makes the TFDS builder of a data set, but does not prepare its data yet.
 
   Args:
     options: 'name' of the data set, 'dir' of the prepared data, and the options of the
@@ -59,7 +60,10 @@ def make_builder(options: Mapping[str, Any]) -> Any:
 
 
 def prepare(builder: Any) -> None:
-  """Builds the data of a builder, unless they lie ready; one host goes first."""
+  """Prepares the data of a TFDS builder on disk, unless they are prepared already.
+
+  In a distributed job the first host prepares them, and the others wait for it.
+  """
   if parallel.leads():
     builder.download_and_prepare()
   parallel.wait()
@@ -68,10 +72,13 @@ def prepare(builder: Any) -> None:
 
 
 def open_data(data: ConfigDict) -> dict[str, Any]:
-  """Builders of all data sets that the splits name, their data built where missing.
+  """Opens all data sets that a config's splits name; prepares those that are missing.
 
   Args:
     data: `config.data`.
+
+  Returns:
+    TFDS builders by name of the data set.
   """
   chosen = mixing.chosen(plain(data))
   builders = {name: make_builder(options) for name, options in chosen.items()}
@@ -82,12 +89,12 @@ def open_data(data: ConfigDict) -> dict[str, Any]:
 
 
 def make_method(config: ConfigDict, shape: tuple[int, ...], channels: int) -> Method:
-  """Makes the adapted method that a config describes.
+  """Makes the method of a config and applies the config's adaptations to it.
 
   Args:
     config: Config of an experiment.
     shape: Spatial shape of the images.
-    channels: Number of contrasts.
+    channels: Number of channels (MRI contrasts).
   """
   method = call(
     f"method '{config.method.name}'",
@@ -102,7 +109,7 @@ def make_method(config: ConfigDict, shape: tuple[int, ...], channels: int) -> Me
 
 
 def make_scorers(config: ConfigDict) -> dict[str, Scorer]:
-  """Makes the scorers of a config, by the row of the table that each fills."""
+  """Makes the scorers that `config.scores` describes, by the same keys."""
   return {
     row: call(
       f"scorer '{options.scorer}'",
@@ -114,7 +121,7 @@ def make_scorers(config: ConfigDict) -> dict[str, Scorer]:
 
 
 def make_optimisers(config: ConfigDict, method: Method) -> dict[str, Any]:
-  """Makes an optimiser for each objective that trains a network.
+  """Makes an optimiser for each objective that trains a network, by objective name.
 
   Raises:
     ValueError: An objective belongs to a stage that `config.steps` lacks.
@@ -134,7 +141,7 @@ def make_optimisers(config: ConfigDict, method: Method) -> dict[str, Any]:
 
 
 def build(config: ConfigDict) -> Experiment:
-  """Makes the experiment that a config describes; builds its data where missing."""
+  """Makes the experiment that a config describes; prepares its data if missing."""
   builders = open_data(config.data)
   *shape, channels = mixing.first(builders).info.features['image'].shape
   method = make_method(config, tuple(shape), channels)
@@ -151,7 +158,7 @@ def build(config: ConfigDict) -> Experiment:
 
 
 def check_splits(experiment: Experiment) -> None:
-  """Raises, before any training, unless every split that the config names exists."""
+  """Checks, before training, that every data split that the config names exists."""
   data = experiment.config.data
   names = {data[o.split] for o in experiment.method.objectives.values()}
   names |= {data.train, data.val, data.test, data.selection} - {PAINTED, ''}
@@ -160,11 +167,11 @@ def check_splits(experiment: Experiment) -> None:
 
 
 def model_card(experiment: Experiment) -> dict[str, Any]:
-  """Content of model.json: what prediction and tables need to know of the data.
+  """Describes the data of a run, for the file model.json in its run folder.
 
-  Its entries are the shape and channels of a record, the preprocessing steps, the
-  distance between evaluated slices, names and fingerprint of the data sets, and the
-  size of the training split.
+  Prediction and result tables read it. Its entries are the shape and channels of a
+  record, the preprocessing steps, the distance between evaluated slices, names and
+  fingerprint of the data sets, and the size of the training split.
   """
   builder = mixing.first(experiment.builders)
   *shape, channels = builder.info.features['image'].shape
@@ -180,7 +187,7 @@ def model_card(experiment: Experiment) -> dict[str, Any]:
 
 
 def training_size(experiment: Experiment) -> dict[str, int]:
-  """Number of subjects and records of the training split, from the manifests."""
+  """Counts the subjects and the records (slices or volumes) of the training split."""
   split = experiment.config.data.train
   subjects = {
     (term.data, volume['subject'])
@@ -192,17 +199,23 @@ def training_size(experiment: Experiment) -> dict[str, int]:
 
 
 def digest(experiment: Experiment) -> str:
-  """Fingerprint of the data; only runs that share it may share a table."""
+  """Fingerprint (hash) of the data sets of an experiment.
+
+  Only runs with equal fingerprints may share a table.
+  """
   return mixing.digest(experiment.builders, plain(experiment.config.data))
 
 
 def evaluation_key(config: ConfigDict) -> Key:
-  """Random key of a run's evaluation and predictions."""
+  """Random key (JAX) for the evaluation and the predictions of a run."""
   return jax.random.key(config.seed + 2)
 
 
 def batches(experiment: Experiment, split: str) -> Iterator[dict[str, np.ndarray]]:
-  """This host's padded batches of a split for evaluation, in order."""
+  """Reads the batches of a data split in order, for evaluation.
+
+  Each host reads its part of the scans; the last batch is padded to the full size.
+  """
   return pipeline.ordered_batches(
     experiment.records(split),
     experiment.config.batch_size,
@@ -212,10 +225,11 @@ def batches(experiment: Experiment, split: str) -> Iterator[dict[str, np.ndarray
 
 
 def painted(experiment: Experiment, split: str) -> Iterator[dict[str, np.ndarray]]:
-  """Healthy batches with synthetic lesions of every painter, the same at each call.
+  """Inserts synthetic lesions into the healthy scans of a split, and yields batches.
 
-  They serve to choose a map. A voxel counts as lesion where the lesion's soft shape is
-  above one half.
+  On them the default anomaly map is chosen. Lesions of all kinds in
+  `synthetic_lesions.PAINTERS` are drawn, the same at each call. A voxel counts as
+  lesion if the soft lesion shape is above one half there.
   """
   key = jax.random.key(0)
   painters = tuple(synthetic_lesions.PAINTERS)

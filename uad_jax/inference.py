@@ -1,4 +1,4 @@
-"""Inference over a data set: every anomaly map of every scan, batch after batch."""
+"""Functions that compute the anomaly maps of all scans of a data set, by batches."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,18 +18,21 @@ SEEN = ('image', 'mask', 'position', 'weight')
 """Entries of a batch that a method is given: never the lesion."""
 
 KEPT = ('prior', 'reconstruction', 'gate', 'displacement')
-"""Outputs that are measured and shown beside the anomaly maps."""
+"""Outputs of a method that are measured and shown beside the anomaly maps."""
 
 COMPARED = ('reconstruction', 'displacement')
-"""Outputs that are compared with those of the lesion-free twin."""
+"""Outputs of a method that are compared between a scan and its lesion-free twin (the
+scan before its lesion was inserted)."""
 
 
 class Inference(NamedTuple):
-  """Compiled inference, (params, stats, batch, key) -> arrays of a batch.
+  """Two compiled functions, (params, stats, batch, key) -> arrays of that batch.
 
   Attributes:
-    maps: Gives 'map/NAME' of each scorer, the outputs in `KEPT`, strain and folding.
-    outputs: Gives the outputs in `COMPARED` alone.
+    maps: Computes the anomaly map 'map/NAME' of each scorer and the method's outputs in
+      `KEPT`; for a method with a displacement field also its 'strain', and 'folded',
+      the voxels where the field folds.
+    outputs: Computes the method's outputs in `COMPARED` alone.
   """
 
   maps: Callable[[Params, Stats, Mapping, Key], dict]
@@ -37,12 +40,15 @@ class Inference(NamedTuple):
 
 
 def placed(params: Params, stats: Stats) -> tuple[Params, Stats]:
-  """Copies parameters and statistics to every device of this host."""
+  """Copies a method's parameters and statistics to every device of this host."""
   return parallel.replicate((params, stats), parallel.local_mesh())
 
 
 def remembered(infer: Infer) -> Infer:
-  """Wraps an inference so that it is traced once for the same batch and key."""
+  """Caches the outputs of an inference, so that JAX traces each call only once.
+
+  A call with the same batch and key returns the stored outputs.
+  """
   known = []
 
   def recall(batch: Batch, key: Key):
@@ -56,7 +62,9 @@ def remembered(infer: Infer) -> Infer:
 
 
 def make_infer(method: Method, scorers: Mapping[str, Scorer]) -> Inference:
-  """Compiles the inference of a method; scorers that ask for the same one share it.
+  """Compiles the inference of a method together with its scorers.
+
+  Scorers that ask for the same inference share its outputs.
 
   Args:
     method: Method to infer with.
@@ -85,15 +93,17 @@ def make_infer(method: Method, scorers: Mapping[str, Scorer]) -> Inference:
 
 
 def check(infer: Inference, method: Method, features: Mapping, size: int) -> None:
-  """Traces the anomaly maps on shapes alone, to refuse a scorer before any training.
+  """Checks, before training, that the method gives every output that the scorers need.
+
+  The anomaly maps are traced with array shapes alone, so nothing is computed.
 
   Args:
     infer: Inference that `make_infer` made of the method.
-    method: Method whose parameters it takes.
+    method: Method that is to be trained.
     features: TFDS features of a record, for the shapes of its arrays.
-    size: Examples in a batch.
+    size: Number of examples in a batch.
 
-  A scorer that needs an output which the method does not give raises its ValueError.
+  A scorer that needs an output which the method lacks raises its ValueError.
   """
   shapes = {name: features[name].shape if name in features else () for name in SEEN}
   seen = {
@@ -114,15 +124,18 @@ def launched(
   ask: Mapping[str, float],
   twins: bool,
 ) -> Iterator[tuple[Mapping, dict]]:
-  """Starts the inference of each batch and yields the batch with the pending arrays.
+  """Starts the inference of each batch and yields the batch and its pending outputs.
+
+  JAX computes asynchronously: the output arrays may still be in computation.
 
   Args:
-    batches: Host batches of one size, with the entries in `SEEN`.
+    batches: Batches of numpy arrays, all of one size, with the entries in `SEEN`.
     infer: Inference from `make_infer`.
     params: Parameters on the devices, from `placed`.
     stats: Statistics on the devices, from `placed`.
     key: Batch i is inferred with fold_in(key, i).
-    ask: Entries added to every batch, by which a variant asks for another inference.
+    ask: Entries added to every batch; with them a variant asks the method for another
+      inference.
     twins: Also infer the lesion-free twins: 'twin_NAME' for the outputs in `COMPARED`.
   """
   devices = parallel.local_mesh()
@@ -146,7 +159,11 @@ def launched(
 
 
 def inferred(*arguments) -> Iterator[dict]:
-  """Yields the batches with their inferred arrays; arguments as in `launched`."""
+  """Yields each batch together with its anomaly maps and outputs, as numpy arrays.
+
+  Args:
+    *arguments: Arguments of `launched`.
+  """
   # The next is launched first: the devices work on it while this one is measured.
   ahead = itertools.chain(launched(*arguments), [None])
   for (batch, arrays), _ in itertools.pairwise(ahead):
@@ -165,20 +182,23 @@ def scans_of(
   twins: bool = False,
   progress: bool = True,
 ) -> Iterator[Scan]:
-  """Yields the scans of batches, with their anomaly maps among their arrays.
+  """Computes anomaly maps batch by batch, and yields the scans that have these maps.
 
-  The one way by which evaluation, prediction and pictures infer a scan.
+  Evaluation, prediction and figures all infer scans by this function.
 
   Args:
-    batches: As in `launched`; the records of a scan come together, in order.
-    label: Name of the work in the line of progress.
-    infer: As in `launched`, as are the arguments that follow.
-    params: See above.
-    stats: See above.
-    key: See above.
-    ask: See above; None adds nothing.
-    twins: See above.
+    batches: Batches as in `launched`; the slices of a scan come together, in order.
+    label: Name of the work in the progress line.
+    infer: Inference from `make_infer`.
+    params: Parameters on the devices, from `placed`.
+    stats: Statistics on the devices, from `placed`.
+    key: Batch i is inferred with fold_in(key, i).
+    ask: Entries added to every batch, as in `launched`; None adds nothing.
+    twins: Whether to infer the lesion-free twins too.
     progress: Whether to show progress on stderr.
+
+  Yields:
+    Scans; the anomaly map of scorer NAME is 'map/NAME' in `Scan.arrays`.
   """
   batches = with_progress(batches, label) if progress else batches
   return collect(inferred(batches, infer, params, stats, key, ask or {}, twins))

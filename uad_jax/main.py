@@ -1,12 +1,12 @@
-r"""The main job: data, training, evaluation, report; or evaluation on other data.
+r"""Command `uad-train`: prepares data, trains a method, evaluates it, writes a report.
 
   python -m uad_jax.main --config=configs/dae_unc.py --workdir=runs/dae_unc
   python -m uad_jax.main --config=configs/dae_unc.py --workdir=runs/dae_unc \
     --evaluate=brats --evaluate_options="source='DIR'; contrast='flair'"
 
-A second call goes on where the first stopped and skips what exists. `--evaluate` takes
-a data set, NAME or NAME/SPLIT, or a folder of NIfTI files; a finished run is not
-trained again, and its thresholds and default map are used.
+A second call goes on where the first stopped and skips what exists. `--evaluate` names
+another data set to evaluate on, NAME or NAME/SPLIT, or a folder of NIfTI files; a
+finished run is not trained again, and its thresholds and default map are used.
 """
 
 from absl import flags
@@ -20,7 +20,7 @@ FLAGS = flags.FLAGS
 
 
 def main(_: list[str]) -> None:
-  """Does the job and prints its table."""
+  """Trains and evaluates the method of `--config`, and prints the result table."""
   text = ''
   if not (FLAGS.evaluate and run_folder.is_finished(FLAGS.config, FLAGS.workdir)):
     text = run_folder.run(FLAGS.config, FLAGS.workdir, FLAGS.until)
@@ -32,7 +32,7 @@ def main(_: list[str]) -> None:
 
 
 def define_flags() -> None:
-  """Defines the flags of the command."""
+  """Defines the command-line flags of `uad-train`."""
   config_flags.DEFINE_config_file(
     'config',
     None,
@@ -54,7 +54,7 @@ def define_flags() -> None:
 
 
 def command() -> None:
-  """Runs the command `uad-train`."""
+  """Entry point of the command `uad-train`: defines its flags and runs `main`."""
   define_flags()
   cli.run(main)
 

@@ -1,4 +1,4 @@
-"""The four kinds of value of this package: method, objective, scorer, adaptation.
+"""Types of this package: method, objective (loss), scorer (anomaly map), adaptation.
 
 A method is a value made by a factory out of pure functions, as an optax transformation
 is. Its training procedure is data (`objectives`), so that one loop trains every method.
@@ -30,10 +30,11 @@ Params = dict[str, Tree]
 """Trained parameters by network: 'encoder', 'decoder', 'critic'."""
 
 Stats = dict[str, Tree]
-"""State that moves without gradients: batch statistics, codebooks, fits, averages."""
+"""State that training changes without gradients, by name: batch statistics, codebooks,
+fitted densities, averaged parameters."""
 
 Outputs = dict[str, Array]
-"""Arrays that inference gives, by the names in `OUTPUTS`."""
+"""Arrays that the inference of a method returns, by the names in `OUTPUTS`."""
 
 Metrics = dict[str, Array]
 Infer = Callable[[Batch, Key], Outputs]
@@ -42,12 +43,12 @@ Scorer = Callable[[Infer, Batch, Key], Array]
 
 
 class Output(NamedTuple):
-  """One entry of the vocabulary of outputs.
+  """Description of one array that the inference of a method can return.
 
   Attributes:
     shape: Axes; B, *S, C and d as in the legend, a number for itself, '*s' for another
       grid, any other letter for any size.
-    meaning: The quantity, in a phrase.
+    meaning: The quantity, in a few words.
     unit: 'image' (normalised intensity), 'voxel', 'nat', or '' for a pure number.
     low: Smallest value possible.
     high: Largest value possible.
@@ -102,17 +103,17 @@ OUTPUTS = {
   'kl': Output('B', 'Kullback-Leibler term of the bound', 'nat', 0),
   'log_prob': Output('B', 'log-likelihood of the codes', 'nat', high=0),
 }
-"""Vocabulary of the outputs of `Method.infer`: methods give these, scorers ask for
-them. A new output has its line here."""
+"""All outputs that `Method.infer` may return and scorers may ask for, by name. A new
+output has its line here."""
 
 EXPECTED = ('reconstruction', 'prior')
-"""Outputs that a scan is compared with."""
+"""Outputs that a scan is compared with: images expected of a healthy brain."""
 
 
 class Bound(NamedTuple):
   """Interval in which a metric of an objective stays while training goes well.
 
-  The loop checks the mean over the steps between two lines of the log.
+  The training loop checks the mean of the metric since the last line of the log.
 
   Attributes:
     metric: Name of the metric.
@@ -132,14 +133,14 @@ class Bound(NamedTuple):
 
 
 class Objective(NamedTuple):
-  """Loss that one optimiser lowers, or a fit that only writes statistics.
+  """Loss that one optimiser minimises, or a fit that writes statistics only.
 
   Attributes:
     loss: (params, stats, batch, key, step) -> (scalar, (stats, metrics)); `step` counts
       from the start of the objective's stage.
-    trains: Names of the networks that descend the loss; empty for a fit.
+    trains: Names of the networks whose parameters minimise the loss; empty for a fit.
     stage: Number of the training stage; stage 1 begins when stage 0 ends.
-    every: Period: the objective is due at each `every`-th step of its stage.
+    every: Period: the objective is updated at each `every`-th step of its stage.
     split: Split that its batches come from: 'train', or 'val' for a calibration.
     bounds: Intervals that its metrics have to keep.
   """
@@ -153,10 +154,10 @@ class Objective(NamedTuple):
 
 
 class Method(NamedTuple):
-  """Model with its training procedure, as pure functions.
+  """Model for anomaly detection with its training procedure, as pure functions.
 
   Attributes:
-    init: (key, batch) -> (params, stats).
+    init: (key, batch) -> (params, stats): initial parameters and statistics.
     objectives: Training procedure: objectives by name, in the order of their updates.
     infer: (params, stats, batch, key) -> every output that a scorer may ask for; jit
       prunes the others. It never reads 'lesion'.
@@ -168,12 +169,16 @@ class Method(NamedTuple):
 
 
 Adaptation = Callable[[Method], Method]
-"""Wrapper of a method: other batches, averaged parameters, re-estimated statistics."""
+"""Function that changes a method and returns it: it may change the training batches,
+average the parameters or re-estimate the statistics."""
 
 
 @struct.dataclass
 class State:
-  """Training state. It holds no key: the randomness of a step is fold_in(key, step)."""
+  """Training state: step, parameters, statistics and states of the optimisers.
+
+  It holds no random key: step s uses fold_in(key, s).
+  """
 
   step: Array
   params: Params
@@ -182,11 +187,11 @@ class State:
 
 
 def bind(method: Method, params: Params, stats: Stats) -> Infer:
-  """Inference of a method with its parameters filled in, as scorers take it.
+  """Returns the inference function (batch, key) -> outputs of a trained method.
 
-  Outside of the brain the expected images are set to the scan: a score that looks
-  around a voxel must not take the background, which z-scoring moves far from 0, for an
-  anomaly.
+  Scorers call it. Outside of the brain the expected images (`EXPECTED`) are set to the
+  scan: a score that looks at the neighbours of a voxel must not take the background,
+  which z-scoring moves far from 0, for an anomaly.
   """
 
   def infer(batch: Batch, key: Key) -> Outputs:
@@ -202,10 +207,10 @@ def bind(method: Method, params: Params, stats: Stats) -> Infer:
 
 
 def need(outputs: Outputs, scorer: str, *keys: str) -> tuple[Array, ...]:
-  """Outputs that a scorer needs, in the order of `keys`.
+  """Returns the outputs of a method that a scorer needs, in the order of `keys`.
 
   Raises:
-    ValueError: The method does not give one of them.
+    ValueError: The method lacks one of these outputs.
   """
   missing = [key for key in keys if key not in outputs]
   if missing:

@@ -1,4 +1,4 @@
-"""Optimisers by name, with learning-rate schedule and gradient clipping, by optax."""
+"""Functions that make optax optimisers with learning-rate schedule and clipping."""
 
 import jax.numpy as jnp
 import optax
@@ -10,15 +10,16 @@ SECOND_DECAY = 0.999
 
 
 def amsgrad(rate, decay: float) -> optax.GradientTransformation:
-  """Adam that divides by the largest second moment up to now (Reddi et al. 2018).
+  """Makes the optimiser AMSGrad: Adam with the largest second moment so far.
 
     g <- g + decay w,  m <- .9 m + .1 g,  v <- .999 v + .001 g^2,  u <- max(u, v)
     w <- w - rate * m / (1 - .9^t) / sqrt(u / (1 - .999^t))
 
-  with weights w, gradient g, moments m and v, largest moment u, number of the update t.
-  The bias of the second moment is corrected after the maximum is taken, as in the
-  published program. `optax.amsgrad` corrects before: the maximum then keeps the squares
-  of the first gradients a thousand times larger, for the whole training.
+  with weights w, gradient g, moments m and v, largest moment u, number of the update t
+  (Reddi et al. 2018). The bias of the second moment is corrected after the maximum is
+  taken, as in the published program. `optax.amsgrad` corrects before: the maximum then
+  keeps the squares of the first gradients a thousand times larger, for the whole
+  training.
 
   Args:
     rate: Learning rate, a number or an optax schedule.

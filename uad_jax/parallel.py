@@ -1,4 +1,4 @@
-"""Data parallelism over devices and hosts: parameters are copied, batches are split.
+"""Functions for data parallelism: parameters are copied to all devices, batches split.
 
 The mesh of devices has one axis, 'data'. The same code serves one CPU and a TPU pod:
 `jax.jit` sees the global batch, so no code has to average over devices. A host is one
@@ -21,11 +21,12 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 
 def initialize() -> None:
-  """Connects to the other hosts of a distributed job; does nothing in a local one.
+  """Connects this process to the other hosts of a distributed job.
 
-  A job is distributed when the environment variables `UAD_COORDINATOR` (address:port),
-  `UAD_HOSTS` (number of hosts) and `UAD_HOST` (index of this host) are set, as by
-  launch/multihost_local.sh and launch/slurm.sh, or `UAD_POD` on a TPU pod.
+  In a local job it does nothing. A job is distributed when the environment variables
+  `UAD_COORDINATOR` (address:port), `UAD_HOSTS` (number of hosts) and `UAD_HOST` (index
+  of this host) are set, as by launch/multihost_local.sh and launch/slurm.sh, or
+  `UAD_POD` on a TPU pod.
   """
   if 'UAD_COORDINATOR' in os.environ:
     if os.environ.get('JAX_PLATFORMS', '') == 'cpu':
@@ -40,16 +41,17 @@ def initialize() -> None:
 
 
 def usable_cores() -> int:
-  """Number of CPU cores that this process may use; a scheduler may limit them."""
+  """Number of CPU cores that this process may use; a job scheduler may limit them."""
   if hasattr(os, 'sched_getaffinity'):  # Linux
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1
 
 
 def split_cpu() -> None:
-  """Splits the CPU into JAX devices: a power of two, at most the usable cores and 8.
+  """Splits the CPU into several JAX devices, so that all cores are used.
 
-  To be called before the first array is created. XLA runs a small convolution on one
+  Their number is a power of two, at most 8 and at most the number of usable cores. To
+  be called before the first array is created. XLA runs a small convolution on one
   thread; a batch that is split over several devices uses all cores. With more devices
   than usable cores, XLA, which has one thread per core, deadlocks. The environment
   variable `UAD_CPU_DEVICES` sets the number of devices; it has no effect on
@@ -64,13 +66,16 @@ def split_cpu() -> None:
 
 
 QUICK = {'xla_cpu_use_fusion_emitters': False}
-"""XLA option for CPU: the older code emitters compile in half the time, but gathers run
-a third slower and a training step in 2-D runs 3 % slower."""
+"""XLA option for quick compilation on CPU: the older code emitters compile in half the
+time, but gathers run a third slower and a training step in 2-D runs 3 % slower."""
 
 
 @functools.cache
 def compiler_options() -> dict[str, bool]:
-  """XLA options for quick compilation: `QUICK` on CPU if XLA accepts it, else none."""
+  """Returns the XLA options that shorten compilation; empty where there are none.
+
+  On CPU this is the option in `QUICK`, if the installed XLA accepts it.
+  """
   if jax.default_backend() != 'cpu':
     return {}
   try:
@@ -81,7 +86,7 @@ def compiler_options() -> dict[str, bool]:
 
 
 def jit(function: Callable, quick: bool = True, **options) -> Callable:
-  """Compiles a large function by `jax.jit`, on CPU with `QUICK` compilation if wanted.
+  """Compiles a function by `jax.jit`; on CPU optionally faster, but to slower code.
 
   Args:
     function: Function to compile.
@@ -95,10 +100,10 @@ def jit(function: Callable, quick: bool = True, **options) -> Callable:
 
 
 def keep_memory() -> None:
-  """Makes glibc keep freed memory for reuse, on Linux.
+  """Sets the C library (glibc on Linux) to keep freed memory for reuse.
 
-  By default it returns large arrays to the system, and each training step has to page
-  them in again.
+  By default it returns the memory of large arrays to the system, and each training step
+  has to request it again, page by page.
   """
   try:
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
@@ -111,12 +116,12 @@ def keep_memory() -> None:
 
 
 def mesh() -> Mesh:
-  """Mesh of all devices of all hosts, with the axis 'data'; for training."""
+  """Device mesh for training: all devices of all hosts, with the axis 'data'."""
   return jax.make_mesh((jax.device_count(),), ('data',), axis_types=(AxisType.Auto,))
 
 
 def local_mesh() -> Mesh:
-  """Mesh of this host's devices, with the axis 'data'; for evaluation and prediction.
+  """Device mesh for evaluation and prediction: this host's devices, axis 'data'.
 
   Each host evaluates its own scans, so its programs must not wait for other hosts.
   """
@@ -124,7 +129,7 @@ def local_mesh() -> Mesh:
 
 
 def leads() -> bool:
-  """Whether this is the first host, which alone writes files and prints."""
+  """Whether this process is the first host, the only one that writes and prints."""
   return jax.process_index() == 0
 
 
@@ -149,7 +154,7 @@ def gather(value: Any) -> list:
 
 
 def by_turns(items: Sequence) -> list:
-  """Gathers items that were dealt to the hosts in turn, in their original order.
+  """Gathers the items of all hosts into one list, in the original order of the items.
 
   Item i of the whole list was dealt to host i mod n, of n hosts. Every host has to call
   it and gets the same list.
@@ -171,7 +176,7 @@ def check_batch_size(batch_size: int, devices: Mesh) -> None:
   """Checks that the global batch divides evenly over the devices of a mesh.
 
   Raises:
-    ValueError: It does not.
+    ValueError: It does not divide evenly.
   """
   if batch_size % devices.size:
     raise ValueError(
@@ -198,7 +203,7 @@ def replicate(tree, devices: Mesh):
 
 
 def shard(batch: Mapping[str, np.ndarray], devices: Mesh) -> dict[str, jax.Array]:
-  """Splits a batch over the devices of a mesh along its first axis.
+  """Distributes a batch over the devices of a mesh, split along the batch axis.
 
   Args:
     batch: Arrays of this host, [B / hosts, ...]: its part of the global batch.

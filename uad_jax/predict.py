@@ -1,8 +1,9 @@
-"""Anomaly maps of scans in their own space, by a trained run.
+"""Command `uad-predict`: writes the anomaly maps of scans on their native voxel grids.
 
   python -m uad_jax.predict --checkpoint=runs/dae_unc --input=scan.nii.gz --output=maps
 
-The input is a file, a folder of files or a BIDS folder. For each scan NAME are written:
+The maps are computed by a trained run (`--checkpoint`). The input is a file, a folder
+of files or a BIDS folder. For each scan NAME are written:
 NAME_anomaly.nii.gz (anomaly map), NAME_lesion.nii.gz (voxels at or above the run's
 threshold), NAME_reconstruction.nii.gz, NAME_gate.nii.gz where the method has a gate,
 NAME_overlay.png and NAME.json. Research software; not for clinical use.
@@ -28,8 +29,8 @@ PERCENT = '5'
 """Default threshold: this percentage of healthy validation voxels lies above it."""
 
 DOUBTFUL = 0.25
-"""Share of the brain from which on the marked voxels are hardly a lesion: the scan is
-probably of another kind (contrast, scanner, stripping) than the training's."""
+"""If more than this share of the brain is detected, it is hardly a lesion: the scan is
+probably of another kind (contrast, scanner, skull stripping) than those of training."""
 
 
 def predict(
@@ -40,7 +41,9 @@ def predict(
   labels: str | os.PathLike | None = None,
   percent: str = PERCENT,
 ) -> Prediction:
-  """Applies a trained run to one scan, by inference and threshold of its evaluation.
+  """Computes anomaly map and lesion mask of one scan, by a trained run.
+
+  Inference, post-processing and threshold are those of the run's evaluation.
 
   Args:
     image: NIfTI file or nibabel image, 3-D.
@@ -50,7 +53,7 @@ def predict(
     percent: Threshold of the run: '1', '5' or '10' % of healthy voxels lie above it.
 
   Raises:
-    BadScan: The file cannot be used; the sentence says why.
+    BadScan: The file cannot be used; the message says why.
     ValueError: The run has no such threshold.
   """
   run = run if isinstance(run, TrainedRun) else load(run)
@@ -80,11 +83,12 @@ def predict(
 
 
 def find_scans(source: str, pattern: str) -> list[pathlib.Path]:
-  """Finds the scans of a file, a BIDS folder (its anat/ folders) or a flat folder.
+  """Lists the NIfTI files of an input: a file, a BIDS folder or a flat folder.
 
   Args:
     source: File or folder.
-    pattern: Glob pattern below a folder; '' for the usual ones.
+    pattern: Glob pattern of the files below a folder; '' for all NIfTI files in the
+      anat/ folders of a BIDS folder, or else for those directly in the folder.
 
   Raises:
     FileNotFoundError: The source is missing or holds no scan.
@@ -105,7 +109,10 @@ def find_scans(source: str, pattern: str) -> list[pathlib.Path]:
 
 
 def main(_: list[str]) -> None:
-  """Predicts every scan; a bad one stops the command, or is listed at the end.
+  """Computes and writes the anomaly maps of all scans in `--input`.
+
+  A scan that cannot be used stops the command; with `--keep_going` it is left out and
+  listed at the end.
 
   Raises:
     ValueError: A mask or labels are given for several scans.
@@ -142,7 +149,7 @@ def main(_: list[str]) -> None:
 
 
 def define_flags() -> None:
-  """Defines the flags of the command."""
+  """Defines the command-line flags of `uad-predict`."""
   flags.DEFINE_string('checkpoint', None, 'Run folder of a finished run.')
   flags.DEFINE_string('input', None, 'Scan, folder of scans or BIDS folder.')
   flags.DEFINE_string('output', None, 'Folder for the results.')
@@ -158,7 +165,7 @@ def define_flags() -> None:
 
 
 def command() -> None:
-  """Runs the command `uad-predict`."""
+  """Entry point of the command `uad-predict`: defines its flags and runs `main`."""
   define_flags()
   cli.run(main)
 

@@ -1,4 +1,4 @@
-"""Prepares data sets: lists, builds, checks and documents them.
+"""Command `uad-prepare`: lists, builds, checks and documents data sets.
 
   python -m uad_jax.prepare list                        names all, and those prepared
   python -m uad_jax.prepare list ixi                    tells how to get one
@@ -7,8 +7,8 @@
   python -m uad_jax.prepare splits ixi --source=DIR     assigns subjects to splits
   python -m uad_jax.prepare table                       writes docs/datasets.md
 
-Lesions of real shape in healthy scans, each with its untouched scan as lesion-free
-twin:
+Another subcommand inserts lesions with the shapes of real strokes into healthy scans,
+and stores the unchanged scan beside each one (lesion-free twin):
 
   python -m uad_jax.prepare lesions --source=../shared/data/ixi_t1_2mm \
     --masks=../shared/data/stroke_masks_mni --output=data/ixi_lesions
@@ -42,7 +42,7 @@ DOCS = pathlib.Path('docs')
 
 
 class Failed(ValueError):
-  """Error at the end of a check with findings, which are printed already."""
+  """Error of a data check that found faults; the faults are printed before."""
 
 
 def list_(options: argparse.Namespace) -> None:
@@ -72,7 +72,7 @@ def build(options: argparse.Namespace) -> None:
   """Preprocesses a cohort and writes it; resumes a build that was interrupted.
 
   Raises:
-    ValueError: Neither a folder nor a download is given.
+    ValueError: Neither `--source` nor `--download` is given.
   """
   dataset = catalogue.cohort(options.name)
   settings = {
@@ -104,7 +104,7 @@ def check(options: argparse.Namespace) -> None:
 
   Raises:
     ValueError: No such data set is prepared.
-    Failed: There are findings.
+    Failed: The check found faults.
   """
   ready = [
     dataset
@@ -169,7 +169,7 @@ def lesions(options: argparse.Namespace) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-  """Argument parser with all subcommands."""
+  """Makes the argument parser of `uad-prepare` with all its subcommands."""
   result = argparse.ArgumentParser(prog='python -m uad_jax.prepare')
   commands = result.add_subparsers(required=True, metavar='COMMAND')
 
@@ -232,7 +232,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-  """Runs a subcommand and returns the exit status: 1 after an error, otherwise 0.
+  """Runs a subcommand of `uad-prepare`; returns the exit status, 1 after an error.
 
   Args:
     arguments: Command line without the program's name; that of the process by default.
@@ -248,7 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def command() -> None:
-  """Runs the command `uad-prepare`."""
+  """Entry point of the command `uad-prepare`."""
   sys.exit(main())
 
 

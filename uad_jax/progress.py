@@ -1,4 +1,4 @@
-"""Progress line on stderr: items done, rate, and time that remains."""
+"""Progress display on stderr: number of items done, rate and remaining time."""
 
 import sys
 import time
@@ -15,7 +15,7 @@ T = TypeVar('T')
 
 
 def duration(seconds: float) -> str:
-  """Formats seconds as minutes or hours: 12 -> '0:12', 3725 -> '1:02:05'."""
+  """Formats a duration as text, MM:SS or H:MM:SS: 12 -> '0:12', 3725 -> '1:02:05'."""
   minutes, seconds = divmod(int(seconds), 60)
   hours, minutes = divmod(minutes, 60)
   return f'{hours}:{minutes:02d}:{seconds:02d}' if hours else f'{minutes}:{seconds:02d}'
@@ -25,7 +25,7 @@ class Progress:
   """Progress display: rewrites one line on a terminal, adds lines to a log file."""
 
   def __init__(self, total: int | None, label: str, stream: TextIO | None = None):
-    """Starts the clock.
+    """Starts the clock of the display.
 
     Args:
       total: Number of items to do; None where it is unknown.
@@ -40,7 +40,9 @@ class Progress:
     self._done, self._note = 0, ''
 
   def update(self, done: int, note: str = '') -> None:
-    """Sets the number of items done; shown unless a line was written just before.
+    """Sets the number of items done and rewrites the progress line.
+
+    The line is not written again if it was written a moment ago.
 
     Args:
       done: Number of items done.
@@ -53,7 +55,7 @@ class Progress:
       self._write()
 
   def close(self) -> None:
-    """Writes the final line and ends it."""
+    """Writes the final progress line, and on a terminal a line break."""
     self._write()
     if self._terminal:
       self._stream.write('\n')
@@ -79,7 +81,7 @@ class Progress:
 
 
 def progress(items: Iterable[T] | int, label: str) -> Iterator[T]:
-  """Yields items and shows on stderr how many of them are done.
+  """Yields the items of an iterable and shows on stderr how many are done.
 
   Args:
     items: Items to yield; a number n yields 0 to n - 1.

@@ -1,4 +1,4 @@
-"""Looks up `make` by file name, checks its options, and hashes configs."""
+"""Functions that find methods, scorers and adaptations by name, and handle configs."""
 
 import ast
 import hashlib
@@ -15,20 +15,24 @@ from ml_collections import ConfigDict
 
 
 def names(package: str) -> list[str]:
-  """Registered names of a package: the names of its files, without its subfolders.
+  """Lists the names that a config can choose from, such as those of all methods.
+
+  They are the names of the Python files in a subfolder of uad_jax.
 
   Args:
-    package: Room of registered files: 'methods', 'scores' or 'adapt'.
+    package: Subfolder of uad_jax: 'methods', 'scores' or 'adapt'.
   """
   parent = importlib.import_module(f'uad_jax.{package}')
   return [m.name for m in pkgutil.iter_modules(parent.__path__) if not m.ispkg]
 
 
 def named(package: str, name: str) -> Callable:
-  """Function `make` of a registered file, such as uad_jax/methods/vae.py.
+  """Returns the function `make` of a method, scorer or adaptation, by its name.
+
+  It is defined in the file of that name, such as uad_jax/methods/vae.py.
 
   Args:
-    package: Room of registered files: 'methods', 'scores' or 'adapt'.
+    package: Subfolder of uad_jax: 'methods', 'scores' or 'adapt'.
     name: Name of the file, without '.py'.
 
   Raises:
@@ -40,10 +44,12 @@ def named(package: str, name: str) -> Callable:
 
 
 def call(what: str, make: Callable, options: Mapping[str, Any], **fixed):
-  """Calls make(**fixed, **options) after a check of the options' names.
+  """Calls `make` with options from a config, after checking their names.
+
+  The call is make(**fixed, **options).
 
   Args:
-    what: Name of the thing that is made, for the error: "method 'vae'".
+    what: Name of the made object for the error message, such as "method 'vae'".
     make: Function to call.
     options: Keyword arguments that the user has chosen in a config.
     **fixed: Keyword arguments that the program sets.
@@ -70,20 +76,20 @@ AFTER_TRAINING = ('scores', 'variants', 'variant_scores', 'postprocess', 'resamp
 
 
 def digest(config: ConfigDict) -> str:
-  """Hash of the training part of a config, 12 hex digits; run folders are named by it.
+  """Hash of the config keys that affect the training, as 12 hexadecimal digits.
 
-  Left out are the keys in `AFTER_TRAINING`.
+  The keys in `AFTER_TRAINING` are left out. Run folders are named by this hash.
   """
   return hashed(without(plain(config), *AFTER_TRAINING))
 
 
 def fingerprint(config: ConfigDict) -> str:
-  """Hash of a whole config, 12 hex digits."""
+  """Hash of a whole config, as 12 hexadecimal digits."""
   return hashed(plain(config))
 
 
 def hashed(settings: Mapping[str, Any]) -> str:
-  """Hash of a config in the form that `plain` returns, 12 hex digits."""
+  """Hash of a config in the form that `plain` returns, as 12 hexadecimal digits."""
   text = json.dumps(settings, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -91,12 +97,12 @@ def hashed(settings: Mapping[str, Any]) -> str:
 def differences(
   old: Mapping[str, Any], new: Mapping[str, Any], missing: str, prefix: str = ''
 ) -> Iterator[tuple[str, Any, Any]]:
-  """Yields (dotted key, old value, new value) for each difference of two configs.
+  """Yields (dotted key, old value, new value) for each key in which two configs differ.
 
   Args:
     old: Config in the form that `plain` returns.
     new: Another config in that form.
-    missing: Text in place of a value where a config lacks the key.
+    missing: Text that stands for the value of a key that one config lacks.
     prefix: Text before the dotted keys; used for nested configs.
   """
   for key in sorted({*old, *new}):
@@ -108,7 +114,7 @@ def differences(
 
 
 def without(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
-  """Copies options to a dict, without the options of some names."""
+  """Copies a mapping of options to a dict, without the keys in `names`."""
   return {name: value for name, value in options.items() if name not in names}
 
 
@@ -132,7 +138,7 @@ def assignments(text: str) -> dict[str, Any]:
 
 
 def config_path(name: str) -> pathlib.Path:
-  """Path of a config: a file, or a shipped config by its name.
+  """Returns the path of a config, given a path or the name of a shipped config.
 
   Shipped configs lie beside the package in a checkout, and inside of it where it is
   installed.
@@ -146,17 +152,18 @@ def config_path(name: str) -> pathlib.Path:
   if name.endswith('.py'):
     return pathlib.Path(name)
   package = pathlib.Path(__file__).resolve().parent
-  for folder in (package / 'configs', package.parent / 'configs'):
-    if (folder / f'{name}.py').is_file():
-      return folder / f'{name}.py'
-  shipped = sorted(path.stem for path in folder.glob('*.py'))
-  raise FileNotFoundError(
-    f"there is no config '{name}'; there are {', '.join(shipped) or 'none'}"
-  )
+  installed = package / 'configs'
+  folder = installed if installed.is_dir() else package.parent / 'configs'
+  shipped = {path.stem: path for path in folder.glob('*.py')}
+  if name not in shipped:
+    raise FileNotFoundError(
+      f"there is no config '{name}'; there are {', '.join(sorted(shipped))}"
+    )
+  return shipped[name]
 
 
 def read_config(path: pathlib.Path, arg: str) -> ConfigDict:
-  """Config that a config file makes: its get_config(arg).
+  """Loads a Python config file and returns the config that its `get_config` makes.
 
   Args:
     path: Config file, such as configs/vae.py.

@@ -1,4 +1,4 @@
-"""Training of a run folder, from the start or from its newest checkpoint."""
+"""Functions that train in a run folder, from the start or the newest checkpoint."""
 
 import json
 import pathlib
@@ -19,7 +19,7 @@ from uad_jax.update import init_state
 
 
 def fresh_state(experiment: Experiment) -> State:
-  """Training state at step 0, copied to every device."""
+  """Makes the training state of step 0 and copies it to every device."""
   config = experiment.config
   records = experiment.records(config.data.train)
   examples = [records.example(i % len(records)) for i in range(2)]
@@ -36,7 +36,14 @@ def fresh_state(experiment: Experiment) -> State:
 
 
 def trained(experiment: Experiment, folder: pathlib.Path) -> State:
-  """Trains to the end, from the newest checkpoint if there is one; logs on the way."""
+  """Trains a method to the end and returns its final state.
+
+  Training starts from the newest readable checkpoint of the run folder, or at step 0.
+
+  Args:
+    experiment: Experiment with the method and its data.
+    folder: Run folder, in which checkpoints and logs are written.
+  """
   config, devices = experiment.config, parallel.mesh()
   parallel.check_batch_size(config.batch_size, devices)
   manager = checkpoint.manager(folder / 'checkpoints')

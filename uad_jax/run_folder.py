@@ -1,9 +1,10 @@
-"""The main job in a run folder: made, trained, resumed, evaluated and reported.
+"""Functions that train and evaluate a config in its run folder, and resume the work.
 
 A run folder holds config.json, model.json, training.json, parameters.txt,
 metrics.jsonl, checkpoints/ and the files of `report.write`: results.json, subjects.csv,
-evaluation.npz, report.html. Other inferences of the same training (variants) have those
-four files in variants/NAME, evaluations on other data in evaluations/NAME-FINGERPRINT.
+evaluation.npz, report.html. A variant (another inference of the same trained method)
+has those four files in variants/NAME, an evaluation on other data in
+evaluations/NAME-FINGERPRINT.
 """
 
 import json
@@ -26,18 +27,22 @@ from uad_jax.report.atomic_files import write_text
 from uad_jax.resume import trained
 
 PARTS = ('data', 'train', 'report')
-"""Parts of the job, in order."""
+"""Parts of the work, in order: preparing data, training, evaluation with report."""
 
 
 def first_difference(old: dict, new: dict) -> str | None:
-  """First key in which two configs differ, with both values; None if they agree."""
+  """Describes the first key in which two configs differ, with both values.
+
+  Returns:
+    Text 'KEY was OLD, now NEW'; None if the configs agree.
+  """
   for key, a, b in registry.differences(old, new, 'nothing'):
     return f'{key} was {a}, now {b}'
   return None
 
 
 def trained_part(config: dict) -> dict:
-  """Part of a config that decides the training, and not what is evaluated after it.
+  """Returns a config without the keys that affect only the evaluation.
 
   Left out are scores, variants, post-processing and resamples, the test split, and data
   sets that only the test split names.
@@ -51,16 +56,17 @@ def trained_part(config: dict) -> dict:
 
 
 def claim(workdir: pathlib.Path, config: dict) -> None:
-  """Makes the run folder, or checks that it belongs to a config.
+  """Makes the run folder of a config, or checks that an existing one is of this config.
 
-  A run of the same training takes the config's new test split, scores and variants.
+  If only the evaluation differs (test split, scores, variants), the folder is taken and
+  its config.json is replaced.
 
   Args:
     workdir: The run folder.
-    config: Config as `registry.plain` gives it.
+    config: Config in the form that `registry.plain` returns.
 
   Raises:
-    ValueError: The folder is a run of another training, or no run.
+    ValueError: The folder belongs to another training, or is not a run folder.
   """
   path = workdir / 'config.json'
   if path.exists():
@@ -81,7 +87,12 @@ def claim(workdir: pathlib.Path, config: dict) -> None:
 
 
 def chosen_on(experiment: Experiment):
-  """Batches on which the default map is chosen; None if it is the first scorer's."""
+  """Reads the validation batches on which the default anomaly map is chosen.
+
+  Returns:
+    Batches with lesions; None if `config.data.selection` is empty, when the first
+    scorer's map is the default.
+  """
   data = experiment.config.data
   if data.selection == PAINTED:
     return experiments.painted(experiment, data.val)
@@ -89,11 +100,13 @@ def chosen_on(experiment: Experiment):
 
 
 def outdated(folder: pathlib.Path, config: dict) -> str | None:
-  """Reason why stored results are not those of a config in today's layout, or None.
+  """Says why the results in a folder are outdated for a config; None if they are not.
+
+  Results also count as outdated if results.json has an older layout.
 
   Args:
     folder: Folder with results.json.
-    config: Config as `registry.plain` gives it.
+    config: Config in the form that `registry.plain` returns.
   """
   path = folder / 'results.json'
   if not path.exists():
@@ -106,12 +119,16 @@ def outdated(folder: pathlib.Path, config: dict) -> str | None:
 
 
 def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
-  """Does the parts of the job that are still to do; returns its table, as text.
+  """Prepares data, trains and evaluates, and skips what is finished in the run folder.
 
   Args:
     config: Config of the experiment.
     workdir: The run folder.
     until: Last part to do: 'data', 'train' or 'report'.
+
+  Returns:
+    Result table as text, or a line of text after an earlier part; '' on hosts other
+    than the first.
   """
   folder = pathlib.Path(workdir)
   settings = registry.plain(config)
@@ -140,7 +157,10 @@ def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
 
 
 def is_finished(config: ConfigDict, workdir: str) -> bool:
-  """Whether the leading host finds the results of this very config in a run folder."""
+  """Whether a run folder holds the results of exactly this config.
+
+  The first host looks, and all hosts get its answer.
+  """
   settings = registry.plain(config)
   return not parallel.gather(outdated(pathlib.Path(workdir), settings))[0]
 
@@ -153,17 +173,17 @@ def report(
   settings: dict,
   variant: str = '',
 ) -> None:
-  """Evaluates one inference of the trained method and writes its files.
+  """Evaluates a trained method, or one variant of its inference; writes the report.
 
-  A variant asks for another inference and fills `config.variant_scores`, or all rows;
-  it takes no part in the choice of the default map.
+  A variant is evaluated with the scorers in `config.variant_scores`, or with all if
+  that is empty; it takes no part in the choice of the default anomaly map.
 
   Args:
     experiment: Experiment of the run.
     infer: Compiled inference with the experiment's scorers.
     state: Trained state.
     folder: The run folder.
-    settings: Config as `registry.plain` gives it.
+    settings: Config in the form that `registry.plain` returns.
     variant: Name of the variant; '' for the run's own inference.
   """
   config, scorers = experiment.config, experiment.scorers
@@ -197,7 +217,7 @@ def report(
 
 
 def table(folder: pathlib.Path, config: ConfigDict) -> str:
-  """Rows of the run and of its variants, and the path of the page, as text."""
+  """Formats the results of a run and its variants as a text table with report path."""
   results = json.loads((folder / 'results.json').read_text())
   rows = tables.rows(results)
   for name in config.variants:

@@ -1,4 +1,4 @@
-"""Training loop: updates the objectives that are due at each step, logs and saves.
+"""Training loop: updates networks step by step, logs metrics and saves checkpoints.
 
 It stops on SIGTERM or Ctrl-C, with a checkpoint, and on divergence, without one.
 """
@@ -20,18 +20,19 @@ from uad_jax.update import due, make_update, stage_starts
 
 
 class Diverged(RuntimeError):
-  """Training diverged: a value is not finite, or a metric broke a fatal bound."""
+  """Error: training diverged (value not finite, or metric outside of a fatal bound)."""
 
 
 class Interrupted(RuntimeError):
-  """Training was stopped by SIGTERM or Ctrl-C, and its state is saved."""
+  """Error: training was stopped by SIGTERM or Ctrl-C; its state is saved."""
 
 
 @contextlib.contextmanager
 def stop_signals():
-  """Catches SIGTERM and Ctrl-C; yields a function that tells whether one has arrived.
+  """Context manager that catches SIGTERM and Ctrl-C, so that training stops cleanly.
 
-  On exit the earlier signal handlers are restored.
+  It yields a function that tells whether one of the signals has arrived. On exit the
+  earlier signal handlers are restored.
   """
   received = []
   previous = {}
@@ -47,7 +48,7 @@ def stop_signals():
 
 @jax.jit
 def all_finite(tree) -> jax.Array:
-  """Whether every floating-point number in a tree of arrays is finite, as bool []."""
+  """Whether all floating-point numbers in a tree of arrays are finite, as bool []."""
   leaves = [
     jnp.isfinite(x).all()
     for x in jax.tree.leaves(tree)
@@ -57,7 +58,7 @@ def all_finite(tree) -> jax.Array:
 
 
 def last_good(checkpoints) -> str:
-  """Phrase that names the last checkpoint, from which a diverged run can resume."""
+  """Text for an error message: the last checkpoint, from which training can resume."""
   last = checkpoints.latest_step()
   if last is None:
     return 'there is no checkpoint yet'
@@ -65,7 +66,7 @@ def last_good(checkpoints) -> str:
 
 
 def check_losses(pending: list[tuple[int, dict]], checkpoints) -> None:
-  """Checks that all losses are finite.
+  """Checks that all losses since the last check are finite.
 
   Args:
     pending: (step, metrics) of each step since the last check.
@@ -91,14 +92,16 @@ def check_bounds(
   warned: set[tuple[str, str]],
   checkpoints,
 ) -> None:
-  """Checks metrics against the bounds of their objectives; warns once per bound.
+  """Checks that metrics stay within the bounds that their objectives set.
+
+  A bound that is not fatal gives one warning per training.
 
   Args:
     method: Method whose objectives have the bounds, see `method.Bound`.
     stage_ends: Step at which each stage ends.
     step: Step of the whole training.
     metrics: Metrics by 'OBJECTIVE/METRIC', averaged since the last check.
-    warned: (objective, metric) of the warnings until now; new ones are added.
+    warned: Pairs (objective, metric) that were warned of already; new ones are added.
     checkpoints: Folder of checkpoints, named in the error.
 
   Raises:
@@ -125,7 +128,11 @@ def check_bounds(
 
 
 def average(pending: list[tuple[int, dict]]) -> dict[str, float]:
-  """Mean of each metric over the steps that have it, from (step, metrics) pairs."""
+  """Averages each metric over the training steps that have it.
+
+  Args:
+    pending: (step, metrics) of each step.
+  """
   names = dict.fromkeys(name for _, metrics in pending for name in metrics)
   return {
     name: float(np.mean([metrics[name] for _, metrics in pending if name in metrics]))
@@ -150,7 +157,7 @@ def train(
 
   Args:
     method: Method to train.
-    tx: Optimiser by objective, for those that train a network.
+    tx: Optimisers by objective, for objectives that train a network.
     stage_ends: Step at which each stage ends.
     state: State at the first step, or restored from a checkpoint with the streams.
     streams: Data streams by split: iterators over batches of this host, whose position
@@ -222,7 +229,7 @@ def train(
 
 
 def log_line(step: int, last: int, metrics: Mapping[str, float]) -> str:
-  """Formats a line of progress: step, losses, steps per second, time that remains.
+  """Formats the progress line: step, losses, steps per second, remaining time.
 
   Args:
     step: Step of the training.
@@ -242,5 +249,5 @@ def log_line(step: int, last: int, metrics: Mapping[str, float]) -> str:
 
 
 def print_progress(step: int, last: int, metrics: Mapping[str, float]) -> None:
-  """Prints the line of progress to stderr; arguments as in `log_line`."""
+  """Prints the progress line to stderr; the arguments are those of `log_line`."""
   print(log_line(step, last, metrics), file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""A trained run, opened from its folder: applied to scans, evaluated on other data."""
+"""Functions that load a trained run from its folder, and evaluate it on other data."""
 
 import functools
 import json
@@ -25,12 +25,13 @@ from uad_jax.update import init_state
 
 
 class OpenRun(NamedTuple):
-  """Run folder, opened without its data.
+  """Content of a run folder: config, method and trained state, without the data.
 
   Attributes:
     folder: The run folder.
     config: Config of the training.
-    card: Content of model.json, see `experiment.model_card`.
+    card: Content of model.json (shape and preprocessing of the data), see
+      `experiment.model_card`.
     method: Method that the config describes.
     state: State of the newest checkpoint that can be read.
   """
@@ -43,18 +44,18 @@ class OpenRun(NamedTuple):
 
 
 class TrainedRun(NamedTuple):
-  """Trained run with one of its anomaly maps, ready to be applied to scans.
+  """Trained method with one anomaly map and its thresholds, ready for prediction.
 
   Attributes:
-    infer: Compiled inference of that map.
+    infer: Compiled inference of the anomaly map.
     params: Parameters, on the devices.
     stats: Statistics, on the devices.
-    key: Key of the evaluation.
-    steps: Preprocessing of the training data.
+    key: Random key of the evaluation.
+    steps: Preprocessing steps of the training data.
     shape: Spatial shape of a record: two sizes for slices, three for volumes.
-    slice_step: Distance, in slices of the prepared grid, of those that were evaluated
-      as neighbours.
-    batch_size: Records inferred at once.
+    slice_step: Distance between neighbouring slices of the evaluation, in slices of the
+      prepared grid.
+    batch_size: Number of records inferred at once.
     scorer: Name of the anomaly map.
     thresholds: Thresholds by percentage of healthy voxels above them: '1', '5', '10'.
     postprocess: Post-processing of the evaluation.
@@ -76,11 +77,11 @@ class TrainedRun(NamedTuple):
 
 
 def read_json(path: pathlib.Path, what: str) -> dict:
-  """Content of a JSON file of a run folder.
+  """Reads a JSON file of a run folder; if it is missing, the error says what it holds.
 
   Args:
     path: The file.
-    what: Its purpose, for the sentence of the error.
+    what: Content of the file, for the error message.
 
   Raises:
     FileNotFoundError: The file is missing.
@@ -94,7 +95,7 @@ def read_json(path: pathlib.Path, what: str) -> dict:
 
 
 def open_run(run: str | os.PathLike) -> OpenRun:
-  """Opens a run folder: config, model card, and the method with its trained state.
+  """Opens a run folder: reads config and model.json, and restores the trained state.
 
   Args:
     run: Run folder, the workdir of uad_jax.main.
@@ -125,7 +126,7 @@ def open_run(run: str | os.PathLike) -> OpenRun:
 
 
 def load(run: str | os.PathLike, scorer: str | None = None) -> TrainedRun:
-  """Opens a finished run to apply it: newest checkpoint, preprocessing, thresholds.
+  """Loads a finished run for prediction: trained method, preprocessing, thresholds.
 
   Args:
     run: Run folder, the workdir of a finished uad_jax.main.
@@ -164,9 +165,10 @@ def load(run: str | os.PathLike, scorer: str | None = None) -> TrainedRun:
 def evaluate_elsewhere(
   run: str | os.PathLike, where: str, changes: Mapping[str, Any]
 ) -> str:
-  """Evaluates a finished run on another data set, by its thresholds and default map.
+  """Evaluates a finished run on another data set.
 
-  The data of the training are not opened. The files of `report.write` lie in
+  The thresholds and the default anomaly map of the run are used, and the data of its
+  training are not opened. The files of `report.write` lie in
   evaluations/NAME-FINGERPRINT of the run folder.
 
   Args:
@@ -175,7 +177,8 @@ def evaluate_elsewhere(
     changes: Options of the data set, see `evaluation_data`.
 
   Returns:
-    The table and the path of the page, as text; '' on hosts that do not lead.
+    The result table and the path of the report, as text; '' on hosts other than the
+    first.
 
   Raises:
     FileNotFoundError: The run folder lacks a file.

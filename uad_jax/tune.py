@@ -1,4 +1,4 @@
-r"""Tunes a config: trials of changed settings, scored on validation scans.
+r"""Command that tunes a config: trains changed settings, scores them on validation.
 
   python -m uad_jax.tune --config=configs/aae.py:demo --trial='' \
     --trial='steps=(4000,); optimiser.learning_rate=1e-3'
@@ -7,8 +7,9 @@ r"""Tunes a config: trials of changed settings, scored on validation scans.
 A trial is a config with changed values; '' changes nothing. Each trial is trained, or
 takes over a run of the same training. Its anomaly maps of the validation scans with
 lesions (`config.data.selection`) are scored by their pooled AUPRC, and the result is
-stored in the run folder as trial-HASH.json. The page is made from these files and from
-docs/tuning.jsonl, which keeps the trials of all machines. The test split is never read.
+stored in the run folder as trial-HASH.json. docs/tuning.md is made from these files and
+from docs/tuning.jsonl, which keeps the trials of all machines. The test split is never
+read.
 """
 
 import json
@@ -29,7 +30,7 @@ FLAGS = flags.FLAGS
 
 
 def with_changes(config: ConfigDict, changes: str) -> ConfigDict:
-  """Copies a config and sets some of its values.
+  """Copies a config and changes some of its values.
 
   Args:
     config: Config to copy.
@@ -49,10 +50,12 @@ def with_changes(config: ConfigDict, changes: str) -> ConfigDict:
 
 
 def run_trial(name: str, config: ConfigDict, changes: str, runs: pathlib.Path) -> dict:
-  """Trains and scores a trial and stores its result; reads it if it is stored already.
+  """Trains a changed config, scores it on validation scans and stores the result.
+
+  A result that is stored already is read and returned.
 
   Args:
-    name: Config and data set, 'aae:demo'.
+    name: Config and data set, such as 'aae:demo'.
     config: Config without the changes.
     changes: Changed values, as `with_changes` takes them.
     runs: Folder that holds the run folders.
@@ -63,7 +66,7 @@ def run_trial(name: str, config: ConfigDict, changes: str, runs: pathlib.Path) -
     'seconds' of the training.
 
   Raises:
-    ValueError: The config has no split for selection, or the changes are not possible.
+    ValueError: `config.data.selection` is empty, or the changes are not possible.
   """
   config = with_changes(config, changes)
   folder = runs / f'{name.replace(":", "-")}-{registry.digest(config)}'
@@ -98,7 +101,7 @@ def run_trial(name: str, config: ConfigDict, changes: str, runs: pathlib.Path) -
 
 
 def main(_: list[str]) -> None:
-  """Runs the trials of a config and prints their table, or writes the page.
+  """Runs the trials of a config and prints their table, or writes docs/tuning.md.
 
   Raises:
     ValueError: No config is named.
@@ -122,7 +125,7 @@ def main(_: list[str]) -> None:
 
 
 def define_flags() -> None:
-  """Defines the flags of the command."""
+  """Defines the command-line flags of this command."""
   config_flags.DEFINE_config_file('config', None, 'Config file, as for uad_jax.main.')
   flags.DEFINE_multi_string('trial', [''], "Changes, 'KEY=VALUE; KEY=VALUE'.")
   flags.DEFINE_string('runs', 'runs/tuning', 'Folder that holds the run folders.')

@@ -1,4 +1,4 @@
-"""One training step: which objectives are due, and the compiled update of each."""
+"""Functions for one training step: which objectives (losses) to update, and how."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -10,22 +10,26 @@ from uad_jax import parallel
 from uad_jax.method import Batch, Key, Method, Metrics, State
 
 SHORT = 5000
-"""Trainings of up to so many steps are compiled quickly rather than well."""
+"""Trainings of up to this number of steps use quick compilation, see `parallel.jit`."""
 
 
 def stage_starts(stage_ends: tuple[int, ...]) -> tuple[int, ...]:
-  """First step of each stage, from the step at which each stage ends."""
+  """Returns the first step of each training stage.
+
+  Args:
+    stage_ends: Step at which each stage ends.
+  """
   return (0, *stage_ends[:-1])
 
 
 def due(objectives: Mapping, stage_ends: tuple[int, ...], step: int) -> tuple[str, ...]:
-  """Names of the objectives to update at `step`, in their order.
+  """Lists the objectives (losses) whose turn it is at a training step, by name.
 
-  Decided on the host, so that a resumed run repeats the schedule exactly.
+  The list depends on the step alone, so a resumed run repeats the schedule exactly.
 
   Args:
     objectives: Objectives by name, as `Method.objectives`.
-    stage_ends: Step at which each stage ends; from the last on nothing is due.
+    stage_ends: Step at which each stage ends; from the last on the list is empty.
     step: Step of the whole training, from 0.
   """
   stage = next((i for i, end in enumerate(stage_ends) if step < end), len(stage_ends))
@@ -42,13 +46,13 @@ def due(objectives: Mapping, stage_ends: tuple[int, ...], step: int) -> tuple[st
 def init_state(
   method: Method, tx: Mapping[str, optax.GradientTransformation], key: Key, batch: Batch
 ) -> State:
-  """Training state at step 0: parameters, statistics, states of the optimisers.
+  """Makes the training state of step 0: parameters, statistics, optimiser states.
 
   Args:
     method: Method to train.
-    tx: Optimiser by objective, for those that train a network.
-    key: Key of the initial parameters.
-    batch: Batch whose shapes the networks take.
+    tx: Optimisers by objective, for objectives that train a network.
+    key: Random key of the initial parameters.
+    batch: Example batch, for the shapes of its arrays.
   """
   params, stats = method.init(key, batch)
   opt = {
@@ -64,16 +68,17 @@ def make_update(
   tx: Mapping[str, optax.GradientTransformation],
   stage_ends: tuple[int, ...],
 ) -> Callable[[tuple[str, ...]], Callable]:
-  """Makes the training step: (names) -> (state, batches by split, key) -> new state.
+  """Makes the function of one training step, which updates the objectives of this step.
 
-  Each objective has one compiled update, which donates the state, whatever other
-  objectives are due with it. Objectives are updated in order, each seeing the changes
-  of those before it; gradients are taken with respect to its own networks only. The
-  step also returns metrics, named 'OBJECTIVE/METRIC'.
+  Its form is (names) -> (state, batches by split, key) -> (new state, metrics), with
+  the names of the objectives to update and metrics named 'OBJECTIVE/METRIC'. The update
+  of each objective is compiled once, apart from the others, and donates the state.
+  Objectives are updated in order, each after the changes of those before it; gradients
+  are taken with respect to the objective's own networks only.
 
   Args:
     method: Method to train.
-    tx: Optimiser by objective, for those that train a network.
+    tx: Optimisers by objective, for objectives that train a network.
     stage_ends: Step at which each stage ends.
   """
   starts = stage_starts(stage_ends)

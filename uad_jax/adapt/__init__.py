@@ -1,4 +1,5 @@
-"""Adaptations, which wrap a method: each file holds `make(**options) -> Adaptation`.
+"""Adaptations: functions that change how a method trains or infers.
 
-The name of a file is the name by which a config asks for its adaptation.
+An adaptation wraps a method, Method -> Method. Each file holds one
+`make(**options) -> Adaptation`; the name of the file is the name in a config.
 """

@@ -1,4 +1,4 @@
-"""Augmentation adaptation: random transforms of the training batches, on the device."""
+"""Augmentation adaptation: transforms the training batches of a method at random."""
 
 from collections.abc import Sequence
 
@@ -22,12 +22,12 @@ def make(
   bias: float = 0.0,
   noise: float = 0.0,
 ) -> Adaptation:
-  """Makes an adaptation that augments the batches of the training split.
+  """Builds an adaptation that transforms the training batches of a method at random.
 
-  Every objective on the training split sees mirrored scans. The other transforms are
-  only for objectives that train networks: fits (objectives that train nothing) need the
-  intensities of the scans, which interpolation changes too. Transforms of strength 0
-  are left out. All are drawn anew for each example.
+  Every objective on the training split gets randomly mirrored scans. The other
+  transforms are only for objectives that train networks: fits (objectives that train
+  nothing) need the intensities of the scans, which interpolation changes too.
+  Transforms of strength 0 are left out. All are drawn anew for each example.
 
   Args:
     flips: Spatial axes along which a scan is mirrored with probability 1/2; 0 is left

@@ -1,4 +1,4 @@
-"""EMA adaptation: inference uses an exponential moving average of the parameters."""
+"""EMA adaptation: a method infers with a moving average of its parameters."""
 
 import jax
 import jax.numpy as jnp
@@ -7,17 +7,17 @@ from uad_jax.method import Adaptation, Method, Objective
 
 
 def make(decay: float = 0.999) -> Adaptation:
-  """Makes an adaptation that infers with averaged parameters (Polyak averaging).
+  """Builds an adaptation: the method infers with a moving average of its parameters.
 
-  Exponential moving average with a warm start: at step t of a stage
+  Polyak averaging: exponential moving average with a warm start; at step t of a stage
   ema = r ema + (1 - r) params, r = min(decay, (1 + t) / (10 + t)).
 
   At the end of each training step an added objective ('ema_0' in stage 0) updates
-  stats['ema'] from the parameters that the objectives before it have moved. The warm
-  start begins again in each stage that trains, so that a network which the last of
-  these stages does not train ends with its trained parameters, not with an average of
-  earlier ones. The fits of the method (calibrations) see the averaged parameters, like
-  inference.
+  stats['ema'] from the parameters that the earlier objectives of this step have
+  trained. The warm start begins again in each stage that trains, so that a network
+  which the last of these stages does not train ends with its trained parameters, not
+  with an average of earlier ones. The fits of the method (calibrations) see the
+  averaged parameters, like inference.
 
   Args:
     decay: Largest weight r of the previous average, in [0, 1).

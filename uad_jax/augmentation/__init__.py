@@ -1,1 +1,1 @@
-"""Augmentation on the device: image transforms, synthetic lesions, simplex noise."""
+"""Functions that augment batches: image transforms, synthetic lesions, noise."""

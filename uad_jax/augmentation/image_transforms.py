@@ -1,6 +1,6 @@
-"""Random transforms of a batch on the device: geometry, contrast, bias field, noise.
+"""Random transforms of image batches: geometry, contrast, bias field and noise.
 
-Pure functions of (key, batch) for 2-D and 3-D images; each example is transformed
+Pure JAX functions of (key, batch) for 2-D and 3-D images; each example is transformed
 differently. Images are 0 outside of the brain mask and stay so.
 """
 
@@ -22,7 +22,7 @@ CELLS = 4
 
 
 def flip(key: Key, batch: Batch, axis: int) -> Batch:
-  """Mirrors each example with probability 1/2 along a spatial axis.
+  """Mirrors each example of a batch along a spatial axis with probability 1/2.
 
   Args:
     key: Random key.
@@ -51,7 +51,7 @@ def flip(key: Key, batch: Batch, axis: int) -> Batch:
 
 
 def moved(batch: Batch, linear: Array, shift: Array) -> Batch:
-  """Resamples images and masks by an affine about the grid's centre c.
+  """Resamples images and masks by given affine maps about the grid's centre c.
 
   x'(p) = x(c + A (p - c) + t). Images are interpolated linearly, masks take the nearest
   voxel; outside of the grid both are 0.
@@ -86,9 +86,10 @@ def affine(
   shift: float = 0.0,
   shear: float = 0.0,
 ) -> Batch:
-  """Moves each example by a random affine about the grid's centre, by `moved`.
+  """Rotates, scales, shears and shifts each example of a batch at random.
 
-  A = R diag(exp(s)) H of `ops.affine_matrix`; in 2-D there is one angle and one shear.
+  The affine map acts about the grid's centre, by `moved`. A = R diag(exp(s)) H of
+  `ops.affine_matrix`; in 2-D there is one angle and one shear.
 
   Args:
     key: Random key.
@@ -112,7 +113,7 @@ def affine(
 
 
 def contrast(key: Key, batch: Batch, gamma: float, gain: float) -> Batch:
-  """Changes the contrast of each example: x -> exp(b) x^exp(a) where x is positive.
+  """Changes the contrast of each example at random: x -> exp(b) x^exp(a) for x > 0.
 
   Args:
     key: Random key.
@@ -132,7 +133,7 @@ def contrast(key: Key, batch: Batch, gamma: float, gain: float) -> Batch:
 
 
 def bias_field(coarse: Array, mask: Array) -> Array:
-  """Interpolates a smooth bias field from log factors on a coarse grid.
+  """Computes a smooth bias field (intensity factors) from log factors on a coarse grid.
 
   exp(f - mean of f in the mask), f being the cubic interpolation of the log factors.
 
@@ -150,8 +151,8 @@ def bias_field(coarse: Array, mask: Array) -> Array:
 def bias(key: Key, batch: Batch, strength: float) -> Batch:
   """Multiplies each example by a random smooth bias field exp(f).
 
-  f is a cubic interpolation of `CELLS` nodes along each axis; its mean in the brain
-  mask is 0, and all channels share it.
+  f interpolates random values at `CELLS` nodes along each axis by cubics; its mean in
+  the brain mask is 0, and all channels share it.
 
   Args:
     key: Random key.
@@ -168,10 +169,10 @@ def bias(key: Key, batch: Batch, strength: float) -> Batch:
 
 
 def noise(key: Key, batch: Batch, deviation: float) -> Batch:
-  """Adds normal noise to each example in the brain mask: x -> x + sigma n.
+  """Adds normal noise of random strength sigma inside of the brain mask.
 
-  Rician noise is close to that where x is above 3 sigma, and needs intensities that are
-  magnitudes.
+  x -> x + sigma n. Rician noise is close to that where x is above 3 sigma, and needs
+  intensities that are magnitudes.
 
   Args:
     key: Random key.

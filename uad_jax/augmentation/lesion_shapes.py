@@ -1,4 +1,4 @@
-"""Random lesion shapes (blobs, boxes) and imperfect gates over painted lesions.
+"""Functions that sample lesion shapes and imperfect detections (gates) of lesions.
 
 Pure functions of a random key or of random numbers, 2-D or 3-D by the shape of the
 brain mask [*S].
@@ -17,12 +17,12 @@ Key = jax.Array
 
 
 def smooth(coarse: Array, shape: Sequence[int]) -> Array:
-  """Interpolates values on a coarse grid to the grid `shape` by cubics; [*shape]."""
+  """Upsamples values from a coarse grid to the grid `shape` by cubic interpolation."""
   return jax.image.resize(coarse, tuple(shape), 'cubic')
 
 
 def draw(key: Key, size: int, numbers: int, noise: int) -> tuple[Array, Array]:
-  """Draws uniform and normal random numbers for a batch.
+  """Samples uniform and standard normal random numbers for each example of a batch.
 
   Both come from one random call, since each call costs a third of a second of
   compilation.
@@ -30,8 +30,8 @@ def draw(key: Key, size: int, numbers: int, noise: int) -> tuple[Array, Array]:
   Args:
     key: Random key.
     size: Number of examples.
-    numbers: Uniform numbers of an example.
-    noise: Normal numbers of an example.
+    numbers: Count of uniform numbers per example.
+    noise: Count of normal numbers per example.
 
   Returns:
     Uniform numbers in (0, 1), [size, numbers], and standard normal ones, [size, noise].
@@ -42,11 +42,11 @@ def draw(key: Key, size: int, numbers: int, noise: int) -> tuple[Array, Array]:
 
 
 def place(drawn: Array, mask: Array) -> Array:
-  """Picks a voxel of a mask; each is equally likely if `drawn` is uniform.
+  """Picks a voxel of a mask at random, by the uniform random number `drawn`.
 
   Args:
-    drawn: Scalar in [0, 1): the share of the mask's voxels that come before the picked
-      voxel in the order of memory.
+    drawn: Uniform random number in [0, 1): the share of the mask's voxels that come
+      before the picked voxel in the order of memory.
     mask: [*S], 0 or 1.
 
   Returns:
@@ -59,17 +59,17 @@ def place(drawn: Array, mask: Array) -> Array:
 
 
 def draws_of_blob(d: int) -> tuple[int, int]:
-  """Counts the uniform and the normal random numbers that `blob` needs in d axes."""
+  """Returns how many uniform and normal random numbers `blob` needs in d dimensions."""
   return 4 + d * d, 8**d + 16**d
 
 
 def blob(
   drawn: Array, noise: Array, mask: Array, radius: tuple[float, float] = (0.02, 0.14)
 ) -> Array:
-  """Makes a lesion shape: an irregular soft-edged ellipsoid centred in the mask.
+  """Computes a random lesion shape: an irregular, soft-edged ellipsoid in the brain.
 
   The level set 1 - |A (p - c)| of a random ellipsoid is roughened by smooth noise at
-  two scales.
+  two scales; its centre lies in the mask.
 
   Args:
     drawn: Uniform random numbers; `draws_of_blob` gives their count.
@@ -95,7 +95,7 @@ def blob(
 
 
 def blobs(key: Key, mask: Array, share: float = 1.0, most: int = 4) -> Array:
-  """Draws lesion shapes for a batch: the union of one to `most` blobs for each example.
+  """Samples a lesion shape for each example: the union of one to `most` random blobs.
 
   Args:
     key: Random key.
@@ -119,14 +119,14 @@ def blobs(key: Key, mask: Array, share: float = 1.0, most: int = 4) -> Array:
 
 
 def rough_gate(key: Key, painted: Array, mask: Array) -> Array:
-  """Simulates an imperfect gate over painted lesions, for training.
+  """Simulates an imperfect detection (gate) of synthetic lesions, for training.
 
-  It is tighter or wider than the lesion, stays closed in one image of ten, and opens at
-  a random blob in one image of seven.
+  The gate is tighter or wider than the lesion, stays closed (0) in one image of ten,
+  and opens (is above 0) at a random blob in one image of seven.
 
   Args:
     key: Random key.
-    painted: Soft lesion shapes [B, *S, 1].
+    painted: Soft shapes of the synthetic (painted) lesions [B, *S, 1].
     mask: Brain mask [B, *S, 1].
 
   Returns:
@@ -143,7 +143,9 @@ def rough_gate(key: Key, painted: Array, mask: Array) -> Array:
 
 
 def boxes(key: Key, mask: Array, most: int = 3, edge: float = 20 / 128) -> Array:
-  """Draws the union of one to `most` boxes inside of each brain mask's bounding box.
+  """Samples a mask of one to `most` random boxes for each example of a batch.
+
+  The boxes lie inside of the bounding box of the brain mask and may overlap.
 
   Args:
     key: Random key.

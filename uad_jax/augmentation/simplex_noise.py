@@ -1,4 +1,4 @@
-"""Simplex noise in 2-D and 3-D: smooth random fields of one or several scales.
+"""Simplex noise in 2-D and 3-D: smooth random fields at one or several scales.
 
 Perlin, "Noise hardware", SIGGRAPH course 2001: the plane (space) is divided into
 triangles (tetrahedra), each vertex v has a random direction g_v, and the noise at p is
@@ -26,12 +26,13 @@ PRIMES = (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D)
 
 
 def variance(d: int) -> float:
-  """Variance at a random point of unscaled simplex noise of period 1 in d dimensions.
+  """Computes the variance of simplex noise before it is scaled to variance 1.
 
-  The integral of k(r)^2 r^2 / d over space times the vertices per volume, sqrt(d + 1),
-  with the kernel k(r) = max(1/2 - r^2, 0)^4: it reaches no further than the simplices
-  around its vertex, and the directions of vertices are independent, so that their
-  variances add up.
+  The variance at a random point, for period 1 in d dimensions: the integral of
+  k(r)^2 r^2 / d over space times the vertices per volume, sqrt(d + 1), with the kernel
+  k(r) = max(1/2 - r^2, 0)^4. The kernel reaches no further than the simplices around
+  its vertex, and the directions of vertices are independent, so that their variances
+  add up.
 
   Args:
     d: Number of dimensions, 2 or 3.
@@ -63,7 +64,7 @@ def _direction(seed: Array, vertex: Sequence[Array]) -> list[Array]:
 
 
 def simplex(key: Key, shape: Sequence[int], period: float | Array) -> Array:
-  """Draws simplex noise of one scale, an octave, with mean 0 and variance 1.
+  """Samples simplex noise of one scale (one octave), with mean 0 and variance 1.
 
   Args:
     key: Random key.
@@ -121,10 +122,11 @@ def octaves(
   persistence: float = 0.8,
   coarsest: float = 0.25,
 ) -> Array:
-  """Draws a weighted sum of octaves n_i, each of half the period of the one before.
+  """Samples simplex noise of several scales: a weighted sum of octaves n_i.
 
-  sum_i persistence^i n_i, divided so that the variance is 1. The defaults are those of
-  Wyatt et al. 2022 (a period of 64 at 256 x 256).
+  Each octave has half the period of the one before. sum_i persistence^i n_i is divided
+  so that the variance is 1. The defaults are those of Wyatt et al. 2022 (a period of 64
+  at 256 x 256).
 
   Args:
     key: Random key.
@@ -150,7 +152,7 @@ def octaves(
 
 
 def noise(key: Key, like: Array, **options) -> Array:
-  """Draws `octaves` independently for each example and channel of a batch of images.
+  """Samples simplex noise by `octaves` for each example and channel of a batch.
 
   Args:
     key: Random key.

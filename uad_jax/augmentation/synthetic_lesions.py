@@ -1,4 +1,4 @@
-"""Synthetic lesions: painters that change healthy images inside of random shapes.
+"""Synthetic lesions: painters, functions that change an image inside of a shape.
 
 Pure functions, 2-D and 3-D by the shape. All painters share one signature, for one
 example: (drawn, image, foreign, mask, shape) -> image, where `drawn` are the random
@@ -25,7 +25,7 @@ Key = jax.Array
 
 
 class Drawn(NamedTuple):
-  """Random numbers for one painter; each painter uses only some of them.
+  """Random numbers from which one painter draws its lesion; none uses all of them.
 
   Attributes:
     numbers: Uniform in (0, 1), [4].
@@ -39,12 +39,12 @@ class Drawn(NamedTuple):
 
 
 def blend(image: Array, filled: Array, shape: Array) -> Array:
-  """Blends `filled` [*S, C] into `image` [*S, C] inside of the soft shape [*S]."""
+  """Mixes the image `filled` [*S, C] into `image` by the soft shape [*S] as weight."""
   return image + shape[..., None] * (filled - image)
 
 
 def local_mean(image: Array, shape: Array) -> Array:
-  """Mean of an image [*S, C] inside of a soft shape [*S]; [1, ..., 1, C]."""
+  """Computes the mean of an image in a soft shape [*S] by channel, [1, ..., 1, C]."""
   axes = tuple(range(shape.ndim))
   weight = shape[..., None]
   total = (image * weight).sum(axes, keepdims=True)
@@ -60,14 +60,14 @@ def _signed(number: Array, low: float, high: float) -> Array:
 def factor(
   drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
-  """Painter: multiplies the intensity by exp(a) with |a| in [0.15, 0.8]."""
+  """Paints a lesion by multiplying the intensity by exp(a), |a| in [0.15, 0.8]."""
   return blend(image, image * jnp.exp(_signed(drawn.numbers[0], 0.15, 0.8)), shape)
 
 
 def shift(
   drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
-  """Painter: adds a constant a to the intensity, |a| in [0.1, 0.5]."""
+  """Paints a lesion by adding a constant a to the intensity, |a| in [0.1, 0.5]."""
   return blend(
     image, jnp.maximum(image + _signed(drawn.numbers[0], 0.1, 0.5), 0.0), shape
   )
@@ -76,7 +76,7 @@ def shift(
 def constant(
   drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
-  """Painter: sets one intensity in [0, 1.2], keeping up to half of the old texture."""
+  """Paints a lesion of one intensity in [0, 1.2] plus up to half of the old texture."""
   level, rest = drawn.numbers[:2]
   texture = image - local_mean(image, shape)
   filled = 1.2 * level + 0.5 * rest * texture
@@ -86,7 +86,7 @@ def constant(
 def patch(
   drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
-  """Painter: blends in another scan, shifted by up to a quarter of each axis."""
+  """Paints a lesion by blending in another scan, shifted by up to 1/4 of each axis."""
   rolled = foreign
   for axis, n in enumerate(mask.shape):
     along = 2 * drawn.numbers[1 + axis] - 1
@@ -98,7 +98,7 @@ def patch(
 def texture(
   drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
-  """Painter: replaces the detail by correlated noise and keeps the mean."""
+  """Paints a lesion by replacing detail with correlated noise; the mean stays."""
   noise = drawn.fine + smooth(drawn.coarse, mask.shape)
   noise = noise - (noise * shape).sum() / jnp.maximum(shape.sum(), 1e-6)
   size, rest = 0.02 + 0.13 * drawn.numbers[0], 0.6 * drawn.numbers[1]
@@ -110,7 +110,7 @@ def texture(
 def smear(
   drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
-  """Painter: smears detail towards the local mean, so that tissue borders vanish."""
+  """Paints a lesion by moving intensities to the local mean: tissue borders fade."""
   share = 0.5 + 0.5 * drawn.numbers[0]
   return blend(image, image + share * (local_mean(image, shape) - image), shape)
 
@@ -118,7 +118,7 @@ def smear(
 def swirl(
   drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
-  """Painter: swirls the image about the shape's centre by up to 2.5 rad in a plane."""
+  """Paints a lesion by rotating the image about the shape's centre, up to 2.5 rad."""
   offset, _ = _from_centre(shape)
   angle = _signed(drawn.numbers[0], 0.8, 2.5) * shape
   a, b = offset[..., 0], offset[..., 1]
@@ -133,7 +133,7 @@ def swirl(
 def mass_effect(
   drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
-  """Painter: pushes tissue away from the shape's centre or draws it in."""
+  """Paints a mass effect: pushes tissue away from the shape's centre or draws it in."""
   offset, size = _from_centre(shape)
   reach = 1.5 * size
   push = _signed(drawn.numbers[0], 0.15, 0.35) * jnp.exp(
@@ -157,7 +157,7 @@ PAINTERS = {
   painter.__name__: painter
   for painter in (factor, shift, constant, patch, texture, smear, swirl, mass_effect)
 }
-"""Painters by name."""
+"""Painters (functions that paint one kind of synthetic lesion) by name."""
 
 TRAINING = ('factor', 'shift', 'constant', 'patch', 'texture', 'smear')
 """Painters used in training; 'swirl' and 'mass_effect' are held out for tests."""
@@ -166,14 +166,14 @@ TRAINING = ('factor', 'shift', 'constant', 'patch', 'texture', 'smear')
 def paint_shape(
   key: Key, image: Array, mask: Array, shape: Array, painters: Sequence[str] = TRAINING
 ) -> Array:
-  """Paints lesions of known shapes into a batch, with a random painter per example.
+  """Paints synthetic lesions of given shapes, with a random painter for each example.
 
   Args:
     key: Random key.
     image: [B, *S, C], 0 outside of the brain.
     mask: Brain mask [B, *S, 1].
     shape: Soft lesion shapes [B, *S] in [0, 1].
-    painters: Names from `PAINTERS` to choose from.
+    painters: Names of painters, from `PAINTERS`, to choose from.
 
   Returns:
     Painted images [B, *S, C].
@@ -211,7 +211,7 @@ def paint(
   share: float = 1.0,
   most: int = 4,
 ) -> tuple[Array, Array]:
-  """Paints synthetic lesions, random blobs, into a random share of a batch.
+  """Paints synthetic lesions of random shapes into a random share of a batch.
 
   Args:
     key: Random key.
@@ -233,7 +233,7 @@ def paint(
 def coarse_noise(
   key: Key, image: Array, mask: Array, deviation: float = 0.2, cells: int = 16
 ) -> Array:
-  """Adds normal noise drawn on a coarse grid and upsampled (Kascenas et al. 2022).
+  """Adds smooth noise: normal noise on a coarse grid, upsampled (Kascenas et al. 2022).
 
   The noise of each example is rolled by a random shift: it is strongest at the nodes of
   the coarse grid, and a network must not learn their places.

@@ -1,1 +1,1 @@
-"""Comparison of runs: the tables and pictures of docs/results.md and their records."""
+"""Modules that compare runs of all methods and render the page docs/results.md."""

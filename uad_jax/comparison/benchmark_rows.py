@@ -1,8 +1,8 @@
-"""Rows of the benchmark's tables: configs with seeds, and finished trainings of them.
+"""Functions that list the trainings of the benchmark and find those that are finished.
 
-A row is a config with a seed. Its run folder is named by the hash of both, so that no
-row is trained twice and a row whose config has changed is trained again. A stored run
-or record counts only if it has the config that its row has today.
+A training is a row: a config with a seed. Its run folder is named by the hash of both,
+so that no row is trained twice and a row whose config has changed is trained again. A
+stored run or record counts only if it has the config that its row has today.
 """
 
 import json
@@ -29,15 +29,15 @@ SUITES = ('demo', 'slices', 'ixi', 'ixi128')
 """Data sets of the tables, as named in the argument of a config."""
 
 INDEX = 'row.json'
-"""File of a run folder that names its suite, row and seed."""
+"""File of a run folder that names its data set (suite), config (row) and seed."""
 
 
 class Row(NamedTuple):
-  """One training of a table: a config with a seed, and its run folder.
+  """One training of the benchmark: a config with a seed, and its run folder.
 
   Attributes:
     suite: Data set, one of `SUITES`.
-    name: Name of the row, one of `ROWS`.
+    name: Name of the config, one of `ROWS`.
     seed: Seed of the training.
     config: Config with that seed.
     folder: Run folder, which need not exist yet.
@@ -51,21 +51,26 @@ class Row(NamedTuple):
 
 
 def read_config(name: str, arg: str) -> ConfigDict:
-  """Config that the shipped config NAME makes for an argument."""
+  """Reads the config that configs/NAME.py returns for an argument.
+
+  Args:
+    name: NAME of the config file.
+    arg: Argument of its `get_config`, such as the data set 'demo'.
+  """
   return registry.read_config(registry.config_path(name), arg)
 
 
 def plan(suite: str, names: list[str], seeds: list[int], runs: str) -> list[Row]:
-  """Lists the trainings of a suite, seed by seed.
+  """Lists the trainings of the benchmark on one data set, by seed and then by config.
 
   Args:
     suite: Data set, one of `SUITES`.
-    names: Names of rows, from `ROWS`.
+    names: Names of configs, from `ROWS`.
     seeds: Seeds of the trainings.
     runs: Folder that holds the run folders.
 
   Raises:
-    ValueError: There is no row of such a name.
+    ValueError: A name is not one of `ROWS`.
   """
   for name in names:
     check_choice('row', name, ROWS)
@@ -80,10 +85,10 @@ def plan(suite: str, names: list[str], seeds: list[int], runs: str) -> list[Row]
 
 
 def outdated(row: Row, folder: pathlib.Path) -> str | None:
-  """Reason why a stored run is not a run of the row's config today; None if it is.
+  """Returns why a stored run is incomplete or not of today's config; None if neither.
 
   Args:
-    row: Row with today's config.
+    row: Training with today's config.
     folder: Run folder of the stored run.
   """
   settings = registry.plain(row.config)
@@ -98,9 +103,10 @@ def outdated(row: Row, folder: pathlib.Path) -> str | None:
 
 
 def stored(runs: str, suite: str = '*') -> list[Row]:
-  """Finished trainings of today's configs, in the order of suites, rows and seeds.
+  """Finds the finished trainings of the benchmark that were made with today's configs.
 
-  Runs that are left out are named on stderr with the reason.
+  They are sorted by data set, config and seed. Runs that are left out are named on
+  stderr with the reason.
 
   Args:
     runs: Folder that holds the run folders.
@@ -124,7 +130,12 @@ def stored(runs: str, suite: str = '*') -> list[Row]:
 
 
 def is_current(record: Record | Exhibit, suite: str) -> bool:
-  """Whether a record or exhibit has the config that its row has today."""
+  """Returns whether stored numbers or slices of a run were made with today's config.
+
+  Args:
+    record: Stored numbers (`Record`) or example slices (`Exhibit`) of a run.
+    suite: Data set of the run, one of `SUITES`.
+  """
   if record.name not in ROWS:
     return False
   config = read_config(record.name, suite)

@@ -1,4 +1,4 @@
-"""Sections of docs/results.md: speed beside PyTorch, and the cost of each method."""
+"""Functions that render the tables of costs and timings in docs/results.md."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ HEAD = (
 
 
 def methods(stored: Mapping[str, Any]) -> str:
-  """Renders the table of each method's cost in Markdown.
+  """Renders a Markdown table of each method's parameters, times and memory.
 
   Args:
     stored: Content of methods.json, from `python -m benchmarks.methods --json=FILE`.
@@ -37,11 +37,11 @@ def methods(stored: Mapping[str, Any]) -> str:
 
 
 def row(name: str, cost: Mapping[str, Any]) -> tuple[str, ...]:
-  """Builds the table cells of one method's cost.
+  """Formats the parameters, times and memory of one method as cells of a table row.
 
   Args:
     name: Name of the method.
-    cost: Its entry in methods.json.
+    cost: Entry of the method in methods.json.
   """
   first, *others = [(score, short(value)) for score, value in cost['scores'].items()]
   compiled = cost['compile_step'] + cost['compile_scores'][first[0]]
@@ -72,7 +72,7 @@ SLOWER = 1.05
 
 
 def speed(stored: Mapping[str, Any]) -> str:
-  """Renders the table of timings against PyTorch in Markdown.
+  """Renders a Markdown table that compares timings of this library with PyTorch.
 
   Args:
     stored: Content of benchmarks.json, from `python -m benchmarks.table --json=FILE`.

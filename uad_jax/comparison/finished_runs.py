@@ -1,4 +1,4 @@
-"""Reads the evaluations of finished runs from their run folders."""
+"""Functions that read the stored evaluations of finished runs from the run folders."""
 
 import json
 import pathlib
@@ -13,7 +13,7 @@ TOTAL = re.compile(r'^Total: ([\d,]+)', re.MULTILINE)
 
 
 class FinishedRun(NamedTuple):
-  """Stored evaluation of a run or of one of its variants.
+  """Stored evaluation of a run, or of a variant (another inference) of the run.
 
   Attributes:
     name: Method name in the tables.
@@ -37,7 +37,7 @@ class FinishedRun(NamedTuple):
 
   @property
   def default(self) -> str:
-    """Scorer that was chosen on validation data."""
+    """Name of the scorer (kind of anomaly map) that was chosen on validation data."""
     return self.summary['default']
 
 
@@ -49,7 +49,7 @@ def parameters(folder: pathlib.Path) -> int | None:
 
 
 def read(folder: pathlib.Path) -> list[FinishedRun]:
-  """Reads all evaluations of a run folder: the run and its variants."""
+  """Reads the evaluations of a run and of its variants from the run folder."""
   row = json.loads((folder / 'row.json').read_text())
   config = json.loads((folder / 'config.json').read_text())
   training, model = (read_json(folder / f'{n}.json') for n in ('training', 'model'))

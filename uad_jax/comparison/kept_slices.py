@@ -1,7 +1,7 @@
-"""Stores a few slices of a run as 8-bit npz in docs/, for the picture of all methods.
+"""Functions that store a few example slices of a run in docs/, as 8-bit npz files.
 
-The picture is drawn from these files, as the tables are from `records`, so a method can
-be added on a machine that does not have the other runs.
+The picture that compares all methods is drawn from these files, as the tables are from
+`records`, so a method can be added on a machine that does not have the other runs.
 """
 
 import json
@@ -16,16 +16,16 @@ from uad_jax.evaluation.cases import Case
 from uad_jax.report import atomic_files
 
 PANELS = ('image', 'mask', 'lesion', 'reconstruction', 'map')
-"""Panels that `side_by_side.draw` shows."""
+"""Names of the arrays that are stored of each slice, for `side_by_side.draw`."""
 
 
 class Exhibit(NamedTuple):
-  """Example slices of one run, for the picture of all methods.
+  """Example slices of one run, stored for the picture that compares all methods.
 
   Attributes:
     name: Method name in the tables.
     seeds: The single seed of the run.
-    config: Fingerprint of the run's config.
+    config: Hash of the run's config.
     scorer: Scorer whose anomaly map is shown.
     titles: Title above each scan, by name of the scan.
     cases: One example slice for each scan, in the order of `titles`.
@@ -40,7 +40,14 @@ class Exhibit(NamedTuple):
 
 
 def write(path: pathlib.Path, exhibit: Exhibit) -> None:
-  """Writes an exhibit to an npz file, with panels at 8 bits between their extremes."""
+  """Writes the example slices of a run to an npz file, with 8 bits per value.
+
+  Each array is scaled so that 0 and 255 are its lowest and its highest value.
+
+  Args:
+    path: The npz file.
+    exhibit: Example slices of the run.
+  """
   description = exhibit._asdict()
   cases = description.pop('cases')
   arrays = {'told': np.array(json.dumps(description))}
@@ -57,10 +64,12 @@ def write(path: pathlib.Path, exhibit: Exhibit) -> None:
 
 
 def read(path: pathlib.Path) -> Exhibit:
-  """Reads an exhibit from an npz file; of its example slices only `panels` are set.
+  """Reads the example slices of a run from an npz file that `write` made.
+
+  Of each example slice only `panels` are set.
 
   Raises:
-    ValueError: The file is not an exhibit.
+    ValueError: The file is not of this kind, or is damaged.
   """
   try:
     with np.load(path) as file:

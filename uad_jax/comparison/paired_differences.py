@@ -1,4 +1,4 @@
-"""Paired differences of AUPRC between anomaly maps, and their table."""
+"""Functions that compute paired differences of AUPRC between anomaly maps."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,13 +14,15 @@ DIGITS = 6  # decimals of a stored estimate
 
 
 class Rival(NamedTuple):
-  """Paired difference between an anomaly map of a run and one that it should beat.
+  """Paired difference of AUPRC between an anomaly map of a run and a rival map.
+
+  The rival is an anomaly map that the run should outperform.
 
   Attributes:
     seed: Seed of both runs.
     map: Scorer of the run.
-    against: The rival's method or variant and its scorer, such as 'vae restoration'.
-    gap: Paired difference of AUPRC.
+    against: Method or variant and scorer of the rival map, such as 'vae restoration'.
+    gap: AUPRC of the run's map minus that of the rival map, with its interval.
   """
 
   seed: int
@@ -32,12 +34,14 @@ class Rival(NamedTuple):
 def difference(
   a: FinishedRun, scorer_a: str, b: FinishedRun, scorer_b: str
 ) -> Interval:
-  """AUPRC of one anomaly map minus that of another, paired over resampled subjects.
+  """Computes the difference of AUPRC between two anomaly maps, with a paired interval.
+
+  The interval is from bootstrap resamples of the subjects, the same for both maps.
 
   Args:
     a: First run.
     scorer_a: Scorer of the first run.
-    b: Second run, on the same test data.
+    b: Second run, on the same test data; its AUPRC is subtracted.
     scorer_b: Scorer of the second run.
   """
   return paired(
@@ -48,28 +52,28 @@ def difference(
 
 
 def estimate(interval: Sequence[float]) -> Estimate:
-  """Converts an interval to the form of records: rounded, None where undefined.
+  """Converts an estimate and its interval to a dict of rounded numbers for JSON.
 
   Args:
-    interval: Value, low and high end.
+    interval: Value, low and high end; None if undefined.
   """
   value, low, high = (None if x is None else round(float(x), DIGITS) for x in interval)
   return {'value': value, 'interval': [low, high]}
 
 
 def signed(gap: Estimate) -> str:
-  """Formats a difference with its interval as '+0.123 [+0.045, +0.200]'."""
+  """Formats a difference with its interval as the text '+0.123 [+0.045, +0.200]'."""
   value, (low, high) = gap['value'], gap['interval']
   return f'{value:+.3f} [{low:+.3f}, {high:+.3f}]'
 
 
 def auprc(run: FinishedRun, scorer: str) -> float:
-  """Pooled AUPRC of a scorer in a run."""
+  """Returns the AUPRC of a scorer over all test voxels, from the results of a run."""
   return run.summary['scorers'][scorer]['pooled']['auprc']['value']
 
 
 def within_run(main: FinishedRun, runs: Sequence[FinishedRun]) -> list[Rival]:
-  """Compares a run with its rivals of the same training.
+  """Compares the AUPRC of a run with rival anomaly maps from the same training.
 
   The rivals are the run's own 'standardised_prior' (the residual to the prior image)
   and the best of its variants (uniform fields) by the scorer 'standardised' and by the
@@ -107,7 +111,7 @@ def within_run(main: FinishedRun, runs: Sequence[FinishedRun]) -> list[Rival]:
 
 
 def table(rivals: Sequence[tuple[str, Rival]]) -> str:
-  """Renders the paired differences in Markdown; '' if there are none.
+  """Renders a Markdown table of paired differences of AUPRC; '' if there are none.
 
   Args:
     rivals: Pairs of method name and difference.

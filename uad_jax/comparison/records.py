@@ -1,9 +1,9 @@
-"""Records of runs in docs/runs: the numbers of each run that docs/results.md shows.
+"""Functions that store the numbers of each run that docs/results.md shows.
 
-Run folders are large and stay on the machine that made them. docs/runs/SUITE.jsonl has
-one line for each evaluation of a run, or of the mean of several runs whose folders are
-gone. The page is rendered from records alone, so a method can be added on another
-machine and another day.
+Run folders are large and stay on the machine that made them. docs/runs/SUITE.jsonl
+(SUITE is a data set) has one JSON line, a record, for each evaluation of a run, or of
+the mean of several runs whose folders are gone. docs/results.md is rendered from
+records alone, so a method can be added on another machine and another day.
 """
 
 import base64
@@ -32,20 +32,21 @@ METRIC = COLUMNS[0].metric
 """Metric by which methods are compared."""
 
 LEVELS = 2**16 - 1
-"""Highest value of a draw, as `packed` encodes it."""
+"""Integer of 16 bits that encodes the value 1 in `packed`."""
 
 TESTED = ('scans', 'subjects', 'diseased')
 """Counts of the test data that a record keeps."""
 
 
 class Record(NamedTuple):
-  """Numbers of one evaluation, of one training or averaged over several trainings.
+  """Numbers of a method in docs/results.md, from one training or as means over several.
 
   Attributes:
     name: Method name in the tables.
-    variant: Name of the variant; '' for the run without variant.
+    variant: Name of the variant (another inference of the same training); '' for the
+      run without variant.
     seeds: Seeds of the trainings; for several, all numbers are means over them.
-    config: Fingerprint of the config with the first of the seeds.
+    config: Hash of the config with the first of the seeds.
     data: Test data: 'digest'; counts by the names in `TESTED`; 'honest', the AUPRC of
       the baseline (`BASELINE`) on these data, None if it was not run.
     default: Scorer that was chosen on validation data.
@@ -79,10 +80,13 @@ class Record(NamedTuple):
 
 
 def training_data(model: Mapping) -> str | None:
-  """Describes the training data as text, '48 subjects, 480 slices'; None if unknown.
+  """Describes the training data as text, such as '48 subjects, 480 slices'.
 
   Args:
     model: Content of model.json.
+
+  Returns:
+    The text; None if the training data are unknown.
   """
   training = model.get('training')
   if not training:
@@ -92,10 +96,13 @@ def training_data(model: Mapping) -> str | None:
 
 
 def maps_of(summary: Mapping) -> dict[str, dict[str, Estimate]]:
-  """Selects the estimates that the tables show, by scorer and metric.
+  """Selects from results.json the estimates that docs/results.md shows.
 
   Args:
     summary: Content of results.json.
+
+  Returns:
+    Estimates by scorer and by name of the metric.
   """
   metrics = {column.title: column.metric for column in COLUMNS}
   return {
@@ -108,7 +115,7 @@ def maps_of(summary: Mapping) -> dict[str, dict[str, Estimate]]:
 
 
 def from_runs(runs: Sequence[FinishedRun]) -> list[Record]:
-  """Builds the records of the finished runs of one data set."""
+  """Builds records (numbers for docs/results.md) of finished runs on one data set."""
   records, by_name = [], defaultdict(list)
   for run in runs:
     by_name[run.name].append(run)
@@ -141,28 +148,40 @@ def from_runs(runs: Sequence[FinishedRun]) -> list[Record]:
 
 
 def draws_of(run: FinishedRun) -> str:
-  """Computes a run's AUPRC in each resample of the subjects, as text of `packed`.
+  """Computes the AUPRC of a run in each bootstrap resample of the subjects, as text.
 
-  The AUPRC is that of the scorer that was chosen on validation data.
+  The AUPRC is that of the scorer that was chosen on validation data; `packed` makes the
+  text.
   """
   sample = load(run.folder / 'evaluation.npz')[run.default]
   return packed(resample(POOLED[METRIC], sample))
 
 
 def packed(draws: np.ndarray) -> str:
-  """Encodes values in [0, 1] as text, 16 bits each; '' if any value is undefined."""
+  """Encodes an array of values in [0, 1] as base64 text, with 16 bits per value.
+
+  Returns:
+    The text; '' if any value is not finite.
+  """
   if not np.isfinite(draws).all():
     return ''
   return base64.b64encode(np.round(draws * LEVELS).astype('<u2').tobytes()).decode()
 
 
 def unpacked(text: str) -> np.ndarray:
-  """Decodes the values of `packed`, to a precision of 1 / 131 070."""
+  """Decodes an array of values in [0, 1] from the text that `packed` returned.
+
+  The error of a value is at most 1 / 131 070.
+  """
   return np.frombuffer(base64.b64decode(text), '<u2') / LEVELS
 
 
 def gap(a: Record, b: Record) -> Estimate | None:
-  """Paired difference of AUPRC between the chosen scorers of two records.
+  """Computes the paired difference of AUPRC between two runs, by their chosen scorers.
+
+  Args:
+    a: Record of the first run.
+    b: Record of the second run.
 
   Returns:
     AUPRC of `a` minus AUPRC of `b`; None if one of them has no draws.
@@ -175,7 +194,7 @@ def gap(a: Record, b: Record) -> Estimate | None:
 
 
 def merge(kept: Sequence[Record], fresh: Sequence[Record]) -> list[Record]:
-  """Merges new records into stored records, so that no seed counts twice.
+  """Merges new records of runs into stored records, so that no seed counts twice.
 
   A stored record is dropped if all of its seeds are among the new ones. A new record
   is left out if its seed is still part of a stored mean of several seeds.
@@ -195,7 +214,7 @@ def merge(kept: Sequence[Record], fresh: Sequence[Record]) -> list[Record]:
 
 
 def read(path: pathlib.Path) -> list[Record]:
-  """Reads the records of a file; none if the file does not exist.
+  """Reads records of runs from a JSON lines file; returns none if there is no file.
 
   Raises:
     ValueError: A line is not a record.
@@ -214,6 +233,6 @@ def read(path: pathlib.Path) -> list[Record]:
 
 
 def write(path: pathlib.Path, records: Sequence[Record]) -> None:
-  """Writes records to a file, one JSON line each."""
+  """Writes records of runs to a JSON lines file, one line each."""
   path.parent.mkdir(parents=True, exist_ok=True)
   write_text(path, ''.join(f'{json.dumps(r._asdict())}\n' for r in records))

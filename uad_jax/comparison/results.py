@@ -1,4 +1,4 @@
-"""Renders docs/results.md from the records of runs."""
+"""Functions that render docs/results.md from the stored numbers (records) of runs."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ What the orders mean: [comparison.md](comparison.md).
 
 
 def mean(pairs: Sequence[tuple[float | None, int]]) -> float | None:
-  """Weighted mean of the values that are not None; None if there are none.
+  """Computes the weighted mean of the values that are not None; None if there are none.
 
   Args:
     pairs: Values and their weights (numbers of seeds).
@@ -47,7 +47,7 @@ def mean(pairs: Sequence[tuple[float | None, int]]) -> float | None:
 
 
 def averaged(weighted: Sequence[tuple[Estimate, int]]) -> Estimate:
-  """Averages estimates and their interval ends, with a weight for each estimate."""
+  """Computes the weighted mean of estimates and of the bounds of their intervals."""
   low, high = (mean([(e['interval'][end], n) for e, n in weighted]) for end in (0, 1))
   value = mean([(e['value'], n) for e, n in weighted])
   return {'value': value, 'interval': [low, high]}
@@ -56,7 +56,7 @@ def averaged(weighted: Sequence[tuple[Estimate, int]]) -> Estimate:
 def over_seeds(
   members: Sequence[Record], metric: str, scorer: str | None = None
 ) -> Estimate:
-  """Averages a metric over seeds.
+  """Averages the estimates of one metric over the seeds of a method.
 
   Args:
     members: Records of one method.
@@ -68,7 +68,7 @@ def over_seeds(
 
 
 def trained(members: Sequence[Record]) -> list[str]:
-  """Builds one method's table cells for the columns in TRAINED from its records."""
+  """Formats the steps, minutes and number of seeds of a method as table cells."""
   minutes = mean([(record.minutes, len(record.seeds)) for record in members])
   shown = MISSING if minutes is None else f'{minutes:.1f}'
   return [str(members[0].steps), shown, str(sum(len(r.seeds) for r in members))]
@@ -78,7 +78,10 @@ TRAINED = ('steps', 'minutes', 'seeds')
 
 
 def choices(members: Sequence[Record]) -> str:
-  """Names the chosen scorers, with the number of seeds of each if they differ."""
+  """Formats, as a table cell, the names of the scorers chosen for a method's runs.
+
+  If the scorers differ, the number of seeds follows each.
+  """
   counts = Counter()
   for record in members:
     counts[record.default] += len(record.seeds)
@@ -88,7 +91,7 @@ def choices(members: Sequence[Record]) -> str:
 
 
 def summary(records: Sequence[Record]) -> str:
-  """Renders the table of methods in Markdown, each with its chosen scorer.
+  """Renders the Markdown table of methods, each with the results of its chosen scorer.
 
   One row for each method, in the order of the records.
   """
@@ -119,10 +122,10 @@ def summary(records: Sequence[Record]) -> str:
 
 
 def over_baseline(record: Record, baselines: Sequence[Record]) -> Estimate | None:
-  """AUPRC of a record minus that of the baseline with the same seeds.
+  """Computes the AUPRC of a method minus that of the baseline with the same seeds.
 
   Args:
-    record: The record.
+    record: Record of the method.
     baselines: Records of the baseline.
 
   Returns:
@@ -135,9 +138,10 @@ def over_baseline(record: Record, baselines: Sequence[Record]) -> Estimate | Non
 
 
 def rivals(records: Sequence[Record]) -> str:
-  """Renders the paired differences between methods with variants and their rivals.
+  """Renders a Markdown table of AUPRC differences between methods and their rivals.
 
-  Rivals are runs of the same training, and all other methods with the same seeds.
+  Only methods with variants are compared. Rivals are anomaly maps of the same training,
+  and all other methods with the same seeds.
   """
   differences = []
   for main in records:
@@ -157,7 +161,7 @@ PLAIN = 'residual'
 
 
 def table(records: Sequence[Record]) -> str:
-  """Renders the table of all scorers of all records of a data set in Markdown."""
+  """Renders the Markdown table of all scorers of all methods on one data set."""
   groups = defaultdict(list)
   for record in records:
     for scorer in record.maps:
@@ -178,7 +182,7 @@ the same."""
 
 
 def check_data(suite: str, records: Sequence[Record]) -> None:
-  """Checks that all records of a table were evaluated on the same data.
+  """Checks that all runs of one table were evaluated on the same test data.
 
   Machines of different kinds round differently, so one recipe gives data of different
   digests. Such data count as the same if they have as many test scans and the baseline
@@ -199,13 +203,13 @@ def check_data(suite: str, records: Sequence[Record]) -> None:
 
 
 def section(suite: str, records: Sequence[Record], picture: str | None) -> str:
-  """Renders the section of one data set.
+  """Renders the Markdown section of docs/results.md about one data set.
 
   Args:
     suite: Name of the data set.
     records: Its records.
-    picture: Path of the picture of all methods, relative to the page; None if there is
-      no picture.
+    picture: Path of the picture of all methods, relative to docs/results.md; None if
+      there is no picture.
 
   Raises:
     ValueError: The records were not evaluated on the same data.
@@ -235,7 +239,7 @@ def page(
   more: Sequence[str] = (),
   pictures: Mapping[str, str] | None = None,
 ) -> str:
-  """Renders the whole page.
+  """Renders the whole page docs/results.md in Markdown.
 
   Args:
     suites: Records by data set, in the order of the page.

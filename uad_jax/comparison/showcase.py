@@ -1,7 +1,8 @@
-"""Applies the stored runs of all methods to the same few scans, for one picture.
+"""Functions that apply the stored runs of all methods to the same few scans.
 
-Of each pathology the scan of median lesion volume is taken, so the choice does not
-depend on any method's score.
+Their example slices make the picture that compares all methods. Of each pathology the
+scan of median lesion volume is taken, so the choice does not depend on any method's
+score.
 """
 
 import json
@@ -29,7 +30,7 @@ from uad_jax.trained_run import open_run
 
 
 def median_volume_scans(scans: Iterable[Scan]) -> dict[str, str]:
-  """Chooses the scan of median lesion volume of each pathology.
+  """Chooses, for each pathology, the scan whose lesion volume is the median.
 
   Of an even number the lower of the middle two is taken; equal volumes are ordered by
   name.
@@ -57,18 +58,18 @@ def run_cases(
   records: Sequence[Mapping],
   sample: Sample,
 ) -> dict[str, Case]:
-  """Applies a run to scans: the slice with the largest lesion area of each.
+  """Computes anomaly maps of scans with a trained run, and extracts a slice of each.
 
-  Stochastic methods draw new random numbers here, so their anomaly maps differ from
-  those of the evaluation.
+  It is the slice with the largest lesion area. Stochastic methods draw new random
+  numbers here, so their anomaly maps differ from those of the evaluation.
 
   Args:
     experiment: Experiment of the run.
     state: Trained state.
     scorer: Name of the scorer.
     score: The scorer.
-    records: Records of the scans, in order.
-    sample: Sample of the run's evaluation, which converts scores to `rarity`.
+    records: Slices or volumes of the scans, in order.
+    sample: Counts of the run's evaluation, which convert scores to `rarity`.
 
   Returns:
     Example slices by name of the scan; the panel 'map' holds the rarity.
@@ -86,7 +87,10 @@ def run_cases(
 
 
 def restored(config: ConfigDict, folder: pathlib.Path) -> tuple[Experiment, State, str]:
-  """Restores a stored run: experiment, trained state, and name of the chosen scorer.
+  """Restores a stored run from its folder.
+
+  Returns:
+    Experiment, trained state and name of the chosen scorer.
 
   Raises:
     ValueError: The data changed since the evaluation.
@@ -99,7 +103,7 @@ def restored(config: ConfigDict, folder: pathlib.Path) -> tuple[Experiment, Stat
 
 
 def exhibits(runs: Mapping[str, tuple[ConfigDict, pathlib.Path]]) -> Iterator[Exhibit]:
-  """Yields the example slices of each run on the same scans.
+  """Applies each run to the same few scans and yields its example slices.
 
   A run that cannot be restored is skipped and named on stderr.
 

@@ -1,4 +1,7 @@
-"""Draws all methods on the same slices: input, truth, reconstructions, anomaly maps."""
+"""Functions that draw one picture with the results of all methods on the same slices.
+
+It shows the input, the true lesion, and each method's reconstruction and anomaly map.
+"""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -37,13 +40,14 @@ SEAM = 0.03  # inches between two panels
 
 
 def rarity(scores: np.ndarray, sample: Sample) -> np.ndarray:
-  """Converts scores to -log10 of the share of healthy voxels that score as high.
+  """Computes how rare anomaly scores are among healthy voxels, on a logarithmic scale.
 
-  The share is bounded from below by 0.001.
+  The rarity is -log10 of the share of healthy voxels that score as high. The share is
+  bounded from below by 0.001.
 
   Args:
     scores: Anomaly scores, any shape.
-    sample: Sample of the scorer, with the scores of healthy test voxels.
+    sample: Counts of the scorer, with the scores of healthy test voxels.
   """
   healthy = sample.healthy.sum(0)
   share = np.cumsum(healthy[::-1])[::-1] / healthy.sum()
@@ -52,45 +56,54 @@ def rarity(scores: np.ndarray, sample: Sample) -> np.ndarray:
 
 
 def colours() -> tuple[str, Normalize]:
-  """Returns the colour map and its normalisation for all anomaly maps."""
+  """Returns the colour map and the value range in which all anomaly maps are drawn."""
   return 'inferno', Normalize(*(-np.log10((SHARES[0], SHARES[-1]))))
 
 
 def in_brain(case: Case, name: str) -> np.ndarray:
-  """Returns a panel as [rows, columns], nan outside the brain mask."""
+  """Returns an array of an example slice as [rows, columns], nan outside the brain.
+
+  Args:
+    case: The example slice.
+    name: Name of the array, such as 'image'.
+  """
   return upright(np.where(case.panels['mask'] > 0, case.panels[name], np.nan))
 
 
 def grey(ax: Axes, case: Case, name: str) -> None:
-  """Draws a panel in the grey scale of the slice's image."""
+  """Draws an array of an example slice, such as the reconstruction, in grey values.
+
+  The grey scale is that of the slice's image.
+  """
   ax.imshow(in_brain(case, name), 'gray', **window(case))
 
 
 def outline(ax: Axes, case: Case, colour: str) -> None:
-  """Draws the border of the lesion."""
+  """Draws the true lesion of an example slice as an outline."""
   lesion = upright(case.panels['lesion']).astype(float)
   if lesion.any():
     ax.contour(lesion, [0.5], colors=[colour], linewidths=0.7)
 
 
 def truth(ax: Axes, case: Case) -> None:
-  """Draws the lesion, filled, over the image."""
+  """Draws the image of an example slice with the true lesion as a filled area."""
   grey(ax, case, 'image')
   ax.contourf(upright(case.panels['lesion']).astype(float), [0.5, 2], colors=[LESION])
 
 
 def anomaly(ax: Axes, case: Case) -> None:
-  """Draws the anomaly map with the border of the lesion."""
+  """Draws the anomaly map of an example slice with the true lesion as an outline."""
   cmap, norm = colours()
   ax.imshow(in_brain(case, 'map'), cmap, norm=norm, origin='lower')
   outline(ax, case, DETECTION)
 
 
 def palette() -> np.ndarray:
-  """Builds the 256 RGB colours of the picture: greys, the colour map, outlines, edges.
+  """Builds the palette of 256 RGB colours to which the picture is reduced.
 
-  The palette reduces the file to a third. A palette fitted to the picture would leave
-  visible steps in the anomaly maps.
+  It holds greys, the colour map of the anomaly maps, and the colours of outlines and
+  their soft edges. The palette reduces the file to a third. A palette fitted to the
+  picture would leave visible steps in the anomaly maps.
   """
   # Pillow matches colours by fours: a grey close to white would take its place.
   greys = np.append(np.linspace(0, 0.96, 59), 1)[:, None].repeat(3, 1)
@@ -101,7 +114,7 @@ def palette() -> np.ndarray:
 
 
 def reduced(picture: bytes) -> bytes:
-  """Converts a PNG to the colours of `palette`, without dithering."""
+  """Reduces a PNG to the 256 colours of `palette`, without dithering."""
   known = Image.new('P', (1, 1))
   known.putpalette(palette().tobytes())
   image = Image.open(io.BytesIO(picture)).convert('RGB')
@@ -113,7 +126,10 @@ def reduced(picture: bytes) -> bytes:
 
 
 def aspect(cases: Sequence[Case]) -> float:
-  """Largest ratio of height to width of the brains' bounding boxes."""
+  """Computes the largest ratio of height to width among the brains of example slices.
+
+  The ratio is that of the bounding box.
+  """
   ends = np.array([frame(case) for case in cases])
   x_low, x_high, y_low, y_high = ends.T
   return float(((y_high - y_low) / (x_high - x_low)).max())
@@ -123,7 +139,10 @@ def aspect(cases: Sequence[Case]) -> float:
 def draw(
   methods: Mapping[tuple[str, str], Sequence[Case]], titles: Sequence[str]
 ) -> bytes:
-  """Draws a PNG with a row for the input and one per method, two columns per scan.
+  """Draws a PNG that compares methods: one row per method, two columns per scan.
+
+  The first row shows the input and the true lesion, the others the reconstruction and
+  the anomaly map.
 
   Args:
     methods: Example slices, one for each scan, by (method, scorer); all methods show

@@ -1,7 +1,8 @@
-"""Page of the tuning trials, docs/tuning.md, and its records.
+"""Functions that write docs/tuning.md, the page with the results of all tuning trials.
 
-A trial is a dict, as `tune.run_trial` returns and stores it. docs/tuning.jsonl keeps
-the trials of all machines, each with the settings that it was 'trained' with.
+A trial is one training with changed settings, stored as a dict that `tune.run_trial`
+returns. docs/tuning.jsonl keeps the trials of all machines, one JSON line each, with
+the settings that it was 'trained' with.
 """
 
 import itertools
@@ -14,7 +15,7 @@ from uad_jax.report import atomic_files
 from uad_jax.report.tables import markdown, number
 
 RECORDS = 'tuning.jsonl'
-"""File beside the page with a line for each trial."""
+"""File beside docs/tuning.md with one JSON line for each tuning trial."""
 
 HEAD = """# Settings tried
 
@@ -26,7 +27,7 @@ The first column names the keys in which a trial differs from today's config.
 
 
 def changes_from(today: dict, trained: dict) -> str:
-  """Lists the training settings of a trial that differ from today's config.
+  """Lists the training settings of a tuning trial that differ from today's config.
 
   Args:
     today: Today's config, in the form of `registry.plain`.
@@ -43,10 +44,11 @@ def changes_from(today: dict, trained: dict) -> str:
 
 
 def label(name: str, scores: dict, today: dict) -> str:
-  """Names an anomaly map by its row in today's config, and the options that differ.
+  """Labels an anomaly map of a tuning trial by its name and by its changed options.
 
-  A name that the config lacks is replaced by its first row of the same scorer. Older
-  trials did not keep the options.
+  Name and options are compared with `scores` of today's config. A name that the config
+  lacks is replaced by its first entry of the same scorer. Older trials did not keep the
+  options.
 
   Args:
     name: Name of the map in the trial.
@@ -70,7 +72,7 @@ def label(name: str, scores: dict, today: dict) -> str:
 
 
 def table(trials: list[dict]) -> str:
-  """Markdown table of the trials of a config, the best first.
+  """Renders a Markdown table of the tuning trials of one config, the best trial first.
 
   Args:
     trials: Trials as `run_trial` returns them, each with its 'changes' as text.
@@ -86,10 +88,13 @@ def table(trials: list[dict]) -> str:
 
 
 def finished_trials(runs: pathlib.Path) -> list[dict]:
-  """Reads all stored trials, each with its training settings as 'trained'.
+  """Reads all tuning trials from the run folders, each with its training settings.
 
   Args:
     runs: Folder that holds the run folders.
+
+  Returns:
+    Trials, the settings as their entry 'trained'.
   """
   trials = []
   for path in sorted(runs.glob('*/trial-*.json')):
@@ -100,15 +105,15 @@ def finished_trials(runs: pathlib.Path) -> list[dict]:
 
 
 def merge(kept: list[dict], fresh: list[dict]) -> list[dict]:
-  """Joins kept and fresh trials; a fresh one replaces a kept one of the same settings.
+  """Merges new tuning trials into stored ones and replaces those of the same settings.
 
-  The same settings are the same training and the same options of the maps. A kept trial
-  whose options are unknown ('scores' is empty) is replaced by any fresh trial of the
-  same training.
+  The same settings are the same training and the same options of the maps. A stored
+  trial whose options are unknown ('scores' is empty) is replaced by any new trial of
+  the same training.
 
   Args:
-    kept: Trials from `RECORDS`.
-    fresh: Trials from `finished_trials`.
+    kept: Stored trials, from docs/tuning.jsonl.
+    fresh: New trials, from `finished_trials`.
   """
 
   def replaced(old):
@@ -122,10 +127,12 @@ def merge(kept: list[dict], fresh: list[dict]) -> list[dict]:
 
 
 def compared_with_today(trial: dict) -> dict:
-  """Adds 'changes' to a trial and relabels its maps, relative to today's config.
+  """Adds to a tuning trial, as 'changes', the settings that differ from today's config.
+
+  Its anomaly maps are renamed by `label`.
 
   Args:
-    trial: Trial with 'trained', as `RECORDS` keeps it.
+    trial: Trial with 'trained', as docs/tuning.jsonl keeps it.
   """
   name, data = trial['config'].split(':')
   today = registry.plain(read_config(name, data))
@@ -138,7 +145,7 @@ def compared_with_today(trial: dict) -> dict:
 
 
 def render(runs: pathlib.Path, output: pathlib.Path) -> None:
-  """Writes the records of all trials, and the page.
+  """Writes the page docs/tuning.md and, beside it, docs/tuning.jsonl with all trials.
 
   Args:
     runs: Folder that holds the run folders.

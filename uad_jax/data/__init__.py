@@ -1,1 +1,1 @@
-"""Data sets: preprocessing, simulation, cohorts, records and batches, without jax."""
+"""Modules that prepare scans, simulate subjects, build data sets and make batches."""

@@ -1,9 +1,12 @@
-"""The cache folder of the package, which keeps compiled jax programs between runs."""
+"""Function that returns the path of the package's cache folder.
+
+The folder keeps compiled jax programs between runs.
+"""
 
 import os
 import pathlib
 
 
 def folder() -> pathlib.Path:
-  """Path of the cache folder: $UAD_CACHE, or ~/.cache/uad_jax by default."""
+  """Returns the path of the cache folder: $UAD_CACHE, else ~/.cache/uad_jax."""
   return pathlib.Path(os.environ.get('UAD_CACHE', '~/.cache/uad_jax')).expanduser()

@@ -1,6 +1,7 @@
-"""Manifest of a prepared dataset: its config, and a SHA-256 for each of its volumes.
+"""Functions that build, write, read and compare the manifests of prepared datasets.
 
-Two datasets whose manifests have one 'digest' hold the same volumes, so that numbers
+A manifest holds the config of a dataset and a SHA-256 for each of its volumes. Two
+datasets whose manifests have the same 'digest' hold the same volumes, so that numbers
 measured on them can be compared.
 """
 
@@ -20,7 +21,7 @@ NAME = 'manifest.json'
 
 
 def digest_of(arrays: Mapping[str, np.ndarray | None]) -> str:
-  """SHA-256 over arrays: for each in order its name, dtype, shape and values.
+  """Computes one SHA-256 over the names, dtypes, shapes and values of several arrays.
 
   Args:
     arrays: Arrays by name; None stands for an array that is unknown.
@@ -38,7 +39,10 @@ def digest_of(arrays: Mapping[str, np.ndarray | None]) -> str:
 
 
 def fingerprint(prepared: Prepared) -> str:
-  """SHA-256 (64 hexadecimal digits) over a prepared scan's arrays and chosen slices."""
+  """Computes the SHA-256 (64 hexadecimal digits) of a prepared scan.
+
+  It covers the arrays of the scan and the indices of its chosen slices.
+  """
   names = ('image', 'mask', 'labels', 'lesion', 'twin', 'affine', 'to_scan')
   arrays = {name: getattr(prepared, name) for name in names}
   return digest_of(arrays | {'slices': np.asarray(prepared.slices, np.int64)})
@@ -57,7 +61,8 @@ def make(
   """Builds the manifest of a dataset: a dict that can be written as JSON.
 
   Its 'digest' is a SHA-256 over the version of the preprocessing and, for each volume,
-  the values of `DIGESTED`; neither the config nor the order of the volumes changes it.
+  the values of the keys `DIGESTED`; neither the config nor the order of the volumes
+  changes it.
 
   Args:
     config: The options that the dataset was built with.
@@ -100,8 +105,8 @@ def read(directory: str) -> dict[str, Any]:
 
 
 def same(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-  """Whether two manifests have one digest: their datasets hold the same volumes.
+  """Whether two manifests have the same digest: their datasets hold the same volumes.
 
-  Results may be put into one table only then.
+  Only then may results on the two datasets be put into one table.
   """
   return a['digest'] == b['digest']

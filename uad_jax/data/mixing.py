@@ -1,9 +1,9 @@
-"""Reads the splits of an experiment from one data set or from a sum of several.
+"""Functions that read the splits of an experiment from one or several data sets.
 
 Each split of `config.data` (train, val, test, selection) is an expression: a sum of
 terms [WEIGHT*][NAME/]SPLIT, such as 'train', 'brats/test', 'train + oasis/train' or
-'train + 0.5*oasis/train'. NAME is a key of `config.data.others`; a term without NAME
-is a split of the data set that `config.data` itself describes:
+'train + 0.5*oasis/train'. NAME is a key of `config.data.others`; a term without NAME is
+a split of the data set that `config.data` itself describes:
 
   config.data.train = 'train + 0.5*oasis/train'
   config.data.others = dict(oasis=dict(name='nifti_folder', source='data/oasis', ...))
@@ -17,8 +17,8 @@ the sum of all weights, however many records it has; above, every third example 
 OASIS.
 
 A config with one data set has no key `others`, so that its hash is the one it had
-before this key existed. Therefore only a config file can add `others`; the command
-line can then change the expressions and the options of the data sets
+before this key existed. Therefore only a config file can add `others`; the command line
+can then change the expressions and the options of the data sets
 (`--config.data.others.oasis.source=DIR`).
 """
 
@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 from uad_jax.data import reading
 
 PAINTED = 'painted'
-"""Name of the selection split made by painting lesions into the validation scans."""
+"""Selection split made by painting synthetic lesions into the validation scans."""
 
 HOME = ''
 """The name of the data set that `config.data` itself describes."""
@@ -48,7 +48,7 @@ TERM = re.compile(r'(?:([\d.]+)\s*\*\s*)?(?:([\w-]+)/)?([\w-]+)')
 
 
 class Term(NamedTuple):
-  """One term of a split expression.
+  """Term of a split expression: a split of one data set, with an optional weight.
 
   Attributes:
     data: Name of the data set, a key of `config.data.others` or `HOME`.
@@ -88,9 +88,11 @@ def parse(expression: str) -> tuple[Term, ...]:
 
 
 def splits(data: Mapping[str, Any]) -> dict[str, tuple[Term, ...]]:
-  """Parses the split expressions of `config.data` into terms, by the split's key.
+  """Parses the expressions of all splits in `config.data`, each into its terms.
 
-  Empty splits are left out, and so is a selection split that is `PAINTED`.
+  The result has the terms by the split's key ('train', 'val', 'test', 'selection').
+  Empty splits are left out, and so is a selection split that is `PAINTED` (made by
+  painting synthetic lesions into the validation scans).
 
   Args:
     data: `config.data` as plain dicts.
@@ -120,10 +122,10 @@ def splits(data: Mapping[str, Any]) -> dict[str, tuple[Term, ...]]:
 
 
 def chosen(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-  """Options of each data set that the splits use, by name: `dir`, `name` and others.
+  """Returns the options of each data set that the splits use, by the data set's name.
 
-  The keys of `SPLITS` and `others` are left out.
-  The order is that of their first use; the first data set of `train` comes first.
+  The options are `dir`, `name` and the other keys of the data set, without `SPLITS` and
+  `others`. The data sets are in the order of their first use, those of `train` first.
 
   Args:
     data: `config.data` as plain dicts.
@@ -140,7 +142,9 @@ def chosen(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def first(builders: Mapping[str, Any]) -> Any:
-  """Builder of the first training data set; its preprocessing is applied to new scans.
+  """Returns the TFDS builder of the first data set in the training split.
+
+  New scans are preprocessed as the scans of this data set were.
 
   Args:
     builders: TFDS builders by the data sets' names, in the order of `chosen`.
@@ -149,7 +153,7 @@ def first(builders: Mapping[str, Any]) -> Any:
 
 
 def check_agreement(builders: Mapping[str, Any]) -> None:
-  """Checks that the images of all data sets have one shape and number of channels.
+  """Checks that the images of all data sets have the same shape and number of channels.
 
   Args:
     builders: TFDS builders by the data sets' names.
@@ -171,10 +175,11 @@ def check_agreement(builders: Mapping[str, Any]) -> None:
 def reader(
   builders: Mapping[str, Any],
 ) -> Callable[[str], reading.Records | reading.Mixture]:
-  """Returns a function from a split expression to its records, cached by expression.
+  """Returns a function that reads the records of a split expression.
 
-  Splits that several expressions share are decoded once. The function raises ValueError
-  for a split that a data set does not have.
+  The records are cached by expression; splits that several expressions share are
+  decoded once. The function raises ValueError for a split that a data set does not
+  have.
 
   Args:
     builders: TFDS builders by the data sets' names.
@@ -205,11 +210,12 @@ def reader(
 
 
 def digest(builders: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-  """Fingerprint of an experiment's data, to tell whether results can be compared.
+  """Computes a fingerprint of the data sets and evaluated splits of an experiment.
 
-  A single data set has its manifest's digest. Several have a SHA-256 over their digests
-  and over the splits that are evaluated (val, test, selection), because the same data
-  sets can be summed in several ways.
+  Results can be compared only if their fingerprints are equal. For a single data set,
+  the fingerprint is the digest of its manifest. For several, it is a SHA-256 over their
+  digests and over the splits that are evaluated (val, test, selection), because the
+  same data sets can be summed in several ways.
 
   Args:
     builders: TFDS builders of all data sets that the splits use, by name.

@@ -1,8 +1,8 @@
-"""Makes batches of records for training and for evaluation, on one or several hosts.
+"""Functions that make batches of records for training and evaluation.
 
-Training reads an endless, shuffled grain stream, whose state can be saved and restored
-exactly. Evaluation reads each record once, in order; its last batch is padded with
-examples of weight 0.
+They work on one host or on several. Training reads an endless, shuffled grain stream,
+whose state can be saved and restored exactly. Evaluation reads each record once, in
+order; its last batch is padded with examples of weight 0.
 """
 
 import itertools
@@ -16,11 +16,12 @@ from uad_jax.data.reading import CACHE_BYTES, Mixture, Records
 
 
 class Examples:
-  """Cache of training examples: one array per key, filled as examples are first read.
+  """Cache of training examples in memory, filled as the examples are first read.
 
-  A batch is made in two steps. Reading threads call `load`; the consumer calls
-  `gather`, because memory that a thread frees is returned to the system and paged in
-  again for each batch (see `parallel.keep_memory`), which takes longer than the copy.
+  It holds one array per key of an example. A batch is made in two steps: reading
+  threads call `load`, then the consumer calls `gather`. The consumer builds the batch
+  because memory that a thread frees is returned to the system and paged in again for
+  each batch (see `parallel.keep_memory`), which takes longer than the copy.
 
   Args:
     records: The records of the training split.
@@ -38,7 +39,9 @@ class Examples:
     self._lock = threading.Lock()
 
   def load(self, indices: np.ndarray) -> tuple[np.ndarray, dict[int, dict]]:
-    """Reads the examples that are not cached yet, and caches them while rows are free.
+    """Reads the examples at `indices` that are not cached yet, and caches them.
+
+    Examples are cached until the cache is full.
 
     Args:
       indices: [B] indices of records.
@@ -61,7 +64,7 @@ class Examples:
     return indices, uncached
 
   def gather(self, loaded: tuple[np.ndarray, dict[int, dict]]) -> dict[str, np.ndarray]:
-    """Stacks examples that `load` has read into a batch, [B, ...] by key.
+    """Builds a batch, [B, ...] by key, of the examples that `load` has read.
 
     Args:
       loaded: The return value of `load`.
@@ -76,7 +79,7 @@ class Examples:
 
 
 def order(records: Records | Mixture, seed: int) -> grain.MapDataset:
-  """Endless sequence of record indices for training, shuffled anew in each epoch.
+  """Returns an endless sequence of record indices, shuffled anew in each epoch.
 
   A mixture with weights interleaves its splits in proportion to their weights; each
   split then has its own epochs.
@@ -105,9 +108,10 @@ def training_stream(
   hosts: int = 1,
   threads: int = 1,
 ) -> grain.DatasetIterator:
-  """Endless iterator over shuffled training batches, with get_state and set_state.
+  """Returns an endless iterator over shuffled training batches.
 
-  The batches of all hosts together are the batch that a single host would yield.
+  Its state can be saved and restored (get_state, set_state). The batches of all hosts
+  together are the batch that a single host would yield.
 
   Args:
     records: All records of the split, the same on every host.
@@ -139,7 +143,7 @@ def training_stream(
 
 
 def padded(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
-  """Pads a batch to `size` examples: repeats its last example with weight 0.
+  """Pads a batch to `size` examples by repeating its last example with weight 0.
 
   Args:
     batch: Arrays [B, ...] by key, 'weight' among them, with B at most `size`.
@@ -159,7 +163,7 @@ def padded(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
 def ordered_batches(
   records: Sequence, batch_size: int, host: int = 0, hosts: int = 1
 ) -> Iterator[dict[str, np.ndarray]]:
-  """Yields evaluation batches: each record of this host's scans once, in order.
+  """Yields batches for evaluation: each record of this host's scans once, in order.
 
   Scans (subject and session) are dealt to the hosts in turn, so that one host sees all
   slices of a scan. The last batch is padded by `padded`.

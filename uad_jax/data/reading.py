@@ -1,4 +1,4 @@
-"""Sequences over the records of prepared TFDS splits, decoded on access and cached."""
+"""Sequence classes that decode and cache the records of prepared TFDS splits."""
 
 import bisect
 import itertools
@@ -40,13 +40,16 @@ def typed(record: dict) -> dict:
 
 
 def training_example(record: dict) -> dict[str, np.ndarray]:
-  """Reduces a record to the arrays of a training example, as float32, with weight 1."""
+  """Selects the arrays of a record that training reads, and adds the weight 1.
+
+  The arrays are those of `TRAIN_KEYS`, as float32.
+  """
   example = {name: np.asarray(record[name], np.float32) for name in TRAIN_KEYS}
   return example | {'weight': np.float32(1.0)}
 
 
 class Parsed(Sequence):
-  """Sequence that applies `parse` to a stored record whenever it is read.
+  """Sequence of serialised records that are decoded by `parse` when they are read.
 
   Args:
     stored: Serialised records.
@@ -64,7 +67,7 @@ class Parsed(Sequence):
 
 
 class Records(Sequence):
-  """Sequence over the records of a split; decoded records are cached while they fit.
+  """Sequence over the decoded records of a split, with a cache of limited size.
 
   Args:
     source: Sequence that decodes whole records.
@@ -98,12 +101,15 @@ class Records(Sequence):
     return record
 
   def example(self, index: int) -> dict[str, np.ndarray]:
-    """Reads a record's training example (`training_example`), without caching it."""
+    """Returns the training example of the record `index` (see `training_example`).
+
+    It uses a record that is cached, but caches none.
+    """
     return training_example(self._cache.get(index) or self._train_source[index])
 
 
 def stored(builder, split: str) -> Records:
-  """Opens the records of a split of a prepared TFDS data set.
+  """Opens a split of a prepared TFDS data set as a sequence of its records.
 
   Args:
     builder: The TFDS builder; its data are prepared.
@@ -123,7 +129,7 @@ def stored(builder, split: str) -> Records:
 
 
 class Mixture(Sequence):
-  """Sequence over the records of several splits, one split after another.
+  """Sequence over the records of several splits, all of one split before the next.
 
   A record keeps only the keys that all splits have. The name of the data set is put
   before the subject, 'oasis/sub-01', so that subjects of two data sets stay apart.
@@ -164,6 +170,6 @@ class Mixture(Sequence):
     return shared | {'subject': f'{name}/{record["subject"]}'} if name else shared
 
   def example(self, index: int) -> dict[str, np.ndarray]:
-    """Reads a record's training example (`training_example`)."""
+    """Returns the training example of the record `index` (see `training_example`)."""
     part, within = self._place(index)
     return self.parts[part].example(within)

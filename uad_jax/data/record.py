@@ -1,7 +1,8 @@
-"""Features of a record, the same for every dataset: one slice or volume with metadata.
+"""Functions that define the features of a record and compute its arrays and digests.
 
-Arrays keep the axes of the RAS volume (x to the right, y to the front, z up); a slice
-is `volume[:, :, k]`. Figures rotate it for display.
+A record is a slice or a volume with its metadata; its features are the same for every
+dataset. Arrays keep the axes of the RAS volume (x to the right, y to the front, z up);
+a slice is `volume[:, :, k]`. Figures rotate it for display.
 """
 
 import hashlib
@@ -18,7 +19,9 @@ ARRAYS = ('image', 'mask', 'lesion', 'twin', 'labels')
 def features(
   shape: Sequence[int], channels: int = 1, velocity: int = 0
 ) -> tfds.features.FeaturesDict:
-  """TFDS features of a record; 'twin' is the lesion-free twin of the image.
+  """Returns the TFDS features of a record: types and shapes of its arrays and metadata.
+
+  The feature 'twin' is the lesion-free twin of the image: the scan without its lesion.
 
   Args:
     shape: (H, W) for a slice, (X, Y, Z) for a volume.
@@ -55,15 +58,17 @@ def features(
 
 
 def slice_height(index: int, depth: int) -> float:
-  """Slice height in [0, 1] of slice `index` along z, in a volume of `depth` slices.
+  """Computes the height in [0, 1] of the slice `index` in a volume of `depth` slices.
 
-  It is the record's 'position': 0 for the lowest slice, 1 for the highest.
+  It is the 'position' of a record: 0 for the lowest slice along z, 1 for the highest.
   """
   return index / max(depth - 1, 1)
 
 
 def arrays(scan: Any) -> dict[str, np.ndarray]:
-  """The `ARRAYS` of a prepared scan by key; an unknown lesion-free twin is all zeros.
+  """Returns the image, masks, twin and labels of a prepared scan by their record keys.
+
+  The keys are `ARRAYS`. An unknown lesion-free twin is all zeros.
 
   Args:
     scan: A `preprocess.Prepared`, or another object with these attributes.
@@ -75,12 +80,18 @@ def arrays(scan: Any) -> dict[str, np.ndarray]:
 
 
 def cut(volume: Mapping[str, Any], index: int) -> dict[str, np.ndarray]:
-  """Cuts slice `index` along z out of the `ARRAYS` of a volume: [X, Y, C] by key."""
+  """Cuts the slice `index` along z out of each array of a volume.
+
+  The result has the keys `ARRAYS`, with arrays [X, Y, C].
+  """
   return {name: np.ascontiguousarray(volume[name][:, :, index]) for name in ARRAYS}
 
 
 def digest(slices: Iterable[Mapping[str, Any]]) -> str:
-  """SHA-256 (64 hexadecimal digits) over the `ARRAYS` of a scan's slices, in order."""
+  """Computes one SHA-256 (64 hexadecimal digits) over the arrays of a scan's slices.
+
+  It covers the `ARRAYS` of each slice, in order.
+  """
   sha = hashlib.sha256()
   for arrays_of_slice in slices:
     for name in ARRAYS:
@@ -89,7 +100,7 @@ def digest(slices: Iterable[Mapping[str, Any]]) -> str:
 
 
 def feed(sha: Any, name: str, value: Any) -> None:
-  """Updates a hash with an array: its name, dtype, shape and values.
+  """Updates a hash with the name, dtype, shape and values of an array.
 
   Args:
     sha: A hash object of `hashlib`; it is updated in place.

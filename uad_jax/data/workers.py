@@ -1,4 +1,4 @@
-"""Maps a function over items in worker processes, in order and reproducibly."""
+"""Functions that apply a function to many items in worker processes, reproducibly."""
 
 import collections
 import functools
@@ -19,7 +19,7 @@ Asking the system for it again took a tenth of the time of preparing a scan.
 
 
 def begin() -> None:
-  """Initialises a worker process: restricts jax to the CPU, sets its compilation cache.
+  """Initialises a worker process: keeps jax on the CPU and sets its compilation cache.
 
   Accelerators stay free for other processes.
   """
@@ -28,7 +28,7 @@ def begin() -> None:
 
 
 def on_one_thread(work: Callable, item):
-  """Returns work(item), computed with one BLAS thread.
+  """Calls work(item) with a single BLAS thread and returns its result.
 
   Sums in linear algebra then have one order, whatever the number of cores.
   """

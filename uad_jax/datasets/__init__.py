@@ -1,1 +1,1 @@
-"""Data sets: one folder per TFDS builder, with the name of the data set."""
+"""TFDS builders of the data sets, one folder for each data set."""

@@ -1,4 +1,4 @@
-"""Lists the data sets that can be built, and those that are prepared in a folder."""
+"""Functions that list the data sets that can be built or are already prepared."""
 
 import importlib
 import json
@@ -13,11 +13,11 @@ from uad_jax.ops.choices import check_choice
 
 
 class StoredDataset(NamedTuple):
-  """Prepared data set in a folder.
+  """Data set that is already prepared (stored as TFDS records) in a folder.
 
   Attributes:
     name: Name of the TFDS builder.
-    config: Name of its config.
+    config: Name of the TFDS config.
     folder: Folder of the records and the manifest.
     scans: Split to number of scans; {} if the manifest is damaged.
   """
@@ -34,7 +34,9 @@ def names() -> list[str]:
 
 
 def module(name: str):
-  """Imports the module of a data set, which has the function `open_builder`.
+  """Imports the Python module that holds the TFDS builder of a data set.
+
+  The module has a function `open_builder`.
 
   Raises:
     ValueError: No data set has this name.
@@ -44,7 +46,7 @@ def module(name: str):
 
 
 def cohort(name: str) -> Cohort:
-  """Returns a cohort by its name.
+  """Returns the description of the public data set (cohort) with a given name.
 
   Raises:
     ValueError: No data set has this name, or it is not a cohort of a provider.
@@ -57,13 +59,16 @@ def cohort(name: str) -> Cohort:
 
 
 def cohorts() -> list[Cohort]:
-  """Returns all cohorts: those of healthy subjects first, then by name."""
+  """Returns the descriptions of all public data sets (cohorts).
+
+  Those of healthy subjects come first; each group is sorted by name.
+  """
   everything = [getattr(module(name), 'COHORT', None) for name in names()]
   return sorted(filter(None, everything), key=lambda c: (not c.healthy, c.name))
 
 
 def prepared(data_dir: str | pathlib.Path, name: str = '*') -> list[StoredDataset]:
-  """Lists the prepared data sets of a folder.
+  """Lists the data sets that are already prepared in a folder.
 
   Args:
     data_dir: Folder of the prepared data sets.

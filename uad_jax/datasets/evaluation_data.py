@@ -1,4 +1,4 @@
-"""Data that a finished run is evaluated on beside its own test split."""
+"""Functions that choose further data sets on which a trained model is evaluated."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -8,16 +8,20 @@ from uad_jax.datasets import catalogue
 
 FOLDER = 'nifti_folder'
 EVERY = {'test': 1.0}
-"""Share of a folder's subjects that are tested: all, unless its table names splits."""
+"""Split fractions for a folder of NIfTI files: all subjects are tested.
+
+They are not used if the table of subjects names splits.
+"""
 
 
 class EvaluationData(NamedTuple):
-  """Data set to evaluate a run on.
+  """Data set on which the trained model of a run is evaluated.
 
   Attributes:
     label: Short name, for folders and tables.
     split: Name of the split that is tested.
-    options: Options of the data set as in `config.data`: 'name', 'dir' and its own.
+    options: Options of the data set as in `config.data`: 'name', 'dir' and those of
+      this data set.
   """
 
   label: str
@@ -31,12 +35,12 @@ def evaluation_data(
   steps: Sequence,
   changes: Mapping[str, Any],
 ) -> EvaluationData:
-  """Describes the data set that `--evaluate` names, preprocessed as the training's.
+  """Returns the data set that `--evaluate` names, with the training's preprocessing.
 
   Args:
     where: Data set, 'NAME' or 'NAME/SPLIT', or a folder of NIfTI files; the split is
       'test' unless named.
-    training: `config.data` of the run, plain.
+    training: `config.data` of the run, as a plain mapping.
     steps: Preprocessing steps of the run, as model.json holds them.
     changes: Options of the data set that replace those taken from the run; 'split'
       among them names the split.
@@ -67,6 +71,6 @@ def evaluation_data(
 
 
 def shared(training: Mapping[str, Any], name: str, *options: str) -> dict[str, Any]:
-  """Options of the training data, if they are of the data set `name`."""
+  """Returns options of the training data, if the training data set is `name`."""
   alike = training['name'] == name
   return {key: training[key] for key in options if alike and key in training}

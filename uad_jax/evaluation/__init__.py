@@ -1,1 +1,1 @@
-"""Evaluation of anomaly maps: scans, histograms, lesions, bootstrap and summaries."""
+"""Modules that evaluate anomaly maps against lesion masks: metrics and intervals."""

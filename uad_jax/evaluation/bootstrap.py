@@ -1,5 +1,6 @@
-"""Bootstrap intervals and paired differences of metrics; subjects are resampled.
+"""Functions that compute bootstrap intervals of metrics by resampling the subjects.
 
+They also compute the paired difference of a metric between two scorers or runs.
 Subjects are resampled and not voxels, because voxels of one brain are not independent.
 All resamples are computed as one product of a weight matrix [R, n] (R resamples, n
 scans) and counts per scan [n, K] (K bins). Two runs on the same subjects get the same
@@ -20,7 +21,13 @@ _CHUNK = 250
 
 
 class Interval(NamedTuple):
-  """An estimate with its 95 % interval, from percentiles of bootstrap resamples."""
+  """Estimate of a metric with the bounds of its 95 % bootstrap interval.
+
+  Attributes:
+    value: The estimate.
+    low: Lower bound, the 2.5 % percentile of the values in the resamples.
+    high: Upper bound, the 97.5 % percentile of the values in the resamples.
+  """
 
   value: float
   low: float
@@ -28,11 +35,11 @@ class Interval(NamedTuple):
 
 
 class Resampled:
-  """A sample together with R bootstrap resamples of its n scans.
+  """Counts and values of n test scans, with R bootstrap resamples of these scans.
 
   Attributes:
-    sample: Counts and values of the scans.
-    drawn: Number of times that a resample holds a scan, [R, n].
+    sample: Counts and values of the n test scans.
+    drawn: Number of times that each resample holds each scan, [R, n].
   """
 
   def __init__(self, sample: Sample, drawn: np.ndarray):
@@ -40,9 +47,10 @@ class Resampled:
 
   @functools.cached_property
   def ranking(self) -> histogram.Ranking:
-    """AUPRC, AUROC and oracle Dice of the pooled voxels of each resample, [R] each.
+    """Computes AUPRC, AUROC and oracle Dice on the pooled voxels of each resample.
 
-    Computed once and shared by all metrics that read it.
+    [R] values each, computed once and shared by all metrics that read them. Oracle Dice
+    is the best Dice over all thresholds.
     """
     healthy, lesion = self.sample.healthy, self.sample.lesion
     # Whole numbers below 2^24 are exact in float32, which multiplies twice as fast;
@@ -55,30 +63,33 @@ class Resampled:
 
 
 Metric = Callable[[Resampled], np.ndarray]
-"""Function from resamples to the metric's value in each of them, [R]."""
+"""Function that computes a metric in each of R resamples: `Resampled` -> [R] values."""
 
 
 class Estimated(NamedTuple):
-  """Metrics of one sample, and their values in its resamples.
+  """Estimates of metrics on a set of test scans and on its bootstrap resamples.
 
   Attributes:
-    values: Estimates on the sample itself, by metric.
-    draws: Values in the resamples, [R], by metric.
+    values: Estimates on the test scans themselves, by name of the metric.
+    draws: Values in the resamples, [R] each, by name of the metric.
   """
 
   values: dict[str, float]
   draws: dict[str, np.ndarray]
 
   def interval(self, name: str) -> Interval:
-    """Returns the estimate of a metric with its 95 % interval."""
+    """Returns the estimate of the metric `name` with its 95 % bootstrap interval."""
     return percentiles(self.values[name], self.draws[name])
 
   def minus(self, other: 'Estimated', name: str) -> Interval:
-    """Paired difference of a metric to another sample, with its 95 % interval.
+    """Computes the paired difference of a metric between these estimates and `other`.
 
     Args:
-      other: Metrics of a sample of the same scans, from the same resamples.
-      name: The metric.
+      other: Estimates of another scorer or run on the same scans and resamples.
+      name: Name of the metric.
+
+    Returns:
+      The metric here minus that in `other`, with its 95 % bootstrap interval.
     """
     return percentiles(
       self.values[name] - other.values[name], self.draws[name] - other.draws[name]
@@ -86,13 +97,14 @@ class Estimated(NamedTuple):
 
 
 def weights(sample: Sample, resamples: int, seed: int) -> np.ndarray:
-  """Draws bootstrap resamples: the number of times that each holds each scan, [R, n].
+  """Draws R bootstrap resamples of the n test scans, as counts [R, n].
 
-  Subjects with and without lesions are drawn separately, because their numbers are a
-  choice of the study and not random. Scans of one subject are drawn together.
+  An entry is the number of times that the resample holds the scan. Subjects with and
+  without lesions are drawn separately, because their numbers are a choice of the study
+  and not random. Scans of one subject are drawn together.
 
   Args:
-    sample: The n scans.
+    sample: Counts and values of the n test scans.
     resamples: Number R of resamples.
     seed: Seed of the random draws.
   """
@@ -109,7 +121,7 @@ def weights(sample: Sample, resamples: int, seed: int) -> np.ndarray:
 
 
 def whole(sample: Sample) -> Resampled:
-  """Wraps a sample as a single resample that holds each scan once (R = 1)."""
+  """Builds the trivial resample (R = 1), which holds each test scan exactly once."""
   return Resampled(sample, np.ones((1, len(sample.subjects))))
 
 
@@ -119,17 +131,17 @@ def estimated(
   drawn: np.ndarray,
   exact: Mapping[str, float] | None = None,
 ) -> Estimated:
-  """Computes metrics on a sample and on its resamples.
+  """Computes metrics on a set of test scans and on each of its bootstrap resamples.
 
-  A metric is left out if the sample lacks a count or value that it needs. Resamples
-  are processed in chunks, which bounds the memory.
+  A metric is left out if the set lacks a count or value that the metric needs.
+  Resamples are processed in chunks, which bounds the memory.
 
   Args:
-    metrics: Metrics by name.
-    sample: The n scans.
+    metrics: Functions that compute the metrics, by name.
+    sample: Counts and values of the n test scans.
     drawn: Resamples from `weights`, [R, n].
     exact: Estimates by metric that were computed elsewhere, for example from histograms
-      that are not compressed; they replace the estimates on the sample.
+      that are not compressed; they replace the estimates on the test scans.
   """
   exact, values, once = exact or {}, {}, whole(sample)
   for name, metric in metrics.items():
@@ -144,7 +156,7 @@ def estimated(
 
 
 def percentiles(value: float, draws: np.ndarray) -> Interval:
-  """Builds the 95 % percentile interval of an estimate from its resamples.
+  """Computes the 95 % percentile interval of an estimate from bootstrap values.
 
   Args:
     value: The estimate.
@@ -159,7 +171,7 @@ def percentiles(value: float, draws: np.ndarray) -> Interval:
 
 
 def mean_of(values: np.ndarray, resamples: int = 2000, seed: int = 0) -> Interval:
-  """Mean of one value per subject, with its bootstrap interval over subjects.
+  """Computes the mean of a value over subjects, with its 95 % bootstrap interval.
 
   Args:
     values: [n], one value for each subject.
@@ -176,9 +188,10 @@ def mean_of(values: np.ndarray, resamples: int = 2000, seed: int = 0) -> Interva
 def resample(
   metric: Metric, sample: Sample, resamples: int = 2000, seed: int = 0
 ) -> np.ndarray:
-  """Computes a metric in bootstrap resamples of a sample, [R].
+  """Computes a metric on each of R bootstrap resamples of the test scans, [R].
 
-  Two samples of the same subjects get the same resamples, so their values are paired.
+  Two scorers or runs on the same subjects get the same resamples, so their values are
+  paired.
   """
   sample = ordered(sample)
   return estimated({'': metric}, sample, weights(sample, resamples, seed)).draws['']
@@ -192,18 +205,20 @@ def paired(
   seed: int = 0,
   other: Metric | None = None,
 ) -> Interval:
-  """Paired difference metric(a) - metric(b) over the same resampled subjects.
+  """Computes the difference metric(a) - metric(b) with its paired bootstrap interval.
+
+  Each resample draws the same subjects for `a` and for `b`.
 
   Args:
     metric: One of `metrics.METRICS`, or a metric made by `metric_forms`.
-    a: Sample of the first scorer or run.
-    b: Sample of the second scorer or run, on the same subjects.
+    a: Counts and values of the first scorer or run.
+    b: Counts and values of the second scorer or run, on the same subjects.
     resamples: Number of resamples.
     seed: Seed of the random draws.
     other: Metric of `b`, if it is not `metric`.
 
   Raises:
-    ValueError: The subjects differ, or the numbers of their lesion voxels.
+    ValueError: The subjects differ, or the numbers of their lesion voxels differ.
   """
   a, b = align(a, b)
   drawn = weights(a, resamples, seed)

@@ -1,4 +1,7 @@
-"""Example slices of an evaluation: worst, median and best scans, and a healthy one."""
+"""Functions that choose the example slices which an evaluation report shows.
+
+They come from the scans of worst, median and best AUPRC, and from one healthy scan.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -35,7 +38,9 @@ class Case(NamedTuple):
 
 
 def take_case(scan: Scan, scores: np.ndarray, detection: np.ndarray) -> Case:
-  """Extracts the slice with the largest lesion area, or else the largest detected area.
+  """Extracts from a scan the slice with the largest lesion area, as an example slice.
+
+  If the scan has no lesion, the slice with the largest detected area is extracted.
 
   Args:
     scan: A scan with its arrays [X, Y, Z, C].
@@ -64,15 +69,18 @@ def take_case(scan: Scan, scores: np.ndarray, detection: np.ndarray) -> Case:
 def choose(
   candidates: Sequence[Case], auprc: np.ndarray, dice: np.ndarray, score: np.ndarray
 ) -> list[Case]:
-  """Chooses the two worst, median and best scans by AUPRC, and one healthy scan.
+  """Chooses example scans: two each of worst, median and best AUPRC, and a healthy one.
 
-  The healthy scan is the one with the highest score.
+  The healthy scan is the one with the highest anomaly score.
 
   Args:
     candidates: One example slice for each of n scans.
     auprc: [n] AUPRC of each scan; nan for a healthy scan.
     dice: [n] Dice of each scan; nan for a healthy scan.
     score: [n] anomaly score of each scan.
+
+  Returns:
+    Example slices of the chosen scans, with `kind`, `auprc` and `dice` set.
   """
   sick = np.flatnonzero(np.isfinite(auprc))
   order = sick[np.argsort(auprc[sick], kind='stable')]

@@ -1,9 +1,10 @@
-"""Streaming histograms of anomaly scores without a fixed range, and their curves.
+"""Histograms of anomaly scores, and the AUPRC, AUROC and Dice computed from them.
 
-A float32 is mapped to an integer of the same order through its bit pattern: the sign,
-the exponent and the first 11 bits of the mantissa give 2^20 bins, each narrower than
-0.05 % of its value, whatever the scale of the scores. Memory depends on the number of
-occupied bins and not on the number of voxels.
+A histogram needs no fixed range, and those of many scans can be added up. A float32
+score is mapped to an integer of the same order through its bit pattern: the sign, the
+exponent and the first 11 bits of the mantissa give 2^20 bins, each narrower than 0.05 %
+of its value, whatever the scale of the scores. Memory depends on the number of occupied
+bins and not on the number of voxels.
 
 `ranking` and `precision_recall` take voxel counts `healthy` and `lesion`, [..., K] over
 K bins of ascending score; a voxel is called anomalous if its score is at least the
@@ -22,10 +23,12 @@ _CHUNK = 1 << 22
 
 
 class Histogram(NamedTuple):
-  """Counts of healthy and lesion voxels by score bin; only occupied bins are kept.
+  """Numbers of healthy and of lesion voxels in each bin of the anomaly score.
+
+  Only occupied bins are stored.
 
   Attributes:
-    codes: [K] bin indices, ascending.
+    codes: [K] indices of the occupied bins, ascending.
     healthy: [K] counts of healthy voxels.
     lesion: [K] counts of lesion voxels.
   """
@@ -36,7 +39,10 @@ class Histogram(NamedTuple):
 
 
 def encode(scores: np.ndarray) -> np.ndarray:
-  """Maps scores to bin indices in [0, 2^20) that keep the order of the scores."""
+  """Computes the index of each score's histogram bin, an integer in [0, 2^20).
+
+  Higher scores have equal or higher indices.
+  """
   # Adding zero turns -0 into +0, which compares equal but has other bits.
   bits = (np.asarray(scores, np.float32) + np.float32(0)).view(np.uint32)
   ordered = np.where(bits & _SIGN, ~bits, bits | _SIGN)
@@ -44,9 +50,12 @@ def encode(scores: np.ndarray) -> np.ndarray:
 
 
 def lower_edge(codes: np.ndarray) -> np.ndarray:
-  """Returns the smallest float32 score of each bin.
+  """Returns the smallest float32 score that falls into each of the given bins.
 
   A score is at least `lower_edge(c)` exactly if its bin index is at least c.
+
+  Args:
+    codes: Indices of the bins, as `encode` returns them.
   """
   ordered = np.asarray(codes).astype(np.uint32) << np.uint32(_SHIFT)
   negative = (ordered & _SIGN) == 0
@@ -57,7 +66,7 @@ def lower_edge(codes: np.ndarray) -> np.ndarray:
 
 
 def histogram(scores: np.ndarray, lesion: np.ndarray) -> Histogram:
-  """Counts the scores of healthy and of lesion voxels.
+  """Counts healthy voxels and lesion voxels by bin of their anomaly score.
 
   Args:
     scores: Anomaly scores, any shape, finite.
@@ -83,7 +92,7 @@ def histogram(scores: np.ndarray, lesion: np.ndarray) -> Histogram:
 
 
 def pool(histograms: Iterable[Histogram]) -> Histogram:
-  """Sums histograms into one histogram of all their voxels."""
+  """Adds up the histograms of several scans into one histogram of all their voxels."""
   counts = np.zeros((2, 1 << BITS), np.int64)
   for part in histograms:
     counts[0, part.codes] += part.healthy
@@ -93,10 +102,12 @@ def pool(histograms: Iterable[Histogram]) -> Histogram:
 
 
 def threshold_at(pooled: Histogram, fpr: float) -> float:
-  """Returns the lowest threshold that at most a share `fpr` of healthy voxels reaches.
+  """Returns the lowest score threshold with a false positive rate of at most `fpr`.
+
+  The false positive rate is the share of healthy voxels that reach the threshold.
 
   Args:
-    pooled: Histogram of the healthy scans that set the threshold.
+    pooled: Pooled histogram of the healthy scans on which the threshold is set.
     fpr: Allowed share of the healthy voxels, in [0, 1].
 
   Raises:
@@ -112,17 +123,26 @@ def threshold_at(pooled: Histogram, fpr: float) -> float:
 
 
 def cumulative(counts: np.ndarray) -> np.ndarray:
-  """Counts the voxels in the k highest bins, for k = 1 ... K, [..., K]."""
+  """Computes the number of voxels in the k highest score bins, for k = 1 ... K.
+
+  Args:
+    counts: [..., K] numbers of voxels by bin of ascending score.
+
+  Returns:
+    [..., K] sums.
+  """
   return np.cumsum(counts[..., ::-1], -1)
 
 
 class Ranking(NamedTuple):
-  """Metrics of the ranking of lesion above healthy voxels; nan without lesions.
+  """Metrics of how well anomaly scores separate lesion voxels from healthy voxels.
+
+  All are nan without lesion voxels.
 
   Attributes:
-    auprc: Area under precision and recall, sum_k (R_k - R_{k-1}) P_k over distinct
-      thresholds, as scikit-learn's average_precision_score: ties share one threshold,
-      and a constant score gives the prevalence.
+    auprc: Area under the precision-recall curve, sum_k (R_k - R_{k-1}) P_k over the
+      distinct thresholds, as scikit-learn's average_precision_score: ties share one
+      threshold, and a constant score gives the prevalence.
     auroc: Probability that a lesion voxel scores above a healthy one, ties count half.
     oracle_dice: Best 2 TP / (2 TP + FP + FN) over all thresholds; an upper bound,
       because the threshold is chosen with the truth.
@@ -134,7 +154,9 @@ class Ranking(NamedTuple):
 
 
 def ranking(healthy: np.ndarray, lesion: np.ndarray) -> Ranking:
-  """Computes AUPRC, AUROC and oracle Dice from voxel counts by score bin.
+  """Computes AUPRC, AUROC and oracle Dice from the voxel counts of a histogram.
+
+  Oracle Dice is the best Dice over all thresholds.
 
   Args:
     healthy: [..., K] counts of healthy voxels, bins of ascending score.
@@ -162,11 +184,15 @@ def ranking(healthy: np.ndarray, lesion: np.ndarray) -> Ranking:
 def precision_recall(
   healthy: np.ndarray, lesion: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Computes precision and recall, [K] each, from the highest threshold down.
+  """Computes the precision-recall curve from the voxel counts of a histogram.
 
   Args:
     healthy: [K] counts of healthy voxels, bins of ascending score.
     lesion: [K] counts of lesion voxels in the same bins.
+
+  Returns:
+    Precision and recall, [K] each; the thresholds are the lower edges of the bins, from
+    the highest to the lowest.
   """
   hits, false = cumulative(lesion), cumulative(healthy)
   with np.errstate(invalid='ignore', divide='ignore'):

@@ -1,16 +1,20 @@
-"""Lesion-wise detection: connected components of lesion masks and of detections."""
+"""Functions that match connected components of lesion masks with those of detections.
+
+Lesion-wise recall, precision and F1 are computed from the matches.
+"""
 
 import numpy as np
 from scipy import ndimage
 
 OVERLAP = 0.1
-"""Share of a lesion from which it counts as found, of a detection as correct."""
+"""Smallest detected share of a lesion with which the lesion counts as found, and
+smallest lesion share of a detected component with which it counts as correct."""
 SIZES_ML = (0.1, 1.0, 10.0)
 SIZE_NAMES = ('<0.1 ml', '0.1-1 ml', '1-10 ml', '>=10 ml')
 
 
 def components(mask: np.ndarray) -> tuple[np.ndarray, int]:
-  """Labels the connected components of a binary mask; corners connect (26 in 3-D).
+  """Labels the connected components of a binary mask (26-connectivity in 3-D).
 
   Returns:
     Labels in the mask's shape, 0 outside and from 1 up, and the number of components.
@@ -19,12 +23,15 @@ def components(mask: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def shares(labels: np.ndarray, number: int, other: np.ndarray) -> np.ndarray:
-  """Computes the share of each component's voxels that lie in another mask, [number].
+  """Computes, for each component, the share of its voxels that lie inside another mask.
 
   Args:
-    labels: Component labels, as `components` gives.
+    labels: Component labels, as `components` returns them.
     number: Number of components.
     other: Binary mask of the same shape.
+
+  Returns:
+    [number] shares.
   """
   size = np.bincount(labels.ravel(), minlength=number + 1)[1:]
   inside = np.bincount(labels[other > 0], minlength=number + 1)[1:]
@@ -32,12 +39,19 @@ def shares(labels: np.ndarray, number: int, other: np.ndarray) -> np.ndarray:
 
 
 def size_bin(millilitres: np.ndarray) -> np.ndarray:
-  """Returns the index into SIZE_NAMES of each lesion volume in ml."""
+  """Returns the index of each lesion's size bin; the bin edges are 0.1, 1 and 10 ml.
+
+  Args:
+    millilitres: Volumes of the lesions, ml.
+
+  Returns:
+    Indices into SIZE_NAMES.
+  """
   return np.digitize(millilitres, SIZES_ML)
 
 
 class Lesions:
-  """True lesions of one scan, labelled once and compared with several detections.
+  """True lesions of one scan as labelled components, to be matched with detections.
 
   Args:
     lesion: Lesion mask [X, Y, Z].
@@ -57,15 +71,20 @@ class Lesions:
     self.bins = size_bin(sizes * voxel_ml)
 
   def by_size(self, chosen: np.ndarray) -> np.ndarray:
-    """Counts the selected lesions in each size bin, [len(SIZE_NAMES)].
+    """Counts the selected lesions in each size bin.
 
     Args:
       chosen: [number] bool, the selected lesions.
+
+    Returns:
+      [len(SIZE_NAMES)] counts.
     """
     return np.bincount(self.bins[chosen], minlength=len(SIZE_NAMES))
 
   def match(self, predicted: np.ndarray, overlap: float = OVERLAP) -> dict:
-    """Matches a detection with the lesions, for lesion-wise recall, precision and F1.
+    """Determines which lesions are found by a detection, and counts correct components.
+
+    Lesion-wise recall, precision and F1 are computed from the result.
 
     Args:
       predicted: Binary detection [X, Y, Z].

@@ -1,4 +1,4 @@
-"""Measures one scan with one scorer: score histogram, counts of detections, metrics."""
+"""Functions that compute score histograms, counts and metrics of single test scans."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -13,11 +13,11 @@ from uad_jax.evaluation.postprocess import Postprocess
 from uad_jax.evaluation.scans import Scan, lesion_in
 
 MAP = 'map/'
-"""Prefix of a scorer's anomaly map among the arrays of a scan."""
+"""Prefix of the names of anomaly maps among the arrays of a scan: 'map/SCORER'."""
 
 
 class Measured(NamedTuple):
-  """Measurements of one test scan with one scorer's anomaly map.
+  """Score histogram, counts and metrics of one scorer's anomaly map of one test scan.
 
   Attributes:
     histogram: Scores of the healthy and lesion voxels inside the brain mask.
@@ -33,11 +33,11 @@ class Measured(NamedTuple):
 def scored(
   scan: Scan, scorer: str, chain: Postprocess
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Post-processes a scorer's anomaly map of a scan; returns it and the brain mask.
+  """Post-processes one anomaly map of a scan and returns it with the brain mask.
 
   Args:
     scan: A scan with 'map/SCORER' and 'mask' among its arrays [X, Y, Z, C].
-    scorer: Name of the scorer.
+    scorer: Name of the scorer that computed the anomaly map.
     chain: Post-processing.
 
   Returns:
@@ -59,12 +59,15 @@ def scored(
 def pooled_histograms(
   scans: Iterable[Scan], scorers: Iterable[str], chain: Postprocess
 ) -> dict[str, Histogram]:
-  """Pools the score histograms of all scans of all hosts, by scorer.
+  """Computes one histogram of anomaly scores per scorer, over the scans of all hosts.
 
   Args:
     scans: Scans of this host, with anomaly maps.
     scorers: Names of the scorers.
     chain: Post-processing.
+
+  Returns:
+    Histograms by name of the scorer.
   """
   parts = {scorer: [] for scorer in scorers}
   for scan in scans:
@@ -83,7 +86,7 @@ def pooled_histograms(
 def detected(
   scores: np.ndarray, brain: np.ndarray, threshold: float, chain: Postprocess
 ) -> np.ndarray:
-  """Binary detection: the voxels that reach the threshold, post-processed.
+  """Thresholds an anomaly map inside the brain and post-processes the binary detection.
 
   Args:
     scores: Post-processed anomaly map [X, Y, Z].
@@ -92,7 +95,7 @@ def detected(
     chain: Post-processing.
 
   Returns:
-    bool [X, Y, Z].
+    Detection, bool [X, Y, Z].
   """
   return chain.hard((scores >= threshold) & brain)
 
@@ -104,7 +107,7 @@ def measure(
   thresholds: Mapping[int, float],
   lesions: lesionwise.Lesions,
 ) -> Measured:
-  """Measures a scan: score histogram, counts at each threshold, per-scan metrics.
+  """Computes score histogram, counts at each threshold and metrics of one test scan.
 
   Args:
     scores: Post-processed anomaly map [X, Y, Z].

@@ -1,4 +1,8 @@
-"""Forms of a metric: pooled ranking, ratio of counts, mean over scans, image AUROC."""
+"""Functions that make metrics of four kinds, to be computed on bootstrap resamples.
+
+The kinds are: ranking of the pooled voxels, ratio of counts, mean over scans, and AUROC
+of scans. Each function returns a `bootstrap.Metric`.
+"""
 
 from collections.abc import Mapping
 
@@ -9,10 +13,10 @@ from uad_jax.evaluation.bootstrap import Metric
 
 
 def ranked(name: str) -> Metric:
-  """Makes a metric: a field of `histogram.Ranking` on the pooled voxels of all scans.
+  """Makes a function that computes AUPRC, AUROC or oracle Dice on all voxels pooled.
 
   Args:
-    name: 'auprc', 'auroc' or 'oracle_dice'.
+    name: 'auprc', 'auroc' or 'oracle_dice', a field of `histogram.Ranking`.
   """
   return lambda resampled: getattr(resampled.ranking, name)
 
@@ -20,7 +24,9 @@ def ranked(name: str) -> Metric:
 def ratio(
   numerator: Mapping[str, float], denominator: Mapping[str, float], where: str = ''
 ) -> Metric:
-  """Makes a metric: sum_i a_i C_i / sum_i b_i C_i, with counts C_i summed over scans.
+  """Makes a function that computes a ratio of counts, each summed over the scans.
+
+  The ratio is sum_i a_i C_i / sum_i b_i C_i with the summed counts C_i.
 
   Args:
     numerator: Factors a_i by name of a count in `Sample.counts`.
@@ -45,7 +51,7 @@ def ratio(
 
 
 def mean(name: str, where: str = '') -> Metric:
-  """Makes a metric: the mean of a per-scan value over the scans where it is finite.
+  """Makes a function that averages a per-scan value over the scans where it is finite.
 
   Args:
     name: Name of a value in `Sample.values`.
@@ -68,7 +74,9 @@ def mean(name: str, where: str = '') -> Metric:
 
 
 def separation(name: str) -> Metric:
-  """Makes a metric: AUROC of a per-scan score, scans with against without lesions.
+  """Makes a function that computes the AUROC of scans with and without lesions.
+
+  Scans are ranked by one anomaly score per scan.
 
   Args:
     name: Name of the score in `Sample.values`.

@@ -1,7 +1,9 @@
-"""Metrics of the results tables by name, each a function of a `bootstrap.Resampled`.
+"""Dictionaries of all metrics in the results tables, from name to function.
 
-Suffix `_at_5`: at the threshold that 5 % of the brain voxels of healthy validation
-scans reach. Prefix `oracle_`: the threshold was chosen with the truth.
+Each function takes a `bootstrap.Resampled` and computes the metric in each resample.
+A name with the suffix `_at_5` is a metric at the threshold that 5 % of the brain voxels
+of healthy validation scans reach; with the prefix `oracle_`, at the threshold that the
+lesion masks show to be best.
 POOLED metrics put all voxels (or lesions) of all test scans together; SUBJECT metrics
 are averaged over scans with lesions; RESTORATION metrics describe the reconstruction
 (symbols in `reconstruction_quality`), REGISTRATION metrics the deformation and the gate
@@ -17,7 +19,8 @@ from uad_jax.evaluation.metric_forms import mean, ranked, ratio, separation
 
 FPR_PERCENT = (1, 5, 10)
 QUANTILE = 0.99
-"""Quantile of the anomaly map in the brain mask, a scan's score beside the mean."""
+"""Quantile of the anomaly map inside the brain mask that serves as a score of the scan,
+besides the mean."""
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:

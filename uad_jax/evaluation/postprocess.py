@@ -1,4 +1,4 @@
-"""Post-processing of anomaly maps, and of the detections after the threshold.
+"""Functions that post-process anomaly maps and the binary detections made from them.
 
 All functions take one scan, [X, Y, Z], with slices stacked along the last axis. Voxels
 outside the (eroded) brain mask get the anomaly map's lowest score inside the brain
@@ -17,11 +17,11 @@ from uad_jax.ops.choices import choose
 
 
 class Postprocess(NamedTuple):
-  """Post-processing before and after the threshold.
+  """Pair of post-processing functions, for anomaly maps and for binary detections.
 
   Attributes:
-    soft: (anomaly map, brain mask) -> anomaly map.
-    hard: Binary detection -> binary detection.
+    soft: Applied before the threshold: (anomaly map, brain mask) -> anomaly map.
+    hard: Applied after the threshold: binary detection -> binary detection.
   """
 
   soft: Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -29,19 +29,23 @@ class Postprocess(NamedTuple):
 
 
 def fill_outside(scores: np.ndarray, mask: np.ndarray) -> np.ndarray:
-  """Sets voxels outside the mask to the anomaly map's lowest score inside it."""
+  """Sets voxels outside the brain mask to the lowest anomaly score inside the mask."""
   if not mask.any():
     return scores
   return np.where(mask, scores, scores[mask].min())
 
 
 def median(scores: np.ndarray, mask: np.ndarray, size: int = 3) -> np.ndarray:
-  """Applies a median filter with a cube of `size` voxels (5 in Baur et al. 2021)."""
+  """Applies a median filter with a cube of `size` voxels per side to an anomaly map.
+
+  Baur et al. (2021) use 5 voxels. Voxels outside the brain mask first get the lowest
+  score inside it.
+  """
   return ndimage.median_filter(fill_outside(scores, mask), size)
 
 
 def erode(scores: np.ndarray, mask: np.ndarray, steps: int = 1) -> np.ndarray:
-  """Erodes the brain mask by `steps` voxels; removed voxels get the lowest score.
+  """Erodes the brain mask by `steps` voxels and gives removed voxels the lowest score.
 
   Erosion is within slices: a stack of slices ends where the slices end and not where
   the brain ends.
@@ -52,7 +56,7 @@ def erode(scores: np.ndarray, mask: np.ndarray, steps: int = 1) -> np.ndarray:
 
 
 def remove_small(binary: np.ndarray, voxels: int) -> np.ndarray:
-  """Removes connected components of fewer than `voxels` voxels from a detection."""
+  """Removes components of fewer than `voxels` connected voxels from a detection."""
   labels, number = components(binary)
   keep = np.bincount(labels.ravel(), minlength=number + 1) >= voxels
   keep[0] = False
@@ -74,7 +78,7 @@ PRESETS = {
 
 
 def preset(name: str) -> Postprocess:
-  """Looks up a post-processing preset by name.
+  """Returns the post-processing preset of a given name, such as 'default'.
 
   Raises:
     ValueError: No preset has this name.

@@ -1,4 +1,4 @@
-"""Reconstruction metrics of one scan: is the lesion gone and healthy brain kept?
+"""Metrics of whether a reconstruction removes the lesion and keeps healthy brain.
 
 Symbols: x image, t lesion-free twin (the same scan without its lesion), r(x) and r(t)
 their reconstructions, L lesion, H brain without the lesion and its surroundings.
@@ -21,13 +21,13 @@ from uad_jax.evaluation.registration_quality import fraction, mean_in, regions
 
 
 def measure(volume: Mapping[str, np.ndarray], planar: bool) -> dict[str, float]:
-  """Computes 'healthy_error' and 'lesion_copied' of one scan.
+  """Computes the reconstruction metrics of one scan: 'healthy_error', 'lesion_copied'.
 
-  A metric whose arrays are missing is left out.
+  The module docstring defines them. A metric whose arrays are missing is left out.
 
   Args:
-    volume: Arrays [X, Y, Z, C] of the scan: 'image', 'mask'; if known 'lesion' and
-      'twin'; if the method gives it 'reconstruction', and with a twin also
+    volume: Arrays [X, Y, Z, C] of the scan: 'image' and 'mask'; if known, 'lesion' and
+      'twin'; if the method has it, 'reconstruction' and, for a scan with a twin,
       'twin_reconstruction'. All channels are compared.
     planar: Whether the scan is a stack of slices.
   """

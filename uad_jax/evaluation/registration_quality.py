@@ -1,9 +1,12 @@
-"""Deformation and gate metrics of one scan: healthy anatomy explained, lesions kept.
+"""Metrics of how well a registration fits healthy anatomy without fitting lesions.
+
+A prior image (a pseudo-healthy image) is deformed to match the scan. A gate, open at
+suspected lesions, keeps the deformation from explaining them away.
 
 Symbols: x image, x_ph prior image (pseudo-healthy, before the deformation), x_m
 reconstruction (the prior image after the deformation), u displacement field in voxels,
 eps = ||grad u||_F strain, L lesion, H brain without the lesion and its surroundings,
-u_twin displacement field of the lesion-free twin.
+u_twin displacement field of the lesion-free twin (the same scan without its lesion).
 
   dlr   mean_L eps / mean_H eps: below 1, lesions are deformed less than healthy brain
   rkr   mean_L|x - x_m| / mean_L|x - x_ph|: 1 keeps the lesion's residual
@@ -26,9 +29,10 @@ _TINY = 1e-12  # a ratio with a smaller denominator is undefined
 
 
 def dilate(mask: np.ndarray, planar: bool, reach: int = REACH) -> np.ndarray:
-  """Dilates a mask [X, Y, Z] by `reach` voxels; within slices only if `planar`.
+  """Dilates a binary mask [X, Y, Z] by `reach` voxels.
 
-  Slices are registered independently, so a lesion has no influence on other slices.
+  In a stack of slices (`planar`) the mask grows only within the slices. These are
+  registered independently, so a lesion has no influence on other slices.
   """
   if planar:
     structure = ndimage.generate_binary_structure(2, 1)[..., None]
@@ -38,7 +42,7 @@ def dilate(mask: np.ndarray, planar: bool, reach: int = REACH) -> np.ndarray:
 
 
 class Regions(NamedTuple):
-  """Brain regions of one scan, bool [X, Y, Z] each.
+  """Masks of the brain, the lesion, its surroundings and healthy brain, bool [X, Y, Z].
 
   Attributes:
     brain: Brain mask.
@@ -54,10 +58,10 @@ class Regions(NamedTuple):
 
 
 def regions(volume: Mapping[str, np.ndarray], planar: bool) -> Regions:
-  """Computes the brain regions of a scan from its 'mask' and, if known, its 'lesion'.
+  """Computes the masks of lesion, lesion surroundings and healthy brain of one scan.
 
   Args:
-    volume: Arrays [X, Y, Z, C] of the scan.
+    volume: Arrays [X, Y, Z, C] of the scan: brain 'mask' and, if known, 'lesion'.
     planar: Whether the scan is a stack of slices.
   """
   brain, lesion = volume['mask'][..., 0] > 0, lesion_in(volume)
@@ -66,12 +70,12 @@ def regions(volume: Mapping[str, np.ndarray], planar: bool) -> Regions:
 
 
 def mean_in(values: np.ndarray, where: np.ndarray) -> float:
-  """Mean of `values` over the voxels marked in `where`; nan if there are none."""
+  """Computes the mean of an array over the voxels of a mask; nan if there are none."""
   return float(values[where].mean()) if where.any() else np.nan
 
 
 def fraction(a: float, b: float) -> float:
-  """Ratio a / b; nan if b is (nearly) zero."""
+  """Computes the ratio a / b; nan if b is (nearly) zero."""
   return a / b if abs(b) > _TINY else np.nan
 
 
@@ -82,17 +86,18 @@ def ventricle_dice(
   reference: np.ndarray,
   planar: bool,
 ) -> dict[str, float]:
-  """Dice of the ventricles seen in each estimate with the labelled ventricles.
+  """Segments the ventricles in images by intensity; returns the Dice with their labels.
 
-  A surrogate, because a prior image has no labels: a voxel of an estimate is ventricle
-  if its intensity is on the ventricle's side of the midpoint between the image's mean
-  in the labelled ventricle and its mean in the reference tissue. Only voxels within
-  REACH voxels of the label are considered. The image itself as an estimate gives the
-  highest Dice that the surrogate can reach.
+  The segmentation is a surrogate, because a prior image has no labels: a voxel of an
+  estimate is ventricle if its intensity is on the ventricle's side of the midpoint
+  between the image's mean in the labelled ventricle and its mean in the reference
+  tissue. Only voxels within REACH voxels of the label are considered. The image itself
+  as an estimate gives the highest Dice that the surrogate can reach.
 
   Args:
     image: [X, Y, Z] scan, or its lesion-free twin if known.
-    estimates: Images [X, Y, Z] on the same grid, by name.
+    estimates: Images [X, Y, Z] in which the ventricles are segmented, on the same grid,
+      by name.
     ventricle: Labelled ventricles, bool [X, Y, Z].
     reference: Tissue of another intensity, such as white matter, bool [X, Y, Z].
     planar: Whether the scan is a stack of slices.
@@ -119,7 +124,10 @@ def residual_ratios(
   lesion: np.ndarray,
   healthy: np.ndarray,
 ) -> dict[str, float]:
-  """Computes 'rkr' and 'hrr' from the residuals before and after the deformation.
+  """Computes how much of the residual remains after deformation of the prior image.
+
+  'rkr' is the share of the residual that is kept in the lesion, 'hrr' the share that is
+  removed in healthy brain.
 
   Args:
     image: [X, Y, Z] scan.
@@ -138,15 +146,15 @@ def residual_ratios(
 def measure(
   volume: Mapping[str, np.ndarray], planar: bool, ventricle: int, white: int
 ) -> dict[str, float]:
-  """Computes the deformation and gate metrics of one scan.
+  """Computes the registration metrics of one scan, from its deformation and its gate.
 
-  A metric whose arrays are missing is left out.
+  The module docstring defines them. A metric whose arrays are missing is left out.
 
   Args:
-    volume: Arrays [X, Y, Z, C] of the scan: 'image', 'mask'; if known 'lesion', 'twin',
-      'labels'; if the method gives them 'prior', 'reconstruction', 'gate', and
+    volume: Arrays [X, Y, Z, C] of the scan: 'image' and 'mask'; if known, 'lesion',
+      'twin', 'labels'; if the method has them, 'prior', 'reconstruction', 'gate', and
       'displacement' [X, Y, Z, d] with 'strain' and 'folded' [X, Y, Z] and, for a scan
-      with a twin, 'twin_displacement'. Of images the first channel is used.
+      with a twin, 'twin_displacement'. Only the first channel of images is used.
     planar: Whether the scan is a stack of slices.
     ventricle: Value of the ventricles in 'labels'.
     white: Value of white matter in 'labels'.

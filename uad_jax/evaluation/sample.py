@@ -1,7 +1,7 @@
-"""Counts and values per test scan that a run keeps in evaluation.npz.
+"""Voxel counts and metrics of each test scan, as a run stores them in evaluation.npz.
 
 From these `bootstrap` computes intervals, and the paired difference of two runs that
-were evaluated on the same scans, without the anomaly maps.
+were evaluated on the same scans. The anomaly maps are not needed for this.
 """
 
 import zipfile
@@ -17,7 +17,9 @@ BINS = 1024
 
 
 class Sample(NamedTuple):
-  """Counts and values of one scorer on n test scans; K score bins shared by the scans.
+  """Voxel counts and metrics of one scorer's anomaly maps on n test scans.
+
+  The scans share K bins of the anomaly score.
 
   Attributes:
     subjects: [n] subject names; scans of one subject are resampled together.
@@ -26,8 +28,8 @@ class Sample(NamedTuple):
     edges: [K] lower edges of the score bins, ascending.
     healthy: [n, K] counts of healthy voxels.
     lesion: [n, K] counts of lesion voxels.
-    counts: [n] by name; summed over subjects before a ratio is formed.
-    values: [n] by name; averaged over subjects, nan if undefined.
+    counts: Arrays [n] by name; summed over subjects before a ratio is formed.
+    values: Arrays [n] by name; averaged over subjects, nan if undefined.
   """
 
   subjects: np.ndarray
@@ -41,14 +43,15 @@ class Sample(NamedTuple):
 
 
 def common_bins(pooled: Histogram, bins: int = BINS) -> np.ndarray:
-  """Chooses score bins for all scans, from quantiles of healthy and lesion scores.
+  """Chooses bins of the anomaly score for all scans, from quantiles of the scores.
 
   A bin holds at most about 1 / `bins` of the lesion and of the healthy voxels (or a
   single tied score), which bounds the error of the curves by about as much.
 
   Args:
     pooled: Histogram of all scans.
-    bins: Number of quantiles of each of the two score distributions.
+    bins: Number of quantiles of each of the two score distributions (that of the
+      healthy and that of the lesion voxels).
 
   Returns:
     [K] codes of `histogram.encode` at which the bins begin, ascending.
@@ -62,7 +65,7 @@ def common_bins(pooled: Histogram, bins: int = BINS) -> np.ndarray:
 
 
 def compress(histograms: Sequence[Histogram], starts: np.ndarray) -> np.ndarray:
-  """Sums the histograms of n scans into K shared bins.
+  """Converts the histograms of n scans to counts in K coarser bins that they share.
 
   Args:
     histograms: One for each scan.
@@ -80,7 +83,12 @@ def compress(histograms: Sequence[Histogram], starts: np.ndarray) -> np.ndarray:
 
 
 def restrict(sample: Sample, rows: np.ndarray) -> Sample:
-  """Returns the sample of the scans in `rows`, indices or bool."""
+  """Selects some of the test scans, with their counts and values.
+
+  Args:
+    sample: Counts and values of n test scans.
+    rows: Indices of the selected scans, or bool [n].
+  """
   return Sample(
     sample.subjects[rows],
     sample.pathology[rows],
@@ -94,15 +102,19 @@ def restrict(sample: Sample, rows: np.ndarray) -> Sample:
 
 
 def ordered(sample: Sample) -> Sample:
-  """Sorts the scans of a sample by the subjects' names."""
+  """Sorts the test scans, with their counts and values, by name of the subject."""
   return restrict(sample, np.argsort(sample.subjects, kind='stable'))
 
 
 def align(a: Sample, b: Sample) -> tuple[Sample, Sample]:
-  """Sorts two samples by the subjects' names and checks that they have the same scans.
+  """Sorts the scans of two samples by subject and checks that they are the same scans.
+
+  Args:
+    a: Counts and values of the first scorer or run.
+    b: Counts and values of the second scorer or run.
 
   Raises:
-    ValueError: The subjects differ, or the numbers of their lesion voxels.
+    ValueError: The subjects differ, or the numbers of their lesion voxels differ.
   """
   a, b = ordered(a), ordered(b)
   if not np.array_equal(a.subjects, b.subjects):
@@ -120,11 +132,11 @@ def align(a: Sample, b: Sample) -> tuple[Sample, Sample]:
 
 
 def pack(samples: Mapping[str, Sample]) -> dict[str, np.ndarray]:
-  """Flattens the samples of all scorers to the arrays of evaluation.npz.
+  """Converts the counts and values of all scorers to named arrays for evaluation.npz.
 
-  'scorers' [m]; then for each scorer s: 's/subjects', 's/pathology', 's/diseased' [n],
-  's/edges' [K], 's/healthy', 's/lesion' [n, K], and 's/counts/NAME', 's/values/NAME'
-  [n], as in `Sample`.
+  The arrays are 'scorers' [m]; then for each scorer s: 's/subjects', 's/pathology',
+  's/diseased' [n], 's/edges' [K], 's/healthy', 's/lesion' [n, K], and 's/counts/NAME',
+  's/values/NAME' [n], as in `Sample`.
   """
   arrays = {'scorers': np.array(list(samples))}
   for scorer, sample in samples.items():
@@ -137,7 +149,7 @@ def pack(samples: Mapping[str, Sample]) -> dict[str, np.ndarray]:
 
 
 def load(path: str | Path) -> dict[str, Sample]:
-  """Reads an evaluation.npz; returns the samples by scorer.
+  """Reads the counts and values of test scans, by scorer, from an evaluation.npz.
 
   Raises:
     ValueError: The file is not an evaluation.npz, or is damaged.

@@ -1,4 +1,4 @@
-"""Stacks the records of batches (slices or volumes) into scans."""
+"""Functions that assemble whole scans from batches of slices or volumes."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
@@ -9,7 +9,7 @@ ONE_ML = 1000.0  # cubic millimetres
 
 
 class Scan(NamedTuple):
-  """One scan of one subject.
+  """Scan of a subject: its arrays, such as image and masks, and its description.
 
   Attributes:
     name: 'subject', or 'subject/session' if there is a session.
@@ -33,34 +33,44 @@ class Scan(NamedTuple):
 
 
 def text(value) -> str:
-  """Converts a string or bytes to a string."""
+  """Converts a value to a string; bytes are decoded."""
   return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def rows(batches: Iterable[Mapping[str, np.ndarray]]) -> Iterator[dict]:
-  """Yields the records of batches one by one, without the padding."""
+  """Yields the slices or volumes of batches one by one, without padding.
+
+  Args:
+    batches: Batches of arrays by name, with 'weight' 0 for padding.
+  """
   for batch in batches:
     for index in np.flatnonzero(np.asarray(batch['weight']) > 0):
       yield {name: array[index] for name, array in batch.items()}
 
 
 def scan_name(row: Mapping) -> str:
-  """Returns 'subject' or 'subject/session' for a record."""
+  """Returns the name of the scan to which a slice or volume belongs.
+
+  Returns:
+    'subject', or 'subject/session' if there is a session.
+  """
   session = text(row.get('session', ''))
   return f'{text(row["subject"])}/{session}' if session else text(row['subject'])
 
 
 def collect(batches: Iterable[Mapping[str, np.ndarray]]) -> Iterator[Scan]:
-  """Yields the scans in batches of records, each as soon as its last record has come.
+  """Assembles scans from batches of slices or volumes and yields them one by one.
+
+  A scan is yielded as soon as its last slice or volume has been read.
 
   Args:
-    batches: Batches with 'subject', 'mask' and 'weight'; records of a scan come
-      together, with slices ascending. Arrays with spatial axes are stacked, the other
-      entries describe the scan.
+    batches: Batches with 'subject', 'mask' and 'weight'; the slices of a scan come
+      together and ascend. Arrays with spatial axes are stacked, the other entries
+      describe the scan.
 
   Raises:
-    ValueError: The records of a scan do not come together, its slices do not ascend, or
-      its brain mask is empty.
+    ValueError: The slices of a scan do not come together or do not ascend, or its brain
+      mask is empty.
   """
   pending, seen = [], set()
   for row in rows(batches):
@@ -77,7 +87,10 @@ def collect(batches: Iterable[Mapping[str, np.ndarray]]) -> Iterator[Scan]:
 
 
 def assemble(records: list[dict]) -> Scan:
-  """Builds a scan from its records: one volume, or slices that are stacked along z.
+  """Builds one scan from its single volume, or from its slices, stacked along z.
+
+  Args:
+    records: Volume or slices of the scan, each as arrays by name.
 
   Raises:
     ValueError: There are several volumes, the slices do not ascend, or the brain mask
@@ -114,7 +127,7 @@ def assemble(records: list[dict]) -> Scan:
 
 
 def lesion_in(volume: Mapping[str, np.ndarray]) -> np.ndarray:
-  """Returns the lesion mask inside the brain mask, bool [X, Y, Z].
+  """Returns the part of the lesion mask inside the brain mask, bool [X, Y, Z].
 
   All False if the lesion is unknown.
 

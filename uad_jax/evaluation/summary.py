@@ -1,6 +1,6 @@
-"""Computes the content of results.json and subjects.csv from the measured scans.
+"""Functions that compute the content of results.json and subjects.csv.
 
-results.json as the evaluation fills it (`report.write` adds 'run'). An estimate is
+Layout of results.json, to which `report.write` adds the entry 'run'; an estimate is
 {'value': v, 'interval': [low, high]}, null where it is undefined:
 
   schema           version of this layout
@@ -53,10 +53,10 @@ COMPARED = ('auprc', 'oracle_dice', 'dice_at_5')
 
 
 class Results(NamedTuple):
-  """Results of one evaluation.
+  """Results of one evaluation: content of its files, and example slices for its report.
 
   Attributes:
-    summary: Content of results.json, see the module's docstring.
+    summary: Content of results.json, see the module docstring.
     subjects: Rows of subjects.csv, one per scan and scorer.
     samples: Counts and values per scan by scorer, for intervals and differences.
     cases: Example slices: worst, median, best by the default anomaly map, one healthy.
@@ -69,14 +69,14 @@ class Results(NamedTuple):
 
 
 def make_sample(scans: Sequence[Scan], measured: Sequence) -> tuple[Sample, Histogram]:
-  """Builds one scorer's sample of the test scans, and their pooled histogram.
+  """Collects the counts and metrics of one scorer over all test scans.
 
   Args:
     scans: The n test scans, in order.
     measured: One `measure.Measured` for each scan.
 
   Returns:
-    The sample, with scores in shared bins, and the pooled histogram in all its bins.
+    Counts and values with scores in shared bins; pooled histogram in all its bins.
   """
   histograms = [m.histogram for m in measured]
   pooled = histogram.pool(histograms)
@@ -104,26 +104,26 @@ def make_sample(scans: Sequence[Scan], measured: Sequence) -> tuple[Sample, Hist
 
 
 def plain(interval: Interval) -> dict:
-  """Converts an interval to an estimate for JSON: null where it is not finite."""
+  """Converts an estimate and its interval to a dict for JSON, None where not finite."""
   value, low, high = (float(x) if np.isfinite(x) else None for x in interval)
   return {'value': value, 'interval': [low, high]}
 
 
 def plain_all(estimated: Estimated) -> dict[str, dict]:
-  """Converts all metrics to estimates for JSON, by name."""
+  """Converts the estimates and intervals of all metrics to dicts for JSON, by name."""
   return {name: plain(estimated.interval(name)) for name in estimated.values}
 
 
 def estimates(
   metrics: Mapping[str, bootstrap.Metric], sample: Sample, drawn: np.ndarray
 ) -> dict[str, dict]:
-  """Computes metrics with their intervals, for JSON.
+  """Computes metrics with their bootstrap intervals, as dicts for JSON.
 
   A metric is left out if the sample lacks a count or value that it needs.
 
   Args:
     metrics: Metrics by name.
-    sample: The n scans.
+    sample: Counts and values of the n test scans.
     drawn: Resamples from `bootstrap.weights`, [R, n].
   """
   return plain_all(bootstrap.estimated(metrics, sample, drawn))
@@ -135,7 +135,9 @@ def scorer_summary(
   drawn: np.ndarray,
   thresholds: Mapping[int, float],
 ) -> dict:
-  """Builds the entry of one scorer in results.json, without differences to the default.
+  """Builds the entry of one scorer in results.json.
+
+  `summarise` adds the paired differences to the default scorer.
 
   Args:
     sample: Counts and values of the scorer.
@@ -168,7 +170,7 @@ def scorer_summary(
 
 
 def subject_rows(scans: Sequence[Scan], samples: Mapping[str, Sample]) -> list[dict]:
-  """Builds the rows of subjects.csv: one per scan and scorer.
+  """Builds the rows of subjects.csv, one for each pair of scan and scorer.
 
   A row describes the scan and holds all counts and values of the scorer.
   """
@@ -202,7 +204,7 @@ def summarise(
   resamples: int,
   seed: int,
 ) -> dict:
-  """Builds the content of results.json, see the module's docstring.
+  """Computes the content of results.json, whose layout the module docstring describes.
 
   Args:
     scans: The test scans.

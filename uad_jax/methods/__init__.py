@@ -1,5 +1,5 @@
-"""Methods of anomaly detection, each a file with `make(shape, channels, **options)`.
+"""Anomaly detection methods, each a file with a function `make` that builds the method.
 
-`make` returns a `method.Method`. A file is registered under its name; no file here
-imports another, the parts they share are in `families`.
+`make(shape, channels, **options)` returns a `method.Method`. A file is registered under
+its name; no file here imports another, the parts they share are in `families`.
 """

@@ -1,4 +1,4 @@
-"""Adversarial auto-encoder (AAE): a Wasserstein critic shapes the latent distribution.
+"""Adversarial auto-encoder (AAE), trained with a Wasserstein critic of its latents.
 
 Makhzani et al., "Adversarial autoencoders", 2016, as the comparative study of Baur et
 al. (Medical Image Analysis 69, 2021) trains it.
@@ -24,13 +24,13 @@ def make(
   consistency: float = 0.0,
   bayesian: bool = False,
 ) -> Method:
-  """Makes an adversarial auto-encoder: a critic pulls the latents towards N(0, I).
+  """Builds an adversarial auto-encoder; a critic pulls its latents towards N(0, I).
 
   Losses by objective, <.> the mean over examples: 'autoencoder', mean (x - D(E(x)))^2
   over the brain; 'critic', <C(E(x))> - <C(n)> + penalty <(|grad C| - 1)^2> with
   n ~ N(0, I); 'generator', which trains the encoder, -<C(E(x))>. With `consistency` the
   auto-encoder's loss also has this weight times mean (E(x) - E(D(E(x))))^2: the
-  constrained AAE as the study runs it (`caae` is Chen & Konukoglu's).
+  constrained AAE as Baur et al. 2021 run it (`caae` is Chen & Konukoglu's).
 
   Departures: the penalty is taken between latents and prior draws (the reference
   program extrapolates away from them); the reference program updates the auto-encoder

@@ -1,4 +1,4 @@
-"""Auto-encoder with a spatial or dense bottleneck."""
+"""Auto-encoder method with a spatial or dense bottleneck."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from uad_jax.ops import losses
 from uad_jax.ops.choices import check_choice
 
 ARCHITECTURES = ('default', 'study')
-"""Networks by name: the package's own, or the one of Baur et al. 2021."""
+"""Names of the networks: the package's own, or the one of Baur et al. 2021."""
 
 
 def make(
@@ -28,9 +28,9 @@ def make(
   dropout: float = 0.0,
   bayesian: bool = False,
 ) -> Method:
-  """Makes an auto-encoder, trained on mean |x - x'| over the brain.
+  """Builds an auto-encoder, trained on the mean absolute error over the brain.
 
-  To this loss is added 0.1 times the negative log-likelihood of a variance head, which
+  L = mean |x - x'| + 0.1 times the negative log-likelihood of a variance head, which
   reads the decoder's features behind a stop-gradient: it learns the variance of the
   healthy residual for the 'standardised' score and does not change the reconstruction.
 

@@ -30,7 +30,7 @@ def make(
   dropout: float = 0.0,
   bayesian: bool = False,
 ) -> Method:
-  """Makes a VAE with a critic that tells images from their reconstructions (AnoVAEGAN).
+  """Builds an AnoVAEGAN: a VAE and a critic that tells images from reconstructions.
 
   Losses by objective: 'vae', sum |x - x'| + KL(q(z | x) || N(0, I)), both summed over a
   scan; 'critic', <C(x')> - <C(x)> + penalty <(|grad C| - 1)^2>; 'generator', which

@@ -1,4 +1,4 @@
-"""Atlas: voxelwise mean and variance of aligned healthy scans, the classic z-score."""
+"""Atlas method: z-scores by the voxelwise mean and variance of healthy scans."""
 
 import jax.numpy as jnp
 
@@ -13,18 +13,19 @@ def make(
   smooth: float = 1.0,
   floor: float = 0.01,
 ) -> Method:
-  """Makes an atlas, which fits mean and variance of each voxel at each slice height.
+  """Builds a method that fits mean and variance of healthy scans at each voxel (atlas).
 
-  No network is trained. The scorer 'standardised' computes from the outputs
+  The scans must be aligned; each slice height has a mean and variance of its own. No
+  network is trained. The scorer 'standardised' computes from the outputs
   z = |x - mean| / sqrt(variance + floor^2).
 
   Args:
     shape: Spatial shape of the images.
     channels: Number of contrasts.
-    bins: Number of slice heights with moments of their own, between which they are
-      interpolated; 1 for volumes.
-    smooth: Standard deviation in voxels of a Gaussian that smooths the moments, against
-      residual misalignment.
+    bins: Number of slice heights at which mean and variance are kept; they are
+      interpolated in between. 1 for volumes.
+    smooth: Standard deviation in voxels of a Gaussian that smooths mean and variance,
+      against residual misalignment.
     floor: Smallest standard deviation, in image units.
   """
 

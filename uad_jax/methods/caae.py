@@ -1,4 +1,4 @@
-"""Constrained adversarial auto-encoder (cAAE) of Chen & Konukoglu.
+"""Constrained adversarial auto-encoder (cAAE) of Chen & Konukoglu 2018.
 
 Chen & Konukoglu, "Unsupervised detection of lesions in brain MRI using constrained
 adversarial auto-encoders", 2018 (arXiv 1806.04972).
@@ -29,10 +29,10 @@ def make(
   consistency: float = 0.5,
   bayesian: bool = False,
 ) -> Method:
-  """Makes a constrained adversarial auto-encoder: x and x' are to share one latent.
+  """Builds an adversarial auto-encoder with one latent for image and reconstruction.
 
-  The constraint is to give a scan with a lesion the latent of its healthy version; a
-  critic pulls the latents towards N(0, I).
+  By this constraint a scan with a lesion is to have the latent of its healthy version;
+  a critic pulls the latents towards N(0, I).
 
   Losses by objective, <.> the mean over examples: 'autoencoder',
   <sqrt(sum (x - x')^2 + 1e-8)> + consistency <sum (z - E(x'))^2>, z = E(x), x' = D(z);
@@ -58,7 +58,8 @@ def make(
     critic: Widths of the critic's hidden layers.
     critic_steps: Steps of the critic for each step of the two other objectives.
     penalty: Weight of the critic's gradient penalty.
-    consistency: Weight of the distance between the two latents.
+    consistency: Weight of the distance between the latents of image and
+      reconstruction.
     bayesian: Keep dropout on at inference, drawn from the key; a Monte Carlo scorer
       then averages over keys (Gal and Ghahramani 2016).
 

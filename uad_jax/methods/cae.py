@@ -1,6 +1,6 @@
-"""Constrained auto-encoder: image and reconstruction are to share one latent vector.
+"""Constrained auto-encoder, which gives image and reconstruction the same latent.
 
-The constraint of Chen & Konukoglu 2018 (arXiv 1806.04972) without its adversary, as
+The constraint of Chen & Konukoglu 2018 (arXiv 1806.04972) without its critic, as
 the comparative study of Baur et al. (Medical Image Analysis 69, 2021) runs it.
 """
 
@@ -21,7 +21,7 @@ def make(
   consistency: float = 1.0,
   bayesian: bool = False,
 ) -> Method:
-  """Makes a constrained auto-encoder: image x and reconstruction x' share one latent.
+  """Builds an auto-encoder trained to give image and reconstruction the same latent.
 
   L = mean (x - x')^2 + consistency mean (z - E(x'))^2, z = E(x), x' = D(z).
 
@@ -38,7 +38,7 @@ def make(
     widths: Encoder widths, one for each halving of the grid.
     latent: Size of the latent vector.
     dropout: Dropout rate on the latent and after the decoder's dense layer.
-    consistency: rho, the weight of the second term.
+    consistency: Weight of the distance between the two latents (rho in the paper).
     bayesian: Keep dropout on at inference, drawn from the key; a Monte Carlo scorer
       then averages over keys (Gal and Ghahramani 2016).
   """

@@ -24,7 +24,7 @@ def make(
   dropout: float = 0.0,
   bayesian: bool = False,
 ) -> Method:
-  """Makes a context-encoding VAE, which also restores images with boxes set to zero.
+  """Builds a context-encoding VAE, which also learns to fill in boxes set to zero.
 
   L = sum |x - g(z)| + beta KL(q(z|x) || N(0, I)) + context sum |x - g(mu(x_ce))|.
 
@@ -48,7 +48,7 @@ def make(
     widths: Encoder widths, one for each halving of the grid.
     latent: Size of the latent vector.
     beta: Weight of the KL divergence.
-    context: Weight of the context branch; at 0 it is a VAE.
+    context: Weight of the context branch (the filling in of boxes); at 0 it is a VAE.
     boxes: Largest number of boxes in a scan.
     edge: Edge length of a box, as a fraction of each axis.
     dropout: Dropout rate after each dense layer.

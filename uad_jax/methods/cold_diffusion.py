@@ -1,4 +1,4 @@
-"""Cold diffusion: synthetic anomalies restored step by step (DISYRE, 2024)."""
+"""Cold diffusion method, which removes anomalies from a scan step by step (DISYRE)."""
 
 from collections.abc import Sequence
 
@@ -23,16 +23,16 @@ def make(
   steps: int = 5,
   position: bool = True,
 ) -> Method:
-  """Makes a network that removes anomalies of any severity s, run as cold diffusion.
+  """Builds a network that removes anomalies step by step, by cold diffusion.
 
   L = mean over the brain of (x - f(x_s, s))^2, x_s = x + s (x_1 - x), s in (0, 1].
 
   Naval Marimont, Baugh, Siomos, Tzelepis, Kainz, Tarroni, "DISYRE: diffusion-inspired
   synthetic restoration for unsupervised anomaly detection", ISBI 2024. x_1 is x with
-  anomalies painted into it: blobs of another scan's tissue (foreign patches) and other
-  `synthetic_lesions.PAINTERS`; the severity s takes the role of the time in diffusion.
-  At inference the scan is taken as x_1 and restored by the sampler of cold diffusion
-  (Bansal et al. 2022),
+  synthetic anomalies painted into it: blobs of another scan's tissue (foreign patches)
+  and other `synthetic_lesions.PAINTERS`; the severity s takes the role of the time in
+  diffusion. At inference the scan is taken as x_1 and restored by the sampler of cold
+  diffusion (Bansal et al. 2022),
   x_{s - d} = x_s - D(r, s) + D(r, s - d), r = f(x_s, s), D(r, s) = r + s (x_1 - r),
   that is x_s - d (x_1 - r), in `steps` steps of d = 1 / steps.
 
@@ -51,9 +51,9 @@ def make(
     channels: Number of contrasts.
     widths: Channels of the U-Net by level, finest first.
     blocks: Convolutions at each level.
-    painters: Names from `synthetic_lesions.PAINTERS`.
-    share: Share of the training scans that are painted; from the others the network
-      learns to leave healthy scans unchanged.
+    painters: Kinds of synthetic anomalies, names from `synthetic_lesions.PAINTERS`.
+    share: Share of the training scans with synthetic anomalies; from the others the
+      network learns to leave healthy scans unchanged.
     steps: Steps of the sampler, 1 or more.
     position: Give the slice height to the network.
 

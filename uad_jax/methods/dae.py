@@ -33,7 +33,9 @@ def make(
   squarings: int = 7,
   window: int = 9,
 ) -> Method:
-  """Makes the published MorphAEus, with 3 854 755 parameters at 128 x 128.
+  """Builds the deformable auto-encoder MorphAEus as published (Bercea et al. 2023).
+
+  It has 3 854 755 parameters at 128 x 128.
 
   L = MSE(x_ph, x) + structure (1 - SSIM(x_ph, x)) + morph L_morph after the warm-up,
   L_morph = 1/2 [D(x, x_ph o phi) + D(x_ph, x o phi^-1)] + beta mean |grad v|^2,

@@ -1,15 +1,16 @@
 """Uncertainty-guided deformable auto-encoder, this project's own method.
 
-A prior image is decoded through a narrow bottleneck, as a change of the mean of the
-healthy scans, and warped onto the scan by a displacement field that is regularised
-locally: stiff and blind to the data where a gate says that a voxel is unlikely to be
-healthy, soft elsewhere. Normal variability is registered and lesions are not, at
-inference too, since the deformer is conditioned on gate and stiffness.
+A prior image (the healthy image expected for a scan) is decoded through a narrow
+bottleneck, as a change of the mean of the healthy scans, and warped onto the scan by a
+displacement field that is regularised locally: stiff and blind to the data where a gate
+says that a voxel is unlikely to be healthy, soft elsewhere. Normal variability is
+registered and lesions are not, at inference too, since the deformer is conditioned on
+gate and stiffness.
 
 Stages: 0 fits mean and variance of the healthy scans at each voxel; 1 trains the prior
-with its log-variance; 2 trains the deformer on painted lesions under simulated gates,
-and the gate network on painted lesions; 3 calibrates the evidence on healthy validation
-scans.
+image with its log-variance; 2 trains the deformer on synthetic (painted) lesions under
+simulated gates, and the gate network on synthetic lesions; 3 calibrates the evidence of
+lesions on healthy validation scans.
 """
 
 from collections.abc import Sequence
@@ -61,10 +62,11 @@ def make(
   solve: bool = False,
   beta: float = 0.5,
 ) -> Method:
-  """Makes the uncertainty-guided deformable auto-encoder, with an option for each part.
+  """Builds the uncertainty-guided deformable auto-encoder, this project's own method.
 
-  The deformer minimises, over painted scans under simulated gates g and their
-  lesion-free twins with g = 0, at strengths lambda0,
+  Its options set each part. The deformer minimises, over scans with synthetic (painted)
+  lesions under simulated gates g and their lesion-free twins (the same scans without
+  the lesions) with g = 0, at strengths lambda0,
 
     1/2 [D(x, x_ph o phi; omega) + D(x_ph, x o phi^-1; omega o phi^-1)]
       + mean lambda |grad v|^2 + mean mu |v|^2 + twin |v(x_painted, g) - v(x, 0)|_1,
@@ -80,18 +82,18 @@ def make(
     bins: Slice heights at which mean and variance of the healthy scans are kept; 1 for
       volumes, 0 leaves them out.
     widths: Encoder widths, one for each halving of the grid; the decoder mirrors them.
-    latent: Channels of the latent maps.
+    latent: Channels of the latent maps of the prior image.
     heads: Ensembled heads of the decoder; their variance is the epistemic spread.
     position: Give the slice height to the decoder.
-    denoise: Share of the prior's training scans that are painted; the target is the
-      scan without paint.
+    denoise: Share of the prior's training scans with synthetic lesions; the target is
+      the scan without them.
     deformer_widths: Widths of the deformer.
     deformer_every: Steps of the gate network for each step of the deformer.
     coarse: The velocity field has the image's grid divided by this.
-    gate_widths: Widths of the gate network.
+    gate_widths: Widths of the gate network, which predicts the logit of a lesion.
     gate_prior: Also give the prior's residual, spread and log-variance to the gate
       network.
-    painters: Painters of synthetic lesions, from `synthetic_lesions.PAINTERS`.
+    painters: Kinds of synthetic lesions, names from `synthetic_lesions.PAINTERS`.
     open_by: Evidence that opens the gate, from `gate_calibration.KINDS`; none leaves it
       closed.
     healthy_share: Share of healthy validation voxels, in (0, 1), at which all evidence
@@ -101,7 +103,7 @@ def make(
     hinge: Close the gate to exactly 0 below its floor.
     strength: lambda0 at inference.
     strength_range: Range from which lambda0 is drawn log-uniformly in training.
-    stiff_strength: lambda0 of the stiff pass.
+    stiff_strength: lambda0 of the stiff pass (a registration without a gate).
     stiffness_ratio: Ratio of lambda inside the gate to lambda outside; 1 for a uniform
       lambda.
     magnitude: Ratio of mu inside the gate to lambda0; 0 for no mu.
@@ -111,7 +113,8 @@ def make(
     similarity: Name of D: 'mse' or 'ncc', see `similarity.distance`.
     mse_weight: Factor of the squared error in D; about 1 / (2 variance) of the healthy
       residual.
-    twin: Weight of the difference between twins; 0 leaves it out.
+    twin: Weight of the difference between the velocity fields of a scan with a lesion
+      and of its lesion-free twin; 0 leaves it out.
     solve: At inference predict the field of a closed gate, and fill it in inside the
       gate by a screened Poisson equation.
     beta: beta of the beta-NLL that trains the prior.

@@ -1,4 +1,4 @@
-"""Partial diffusion and denoising (AnoDDPM, Wyatt et al. 2022)."""
+"""Diffusion model that noises a scan in part and denoises it (Wyatt et al. 2022)."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from uad_jax.ops import gaussian_diffusion, losses
 from uad_jax.ops.choices import check_choice
 
 NOISES = ('gaussian', 'simplex')
-"""Kinds of noise."""
+"""Names of the kinds of noise that the diffusion may add."""
 
 
 def make(
@@ -36,7 +36,7 @@ def make(
   bounds: tuple[float, float] = (0.0, 1.2),
   position: bool = False,
 ) -> Method:
-  """Makes a diffusion model that noises a scan in part and denoises it again.
+  """Builds AnoDDPM, a diffusion model that noises a scan in part and denoises it again.
 
   L = mean over the brain of (eps - eps'(x_t, t))^2, t uniform in 1 to `furthest`.
 

@@ -1,4 +1,4 @@
-"""Denoising auto-encoder with skips and coarse noise (Kascenas et al. 2022)."""
+"""Denoising auto-encoder, a U-Net trained on coarse noise (Kascenas et al. 2022)."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ def make(
   cells: int = 16,
   position: bool = False,
 ) -> Method:
-  """Makes a U-Net that removes coarse noise from images, and with it lesions.
+  """Builds a U-Net that learns to remove coarse noise and then also removes lesions.
 
   L = mean over the brain of (x - f(x + noise))^2; the anomaly map is |x - f(x)|.
 

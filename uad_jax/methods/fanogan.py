@@ -32,10 +32,11 @@ def make(
   dropout: float = 0.0,
   bayesian: bool = False,
 ) -> Method:
-  """Makes f-AnoGAN: stage 0 trains a Wasserstein GAN, stage 1 an encoder.
+  """Builds f-AnoGAN: stage 0 trains a GAN, stage 1 an encoder into its latent space.
 
-  Losses by objective, <.> the mean over examples: 'critic', <C(G(n))> - <C(x)> +
-  penalty <(|grad C| - 1)^2> with n ~ N(0, I); 'generator', -<C(G(n))>; 'encoder',
+  The GAN is a Wasserstein GAN. Losses by objective, <.> the mean over examples:
+  'critic', <C(G(n))> - <C(x)> + penalty <(|grad C| - 1)^2> with n ~ N(0, I);
+  'generator', -<C(G(n))>; 'encoder',
   mean (x - G(E(x)))^2 + kappa mean (f(x) - f(G(E(x))))^2, where f are the critic's last
   features (the paper's izi_f training). E ends in tanh, G in a sigmoid, for images in
   [0, 1].

@@ -1,4 +1,4 @@
-"""Gaussian-mixture variational auto-encoder (GMVAE)."""
+"""Method with a Gaussian-mixture variational auto-encoder (GMVAE)."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ def make(
   dropout: float = 0.0,
   bayesian: bool = False,
 ) -> Method:
-  """Makes a VAE whose prior of the latent z is a mixture of Gaussians (GMVAE).
+  """Builds a VAE whose prior of the latent z is a mixture of Gaussians (GMVAE).
 
   Dilokthanakul et al. 2016, as You et al. 2019 and Baur et al. 2021 use it.
 

@@ -1,4 +1,4 @@
-"""Latent diffusion: a VQ-VAE and a diffusion of its codes (Pinaya et al. 2022)."""
+"""Latent diffusion: a diffusion model of the codes of a VQ-VAE (Pinaya et al. 2022)."""
 
 from collections.abc import Sequence
 
@@ -40,23 +40,24 @@ def make(
   hops: int = 50,
   healthy: float = 0.975,
 ) -> Method:
-  """Makes a diffusion model of a VQ-VAE's codes, which resamples unlikely codes.
+  """Builds a VQ-VAE and a diffusion model that replaces unlikely codes of a scan.
 
   Pinaya et al., "Fast unsupervised brain anomaly detection and segmentation with
   diffusion models", MICCAI 2022. Stage 0 trains the VQ-VAE (`families.vqvae`). Stage 1
   learns L = mean (eps - eps'(z_t, t))^2 on codes z, scaled to unit variance. Stage 2
-  counts, in the validation scans, the surprise at each place of the codes' grid,
-  weighted by its share of brain: the mean of this error over some times, proportional
-  to the Kullback-Leibler divergence of a step.
+  fits the histogram of the surprise in the validation scans. The surprise at a place of
+  the codes' grid is the mean of this error over some time steps, proportional to the
+  Kullback-Leibler divergence of a step; places count by their share of brain.
 
   At inference codes whose surprise exceeds the quantile `healthy` of the validation
   places are resampled from step `start`, then decoded; at each hop all other codes are
   reset to the scan's (noised to the level of the step).
 
   Outputs: 'reconstruction' (of the resampled codes), 'decoded' (of the scan's codes),
-  'surprise' [B, *S, 1], 'healed' [B, 1, *S, C] and 'heal_mask' [B, 1, *S, 1] for the
-  scorer 'healing'; random with the key. Departures: the U-Net is this package's; fewer
-  looks and hops by default.
+  'surprise' [B, *S, 1], and for the scorer 'healing' the reconstruction as 'healed'
+  [B, 1, *S, C] and the resampled places as 'heal_mask' [B, 1, *S, 1]; random with the
+  key. Departures: the U-Net is this package's; by default the surprise is measured at
+  fewer time steps and the reverse chain is shorter.
 
   Args:
     shape: Spatial shape of the images, which must halve for each width.
@@ -78,7 +79,7 @@ def make(
     healthy: Share of the validation places that count as likely, in (0, 1).
 
   Raises:
-    ValueError: Looks or start are not in 1 to `steps`, or there is no look.
+    ValueError: `looks` or `start` is not in 1 to `steps`, or `looks` has no step.
   """
   first, last, number = looks
   if not 1 <= first <= last <= steps or not 1 <= start <= steps or number < 1:

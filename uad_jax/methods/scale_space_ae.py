@@ -1,4 +1,7 @@
-"""Scale-space auto-encoders (Baur et al. 2020): one for each band of a pyramid."""
+"""Scale-space auto-encoders, one for each band of a Laplacian pyramid of the image.
+
+The method of Baur et al. 2020.
+"""
 
 from collections.abc import Sequence
 
@@ -25,7 +28,7 @@ def make(
   dropout: float = 0.0,
   bayesian: bool = False,
 ) -> Method:
-  """Makes auto-encoders of the bands of a Laplacian pyramid, trained together.
+  """Builds one auto-encoder for each band of a Laplacian pyramid, trained together.
 
   L = sum_i sum |L_i - f_i(L_i)| over the brain, L_i the bands of the pyramid.
 

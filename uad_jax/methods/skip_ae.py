@@ -1,4 +1,4 @@
-"""Bayesian skip auto-encoder: skip connections under dropout (Baur et al. 2020)."""
+"""Bayesian auto-encoder with dropout on its skip connections (Baur et al. 2020)."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,9 @@ def make(
   drop_maps: bool = False,
   bayesian: bool = True,
 ) -> Method:
-  """Makes an auto-encoder with dropout on its skip connections, L = sum |x - x'|.
+  """Builds an auto-encoder with dropout on its skip connections.
+
+  L = sum |x - x'|.
 
   Baur et al., "Bayesian skip-autoencoders for unsupervised hyperintense anomaly
   detection in high resolution brain MRI", ISBI 2020. Skip connections sharpen images,

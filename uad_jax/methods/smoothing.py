@@ -7,7 +7,7 @@ from uad_jax.ops.filters import gaussian_smooth
 
 
 def make(shape: tuple[int, ...], channels: int = 1, sigma: float = 3.0) -> Method:
-  """Makes a method whose reconstruction is a Gaussian mean over the brain voxels.
+  """Builds a baseline whose reconstruction is the scan smoothed by a Gaussian.
 
   'reconstruction' = (G * (x m)) / (G * m), m the brain mask, so that the brain's edge
   does not look like a lesion. Nothing is trained.

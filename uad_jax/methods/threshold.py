@@ -1,10 +1,15 @@
-"""Baseline without a model, for the scorer `input_threshold`, which reads the image."""
+"""Baseline without a model, in which the intensity of a scan itself is thresholded.
+
+The scorer `input_threshold` reads the scan.
+"""
 
 from uad_jax.method import Method
 
 
 def make(shape: tuple[int, ...], channels: int = 1) -> Method:
-  """Makes a method without training and without outputs.
+  """Builds an empty method: nothing is trained and nothing is computed.
+
+  The scorer `input_threshold` needs only the scan.
 
   Args:
     shape: Not used.

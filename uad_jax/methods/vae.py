@@ -44,7 +44,7 @@ def make(
   dropout: float = 0.0,
   bayesian: bool = False,
 ) -> Method:
-  """Makes a variational auto-encoder (VAE) with a predicted variance of each voxel.
+  """Builds a variational auto-encoder that predicts mean and variance of each voxel.
 
   L = beta-NLL(x; decoder(z)) averaged over brain voxels + beta KL averaged over z.
 

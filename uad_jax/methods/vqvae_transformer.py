@@ -1,4 +1,4 @@
-"""VQ-VAE with an autoregressive transformer over its codes (Pinaya et al. 2022)."""
+"""VQ-VAE and autoregressive transformer of its codes (Pinaya et al. 2022)."""
 
 from collections.abc import Sequence
 
@@ -27,7 +27,7 @@ def make(
   rasters: int = 4,
   likely: float = 0.005,
 ) -> Method:
-  """Makes a VQ-VAE and a causal transformer, which resamples its unlikely codes.
+  """Builds a VQ-VAE and a causal transformer that replaces unlikely codes of a scan.
 
   Pinaya et al., "Unsupervised brain imaging 3D anomaly detection and segmentation with
   transformers", Medical Image Analysis 79, 2022 (and arXiv 2102.11650). Stage 0:
@@ -42,10 +42,10 @@ def make(
   serves all orders (each training scan draws one), with ordinary attention instead of
   Performer's.
 
-  Outputs: 'reconstruction' (the mean of 'healed'), 'decoded' (of the scan's codes),
-  'improbability' [B, *S, 1] (-l, mean over orders, on the image's grid), 'log_prob' [B]
-  (sum of l, mean over orders), 'healed' [B, orders, *S, C] and 'heal_mask' [B, orders,
-  *S, 1].
+  Outputs: 'healed' [B, orders, *S, C] (decoded after resampling), 'heal_mask' [B,
+  orders, *S, 1] (resampled places), 'reconstruction' (the mean of 'healed'), 'decoded'
+  (of the scan's codes), 'improbability' [B, *S, 1] (-l, mean over orders, on the
+  image's grid) and 'log_prob' [B] (sum of l, mean over orders).
 
   Args:
     shape: Spatial shape of the images, which must halve for each width.

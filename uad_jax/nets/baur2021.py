@@ -1,9 +1,9 @@
-"""Encoder, decoder and auto-encoder of the comparative study by Baur et al. 2021.
+"""Encoder, decoder and auto-encoder networks of the study by Baur et al. 2021.
 
 Baur et al., "Autoencoders for unsupervised anomaly segmentation in brain MR images: a
-comparative study", Medical Image Analysis 69, 2021. Convolutions of 5^d, stride 2,
-leaky ReLU of slope 0.3 and, as in the paper's results, no normalisation; 2-D and 3-D.
-At 128 x 128 with a coarse grid of 8 x 8 the dense auto-encoder has 1 625 777
+comparative study", Medical Image Analysis 69, 2021. Kernels of edge 5, convolutions of
+stride 2, leaky ReLU of slope 0.3 and, as in the paper's results, no normalisation; 2-D
+and 3-D. At 128 x 128 with a coarse grid of 8 x 8 the dense auto-encoder has 1 625 777
 parameters, the spatial one 1 358 241, the variational one 1 756 977.
 """
 
@@ -19,19 +19,20 @@ from uad_jax.nets.layers.feature_taps import keep
 from uad_jax.nets.layers.grid_sizes import check_latent, halved_grid
 
 SLOPE = 0.3
-"""Slope of the study's leaky ReLU for negative values."""
+"""Slope of the leaky ReLU for negative values, as in Baur et al. 2021."""
 
 WIDTHS = (32, 64, 128, 128)
-"""Encoder widths of the study: channels after each halving of the grid."""
+"""Encoder widths of Baur et al. 2021: channels after each halving of the grid."""
 
 BOTTLENECKS = ('dense', 'spatial')
 """Kinds of bottleneck: one latent vector, or latent maps on the coarse grid."""
 
 
 def mirrored(widths: Sequence[int]) -> tuple[int, ...]:
-  """Computes the decoder widths of Baur et al. 2021 from the encoder widths.
+  """Computes the numbers of channels of the decoder from those of the encoder.
 
-  Width i is widths[-1] / 2^i, but at least widths[0].
+  As in Baur et al. 2021, the decoder's width i is widths[-1] / 2^i, but at least
+  widths[0].
 
   Args:
     widths: Channels after each halving of the grid, finest first.
@@ -43,7 +44,9 @@ def mirrored(widths: Sequence[int]) -> tuple[int, ...]:
 
 
 class StudyEncoder(nn.Module):
-  """Encoder of Baur et al. 2021: 5^d convolutions of stride 2, each with a leaky ReLU.
+  """Encoder of Baur et al. 2021: convolutions of kernel edge 5 and stride 2.
+
+  Each is followed by a leaky ReLU.
 
   Attributes:
     widths: Channels after each halving of the grid.
@@ -61,9 +64,9 @@ class StudyEncoder(nn.Module):
 
 
 class ToVector(nn.Module):
-  """Dense bottleneck of Baur et al. 2021: a 1^d convolution, then dense layers.
+  """Bottleneck of Baur et al. 2021 that maps feature maps to latent vectors.
 
-  The convolution reduces C channels to C / 8.
+  A 1 x 1 (x 1) convolution reduces C channels to C / 8; dense layers follow.
 
   Attributes:
     size: Values of each latent vector.
@@ -82,7 +85,9 @@ class ToVector(nn.Module):
 
 
 class FromVector(nn.Module):
-  """Decoder side of the dense bottleneck: a dense layer, then a 1^d convolution.
+  """Decoder side of the bottleneck, which maps a latent vector to feature maps.
+
+  A dense layer, then a 1 x 1 (x 1) convolution, as in Baur et al. 2021.
 
   Attributes:
     grid: Spatial shape of the coarse grid.
@@ -111,15 +116,16 @@ class FromVector(nn.Module):
 
 
 class StudyDecoder(nn.Module):
-  """Decoder of Baur et al. 2021: 5^d transposed convolutions, each with a leaky ReLU.
+  """Decoder of Baur et al. 2021: transposed convolutions of kernel edge 5, stride 2.
 
-  A ReLU comes first, a linear 1^d convolution to the image last.
+  Each has a leaky ReLU. A ReLU comes first, a linear 1 x 1 (x 1) convolution to the
+  image last.
 
   Attributes:
     channels: Contrasts of the image.
     widths: Channels after each doubling of the grid, coarsest first.
-    norm: Makes the normalisation before each activation, as the generators of the
-      adversarial methods have it; None for no normalisation.
+    norm: Function that creates the normalisation layer before each activation, which
+      the generators of adversarial methods have; None for no normalisation.
   """
 
   channels: int = 1
@@ -138,7 +144,7 @@ class StudyDecoder(nn.Module):
 
 
 class StudyEncoding(nn.Module):
-  """Encoder and bottleneck of Baur et al. 2021, with dropout on the latent.
+  """Network that encodes images to latents: encoder and bottleneck of Baur et al. 2021.
 
   Attributes:
     widths: Encoder widths, one for each halving of the grid.
@@ -178,7 +184,7 @@ class StudyEncoding(nn.Module):
 
 
 class StudyDecoding(nn.Module):
-  """Bottleneck and decoder of Baur et al. 2021, from a latent to an image.
+  """Network that decodes latents to images: bottleneck and decoder of Baur et al. 2021.
 
   Attributes:
     shape: Spatial shape of the images, multiples of 2^len(widths).
@@ -186,7 +192,7 @@ class StudyDecoding(nn.Module):
     widths: Encoder widths, which the decoder mirrors.
     bottleneck: One of `BOTTLENECKS`.
     dropout: Dropout rate in [0, 1] after the dense layer of a dense bottleneck.
-    norm: Makes the decoder's normalisation, see `StudyDecoder`.
+    norm: Function that creates the decoder's normalisation, see `StudyDecoder`.
   """
 
   shape: Sequence[int]
@@ -211,7 +217,7 @@ class StudyDecoding(nn.Module):
 
 
 class StudyAutoEncoder(nn.Module):
-  """Auto-encoder of Baur et al. 2021, without a predicted variance.
+  """Auto-encoder of Baur et al. 2021, which predicts no variance of its reconstruction.
 
   Attributes:
     shape: Spatial shape of the images, multiples of 2^len(widths).

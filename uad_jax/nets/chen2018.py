@@ -1,12 +1,12 @@
-"""Residual encoder and decoder of Chen & Konukoglu 2018, to and from a latent vector.
+"""Residual networks of Chen & Konukoglu 2018: encoder to a vector, and decoder.
 
 arXiv 1806.04972, for 2-D and 3-D images: four residual blocks in the encoder and four
 in the decoder, widths 16 to 256 and back, leaky ReLU of slope 0.2. The paper does not
 specify the blocks. Layer normalisation over the grid and the average pooling of the
 encoder's shortcuts are taken from the re-implementation by Baur et al. (Medical Image
 Analysis 69, 2021). Two departures from the re-implementation: the decoder's shortcuts
-repeat voxels (there: transposed convolutions), and the last convolution is of 3^d
-without normalisation before it (there: of 1^d with normalisation).
+repeat voxels (there: transposed convolutions), and the last convolution has
+edge 3 and no normalisation before it (there: edge 1 with normalisation).
 """
 
 import math
@@ -24,10 +24,10 @@ from uad_jax.nets.layers.resample import double, halve
 
 
 class Residual(nn.Module):
-  """Residual block that halves or doubles the grid.
+  """Residual block of two convolutions that halves or doubles the image resolution.
 
-  Layer normalisation over the grid, leaky ReLU and a 3^d convolution, twice; added to a
-  shortcut (voxels averaged or repeated, then a 1^d convolution).
+  Layer normalisation over the grid, leaky ReLU, 3 x 3 (x 3) convolution, twice; added
+  to a shortcut (voxels averaged or repeated, then a 1 x 1 (x 1) convolution).
 
   Attributes:
     width: Output channels.
@@ -50,7 +50,9 @@ class Residual(nn.Module):
 
 
 class ResidualEncoder(nn.Module):
-  """Encoder to one vector: a 3^d convolution, residual blocks, a dense layer.
+  """Residual encoder of Chen & Konukoglu 2018, from an image to a latent vector.
+
+  A 3 x 3 (x 3) convolution, residual blocks and a dense layer.
 
   Attributes:
     widths: Channels of the blocks, each of which halves the grid; the first convolution
@@ -74,7 +76,9 @@ class ResidualEncoder(nn.Module):
 
 
 class ResidualDecoder(nn.Module):
-  """Decoder from one vector: a dense layer, a 3^d convolution, residual blocks.
+  """Residual decoder of Chen & Konukoglu 2018, from a latent vector to an image.
+
+  A dense layer, a 3 x 3 (x 3) convolution and residual blocks.
 
   Attributes:
     shape: Spatial shape of the images, multiples of 2^len(widths).

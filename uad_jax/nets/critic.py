@@ -1,4 +1,7 @@
-"""Critics of latents and of images for adversarial training (Baur et al. 2021)."""
+"""Critic networks that rate latent vectors or images in adversarial training.
+
+The architectures are those of Baur et al. 2021.
+"""
 
 from collections.abc import Sequence
 
@@ -14,7 +17,9 @@ SLOPE = 0.2
 
 
 class LatentCritic(nn.Module):
-  """Perceptron that gives latent vectors a critic value, high for draws of the prior.
+  """Critic network that rates latent vectors, high for draws from the prior N(0, I).
+
+  A multi-layer perceptron with leaky ReLUs.
 
   Attributes:
     widths: Units of the hidden layers: 50-50 in the AAE, 100-50 or 200-400 in the cAAE.
@@ -31,12 +36,12 @@ class LatentCritic(nn.Module):
 
 
 class ImageCritic(nn.Module):
-  """Convolutional critic of images: the mean of critic values of their patches.
+  """Convolutional critic that rates an image by the mean rating of its patches.
 
-  For each width a 5^d convolution of stride 2, layer normalisation over the grid and
-  leaky ReLU; then a linear unit gives each place of the last grid a value, as in Baur
-  et al. 2021. Only the normalisations have parameters whose number depends on the size
-  of the image.
+  For each width a convolution of edge 5 and stride 2, layer normalisation over the grid
+  and leaky ReLU; then a linear unit gives each place of the last grid a value, as in
+  Baur et al. 2021. Only the normalisations have parameters whose number depends on the
+  size of the image.
 
   Attributes:
     widths: Channels after each halving of the grid.

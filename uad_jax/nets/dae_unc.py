@@ -1,7 +1,8 @@
 """Networks of the uncertainty-guided deformable auto-encoder (method `dae_unc`).
 
-`Prior` decodes a prior image, `Deformer` predicts the velocity field that warps it onto
-the scan, `Evidence` predicts the lesion logit from which the gate opens.
+`Prior` predicts the prior image (the healthy image expected for a scan), `Deformer` the
+velocity field that warps it onto the scan, `Evidence` the logit of a lesion, from which
+the gate can be computed (1 where a voxel is unlikely to be healthy).
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,9 @@ Array = jax.Array
 
 
 class Usual(NamedTuple):
-  """Mean and log-variance of healthy scans at each voxel, for a batch's slice heights.
+  """Mean and log-variance of healthy scans at each voxel, for the slices of a batch.
+
+  Each slice of the batch has the statistics of its slice height in the head.
 
   Attributes:
     mean: Mean of the healthy scans [B, *S, C].
@@ -30,17 +33,23 @@ class Usual(NamedTuple):
   log_variance: Array
 
   def deviation(self, image: Array) -> Array:
-    """Standardises an image [B, *S, C]: (image - mean) / standard deviation."""
+    """Computes the z-scores of an image against healthy scans, voxel by voxel.
+
+    (image - mean) / standard deviation, all [B, *S, C].
+    """
     return (image - self.mean) * jnp.exp(-0.5 * self.log_variance)
 
 
 class Expected(NamedTuple):
-  """Output of `Prior` for a batch of scans: prior images before any deformation.
+  """Prior images of a batch of scans (predicted healthy images) and their variance.
+
+  The network `Prior` predicts them; they are not yet warped onto the scans.
 
   Attributes:
     latent: Latent maps [B, *S / 2^levels, Z].
     heads: Prior images of the M ensembled heads [M, B, *S, C].
-    log_variance: Log-variance of the healthy residual [B, *S, C].
+    log_variance: Log-variance [B, *S, C] of the difference between a healthy scan and
+      its prior image.
   """
 
   latent: Array
@@ -49,19 +58,20 @@ class Expected(NamedTuple):
 
   @property
   def image(self) -> Array:
-    """Prior image: mean over the heads, [B, *S, C]."""
+    """Prior image [B, *S, C], the mean over the ensembled heads of the decoder."""
     return self.heads.mean(0)
 
   @property
   def spread(self) -> Array:
-    """Epistemic variance: variance over the heads, [B, *S, C]."""
+    """Epistemic variance [B, *S, C], the variance over the ensembled decoder heads."""
     return self.heads.var(0)
 
 
 class Prior(nn.Module):
-  """Auto-encoder that predicts a prior image and the variance of the healthy residual.
+  """Auto-encoder that predicts a scan's healthy image (prior image) and its variance.
 
-  The decoder predicts how this subject differs from the mean and log-variance of the
+  The variance is that of the difference between a healthy scan and its prior image. The
+  decoder predicts how this subject differs from the mean and log-variance of the
   healthy scans. The variance head reads the decoder's features behind a stop-gradient,
   thus nothing but the latent: a lesion can raise its own variance only as far as the
   bottleneck lets it through. Parameters: 'encoder', 'decoder', 'heads', 'variance'.
@@ -106,12 +116,12 @@ class Prior(nn.Module):
 
 
 class Deformer(nn.Module):
-  """U-Net that predicts a velocity field, conditioned on the gate and the stiffness.
+  """U-Net that predicts the velocity field which warps a prior image onto a scan.
 
-  The gate is concatenated at every level; log lambda0 modulates the features by FiLM
-  (Perez et al. 2018); together they determine the stiffness lambda(x). (As a constant
-  channel, log lambda0 dominates the image in the group normalisation, and nothing is
-  learned.) The field starts near zero.
+  The gate (1 where a voxel is unlikely to be healthy) is concatenated at every level;
+  the logarithm of the stiffness lambda0 outside the gate modulates the features by FiLM
+  (Perez et al. 2018). (As a constant channel, log lambda0 dominates the image in the
+  group normalisation, and nothing is learned.) The field starts near zero.
 
   Attributes:
     widths: Channels of the U-Net by level, finest first.
@@ -145,12 +155,14 @@ class Deformer(nn.Module):
 
 
 class Evidence(nn.Module):
-  """U-Net that predicts the logit of a lesion at each voxel, for the learned gate.
+  """U-Net that predicts the logit of a lesion at each voxel of a scan.
 
-  It sees the scan, the mean of the healthy scans, their standardised difference and the
-  log-variance. With features of the prior (residual of the prior image after the stiff
-  pass, spread, log-variance) it fits painted lesions better and detects lesions of real
-  shapes worse: it learns how the prior responds to paint. By default they are left out.
+  From the logit the gate can be computed. The network sees the scan, the mean of the
+  healthy scans, their standardised difference and the log-variance. With features of
+  the prior image (its residual after a stiff registration, its variance over the heads,
+  its log-variance) it fits synthetic lesions better and detects lesions of real shapes
+  worse: it learns how the prior image responds to synthetic lesions. By default these
+  features are left out.
 
   Attributes:
     widths: Channels of the U-Net by level, finest first.

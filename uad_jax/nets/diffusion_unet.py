@@ -1,7 +1,7 @@
-"""U-Net of diffusion models, conditioned on the time step, 2-D and 3-D.
+"""U-Net that predicts the noise in diffusion models, for 2-D and 3-D images.
 
 After Ho et al. 2020 with the residual blocks of Dhariwal & Nichol 2021: group
-normalisation, scale and shift by the time step, self-attention on coarse grids.
+normalisation, scale and shift from the time step, self-attention on coarse grids.
 """
 
 import math
@@ -18,7 +18,7 @@ from uad_jax.nets.layers.resample import upsample
 
 
 def time_features(time: jax.Array, size: int, longest: float = 1e4) -> jax.Array:
-  """Computes sine and cosine features of the time step (Vaswani et al. 2017).
+  """Computes sine and cosine features of diffusion time steps (Vaswani et al. 2017).
 
   sin(f_k t) and cos(f_k t) with f_k = longest^(-2 k / size), k = 0, ..., size / 2 - 1.
 
@@ -36,10 +36,11 @@ def time_features(time: jax.Array, size: int, longest: float = 1e4) -> jax.Array
 
 
 def normalise(x: jax.Array, film: jax.Array | None = None) -> jax.Array:
-  """Applies group normalisation with at most 32 groups of at least 4 channels.
+  """Applies group normalisation to features, then scales and shifts them (FiLM).
 
-  To be called inside a compact module, which gets its parameters. A channel alone in
-  its group would lose its mean and with it the level of the noise.
+  At most 32 groups of at least 4 channels. To be called inside a compact module, which
+  gets the parameters. A channel alone in its group would lose its mean and with it the
+  level of the noise.
 
   Args:
     x: Features [B, *S, C].
@@ -49,7 +50,7 @@ def normalise(x: jax.Array, film: jax.Array | None = None) -> jax.Array:
 
 
 class Residual(nn.Module):
-  """Residual block of two 3^d convolutions, modulated by an embedding of the time.
+  """Residual block of two convolutions, conditioned on an embedding of the time step.
 
   The normalisation before the second convolution is scaled and shifted (FiLM). The
   second convolution starts at zero, so that the block starts as its shortcut.
@@ -74,7 +75,7 @@ class Residual(nn.Module):
 
 
 class Attention(nn.Module):
-  """Self-attention over all voxels of the grid, added to its input.
+  """Residual self-attention layer, in which every voxel attends to all voxels.
 
   Attributes:
     heads: Number of attention heads, which divides the channels.

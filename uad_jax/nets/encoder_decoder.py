@@ -1,4 +1,4 @@
-"""Convolutional encoder and decoder for 2-D and 3-D images of any size."""
+"""Convolutional encoder, decoder and auto-encoder for 2-D or 3-D images of any size."""
 
 import math
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ LATENT_LOG_VARIANCE = (-12.0, 6.0)
 
 
 def normalised_swish(x: jax.Array, width: int, vector: jax.Array | None) -> jax.Array:
-  """Applies group normalisation, FiLM (Perez et al. 2018) and swish to features.
+  """Applies group normalisation, FiLM (feature-wise modulation) and swish to features.
 
-  To be called inside a compact module, which gets its parameters.
+  FiLM is that of Perez et al. 2018. Call it in a compact module, which gets parameters.
 
   Args:
     x: Features [B, *S, width].
@@ -40,7 +40,7 @@ def normalised_swish(x: jax.Array, width: int, vector: jax.Array | None) -> jax.
 
 
 class Block(nn.Module):
-  """3^d convolution, group normalisation, FiLM and swish.
+  """Block of a 3 x 3 (x 3) convolution, group normalisation, FiLM and swish.
 
   Attributes:
     width: Output channels.
@@ -59,11 +59,11 @@ class Block(nn.Module):
 
 
 class UpBlock(nn.Module):
-  """Linear interpolation to a finer grid, then a `Block` with a skip connection.
+  """Decoder block that interpolates features to a finer grid and joins skip features.
 
-  The convolution of the concatenation of interpolated and skip features is computed as
-  the sum of two. Where the grid doubles, interpolation and convolution are one
-  convolution of the coarse grid (`upsample_conv`).
+  A `Block` follows. The convolution of the concatenation of interpolated and skip
+  features is computed as the sum of two. Where the grid doubles, interpolation and
+  convolution are one convolution of the coarse grid (`upsample_conv`).
 
   Attributes:
     width: Output channels.
@@ -101,11 +101,11 @@ class UpBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-  """Encoder: for each width a `Block` that halves the grid, then a 1^d convolution.
+  """Convolutional encoder that maps images to latent maps of lower resolution.
 
   Attributes:
-    widths: Channels after each halving of the grid.
-    latent: Channels of the latent maps.
+    widths: Channels of the blocks, each of which halves the grid.
+    latent: Channels of the latent maps, from a last 1 x 1 (x 1) convolution.
   """
 
   widths: Sequence[int]
@@ -121,10 +121,11 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-  """Decoder to features on the image's grid, to be followed by a `Head`.
+  """Decoder that maps latent maps to features at the resolution of the image.
 
-  For each width an `UpBlock` doubles the grid. The decoder sees only the latent and the
-  slice height: a structure that the bottleneck does not let through cannot return.
+  A `Head` follows. For each width an `UpBlock` doubles the grid. The decoder sees only
+  the latent and the slice height: a structure that the bottleneck does not let through
+  cannot return.
 
   Attributes:
     shape: Spatial shape of the images.
@@ -153,7 +154,7 @@ class Decoder(nn.Module):
 
 
 class Head(nn.Module):
-  """Output layer: a 3^d convolution that starts with small values about `bias`.
+  """Output layer: a convolution whose output is close to `bias` at the start.
 
   Attributes:
     channels: Output channels.
@@ -176,7 +177,7 @@ class Head(nn.Module):
 
 
 class Decoding(nn.Module):
-  """Decoder p(x | z) that predicts mean and log-variance of each voxel.
+  """Decoder p(x | z) that predicts mean and log-variance of each voxel from a latent z.
 
   Attributes:
     shape: Spatial shape of the images.

@@ -35,16 +35,18 @@ DECODERS = {
   'study': lambda channels, widths: StudyDecoder(channels, mirrored(widths)),
   'you2019': MapDecoder,
 }
-"""Makes decoders from channels and encoder widths, by the name of the architecture.
+"""Functions (channels, encoder widths) -> decoder module, by architecture name.
 
-The decoder of You et al. 2019 predicts mean and log-variance, the study's the mean.
+The decoder of You et al. 2019 predicts mean and log-variance, that of Baur et al. 2021
+the mean only.
 """
 
 
 class Recognition(nn.Module):
-  """Encoder of the posteriors q(z | x) and q(w | x), with dropout on their parameters.
+  """Encoder that predicts the posteriors q(z | x) and q(w | x) of two latents z and w.
 
-  The heads predict log standard deviations.
+  Both are normals; the heads predict means and log standard deviations. Dropout acts on
+  these.
 
   Attributes:
     widths: Encoder widths, one for each halving of the grid.
@@ -52,7 +54,7 @@ class Recognition(nn.Module):
     latent_w: Values of w, or channels of its map.
     bottleneck: 'dense' for vectors, 'spatial' for maps on the coarse grid.
     dropout: Dropout rate in [0, 1].
-    encoder: Makes the encoder module from the widths.
+    encoder: Function that creates the encoder module from the widths, see `ENCODERS`.
   """
 
   widths: Sequence[int]
@@ -94,7 +96,9 @@ class Recognition(nn.Module):
 
 
 class Clusters(nn.Module):
-  """Network of the prior p(z | w, c): one hidden layer, shared by all clusters.
+  """Network that predicts the prior p(z | w, c) of each cluster c from the latent w.
+
+  One hidden layer is shared by all clusters.
 
   Attributes:
     clusters: Number of clusters, K.
@@ -125,7 +129,8 @@ class Generation(nn.Module):
     widths: Encoder widths, which the decoder mirrors.
     bottleneck: 'dense' or 'spatial'.
     dropout: Dropout rate in [0, 1] after the dense layer of a dense bottleneck.
-    decoder: Makes the decoder module from channels and widths, see `DECODERS`.
+    decoder: Function that creates the decoder module from channels and widths, see
+      `DECODERS`.
   """
 
   shape: Sequence[int]

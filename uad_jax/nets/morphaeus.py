@@ -26,7 +26,9 @@ RESAMPLE = {
 
 
 class Conv(nn.Module):
-  """Convolution with bias, initialised as in PyTorch: uniform in +-1 / sqrt(fan in).
+  """Convolution layer that is initialised as in PyTorch, with optional resampling.
+
+  Kernel and bias start uniform in +-1 / sqrt(fan in).
 
   Attributes:
     features: Output channels.
@@ -61,7 +63,7 @@ class Conv(nn.Module):
 
 
 class Block(nn.Module):
-  """Convolution, batch normalisation and swish.
+  """Block of a convolution, batch normalisation and swish activation.
 
   Attributes:
     features: Output channels.
@@ -88,7 +90,7 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-  """Encoder of MorphAEus: 3^d blocks of stride 2.
+  """Encoder of MorphAEus: blocks of a 3 x 3 (x 3) convolution with stride 2.
 
   Attributes:
     widths: Channels after each halving of the grid.
@@ -119,7 +121,10 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-  """Decoder of MorphAEus: bilinear doubling and 3^d blocks, sigmoid output, no skips.
+  """Decoder of MorphAEus, which maps encoder features to an image in [0, 1].
+
+  Linear doubling of the grid and convolution blocks, a sigmoid at the end, no skip
+  connections.
 
   Attributes:
     channels: Contrasts of the images.
@@ -153,11 +158,11 @@ class Decoder(nn.Module):
 
 
 class Deformer(nn.Module):
-  """Deformer of MorphAEus: velocity field from features of encoder and decoder.
+  """Network of MorphAEus that predicts a velocity field from auto-encoder features.
 
   From the coarsest of `taps` grids to the finest, the raw features of both networks and
   the deformer's own of the coarser grid are concatenated, and a transposed convolution
-  doubles the grid. The last 3^d convolution starts near zero (normal, 1e-5), so that
+  doubles the grid. The last convolution starts near zero (normal, 1e-5), so that
   training starts at the identity.
 
   Attributes:

@@ -1,4 +1,4 @@
-"""Auto-encoder with skip connections under dropout (Baur et al. 2020)."""
+"""Auto-encoder network with dropout on its skip connections (Baur et al. 2020)."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from uad_jax.nets.layers.grid_sizes import check_latent, halved_grid
 
 
 class SkipAutoEncoder(nn.Module):
-  """Auto-encoder of the study (`baur2021`) with skip connections under dropout.
+  """Auto-encoder of Baur et al. 2021 with skip connections, which have dropout.
 
   On each grid between the coarsest and the image's, the encoder's features pass through
   dropout and are concatenated with the decoder's features. The image itself is not

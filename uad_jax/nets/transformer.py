@@ -1,4 +1,6 @@
-"""Causal transformer over the tokens of a grid, for whole sequences or token by token.
+"""Causal transformer that predicts the tokens of a grid, one after another.
+
+It is applied to whole sequences in training and token by token in sampling.
 
 Vaswani et al., "Attention is all you need", NeurIPS 2017, with the layer normalisation
 before attention and perceptron. Token t of a sequence is predicted from the tokens
@@ -39,7 +41,7 @@ class Block(nn.Module):
     return tuple(part.reshape(shape) for part in parts)
 
   def join(self, x: Array, query: Array, key: Array, value: Array, seen: Array):
-    """Adds attention to the values, then the perceptron, to features.
+    """Adds the outputs of the attention and of the perceptron to the features.
 
     Args:
       x: Features [B, Q, width].
@@ -64,7 +66,7 @@ class Block(nn.Module):
     return self.join(x, *self.split(x), seen)
 
   def step(self, x: Array, cached: tuple[Array, Array], t: Array):
-    """Maps the features of token t alone, with cached keys and values.
+    """Applies the block to token t alone; earlier keys and values come from a cache.
 
     Args:
       x: Features of the token [B, 1, width].
@@ -84,7 +86,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-  """Autoregressive transformer: logits of each token given the tokens before it.
+  """Autoregressive transformer that predicts each token from the tokens before it.
 
   Attributes:
     vocabulary: Number of different tokens, K.
@@ -112,7 +114,7 @@ class Transformer(nn.Module):
     self.logits = nn.Dense(self.vocabulary)
 
   def embed(self, previous: Array, place: Array, target: Array) -> Array:
-    """Embeds the previous token, its place and the place to predict.
+    """Sums embeddings of the previous token, its grid place and the place to predict.
 
     Args:
       previous: Previous tokens [...], in [0, K + starts).
@@ -138,14 +140,14 @@ class Transformer(nn.Module):
     return self.logits(self.norm(x))
 
   def step(self, previous: Array, place: Array, target: Array, cache: Cache, t: Array):
-    """Computes the logits of token t from the previous token and the cache.
+    """Computes the logits of token t with the cached keys and values of earlier tokens.
 
     Args:
       previous: Token t - 1 of each sequence, [B]; the start token at t = 0.
       place: Place of the previous token, [B]; L for the start token.
       target: Place of token t, [B].
-      cache: Keys and values of the tokens before.
-      t: Index in the sequence.
+      cache: Keys and values of the tokens before, by block.
+      t: Index of the token in the sequence.
 
     Returns:
       Logits [B, K], and the cache with token t added.
@@ -158,6 +160,6 @@ class Transformer(nn.Module):
     return self.logits(self.norm(x))[:, 0], tuple(updated)
 
   def empty(self, batch: int) -> Cache:
-    """Makes an empty cache for `batch` sequences."""
+    """Creates an empty cache of keys and values for `batch` sequences."""
     shape = (batch, self.places, self.heads, self.width // self.heads)
     return tuple((jnp.zeros(shape), jnp.zeros(shape)) for _ in range(self.depth))

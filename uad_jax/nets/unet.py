@@ -12,7 +12,9 @@ from uad_jax.nets.layers.resample import upsample
 
 
 class UNet(nn.Module):
-  """U-Net of `encoder_decoder` blocks on grids of any size (halvings round up).
+  """U-Net (Ronneberger et al. 2015) for 2-D and 3-D images of any size.
+
+  Its blocks are those of `encoder_decoder`; halvings of the grid round up.
 
   Attributes:
     widths: Channels by level, finest first.

@@ -17,7 +17,9 @@ Array = jax.Array
 
 
 class Residual(nn.Module):
-  """Residual unit x + conv1(relu(conv3(relu(x)))), kernels of 3^d and 1^d.
+  """Residual unit of the VQ-VAE with two convolutions, of kernel edge 3 and 1.
+
+  x + conv1(relu(conv3(relu(x)))).
 
   Attributes:
     width: Channels of input and output.
@@ -34,7 +36,9 @@ class Residual(nn.Module):
 
 
 class VQEncoder(nn.Module):
-  """VQ-VAE encoder: 4^d convolutions of stride 2, each followed by residual units.
+  """VQ-VAE encoder: convolutions that halve the grid, each followed by residual units.
+
+  The convolutions have kernel edge 4 and stride 2.
 
   Attributes:
     widths: Channels after each halving of the grid.
@@ -59,7 +63,9 @@ class VQEncoder(nn.Module):
 
 
 class VQDecoder(nn.Module):
-  """VQ-VAE decoder: residual units and 4^d transposed convolutions, in turn.
+  """VQ-VAE decoder: residual units and transposed convolutions that double the grid.
+
+  The transposed convolutions have kernel edge 4 and stride 2.
 
   Attributes:
     widths: Channels before each doubling of the grid, coarsest first.

@@ -1,8 +1,8 @@
-"""Encoder and decoder between images and coarser latent maps (You et al. 2019).
+"""Encoder and decoder of You et al. 2019, whose latents are maps on a coarse grid.
 
 You et al., "Unsupervised lesion detection via image restoration with a normative
 prior", MIDL 2019, with widths 64-64. Departures: convolutions are padded by zeros,
-where the authors crop the image, and the activation is the study's (`baur2021`).
+where the authors crop the image, and the activation is that of Baur et al. 2021.
 """
 
 from collections.abc import Sequence
@@ -21,9 +21,9 @@ Array = jax.Array
 
 
 class MapEncoder(nn.Module):
-  """Encoder of You et al. 2019: for each width three 3^d convolutions.
+  """Encoder of You et al. 2019, which maps images to features on a coarse grid.
 
-  The first of the three has stride 2.
+  Three 3 x 3 (x 3) convolutions for each width, of which the first has stride 2.
 
   Attributes:
     widths: Channels after each halving of the grid.
@@ -42,10 +42,10 @@ class MapEncoder(nn.Module):
 
 
 class MapDecoder(nn.Module):
-  """Decoder of You et al. 2019 to mean and log-variance, the mirror of `MapEncoder`.
+  """Decoder of You et al. 2019, from features to mean and log-variance of an image.
 
-  The grid is doubled by repeating voxels. The log-variance is at most 0, because the
-  standard deviations of the paper are at most 1.
+  It mirrors `MapEncoder`. The grid is doubled by repeating voxels. The log-variance
+  is at most 0, because the standard deviations of the paper are at most 1.
 
   Attributes:
     channels: Contrasts of the images.
@@ -78,7 +78,9 @@ class MapDecoder(nn.Module):
 
 
 class MapEncoding(nn.Module):
-  """Encoder q(z | x) of You et al. 2019 to latent maps of means and log-variances.
+  """Encoder q(z | x) of You et al. 2019, which predicts mean and log-variance of z.
+
+  The latent z is a map on a coarse grid.
 
   Attributes:
     widths: Encoder widths, one for each halving of the grid.
@@ -96,7 +98,9 @@ class MapEncoding(nn.Module):
 
 
 class MapDecoding(nn.Module):
-  """Decoder p(x | z) of You et al. 2019 to mean and log-variance of each voxel.
+  """Decoder p(x | z) of You et al. 2019, from z to mean and log-variance of each voxel.
+
+  The latent z is a map on a coarse grid.
 
   Attributes:
     channels: Contrasts of the images.

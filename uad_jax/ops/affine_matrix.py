@@ -1,11 +1,11 @@
-"""Affine 4x4 matrix from 12 parameters, for numpy and jax arrays."""
+"""Function that builds a 4x4 affine matrix from 12 parameters (numpy or jax)."""
 
 
 def matrix(parameters):
-  """Builds the 4x4 affine matrix of 12 parameters, about the origin.
+  """Builds a 4x4 affine matrix from translations, rotations, log scales and shears.
 
-  M = T Rz Ry Rx diag(exp(scale)) H: shears H first, then scales, rotations and the
-  translation T.
+  M = T Rz Ry Rx diag(exp(scale)) H, all about the origin: the shears H act first, then
+  the scales, the rotations and the translation T.
 
   Args:
     parameters: [12], a numpy or jax array: translation along x, y, z (mm), rotation

@@ -1,4 +1,4 @@
-"""One sentence for a name that is not among those allowed."""
+"""Functions that check a name given by a user against the names that are allowed."""
 
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
@@ -7,20 +7,21 @@ T = TypeVar('T')
 
 
 def check_choice(what: str, name: str, allowed: Iterable[str], where: str = '') -> None:
-  """Raises unless `name` is one of the allowed names.
+  """Raises a ValueError that lists the allowed names if `name` is not one of them.
 
   >>> check_choice('sign', 'up', ('bright', 'dark'), 'residual')
   Traceback (most recent call last):
   ValueError: residual: unknown sign 'up'; there are bright, dark
 
   Args:
-    what: Kind of name, as the sentence shall call it: 'method', 'bottleneck'.
-    name: Name that a person gave.
-    allowed: Allowed names, in the order of the sentence.
-    where: Method, scorer or preset that was given the name; '' for none.
+    what: Kind of name, for the error message, such as 'method' or 'bottleneck'.
+    name: Name that the user gave.
+    allowed: Allowed names, in the order in which the error message lists them.
+    where: Method, scorer or preset that the name was given to, for the error message;
+      '' for none.
 
   Raises:
-    ValueError: The name is not allowed; the sentence lists those that are.
+    ValueError: The name is not allowed; the message lists the allowed names.
   """
   if name not in (names := list(allowed)):
     prefix = f'{where}: ' if where else ''
@@ -28,7 +29,10 @@ def check_choice(what: str, name: str, allowed: Iterable[str], where: str = '') 
 
 
 def choose(what: str, name: str, table: Mapping[str, T], where: str = '') -> T:
-  """Entry of a table by its name; arguments and errors as in `check_choice`.
+  """Looks up the value of `name` in `table`, after `check_choice` of the name.
+
+  The arguments and errors are those of `check_choice`; the keys of the table are the
+  allowed names.
 
   >>> choose('sign', 'dark', {'bright': 1, 'dark': -1})
   -1

@@ -1,7 +1,8 @@
-"""Codebook of a vector-quantised auto-encoder, updated by exponential moving averages.
+"""Functions on the codebook of a vector-quantised auto-encoder: nearest code, update.
 
 van den Oord et al., "Neural discrete representation learning", NeurIPS 2017, appendix
-A.1. A codebook has K codes of D values.
+A.1: the codebook is updated by exponential moving averages, not by gradients. It has K
+codes of D values.
 """
 
 from typing import NamedTuple
@@ -18,22 +19,24 @@ the vectors assigned to each code, and 'total' [K, D], the sum of these vectors.
 
 
 def start(key: Array, codes: int, size: int) -> Codebook:
-  """Draws a codebook of standard normal codes, each with a count of 1.
+  """Creates a codebook of random codes from a standard normal distribution.
+
+  The average count of each code starts at 1.
 
   Args:
     key: Random key.
     codes: Number of codes, K.
-    size: Values of a code, D.
+    size: Number of values of a code, D.
   """
   drawn = jax.random.normal(key, (codes, size))
   return {'codes': drawn, 'count': jnp.ones(codes), 'total': drawn}
 
 
 def nearest(codes: Array, z: Array) -> Array:
-  """Finds the nearest code of each vector by Euclidean distance.
+  """Finds for each vector the index of the nearest code (Euclidean distance).
 
   Args:
-    codes: [K, D].
+    codes: Codes [K, D].
     z: Vectors [..., D].
 
   Returns:
@@ -51,7 +54,7 @@ def nearest(codes: Array, z: Array) -> Array:
 
 
 class CodebookUpdate(NamedTuple):
-  """Updated codebook, and the perplexity of its codes in this batch.
+  """Result of `update`: the new codebook and how evenly a batch uses its codes.
 
   Attributes:
     codebook: The codebook after the update.
@@ -73,7 +76,7 @@ def update(
   epsilon: float = 1e-5,
   dead: float = 0.05,
 ) -> CodebookUpdate:
-  """Moves each code towards the mean of the vectors assigned to it.
+  """Moves each code towards the mean of the encoder vectors that are nearest to it.
 
   N <- g N + (1 - g) n, m <- g m + (1 - g) sum z, code = m / N~ with the smoothed
   N~ = (N + e) / (sum N + K e) sum N, where n counts the vectors of a code in the batch,
@@ -88,7 +91,7 @@ def update(
     key: Random key that chooses the vectors which replace dead codes.
     decay: g in [0, 1), the share of the averages that an update keeps.
     epsilon: e, smooths the counts.
-    dead: Share of the mean count under which a code is dead.
+    dead: A code is dead (not used) if its count is below this share of the mean count.
 
   Examples:
     >>> book = start(jax.random.key(0), 2, 1) | {'codes': jnp.array([[0.0], [4.0]])}

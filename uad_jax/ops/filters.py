@@ -1,4 +1,4 @@
-"""Separable filters of 2-D and 3-D images: Gaussian smoothing, dilation, box sums."""
+"""Separable filters for 2-D and 3-D images: Gaussian smoothing, dilation, box sums."""
 
 import functools
 import math
@@ -8,9 +8,10 @@ import jax.numpy as jnp
 
 
 def gaussian_smooth(x: jax.Array, sigma: float) -> jax.Array:
-  """Smooths images with a Gaussian; outside of the grid the border voxels repeat.
+  """Smooths images with a Gaussian filter of standard deviation `sigma`.
 
-  The kernel is cut at four sigma, rounded to whole voxels, as in scipy.ndimage.
+  Outside of the grid the border voxels are repeated. The kernel is cut at four sigma,
+  rounded to whole voxels, as in scipy.ndimage.
 
   Args:
     x: [B, *S, C].
@@ -40,7 +41,7 @@ def gaussian_smooth(x: jax.Array, sigma: float) -> jax.Array:
 
 
 def dilate(x: jax.Array, radius: int) -> jax.Array:
-  """Dilates images: the maximum over a box around each voxel.
+  """Dilates images: replaces each voxel by the maximum over a box around it.
 
   Args:
     x: [B, *S, C].
@@ -63,7 +64,9 @@ def dilate(x: jax.Array, radius: int) -> jax.Array:
 
 
 def box_sum(x: jax.Array, window: int) -> jax.Array:
-  """Sums images over a box around each voxel; outside of the grid they are 0.
+  """Computes at each voxel the sum of the image over a box around the voxel.
+
+  Outside of the grid the image counts as 0.
 
   Args:
     x: [B, *S, C].
@@ -81,7 +84,7 @@ def box_sum(x: jax.Array, window: int) -> jax.Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def box_sum_planes(x: jax.Array, window: int) -> jax.Array:
-  """Sums channels-first images [B, C, *S] over a box around each voxel, as `box_sum`.
+  """Computes the same sums as `box_sum`, for channels-first images [B, C, *S].
 
   It works axis by axis, in about log2(window) additions.
 

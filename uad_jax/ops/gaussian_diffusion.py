@@ -1,4 +1,4 @@
-"""Gaussian diffusion: noise schedules, forward noising and the posterior of a step.
+"""Functions of Gaussian diffusion models: schedules, noising, denoising, posterior.
 
 Ho et al. 2020 ("Denoising diffusion probabilistic models"), with their alpha-bar called
 `kept`: the share of the image's variance that is left at a step, 1 at step 0. The noise
@@ -34,7 +34,7 @@ SCHEDULES = {'linear': _linear, 'cosine': _cosine}
 
 
 def schedule(name: str, steps: int) -> np.ndarray:
-  """Computes alpha-bar, called `kept` here, at each step of a noise schedule.
+  """Computes alpha-bar, the share of image variance left, at each diffusion step.
 
   Args:
     name: 'linear' (Ho et al. 2020) or 'cosine' (Nichol & Dhariwal 2021).
@@ -55,14 +55,15 @@ def schedule(name: str, steps: int) -> np.ndarray:
 
 
 def noised(image: Array, noise: Array, kept: Array) -> Array:
-  """Noises images to a diffusion step: x_t = sqrt(kept) x_0 + sqrt(1 - kept) noise.
+  """Adds noise to images as at diffusion step t; the result is x_t.
 
-  With normal noise it is a sample of q(x_t | x_0) = N(sqrt(kept) x_0, 1 - kept), Ho et
-  al., equation 4.
+  x_t = sqrt(kept) x_0 + sqrt(1 - kept) noise, `kept` being alpha-bar at step t. With
+  normal noise it is a sample of q(x_t | x_0) = N(sqrt(kept) x_0, 1 - kept), Ho et al.,
+  equation 4.
 
   Args:
     image: x_0 [B, *S, C].
-    noise: As image, of mean 0 and variance 1.
+    noise: Noise of mean 0 and variance 1, in the shape of `image`.
     kept: alpha-bar at step t in (0, 1], a scalar or [B, 1, ..., 1].
 
   Examples:
@@ -73,7 +74,9 @@ def noised(image: Array, noise: Array, kept: Array) -> Array:
 
 
 def denoised(x: Array, noise: Array, kept: Array) -> Array:
-  """Recovers the images x_0 from x_t and its noise: the inverse of `noised`.
+  """Computes the images x_0 from the noised images x_t and their noise.
+
+  It is the inverse of `noised`.
 
   Args:
     x: x_t [B, *S, C].
@@ -90,7 +93,9 @@ def denoised(x: Array, noise: Array, kept: Array) -> Array:
 def posterior(
   image: Array, x: Array, kept: Array, kept_before: Array
 ) -> tuple[Array, Array]:
-  """Mean and variance of q(x_s | x_t, x_0) for any s < t (Ho et al., equation 7).
+  """Computes mean and variance of the diffusion posterior q(x_s | x_t, x_0), s < t.
+
+  Ho et al., equation 7, for any two steps s < t.
 
   Args:
     image: x_0 [B, *S, C], or a network's estimate.
@@ -113,11 +118,12 @@ def posterior(
 
 
 def strides(start: int, hops: int) -> np.ndarray:
-  """Lists the steps (t, s) of a reverse chain from step `start` to 0.
+  """Lists the pairs of steps (t, s) by which a reverse diffusion goes from start to 0.
 
   Args:
     start: First step t, positive.
-    hops: Number of strides, of equal length up to rounding; at most `start` are used.
+    hops: Number of pairs, of equal length t - s up to rounding; at most `start` are
+      used.
 
   Returns:
     Pairs (t, s) of integers with t > s, [hops, 2]; each s is the next t, the last is 0.

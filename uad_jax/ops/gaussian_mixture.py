@@ -1,6 +1,6 @@
-"""Densities and KL divergences of normals, and of mixtures of K normals.
+"""Log densities and KL divergences of normal distributions and of their mixtures.
 
-All components of a mixture have the same weight, 1 / K.
+All K components of a mixture have the same weight, 1 / K.
 """
 
 import math
@@ -13,7 +13,7 @@ Array = jax.Array
 
 
 class Normal(NamedTuple):
-  """Normal distributions with independent components, by mean and log-variance.
+  """Mean and log-variance of normal distributions with independent components.
 
   Attributes:
     mean: [..., Z].
@@ -25,7 +25,7 @@ class Normal(NamedTuple):
 
 
 def log_density(z: Array, normal: Normal) -> Array:
-  """Log density of a normal, log N(z; mean, exp(l)), summed over the last axis.
+  """Computes the log density log N(z; mean, exp(l)), summed over the last axis.
 
   -1/2 [(z - mean)^2 exp(-l) + l + log 2 pi] elementwise, l being the log-variance.
 
@@ -47,7 +47,9 @@ def log_density(z: Array, normal: Normal) -> Array:
 
 
 def cluster_posterior(z: Array, clusters: Normal) -> Array:
-  """Log posterior log p(c | z) over clusters c, by Bayes' rule with a uniform prior.
+  """Computes the log posterior log p(c | z) of the clusters c of a latent vector z.
+
+  Bayes' rule with a uniform prior over the clusters, each a normal distribution.
 
   Args:
     z: [..., Z].
@@ -66,7 +68,7 @@ def cluster_posterior(z: Array, clusters: Normal) -> Array:
 
 
 def kl_between(q: Normal, p: Normal) -> Array:
-  """KL divergence KL(q || p) of two normals, summed over the last axis.
+  """Computes the KL divergence KL(q || p) of two normals, summed over the last axis.
 
   Args:
     q: Normal, [..., Z].
@@ -86,7 +88,9 @@ def kl_between(q: Normal, p: Normal) -> Array:
 
 
 def kl_uniform(log_probability: Array) -> Array:
-  """KL divergence of cluster probabilities from the uniform: log K + sum_c q log q.
+  """Computes the KL divergence of cluster probabilities from a uniform distribution.
+
+  log K + sum_c q(c) log q(c), for K clusters c.
 
   Args:
     log_probability: log q(c) [..., K].

@@ -1,4 +1,4 @@
-"""Laplacian pyramids of 2-D and 3-D images (Burt and Adelson 1983)."""
+"""Gaussian and Laplacian pyramids of 2-D and 3-D images (Burt and Adelson 1983)."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,10 @@ Array = jax.Array
 
 
 def resize(x: Array, shape: Sequence[int]) -> Array:
-  """Resizes images to another grid by linear interpolation, smoothing a coarser one.
+  """Resizes images to another grid by linear interpolation with antialiasing.
 
-  To half the grid the kernel is (1, 3, 3, 1) / 8 along each axis.
+  Before they are resized to a coarser grid they are smoothed; for half the size both
+  together are the kernel (1, 3, 3, 1) / 8 along each axis.
 
   Args:
     x: [B, *S, C].
@@ -27,7 +28,7 @@ def resize(x: Array, shape: Sequence[int]) -> Array:
 
 
 def gaussian(x: Array, levels: int) -> list[Array]:
-  """Gaussian pyramid: the images at `levels` resolutions, the finest first.
+  """Computes the Gaussian pyramid of images: `levels` resolutions, the finest first.
 
   Args:
     x: [B, *S, C].
@@ -46,9 +47,10 @@ def gaussian(x: Array, levels: int) -> list[Array]:
 
 
 def laplacian(x: Array, levels: int) -> list[Array]:
-  """Laplacian pyramid: bands L_i = x_i - up(x_{i+1}), then the coarsest image.
+  """Computes the Laplacian pyramid of images: detail bands, then the coarsest image.
 
-  x_i are the images of `gaussian`, and up() resizes to the next finer grid.
+  The bands are L_i = x_i - up(x_{i+1}), where x_i are the images of `gaussian` and up()
+  resizes to the next finer grid.
 
   Args:
     x: [B, *S, C].
@@ -74,7 +76,9 @@ def laplacian(x: Array, levels: int) -> list[Array]:
 
 
 def compose(bands: Sequence[Array]) -> Array:
-  """Reconstructs images from a Laplacian pyramid: x_i = L_i + up(x_{i+1}).
+  """Reconstructs images from their Laplacian pyramid: the inverse of `laplacian`.
+
+  x_i = L_i + up(x_{i+1}), from the coarsest level to the finest.
 
   Args:
     bands: Arrays from `laplacian`, the finest first.

@@ -1,4 +1,4 @@
-"""Losses, most of them elementwise (the caller averages), and weighted means."""
+"""Loss functions, most of them elementwise (without a mean), and weighted means."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,9 @@ Array = jax.Array
 
 
 def masked_mean(value: Array, mask: Array) -> Array:
-  """Averages values over voxels with the mask as weight; scalar, 0 for an empty mask.
+  """Computes the mean of values over the voxels, weighted by a mask.
+
+  The result is a scalar, 0 for an empty mask.
 
   Args:
     value: [B, *S, C].
@@ -27,7 +29,7 @@ def masked_mean(value: Array, mask: Array) -> Array:
 
 
 def example_mean(value: Array, weight: Array) -> Array:
-  """Averages values over the examples of a batch with a weight for each; scalar.
+  """Computes the weighted mean of one value per example over a batch; scalar.
 
   Args:
     value: [B].
@@ -41,7 +43,7 @@ def example_mean(value: Array, weight: Array) -> Array:
 
 
 def example_sum(value: Array) -> Array:
-  """Sums over all axes but the batch axis; [B, ...] to [B].
+  """Sums an array over all axes except the batch axis: [B, ...] becomes [B].
 
   Examples:
     >>> example_sum(jnp.ones((2, 3, 4))).tolist()
@@ -61,8 +63,9 @@ def per_example(weight: Array, like: Array) -> Array:
 
 
 def kl_normal(mean: Array, log_variance: Array) -> Array:
-  """KL divergence KL(N(mean, exp(log_variance)) || N(0, 1)), elementwise.
+  """Computes the elementwise KL divergence of a normal from the standard normal.
 
+  KL(N(mean, exp(log_variance)) || N(0, 1)) =
   1/2 (mean^2 + exp(log_variance) - log_variance - 1).
 
   Examples:
@@ -73,7 +76,7 @@ def kl_normal(mean: Array, log_variance: Array) -> Array:
 
 
 def gaussian_nll(x: Array, mean: Array, log_variance: Array) -> Array:
-  """Negative log likelihood of a normal without its constant, elementwise.
+  """Computes the elementwise negative log likelihood of a normal, without constant.
 
   -log N(x; mean, exp(log_variance)) - 1/2 log 2 pi.
 
@@ -85,23 +88,27 @@ def gaussian_nll(x: Array, mean: Array, log_variance: Array) -> Array:
 
 
 def beta_nll(x: Array, mean: Array, log_variance: Array, beta: float = 0.5) -> Array:
-  """Beta-NLL of a predicted mean and variance (Seitzer et al. 2022), elementwise.
+  """Computes the elementwise beta-NLL loss (Seitzer et al. 2022) of a normal.
 
-  sg(variance^beta) * NLL, sg being stop_gradient and NLL `gaussian_nll`.
+  sg(variance^beta) * NLL: the negative log likelihood (`gaussian_nll`), weighted by a
+  power of the predicted variance, which gets no gradient (sg is stop_gradient).
 
   Args:
     x: The target.
     mean: The predicted mean, as x.
     log_variance: The predicted log-variance, as x.
-    beta: In [0, 1]. At 0 it is the likelihood, which gives up on voxels that are hard
-      to predict; at 1 the mean has the gradient of a squared error.
+    beta: In [0, 1]. At 0 the loss is the negative log likelihood, which hardly fits the
+      mean of voxels that are hard to predict; at 1 the mean has the gradient of a
+      squared error.
   """
   scale = jax.lax.stop_gradient(jnp.exp(beta * log_variance))
   return scale * gaussian_nll(x, mean, log_variance)
 
 
 def binary_cross_entropy(logit: Array, target: Array) -> Array:
-  """Binary cross-entropy, -log Bernoulli(target; sigmoid(logit)), elementwise.
+  """Computes the elementwise binary cross-entropy of a logit and a target.
+
+  -log Bernoulli(target; sigmoid(logit)).
 
   Args:
     logit: Any shape.
@@ -115,9 +122,11 @@ def binary_cross_entropy(logit: Array, target: Array) -> Array:
 
 
 def soft_dice(logit: Array, target: Array) -> Array:
-  """Soft Dice loss: 1 - Dice of sigmoid(logit) and target over the batch; scalar.
+  """Computes the soft Dice loss, 1 - Dice, of predicted and target masks; scalar.
 
-  Dice = (2 sum p t + 1) / (sum p + sum t + 1), so that two empty masks overlap fully.
+  Dice = (2 sum p t + 1) / (sum p + sum t + 1) over the whole batch, where
+  p = sigmoid(logit) and t is the target; the 1 is added so that two empty masks overlap
+  fully.
 
   Args:
     logit: Any shape.
@@ -134,8 +143,9 @@ def soft_dice(logit: Array, target: Array) -> Array:
 
 
 def ssim(a: Array, b: Array, window: int = 7, data_range: float = 1.0) -> Array:
-  """Structural similarity map of two images (Wang et al. 2004) with a uniform window.
+  """Computes the map of structural similarity (SSIM) of two images, uniform window.
 
+  Wang et al. 2004:
   ((2 m_a m_b + c1)(2 s_ab + c2)) / ((m_a^2 + m_b^2 + c1)(s_a^2 + s_b^2 + c2)), where m
   is a mean and s a sample (co)variance in the window around a voxel, c1 = (0.01 L)^2
   and c2 = (0.03 L)^2; outside of the grid the border voxels repeat.

@@ -1,4 +1,4 @@
-"""Raster orders of a grid: orders in which an autoregressive model visits its cells."""
+"""Raster orders: orders in which an autoregressive model visits the cells of a grid."""
 
 import itertools
 from collections.abc import Sequence
@@ -7,18 +7,19 @@ import numpy as np
 
 
 def raster(shape: Sequence[int], count: int) -> np.ndarray:
-  """Lists raster orders of a grid: permuted axes, each run forwards or backwards.
+  """Lists several raster orders in which all cells of a grid can be visited.
 
-  In 2-D there are 8 orders (2 permutations of the axes, 4 choices of direction), in 3-D
-  48. Each order is followed by its reverse, so that the first two already give each
-  cell a context from all sides.
+  They differ in the order of the axes and in the direction along each axis. In 2-D
+  there are 8 orders (2 permutations of the axes, 4 choices of direction), in 3-D 48.
+  Each order is followed by its reverse, so that the first two already give each cell a
+  context from all sides.
 
   Args:
     shape: Sizes of the grid.
     count: Number of orders.
 
   Returns:
-    Flat indices of the cells in the order of the visit, [count, cells].
+    Flat indices of the cells in the order in which they are visited, [count, cells].
 
   Raises:
     ValueError: `count` is not between 1 and the number of orders.

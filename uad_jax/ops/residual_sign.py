@@ -1,4 +1,4 @@
-"""Sign of a residual: brighter, darker or all deviations from an expected image."""
+"""Functions from a residual to anomaly scores: all, brighter or darker deviations."""
 
 from collections.abc import Callable
 
@@ -13,10 +13,12 @@ its absolute value, the residual itself (brighter) or its negative (darker)."""
 
 
 def signed(sign: str, scorer: str) -> Callable[[jax.Array], jax.Array]:
-  """Looks up the function of the residual for a scorer's option `sign`.
+  """Returns the function that turns a residual into anomaly scores, by option `sign`.
+
+  The residual is the image minus the expected image.
 
   Args:
-    sign: 'absolute', 'bright' or 'dark'.
+    sign: 'absolute', 'bright' (brighter than expected is anomalous) or 'dark'.
     scorer: Name of the scorer, for the error message.
 
   Returns:

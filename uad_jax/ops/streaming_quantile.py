@@ -1,4 +1,4 @@
-"""Quantiles of values that arrive in batches, from a histogram of fixed bins."""
+"""Functions that estimate quantiles of values which arrive in batches, by histogram."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,9 @@ Array = jax.Array
 
 
 class Range(NamedTuple):
-  """Evenly spaced bins of a histogram; values beyond its ends count in the end bins.
+  """Range and number of the evenly spaced bins of a histogram.
+
+  Values below or above the range are counted in the first or the last bin.
 
   Attributes:
     low: Lower edge of the first bin.
@@ -23,7 +25,7 @@ class Range(NamedTuple):
 
 
 def empty(span: Range) -> Array:
-  """Creates an empty histogram: counts [bins], all zero."""
+  """Creates the counts [bins] of an empty histogram, all zero."""
   return jnp.zeros((span.bins,))
 
 
@@ -34,11 +36,11 @@ def _bin(value: Array, span: Range) -> Array:
 
 
 def observe(counts: Array, value: Array, weight: Array, span: Range) -> Array:
-  """Adds values to a histogram.
+  """Adds weighted values to the counts of a histogram; returns the new counts.
 
   Args:
-    counts: [bins].
-    value: Any shape.
+    counts: Counts of the histogram [bins].
+    value: Values of any shape.
     weight: Weight of each value, in the shape of `value`; 0 leaves a value out.
     span: Range of the histogram.
 
@@ -57,11 +59,12 @@ def observe(counts: Array, value: Array, weight: Array, span: Range) -> Array:
 def quantile(counts: Array, q: float, span: Range) -> Array:
   """Estimates a quantile from a histogram, rounded up to the edge of a bin; scalar.
 
-  The upper edge of the first bin up to which at least a share `q` of the counts lies;
-  `high` while nothing has been observed, so that an uncalibrated gate stays closed.
+  It is the upper edge of the first bin up to which at least a share `q` of the counts
+  lies. Without any observed value it is `span.high`, so that a gate with this threshold
+  stays closed until it is calibrated.
 
   Args:
-    counts: [bins].
+    counts: Counts of the histogram [bins].
     q: Share of the counts in (0, 1].
     span: Range of the histogram.
 

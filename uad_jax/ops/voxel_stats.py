@@ -1,4 +1,4 @@
-"""Mean and variance of each voxel over aligned healthy scans, by slice height."""
+"""Mean and variance of each voxel over aligned healthy scans, at each slice height."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ weighted sums of the images x and of x^2, [N, *S, C]."""
 
 
 def tent(position: Array, bins: int) -> Array:
-  """Weights of linear interpolation between evenly spaced slice heights.
+  """Computes weights to interpolate linearly between evenly spaced slice heights.
 
   Args:
     position: Slice heights [B] in [0, 1].
@@ -33,7 +33,7 @@ def tent(position: Array, bins: int) -> Array:
 
 
 def empty(bins: int, shape: Sequence[int], channels: int) -> Moments:
-  """Creates the sums before any scan, all zero.
+  """Creates the zero sums to which `observe` adds the images.
 
   Args:
     bins: Number of slice heights; 1 for volumes.
@@ -45,13 +45,15 @@ def empty(bins: int, shape: Sequence[int], channels: int) -> Moments:
 
 
 def observe(moments: Moments, value: Array, position: Array, weight: Array) -> Moments:
-  """Adds images to the sums, each shared between the two nearest slice heights.
+  """Adds images to the sums from which the mean and variance of voxels are computed.
+
+  Each image is shared between the two nearest slice heights, by linear weights.
 
   Args:
-    moments: The sums so far.
+    moments: The sums so far, from `empty` or `observe`.
     value: Images [B, *S, C].
     position: Slice heights [B] in [0, 1].
-    weight: [B]; 0 leaves an image out.
+    weight: Weight of each image, [B]; 0 leaves an image out.
 
   Returns:
     The new sums.
@@ -76,7 +78,7 @@ def look_up(
 ) -> tuple[Array, Array]:
   """Interpolates the mean and the variance of each voxel at slice heights.
 
-  Heights of the table at which no scan was observed are left out of the interpolation.
+  Slice heights at which no scan was observed are left out of the interpolation.
 
   Args:
     moments: Sums from `observe`.

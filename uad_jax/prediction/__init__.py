@@ -1,1 +1,1 @@
-"""Trained runs applied to single scans: detection on the prepared grid, and back."""
+"""Modules that apply a trained run to a scan and write the result on its own grid."""

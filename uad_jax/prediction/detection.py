@@ -1,8 +1,8 @@
-"""Anomaly map and detections of one scan, on the grid that a run was trained on.
+"""Functions that detect anomalies in one scan, on the voxel grid of the training data.
 
-Prediction takes the way of the evaluation: the same records, batches, key, inference,
-post-processing and threshold, so that a test scan gets the very voxels it was scored
-by.
+Prediction does what the evaluation does, with the same records, batches, random key,
+inference, post-processing and threshold, so that a test scan gets exactly the
+detections that it was evaluated by.
 """
 
 from typing import Any, NamedTuple
@@ -16,18 +16,20 @@ from uad_jax.inference import scans_of
 from uad_jax.trained_run import TrainedRun
 
 SHOWN = ('reconstruction', 'gate')
-"""Outputs that are given beside the anomaly map, where the method has them."""
+"""Outputs of the method that are returned beside the anomaly map, if it has them."""
 
 
 class Detection(NamedTuple):
-  """Anomaly map and detections of a scan on its prepared grid.
+  """Anomaly map and detections of a scan, on the grid of the preprocessed scan.
 
   Attributes:
     scores: Post-processed anomaly map, float32 [X, Y, Z]; its lowest score in the
       background and in slices that were not examined.
     brain: Brain mask in the examined slices, bool [X, Y, Z].
-    marked: Voxels at or above the threshold, after the clean-up, bool [X, Y, Z].
-    removed: Voxels at or above the threshold that the clean-up took, bool [X, Y, Z].
+    marked: Detections: voxels at or above the threshold, without those in `removed`,
+      bool [X, Y, Z].
+    removed: Voxels at or above the threshold that post-processing removed, such as
+      small components, bool [X, Y, Z].
     outputs: Outputs in `SHOWN` that the method gives, float32 [X, Y, Z]; 0 in slices
       that were not examined.
   """
@@ -40,11 +42,18 @@ class Detection(NamedTuple):
 
 
 def stacks(prepared: preprocess.Prepared, run: TrainedRun) -> list[list[int]]:
-  """Slices of a prepared scan by stack: one stack for each scan of the evaluation.
+  """Divides the slices of a scan into stacks with the slice distance of the evaluation.
 
-  Where the evaluation saw every n-th slice, the slices that lie n apart are a stack, so
-  that all slices are examined and post-processing finds the neighbours that the
-  thresholds were set with. A volume is one stack of all its slices.
+  If the evaluation used every n-th slice, each stack holds slices that are n apart: all
+  slices are examined, and post-processing sees neighbours at the distance for which the
+  thresholds were set. A volume is one stack of all its slices.
+
+  Args:
+    prepared: Scan that went through `run.steps`.
+    run: Trained run.
+
+  Returns:
+    Slice indices of each stack.
   """
   if len(run.shape) == 3:
     return [list(range(prepared.image.shape[2]))]
@@ -56,7 +65,11 @@ def stacks(prepared: preprocess.Prepared, run: TrainedRun) -> list[list[int]]:
 
 
 def records_of(prepared: preprocess.Prepared, run: TrainedRun) -> list[dict[str, Any]]:
-  """Records of a prepared scan, as a data set holds them; a session for each stack."""
+  """Converts a preprocessed scan to records, like those of a data set.
+
+  A record is one slice or the whole volume. Each stack of slices gets its own session,
+  so that it is processed like a scan of its own.
+  """
   depth = prepared.image.shape[2]
   common = {'subject': 'scan', 'affine': prepared.affine}
   arrays = {'image': prepared.image, 'mask': prepared.mask}
@@ -76,12 +89,12 @@ def records_of(prepared: preprocess.Prepared, run: TrainedRun) -> list[dict[str,
 def detect(
   prepared: preprocess.Prepared, run: TrainedRun, threshold: float
 ) -> Detection:
-  """Anomaly map, detections and shown outputs of a prepared scan.
+  """Computes anomaly map and detections of a preprocessed scan, by a trained run.
 
   Args:
     prepared: Scan that went through `run.steps`.
     run: Trained run.
-    threshold: Score from which on a voxel is marked.
+    threshold: Lowest score of a detected voxel.
   """
   grid = prepared.image.shape[:3]
   scores = np.full(grid, np.nan, np.float32)

@@ -1,4 +1,4 @@
-"""Predictions on a scan's own grid, and the files that they are written to."""
+"""Functions that resample detections to a scan's native grid and write the files."""
 
 import json
 import os
@@ -17,19 +17,19 @@ from uad_jax.trained_run import TrainedRun
 
 
 class Prediction(NamedTuple):
-  """Prediction for one scan, on the scan's own grid.
+  """Anomaly map and lesion mask of one scan, on the scan's native voxel grid.
 
   Attributes:
     anomaly: Anomaly map, float32 [X, Y, Z]; its lowest score outside of the brain.
-    lesion: Detection, uint8 [X, Y, Z]: anomaly at or above `threshold` in the brain,
-      after the run's clean-up.
+    lesion: Lesion mask, uint8 [X, Y, Z]: brain voxels with an anomaly score at or above
+      `threshold`, post-processed.
     marked: Share of the brain that is detected, in [0, 1].
     outputs: Volumes float32 [X, Y, Z] by name: 'reconstruction', and 'gate' where the
       method has one.
     affine: 4x4, voxel to mm of the scan.
     scorer: Name of the anomaly map in the run.
     threshold: Threshold on the anomaly map.
-    chain: Preprocessing with its measurements and versions, as in a record's details.
+    chain: Package versions and preprocessing steps with their measurements.
   """
 
   anomaly: np.ndarray
@@ -45,15 +45,16 @@ class Prediction(NamedTuple):
 def to_native(
   detection: Detection, prepared: preprocess.Prepared, threshold: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Brings a detection to the scan's own grid.
+  """Resamples anomaly map, lesion mask and brain mask to the scan's native grid.
 
-  The map is interpolated linearly and the threshold taken there, so that the lesion
-  mask follows the map. Components that the clean-up removed on the prepared grid, where
-  its sizes are meant, are removed with their interpolated border of one voxel.
+  The anomaly map is interpolated linearly and the threshold is applied on the native
+  grid, so that the lesion mask agrees with the map. Components that post-processing
+  removed on the prepared grid, whose voxels its size limit counts, are removed together
+  with a border of one voxel.
 
   Args:
-    detection: Detection on the prepared grid.
-    prepared: Scan that it belongs to.
+    detection: Detection on the grid of the preprocessed scan.
+    prepared: Preprocessed scan of the detection.
     threshold: Threshold of the detection.
 
   Returns:
@@ -76,14 +77,16 @@ def write(
   folder: pathlib.Path,
   percent: str,
 ) -> None:
-  """Writes the files of one scan; NAME.json last, so that it marks a whole result.
+  """Writes the prediction of one scan: NIfTI volumes, an overlay picture, NAME.json.
+
+  NAME.json is written last, so its presence shows that all files are complete.
 
   Args:
     prediction: Prediction for the scan.
     scan: NIfTI file of the scan, whose name the files take.
-    run: Run that predicted.
+    run: Trained run that made the prediction.
     folder: Folder to write to; made where it is missing.
-    percent: Threshold of the prediction, as in `predict`.
+    percent: Percentage of healthy voxels above the threshold, as in `predict`.
   """
   folder.mkdir(parents=True, exist_ok=True)
   name = scan.name.removesuffix('.gz').removesuffix('.nii')

@@ -1,4 +1,4 @@
-"""Affine registration of volumes by correlation or mutual information, with L-BFGS."""
+"""Affine registration of volumes: L-BFGS on correlation or mutual information."""
 
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ DEGREES = (6, 9, 12)
 
 
 class Registration(NamedTuple):
-  """Affines of a batch of registered volumes, and the similarity that they reach.
+  """Affine matrices that align a batch of volumes, and the similarity after alignment.
 
   Attributes:
     matrix: From mm of the fixed volume to mm of the moving volume, [B, 4, 4].
@@ -44,13 +44,14 @@ def register(
   levels: int = 2,
   steps: int = 60,
 ) -> Registration:
-  """Finds for each subject the affine, fixed mm to moving mm, of greatest similarity.
+  """Registers moving to fixed volumes: finds the affine maps of greatest similarity.
 
-  The parameters are those of `ops.affine_matrix.matrix` about the brains' centres. The
-  search starts where centre and extent of the voxels that are not 0 agree, and goes by
-  L-BFGS (Liu and Nocedal 1989) from the coarsest resolution to that of the arrays; each
-  coarser grid holds the means of 2x2x2 voxels. The volumes are 0 outside of the brain,
-  so that its outline counts. A subject of 10^5 fixed voxels takes about 0.1 GB.
+  Each affine maps mm of the fixed volume to mm of the moving volume. The parameters
+  are those of `ops.affine_matrix.matrix` about the brains' centres. The search starts
+  where centre and extent of the voxels that are not 0 agree, and goes by L-BFGS (Liu
+  and Nocedal 1989) from the coarsest resolution to that of the arrays; each coarser
+  grid holds the means of 2x2x2 voxels. The volumes are 0 outside of the brain, so that
+  its outline counts. A subject of 10^5 fixed voxels takes about 0.1 GB.
 
   Args:
     moving: Volumes without skull, of any intensity range, [B, X, Y, Z].
@@ -121,7 +122,7 @@ def measure(
   similarity: str = 'mutual_information',
   weight: jax.Array | None = None,
 ) -> jax.Array:
-  """Measures the similarity of volumes that known affines align, without a search.
+  """Computes the similarity of fixed and moving volumes aligned by given affines.
 
   Args:
     affine: From mm of the fixed volume to mm of the moving volume, [B, 4, 4].

@@ -1,4 +1,4 @@
-"""Affine registration of one subject at one resolution: images, grids, similarity."""
+"""Data and similarity of the affine registration of one subject at one resolution."""
 
 from typing import NamedTuple
 
@@ -10,16 +10,16 @@ from uad_jax.registration.warp import grid, sample
 
 
 class Problem(NamedTuple):
-  """Images and grids of one subject at one resolution.
+  """Fixed and moving image of one subject at one resolution, with their grids.
 
   Attributes:
-    moving: [X, Y, Z] in [0, 1].
-    fixed: [X', Y', Z'] in [0, 1].
+    moving: Moving volume [X, Y, Z] in [0, 1].
+    fixed: Fixed volume [X', Y', Z'] in [0, 1].
     weight: Weights of the fixed voxels, as fixed, not negative.
-    fixed_to_mm: [4, 4], from voxels of the fixed grid to mm, for `register` about the
-      centre of the fixed brain.
-    mm_to_moving: [4, 4], from mm, for `register` about the centre of the moving brain,
-      to voxels of the moving grid.
+    fixed_to_mm: [4, 4], from voxels of the fixed grid to mm. In `affine.register` the
+      origin of the mm is the centre of the fixed brain.
+    mm_to_moving: [4, 4], from mm to voxels of the moving grid. In `affine.register` the
+      origin of the mm is the centre of the moving brain.
   """
 
   moving: jax.Array
@@ -30,7 +30,9 @@ class Problem(NamedTuple):
 
 
 def agreement(affine: jax.Array, problem: Problem, similarity: str) -> jax.Array:
-  """Similarity between the fixed volume and the moving volume resampled by an affine.
+  """Computes the similarity of two volumes after resampling one by an affine.
+
+  The moving volume is resampled on the grid of the fixed volume.
 
   Args:
     affine: [4, 4], from mm of the fixed volume to mm of the moving volume.
@@ -58,7 +60,9 @@ def agreement(affine: jax.Array, problem: Problem, similarity: str) -> jax.Array
 def centre_and_extent(
   image: jax.Array, affine: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """Centre and extent in mm of the brain, the voxels that are not 0.
+  """Computes the centre and the extent of the brain in mm.
+
+  The brain is the set of voxels that are not 0.
 
   Args:
     image: [X, Y, Z], 0 outside of the brain.
@@ -89,13 +93,13 @@ def centre_and_extent(
 
 
 def normalised(image: jax.Array) -> jax.Array:
-  """Scales an image so that its 0.1 and 99.9 % quantiles are 0 and 1; clips beyond."""
+  """Scales the 0.1 and 99.9 % quantiles of an image to 0 and 1 and clips the rest."""
   low, high = jnp.quantile(image, jnp.array([0.001, 0.999]))
   return jnp.clip((image - low) / jnp.maximum(high - low, 1e-12), 0, 1)
 
 
 def halved(problem: Problem) -> Problem:
-  """Halves the resolution of a problem: each new voxel is the mean of 2x2x2 voxels.
+  """Halves the resolution of both volumes by averaging blocks of 2x2x2 voxels.
 
   Examples:
     >>> volume, same = jnp.ones((4, 4, 6)), jnp.eye(4)

@@ -1,7 +1,8 @@
-"""Energy of a registration under a gate: data term, regularisation, twin loss.
+"""Loss terms of a registration that a gate (lesion map) keeps from fitting lesions.
 
-The data term does not see the voxels that the gate hides; the regularisation is stiffer
-inside the gate.
+The terms are the distance of the images, which does not count the voxels that the gate
+hides; the regularisation, which is stiffer inside the gate; and the twin loss, which
+compares the velocity fields of a scan with and without a synthetic lesion.
 """
 
 from collections.abc import Callable
@@ -19,12 +20,14 @@ Array = jax.Array
 
 
 class Gating(NamedTuple):
-  """Effects of a gate g in [0, 1] on a registration at strength lambda0.
+  """Settings of how a gate g (lesion map in [0, 1]) changes a registration.
+
+  lambda0 is the strength of the regularisation outside of the gate.
 
   Attributes:
     ratio: Stiffness lambda = lambda0 ratio^g; 1 leaves the stiffness uniform.
     magnitude: Pull to rest (zero velocity) mu = magnitude lambda0 g; 0 switches it off.
-    rho: Data weight omega = 1 - rho dilate(g); 0 lets the similarity see the lesion.
+    rho: Data weight omega = 1 - rho dilate(g); 0 lets the lesion count in the distance.
     dilation: Voxels by which the gate is dilated for omega.
   """
 
@@ -34,11 +37,11 @@ class Gating(NamedTuple):
   dilation: int = 1
 
   def maps(self, g: Array, lambda0: float | Array) -> tuple[Array, Array]:
-    """Computes the stiffness lambda and the pull to rest mu from a gate.
+    """Computes from a gate the stiffness lambda and the pull mu to zero velocity.
 
     Args:
       g: Gate [B, *S, 1].
-      lambda0: Strength, a scalar or [B, 1, ..., 1].
+      lambda0: Stiffness outside of the gate, a scalar or [B, 1, ..., 1].
 
     Returns:
       lambda and mu, each [B, *S, 1].
@@ -49,12 +52,12 @@ class Gating(NamedTuple):
     )
 
   def data_weight(self, g: Array) -> Array:
-    """Computes the data weight omega [B, *S, 1] from a gate g [B, *S, 1]."""
+    """Computes from a gate the weight omega of voxels in the distance, [B, *S, 1]."""
     return gate.data_weight(g, self.rho, self.dilation)
 
 
 def on_grid(g: Array, velocity: Array) -> Array:
-  """Resizes a gate [B, *S, 1] to the grid of a velocity field [B, *V, d].
+  """Resizes a gate [B, *S, 1] to the grid *V of a velocity field [B, *V, d].
 
   Examples:
     >>> on_grid(jnp.ones((1, 8, 8, 1)), jnp.zeros((1, 4, 4, 2))).shape
@@ -64,12 +67,14 @@ def on_grid(g: Array, velocity: Array) -> Array:
 
 
 def regularisation(velocity: Array, g: Array, lambda0: Array, gating: Gating) -> Array:
-  """Regularisation of a velocity field: mean lambda |grad v|^2 + mean mu |v|^2; [B].
+  """Computes the regularisation of a velocity field v, which is stiffer in the gate.
+
+  mean lambda |grad v|^2 + mean mu |v|^2, [B], with the means of `regularise`.
 
   Args:
     velocity: [B, *V, d] in voxels of its grid.
     g: Gate [B, *S, 1].
-    lambda0: Strength [B].
+    lambda0: Stiffness outside of the gate, [B].
     gating: Effects of the gate on the stiffness lambda and the pull to rest mu.
 
   Examples:
@@ -95,14 +100,14 @@ def bidirectional(
   backward: Array,
   distance: Callable[[Array, Array, Array], Array],
 ) -> Array:
-  """Symmetric distance of a scan and its prior image, each warped onto the other; [B].
+  """Computes a symmetric distance: scan and prior image are each warped to the other.
 
-  1/2 [D(x, x_ph o phi; omega) + D(x_ph, x o phi^-1; omega o phi^-1)].
+  1/2 [D(x, x_ph o phi; omega) + D(x_ph, x o phi^-1; omega o phi^-1)], [B].
 
   Args:
     image: Scan x [B, *S, C].
-    expected: Prior image x_ph [B, *S, C].
-    weight: Data weight omega [B, *S, 1], 0 outside of the brain.
+    expected: Prior image x_ph [B, *S, C], the healthy image that a model predicts.
+    weight: Weight omega of the voxels [B, *S, 1], 0 outside of the brain.
     forward: Displacement field of phi [B, *S, d] in voxels.
     backward: Displacement field of phi^-1, as forward.
     distance: Function (a, b, weight) -> D [B], as `similarity.distance` returns it.
@@ -124,16 +129,16 @@ def bidirectional(
 
 
 def twin_difference(painted: Array, twin: Array, g: Array, radius: int = 2) -> Array:
-  """Mean |v - v_twin|_1 per voxel in and around the gate, the twin loss; [B].
+  """Computes the difference that a synthetic lesion makes to the velocity field; [B].
 
-  It compares the field of a scan with a painted lesion to the field of its lesion-free
-  twin; it is 0 where the gate is closed everywhere.
+  The twin loss: mean |v - v_twin|_1 per voxel in and around the gate, where v belongs
+  to a scan with a synthetic (painted) lesion and v_twin to its lesion-free twin, the
+  same scan without the lesion. It is 0 where the gate is closed everywhere.
 
   Args:
-    painted: Velocity field v of the painted scan [B, *V, d].
-    twin: Velocity field v_twin of its lesion-free twin, as painted; it gets no
-      gradient.
-    g: Gate of the painted scan [B, *S, 1].
+    painted: Velocity field v of the scan with the lesion [B, *V, d].
+    twin: Velocity field v_twin of the scan without it, as painted; it gets no gradient.
+    g: Gate of the scan with the lesion [B, *S, 1].
     radius: Voxels of the field's grid by which the gate is dilated.
 
   Examples:

@@ -1,6 +1,6 @@
-"""Displacement fields: exponential of a velocity field, composition, derivatives.
+"""Functions on displacement and velocity fields: integration, composition, strain.
 
-Displacement and velocity fields are [B, *S, d] in voxels of their grid.
+The fields are [B, *S, d] in voxels of their grid.
 """
 
 import functools
@@ -12,7 +12,7 @@ from uad_jax.registration.warp import warp
 
 
 def integrate(velocity: jax.Array, steps: int = 7) -> jax.Array:
-  """Integrates a stationary velocity field v to the displacement field of exp(v).
+  """Integrates a stationary velocity field v to a displacement field, that of exp(v).
 
   Scaling and squaring (Arsigny et al. 2006): u_0 = v / 2^steps, then `steps` times
   u <- u + u o (id + u). Outside of the grid the border values repeat.
@@ -38,7 +38,7 @@ def integrate(velocity: jax.Array, steps: int = 7) -> jax.Array:
 
 
 def inverse(velocity: jax.Array, steps: int = 7) -> jax.Array:
-  """Integrates a velocity field v to the displacement field of exp(v)^-1 = exp(-v).
+  """Integrates a velocity field v to the inverse displacement field, that of exp(-v).
 
   Args:
     velocity: v [B, *S, d].
@@ -52,9 +52,10 @@ def inverse(velocity: jax.Array, steps: int = 7) -> jax.Array:
 
 
 def compose(first: jax.Array, second: jax.Array) -> jax.Array:
-  """Composes two displacement fields: warp(x, u) = warp(warp(x, first), second).
+  """Composes two displacement fields into one field u.
 
-  u(p) = second(p) + first(p + second(p)).
+  u(p) = second(p) + first(p + second(p)), so that warp(x, u) is about
+  warp(warp(x, first), second).
 
   Args:
     first: Displacement field [B, *S, d].
@@ -72,7 +73,9 @@ def compose(first: jax.Array, second: jax.Array) -> jax.Array:
 
 
 def gradient(field: jax.Array) -> jax.Array:
-  """Spatial derivatives d field_i / d p_j by central differences, one-sided at borders.
+  """Computes the spatial derivatives of a field by finite differences.
+
+  d field_i / d p_j, central inside of the grid and one-sided at its borders.
 
   Args:
     field: [B, *S, C].
@@ -85,7 +88,7 @@ def gradient(field: jax.Array) -> jax.Array:
 
 
 def jacobian_determinant(displacement: jax.Array) -> jax.Array:
-  """Jacobian determinant det(I + grad u) of a displacement field u.
+  """Computes the Jacobian determinant det(I + grad u) of a displacement field u.
 
   Args:
     displacement: u [B, *S, d], d 2 or 3.
@@ -111,7 +114,7 @@ def jacobian_determinant(displacement: jax.Array) -> jax.Array:
 
 
 def strain(displacement: jax.Array) -> jax.Array:
-  """Strain of a displacement field u: the Frobenius norm of grad u.
+  """Computes the strain of a displacement field u: the Frobenius norm of grad u.
 
   Args:
     displacement: u [B, *S, d].
@@ -130,7 +133,9 @@ def strain(displacement: jax.Array) -> jax.Array:
 
 
 def resize(field: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-  """Resizes a field to another grid over the same region; scales voxels to new voxels.
+  """Resizes a displacement or velocity field to another grid over the same region.
+
+  The values are scaled to voxels of the new grid.
 
   Args:
     field: [B, *S, d] in voxels of its grid.

@@ -1,10 +1,11 @@
-"""Gate g(x) in [0, 1] that keeps a registration from explaining a lesion away.
+"""Gate: map in [0, 1] that keeps a registration from deforming an image to fit lesions.
 
 A score of how abnormal a voxel is (`methods.families.gate_calibration`) becomes a
-smooth gate: 0, closed, where the image is normal; 1, open, where the field must not
-deform the prior image to match it. The gate sets the maps of a gated registration: a
-stiffness lambda(x) that rises with g, a pull mu(x) to rest, the zero field, that is
-exactly 0 where the gate is closed, and a data weight omega(x) that falls with g.
+smooth gate g(x): 0, closed, where the image is normal; 1, open, where the field must
+not deform the prior image (the healthy image that a model predicts) to match it. The
+gate sets the maps of a gated registration: a stiffness lambda(x) that rises with g, a
+pull mu(x) to rest (zero velocity) that is exactly 0 where the gate is closed, and a
+data weight omega(x) that falls with g.
 
 The sign matters: stiffness follows the residual relative to the healthy variance.
 Stiffness that follows the variance itself freezes ventricles and frees lesions.
@@ -26,9 +27,10 @@ def standardised_residual(
   sigma: float = 1.0,
   tau: float = 0.02,
 ) -> jax.Array:
-  """Residual in units of its healthy standard deviation, averaged over channels.
+  """Computes the residual in units of its standard deviation in healthy scans.
 
-  z = (G_sigma * |x - x_a|) / sqrt(s_ale^2 + tau^2), G_sigma being a Gaussian filter.
+  z = (G_sigma * |x - x_a|) / sqrt(s_ale^2 + tau^2), G_sigma being a Gaussian filter;
+  averaged over channels.
 
   Args:
     image: Scan x [B, *S, C].
@@ -55,11 +57,13 @@ def standardised_residual(
 def gate(
   h: jax.Array, sigma: float = 1.5, floor: float = 0.35, hinge: bool = True
 ) -> jax.Array:
-  """Computes the gate g = clip((G_sigma * h - floor) / (1 - floor), 0, 1).
+  """Computes the gate from the probability h that a voxel is abnormal.
+
+  g = clip((G_sigma * h - floor) / (1 - floor), 0, 1), G_sigma being a Gaussian filter.
 
   Args:
     h: Probability or score in [0, 1] that a voxel is abnormal, [B, *S, 1].
-    sigma: Standard deviation of the Gaussian G_sigma in voxels.
+    sigma: Standard deviation of G_sigma in voxels.
     floor: In [0, 1); up to this value of the smoothed h the gate is exactly 0.
     hinge: Apply the floor. False returns G_sigma * h, an ablation: small values then
       restrain the field everywhere.
@@ -78,12 +82,12 @@ def gate(
 def stiffness(
   g: jax.Array, base: float | jax.Array, ratio: float | jax.Array = 10.0
 ) -> jax.Array:
-  """Computes the stiffness lambda = base ratio^g of a gate g.
+  """Computes the stiffness of a registration from a gate g: lambda = base ratio^g.
 
   Args:
     g: Gate [B, *S, 1] in [0, 1].
     base: Stiffness where the gate is closed, a scalar or [B, 1, ..., 1].
-    ratio: Stiffness where the gate is open over `base`.
+    ratio: Stiffness where the gate is open, divided by `base`.
 
   Examples:
     >>> stiffness(jnp.array([0.0, 1.0]), base=0.5, ratio=8.0).tolist()
@@ -93,9 +97,9 @@ def stiffness(
 
 
 def magnitude(g: jax.Array, peak: float | jax.Array) -> jax.Array:
-  """Computes the pull to rest mu = peak g of a gate g: exactly 0 where it is closed.
+  """Computes from a gate g the weight mu = peak g that pulls a velocity to zero.
 
-  mu weights |v|^2 and so pulls a velocity field v to zero.
+  mu weights |v|^2 of a velocity field v and is exactly 0 where the gate is closed.
 
   Args:
     g: Gate [B, *S, 1] in [0, 1].
@@ -111,10 +115,10 @@ def magnitude(g: jax.Array, peak: float | jax.Array) -> jax.Array:
 def data_weight(
   g: jax.Array, rho: float | jax.Array = 1.0, radius: int = 0
 ) -> jax.Array:
-  """Computes the data weight omega = 1 - rho dilate(g) of a gate g.
+  """Computes weights of voxels in the image distance, low where the gate g is open.
 
-  With a local correlation the radius must be the radius of its window, or the
-  similarity sees the lesion from outside of the gate.
+  omega = 1 - rho dilate(g). With a local correlation the radius must be the radius of
+  its window, or the lesion still counts in windows centred outside of the gate.
 
   Args:
     g: Gate [B, *S, 1] in [0, 1].

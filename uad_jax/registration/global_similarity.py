@@ -1,4 +1,4 @@
-"""Similarity of two whole images: correlation and mutual information, both weighted."""
+"""Weighted similarities of two whole images: correlation and mutual information."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 def correlation(
   a: jax.Array, b: jax.Array, weight: jax.Array | None = None
 ) -> jax.Array:
-  """Pearson's correlation of two images, cov(a, b) / (std(a) std(b)); [B].
+  """Computes Pearson's correlation of two images, cov(a, b) / (std(a) std(b)); [B].
 
   Args:
     a: [B, ...].
@@ -34,13 +34,14 @@ def correlation(
 def mutual_information(
   moving: jax.Array, fixed: jax.Array, weight: jax.Array | None = None, bins: int = 32
 ) -> jax.Array:
-  """Mutual information of two images in nats, [B] (Mattes et al. 2003, eq. 3 to 5).
+  """Computes the mutual information of two images in nats; [B].
 
-  p(m, f) = sum_x w(x) beta3(u(moving(x)) - m) beta0(u(fixed(x)) - f) / sum_x w(x),
-  I = sum p(m, f) log(p(m, f) / (p(m) p(f))), with the cubic and the nearest B-spline as
-  Parzen windows and u(v) = 1 + (bins - 3) v, so that no window passes an end of the
-  histogram. It is differentiable in `moving` and the weight; the derivative in `fixed`
-  is zero.
+  Mattes et al. 2003, equations 3 to 5:
+    p(m, f) = sum_x w(x) beta3(u(moving(x)) - m) beta0(u(fixed(x)) - f) / sum_x w(x),
+    I = sum p(m, f) log(p(m, f) / (p(m) p(f))),
+  with the cubic and the nearest B-spline as Parzen windows and u(v) = 1 + (bins - 3) v,
+  so that no window passes an end of the histogram. It is differentiable with respect to
+  `moving` and the weight; the derivative with respect to `fixed` is zero.
 
   Args:
     moving: [B, ...] in [0, 1]; values beyond are clipped.

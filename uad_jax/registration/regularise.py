@@ -1,4 +1,4 @@
-"""Energies [B] of velocity fields: smoothness and magnitude, with voxel weights.
+"""Regularisation energies of velocity fields: smoothness and magnitude, weighted.
 
 Weights multiply the squared differences and are averaged onto the edge, the pair of
 voxels, that a difference spans, so that a mirrored field has the same energy and a
@@ -15,13 +15,14 @@ KINDS = ('forward', 'central')
 def gradient_energy(
   velocity: jax.Array, weight: jax.Array | None = None, kind: str = 'forward'
 ) -> jax.Array:
-  """Gradient energy of a field: the weighted mean of its squared differences; [B].
+  """Computes the smoothness energy of a field: mean squared neighbour difference; [B].
 
-  w_ij |v_i - v_j|^2, averaged over edges ij and components, then over axes.
+  w_ij |v_i - v_j|^2 with the weights w_ij, averaged over edges ij and components, then
+  over axes.
 
   Args:
     velocity: v [B, *S, d].
-    weight: Stiffness lambda(x) [B, *S, 1]; None is 1.
+    weight: Stiffness lambda(x) [B, *S, 1], from which w_ij are averaged; None is 1.
     kind: 'forward', v_(i+1) - v_i (VoxelMorph's Grad-l2); 'central',
       (v_(i+1) - v_(i-1)) / 2 on the interior (the published deformable auto-encoder).
 
@@ -44,7 +45,7 @@ def gradient_energy(
 
 
 def magnitude_energy(velocity: jax.Array, weight: jax.Array | None = None) -> jax.Array:
-  """Magnitude energy of a field: the weighted mean of w |v_i|^2 over components; [B].
+  """Computes the magnitude energy of a velocity field: mean of mu v_i^2; [B].
 
   `gradient_energy` is averaged over the d axes too: the ratio mu / lambda of sums over
   edges is mu / (d lambda) here.
@@ -68,7 +69,7 @@ def _slice(x: jax.Array, axis: int, start: int | None, stop: int | None) -> jax.
 
 
 def difference(x: jax.Array, axis: int, step: int = 1) -> jax.Array:
-  """Differences x_(i+step) - x_i along one axis, which becomes shorter by `step`.
+  """Computes the differences x_(i+step) - x_i along one axis, shorter by `step`.
 
   Examples:
     >>> difference(jnp.array([[1.0, 4.0, 9.0]]), axis=1).tolist()
@@ -78,7 +79,9 @@ def difference(x: jax.Array, axis: int, step: int = 1) -> jax.Array:
 
 
 def edge_mean(weight: jax.Array | None, axis: int, step: int = 1) -> jax.Array | None:
-  """Means of the two ends of each edge (i, i + step) along one axis; None stays None.
+  """Averages the weights of the two voxels of each pair (i, i + step) along an axis.
+
+  A weight of None stays None.
 
   Examples:
     >>> edge_mean(jnp.array([[1.0, 3.0, 7.0]]), axis=1).tolist()

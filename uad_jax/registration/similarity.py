@@ -1,4 +1,4 @@
-"""Distances of two images with voxel weights: squared error and local correlation."""
+"""Weighted distances of two images: squared error and local correlation."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from uad_jax.ops.filters import box_sum_planes
 
 
 def mse(a: jax.Array, b: jax.Array, weight: jax.Array | None = None) -> jax.Array:
-  """Weighted mean squared error of two images over voxels and channels; [B].
+  """Computes the weighted mean squared error of two images; [B].
 
   Args:
     a: [B, *S, C].
@@ -35,8 +35,9 @@ def ncc(
   epsilon: float = 1e-5,
   signed: bool = False,
 ) -> jax.Array:
-  """Local squared correlation map of two images in a box window (Avants et al. 2008).
+  """Computes at each voxel the squared correlation of two images in a window.
 
+  Local correlation of Avants et al. 2008 in a box around the voxel:
   cc = cov^2 / ((var_a + epsilon) (var_b + epsilon)), where mean, variance and
   covariance in the window are weighted: sum(w a) / sum(w), and so on. Voxels of weight
   0, and those beyond the border, take no part; a window without any weight gives 0.
@@ -96,7 +97,9 @@ def ncc_loss(
   window: int = 9,
   signed: bool = False,
 ) -> jax.Array:
-  """Local correlation loss sum(w (1 - cc_w)) / sum(w) with the weighted `ncc`; [B].
+  """Computes the loss 1 - local correlation of two images, weighted by voxel; [B].
+
+  sum(w (1 - cc_w)) / sum(w), cc_w being the result of `ncc` with the weight w.
 
   Args:
     a: [B, *S, C] in about [0, 1].
@@ -116,7 +119,7 @@ def ncc_loss(
 def distance(
   name: str, window: int = 9, mse_weight: float = 1.0
 ) -> Callable[[jax.Array, jax.Array, jax.Array | None], jax.Array]:
-  """Looks up a distance of two images by name.
+  """Returns the distance function of two images that a name stands for.
 
   Args:
     name: 'ncc', 1 - local squared correlation, or 'mse', the squared difference.

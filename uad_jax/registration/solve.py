@@ -1,4 +1,4 @@
-"""In-fill of a velocity field inside a gate from the field around it, at test time."""
+"""Solver that replaces a velocity field over lesions by a smooth continuation."""
 
 import jax
 import jax.numpy as jnp
@@ -14,15 +14,17 @@ def gated_field(
   iterations: int = 200,
   tolerance: float = 1e-5,
 ) -> jax.Array:
-  """Replaces a velocity field where it is not trusted by a smooth in-fill.
+  """Replaces a velocity field over lesions by a smooth continuation of the rest.
 
-  The result, the minimum over v of
+  It is replaced where the trust c in the field is low. The result, the v that
+  minimises
     sum_i c_i |v_i - v0_i|^2 + sum_ij lambda_ij |v_i - v_j|^2 + sum_i mu_i |v_i|^2,
   with lambda_ij = (lambda_i + lambda_j) / 2, solves the screened Poisson equation
-  (diag(c + mu) + L_lambda) v = c v0, positive definite when c + mu > 0 somewhere.
-  Where c = mu = 0 the result is the harmonic in-fill of the surroundings: a lesion is
-  carried along. Solved for each image by conjugate gradients with a Jacobi
-  preconditioner; derivatives are implicit (one more solve), whatever `iterations` is.
+  (diag(c + mu) + L_lambda) v = c v0, positive definite when c + mu > 0 somewhere. Where
+  c = mu = 0 the result is the harmonic interpolation of the surroundings: a lesion
+  moves along with them. It is solved for each image by conjugate gradients with a
+  Jacobi preconditioner; derivatives are implicit (one more solve), whatever
+  `iterations` is.
 
   Args:
     velocity: v0, [B, *S, d].
@@ -63,7 +65,9 @@ def gated_field(
 
 
 def laplacian(v: jax.Array, stiffness: jax.Array) -> jax.Array:
-  """Weighted graph Laplacian, L v = sum over neighbours j of lambda_ij (v_i - v_j).
+  """Applies the weighted graph Laplacian of the voxel grid to an array v.
+
+  (L v)_i = sum over the neighbours j of voxel i of lambda_ij (v_i - v_j).
 
   lambda_ij is the mean of the stiffness at the voxels i and j.
 

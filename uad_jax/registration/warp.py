@@ -1,4 +1,4 @@
-"""Spatial transformer: resamples images at displaced voxels, with fast derivatives."""
+"""Functions that resample images at displaced voxels (spatial transformer)."""
 
 import itertools
 import math
@@ -14,7 +14,7 @@ PADDINGS = ('border', 'zeros')
 
 
 def grid(shape: tuple[int, ...]) -> jax.Array:
-  """Coordinates of the voxels of a grid with sizes *S, [*S, d] float32.
+  """Returns the coordinates of all voxels of a grid of sizes *S, [*S, d] float32.
 
   Examples:
     >>> grid((2, 2)).tolist()
@@ -30,7 +30,9 @@ def warp(
   order: str = 'linear',
   padding: str = 'border',
 ) -> jax.Array:
-  """Warps images by a displacement field: x'(p) = x(p + u(p)) (Jaderberg et al. 2015).
+  """Warps images by a displacement field u: x'(p) = x(p + u(p)).
+
+  Jaderberg et al. 2015 ("Spatial transformer networks").
 
   Args:
     image: x [B, *S, C].
@@ -66,7 +68,7 @@ def sample(
   order: str = 'linear',
   padding: str = 'border',
 ) -> jax.Array:
-  """Samples images at points by interpolation.
+  """Interpolates images at points between the voxels.
 
   Args:
     image: [B, *S, C].

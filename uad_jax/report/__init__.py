@@ -1,4 +1,4 @@
-"""Report of an evaluation (files, tables, figures, page) and pages about data sets."""
+"""Modules that write the report of an evaluation, and pages about data sets."""
 
 from uad_jax.report.page import write
 

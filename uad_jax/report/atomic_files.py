@@ -1,4 +1,4 @@
-"""Atomic file writes, and reading of JSON files that may not exist."""
+"""Functions that write files atomically and read JSON files that may not exist."""
 
 import json
 import os
@@ -9,13 +9,13 @@ from typing import IO
 
 
 def write_atomically(path: pathlib.Path, write: Callable[[IO[bytes]], None]) -> None:
-  """Writes a file through a temporary file that is renamed at the end.
+  """Writes a file atomically: first a temporary file, which is renamed at the end.
 
   A reader never sees a half-written file; if writing fails, the old file stays.
 
   Args:
     path: Target file.
-    write: Writes the content to an open binary file.
+    write: Function that writes the content to an open binary file.
   """
   handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
   try:

@@ -1,4 +1,7 @@
-"""Page docs/datasets.md: tables of cohorts and presets, and stored measurements."""
+"""Functions that render docs/datasets.md, the page about cohorts and preprocessing.
+
+They also render the sections of docs/results.md about preprocessing and reading speed.
+"""
 
 import collections
 import json
@@ -46,7 +49,10 @@ split `patients`, with all of their sessions.
 
 
 def split_sizes(cohort: Cohort) -> str:
-  """Returns the number of subjects by split in the cohort's splits.txt, as text."""
+  """Returns, as text, the number of subjects in each split of a cohort.
+
+  The splits are those of the cohort's splits.txt; without one the text is 'by hash'.
+  """
   splits = listed(cohort_builder.folder_of(cohort.name))
   if not splits:
     return 'by hash'
@@ -55,7 +61,7 @@ def split_sizes(cohort: Cohort) -> str:
 
 
 def cohort_table(cohorts: Sequence[Cohort]) -> str:
-  """Renders the table of cohorts in Markdown, one row for each cohort."""
+  """Renders a Markdown table of cohorts with their subjects, contrasts and licences."""
   head = (
     'cohort', 'subjects', 'kind', 'contrasts', 'tesla', 'licence', 'splits (listed)',
     'preset', 'releases', 'paper',
@@ -79,7 +85,10 @@ def cohort_table(cohorts: Sequence[Cohort]) -> str:
 
 
 def preset_table() -> str:
-  """Renders the table of presets in Markdown, with the steps of each for T1 slices."""
+  """Renders a Markdown table of the preprocessing presets and their steps.
+
+  The steps are those for T1 slices.
+  """
   rows = []
   for name, preset in presets.PRESETS.items():
     steps = ', '.join(step for step, _ in preset(presets.Request()))
@@ -88,7 +97,7 @@ def preset_table() -> str:
 
 
 def page(cohorts: Sequence[Cohort], folder: pathlib.Path) -> str:
-  """Renders docs/datasets.md.
+  """Renders the whole page docs/datasets.md in Markdown.
 
   Args:
     cohorts: Cohorts of the table, in order.
@@ -99,7 +108,7 @@ def page(cohorts: Sequence[Cohort], folder: pathlib.Path) -> str:
 
 
 def alignment(stored: Mapping[str, Any]) -> str:
-  """Renders the section that compares alignments to the template.
+  """Renders the Markdown section that compares ways of affine alignment to the MNI152.
 
   Args:
     stored: Content of alignment.json, from `python -m benchmarks.alignment`.
@@ -130,7 +139,7 @@ MEASURES = (('overlap', 3), ('ventricle_mm', 2), ('seconds', 2))
 
 
 def stripping(stored: Mapping[str, Any]) -> str:
-  """Renders the section about the accuracy of skull stripping.
+  """Renders the Markdown section about the accuracy of skull stripping.
 
   Args:
     stored: Content of preprocessing.json, from `python -m benchmarks.preprocessing`.
@@ -151,7 +160,7 @@ def stripping(stored: Mapping[str, Any]) -> str:
 
 
 def preprocessing(stored: Mapping[str, Any]) -> str:
-  """Renders the section about the time that preprocessing takes.
+  """Renders the Markdown section about the time and memory that preprocessing takes.
 
   Args:
     stored: Content of preprocessing.json, from `python -m benchmarks.preprocessing`.
@@ -168,7 +177,7 @@ def preprocessing(stored: Mapping[str, Any]) -> str:
 
 
 def reading(stored: Mapping[str, Any]) -> str:
-  """Renders the section about the speed of reading slices.
+  """Renders the Markdown section about the number of slices that are read per second.
 
   Args:
     stored: Content of reading.json, from `python -m benchmarks.reading`.
@@ -189,7 +198,7 @@ def reading(stored: Mapping[str, Any]) -> str:
 
 
 def interval(estimate: Mapping[str, float], digits: int) -> str:
-  """Formats an estimate with its interval as 'value [low, high]'.
+  """Formats an estimate with its 95 % interval as the text 'value [low, high]'.
 
   Args:
     estimate: 'value', 'low' and 'high', as in `bootstrap.Interval`.
@@ -210,11 +219,11 @@ SPEED = ((preprocessing, PREPROCESSING), (reading, READING))
 
 
 def measured(sections, folder: pathlib.Path) -> list[str]:
-  """Renders the sections whose measurements are stored in a folder.
+  """Renders those Markdown sections whose measurements are stored in a folder.
 
   Args:
     sections: Pairs of a rendering function and the name of its JSON file, see QUALITY.
-    folder: Folder of the JSON files.
+    folder: Folder of the JSON files; a section without its file is left out.
   """
   paths = [(section, folder / f'{name}.json') for section, name in sections]
   return [

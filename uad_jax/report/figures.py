@@ -1,4 +1,4 @@
-"""Figures of the report, each drawn to the bytes of a PNG, in one style."""
+"""Functions that draw the figures of the evaluation report, as PNGs in one style."""
 
 import io
 import json
@@ -48,7 +48,7 @@ CHOSEN, OTHER = dict(linewidth=2.2, zorder=3), dict(linewidth=1.2, zorder=2)
 
 
 def png(figure: Figure, **options) -> bytes:
-  """Renders a figure to the bytes of a PNG; `options` go to `Figure.savefig`."""
+  """Renders a Matplotlib figure to PNG bytes; `options` are passed to `savefig`."""
   stream = io.BytesIO()
   # Without the version in the metadata, the same numbers give the same bytes.
   figure.savefig(stream, format='png', metadata={'Software': None}, **options)
@@ -56,11 +56,11 @@ def png(figure: Figure, **options) -> bytes:
 
 
 def axes(width: float = 5.2, height: float = 3.4):
-  """Creates a figure with one axes, without pyplot and so without global state.
+  """Creates a Matplotlib figure with a single axes, without the global state of pyplot.
 
   Args:
-    width: Inches.
-    height: Inches.
+    width: Width in inches.
+    height: Height in inches.
 
   Returns:
     The figure and its axes.
@@ -81,10 +81,10 @@ def plain_log(axis: Axis) -> None:
 def precision_recall(
   samples: Mapping[str, Sample], default: str, auprc: Mapping[str, float]
 ) -> bytes:
-  """Draws pooled precision over recall of every scorer; the dashed line is chance.
+  """Draws the precision-recall curve of each scorer; the dashed line is chance.
 
   Args:
-    samples: Counts and values per scan, by scorer.
+    samples: Counts and values per scan, by scorer; the voxels of all scans are pooled.
     default: Scorer of the default anomaly map.
     auprc: AUPRC by scorer, for the legend.
   """
@@ -113,11 +113,11 @@ def precision_recall(
 
 @matplotlib.rc_context(STYLE)
 def scores(sample: Sample, thresholds: Mapping[str, float]) -> bytes:
-  """Draws the score densities of healthy and of lesion voxels, with the thresholds.
+  """Draws the densities of the anomaly score in healthy voxels and in lesion voxels.
 
   Args:
     sample: Counts and values per scan of the scorer.
-    thresholds: Thresholds by percentage of healthy validation voxels.
+    thresholds: Thresholds to mark, by percentage of healthy validation voxels.
   """
   healthy, lesion = sample.healthy.sum(0), sample.lesion.sum(0)
   low = _quantile(sample.edges, healthy, 0.0005)
@@ -160,10 +160,10 @@ def _quantile(edges: np.ndarray, counts: np.ndarray, q: float) -> float:
 
 
 def display_range(sample: Sample) -> tuple[float, float]:
-  """Chooses lowest and highest score of the colour scale that all example slices share.
+  """Chooses the anomaly scores at the two ends of the example slices' colour scale.
 
-  From the median of the healthy voxels to their 99.9 % quantile or, if higher, the 90 %
-  quantile of the lesion voxels.
+  They are the median of the healthy voxels and their 99.9 % quantile or, if higher, the
+  90 % quantile of the lesion voxels.
   """
   healthy, lesion = sample.healthy.sum(0), sample.lesion.sum(0)
   low = _quantile(sample.edges, healthy, 0.5)
@@ -175,7 +175,7 @@ def display_range(sample: Sample) -> tuple[float, float]:
 
 @matplotlib.rc_context(STYLE)
 def groups(estimates: Mapping[str, Mapping], label: str) -> bytes:
-  """Draws one estimate with its interval for each group, as dots in rows.
+  """Draws a dot plot with the estimate and interval of each group of scans.
 
   Args:
     estimates: Estimates {'value': v, 'interval': [low, high]} by name of the group.
@@ -197,7 +197,7 @@ def groups(estimates: Mapping[str, Mapping], label: str) -> bytes:
 
 @matplotlib.rc_context(STYLE)
 def by_volume(subjects: list[Mapping], default: str) -> bytes:
-  """Draws the AUPRC of each scan with lesions over its lesion volume.
+  """Draws a scatter plot of AUPRC against lesion volume, with a point for each scan.
 
   Args:
     subjects: Rows of subjects.csv.
@@ -219,7 +219,7 @@ def by_volume(subjects: list[Mapping], default: str) -> bytes:
 
 
 def training_records(path: Path) -> list[dict]:
-  """Reads the lines of metrics.jsonl; a last line cut short by a kill is skipped."""
+  """Reads the logged training metrics from metrics.jsonl and skips incomplete lines."""
   records = []
   for line in path.read_text().splitlines():
     try:
@@ -233,7 +233,7 @@ def training_records(path: Path) -> list[dict]:
 
 @matplotlib.rc_context(STYLE)
 def training(records: list[dict]) -> bytes | None:
-  """Draws all losses over the training steps; None if no loss was logged.
+  """Draws the curves of all training losses; returns None if no loss was logged.
 
   Args:
     records: Lines of metrics.jsonl.

@@ -1,4 +1,7 @@
-"""Gallery of a data set: HTML page with a slice of each scan, doubtful scans first."""
+"""Functions that write an HTML page with a picture of each scan of a data set.
+
+Scans with findings of the audit, that is doubtful scans, come first.
+"""
 
 import base64
 import io
@@ -19,9 +22,10 @@ EDGE = (34, 224, 255)
 
 
 def picture(scan: ScanSummary) -> str:
-  """Renders the middle slice of a scan as the data URI of a PNG, lesion outlined.
+  """Renders the example slice of a scan, with its lesion outlined, as a PNG data URI.
 
-  The right of the subject is on the right, the front is up.
+  The slice is that with the largest lesion, or the middle slice. The right of the
+  subject is on the right, the front is up.
   """
   low, high = np.percentile(scan.picture, (0.5, 99.5))
   grey = np.clip((scan.picture - low) / max(high - low, 1e-6), 0, 1)
@@ -41,7 +45,7 @@ def _png(colours: np.ndarray) -> str:
 def write(
   path: Path, title: str, seen: Sequence[ScanSummary], findings: Sequence[Finding]
 ) -> Path:
-  """Writes the gallery page.
+  """Writes an HTML page with a picture of each scan and the findings of the audit.
 
   Args:
     path: The HTML file.

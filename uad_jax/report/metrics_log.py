@@ -1,4 +1,4 @@
-"""Log of training metrics: metrics.jsonl, and TensorBoard where TensorFlow is."""
+"""Log of training metrics: writes metrics.jsonl and, with TensorFlow, TensorBoard."""
 
 import contextlib
 import importlib.util
@@ -7,11 +7,13 @@ import pathlib
 from collections.abc import Callable, Iterator
 
 Write = Callable[[int, dict[str, float]], None]
-"""Writer of a log: (step, metrics by name) -> None."""
+"""Function that writes an entry of the log: (step, metrics by name) -> None."""
 
 
 def lines_before(path: pathlib.Path, step: int) -> list[str]:
-  """Lines of a metrics.jsonl for steps before `step`; incomplete lines are left out.
+  """Reads those lines of a metrics.jsonl that belong to training steps before `step`.
+
+  Incomplete lines are left out.
 
   Args:
     path: File of an earlier start of the run; it may be missing.
@@ -26,7 +28,7 @@ def lines_before(path: pathlib.Path, step: int) -> list[str]:
 
 
 def tensorboard(folder: pathlib.Path) -> Write | None:
-  """Writer of TensorBoard summaries by clu; None if TensorFlow is not installed.
+  """Creates a function that writes metrics to TensorBoard; None without TensorFlow.
 
   Args:
     folder: Run folder; the summaries are written to its subfolder `tensorboard`.
@@ -46,10 +48,13 @@ def tensorboard(folder: pathlib.Path) -> Write | None:
 
 @contextlib.contextmanager
 def metrics_log(folder: pathlib.Path) -> Iterator[Write]:
-  """Opens the metrics log of a run folder and yields its writer.
+  """Opens the log of training metrics in a run folder; yields the function that writes.
 
   A resumed run repeats the steps since its last checkpoint: before its first write, the
   lines from that step on are removed from metrics.jsonl.
+
+  Args:
+    folder: Run folder.
   """
   path, board, file = folder / 'metrics.jsonl', tensorboard(folder), None
 

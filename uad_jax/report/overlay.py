@@ -1,4 +1,4 @@
-"""Overlay picture of a predicted scan: axial slices with the anomaly map on top."""
+"""Functions that draw the anomaly map of a predicted scan over its axial slices."""
 
 import nibabel
 import numpy as np
@@ -11,7 +11,15 @@ ROWS, COLUMNS = 3, 6  # of the picture, slices from bottom to top of the brain
 
 
 def canonical(volume: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Reorients a volume to RAS axes; returns it and its voxel sizes in mm."""
+  """Reorients a volume so that its axes point right, anterior and superior (RAS).
+
+  Args:
+    volume: [X, Y, Z].
+    affine: [4, 4] voxel to world coordinates in mm.
+
+  Returns:
+    The reoriented volume and its voxel sizes in mm.
+  """
   turned = nibabel.as_closest_canonical(nibabel.Nifti1Image(volume, affine))
   return turned.get_fdata(dtype=np.float32), turned.header.get_zooms()[:3]
 
@@ -23,7 +31,7 @@ def overlay(
   affine: np.ndarray,
   threshold: float,
 ) -> bytes:
-  """Draws axial slices with anomaly map and detected lesion, to the bytes of a PNG.
+  """Draws axial slices of a scan with its anomaly map and detection, as PNG bytes.
 
   Neurological orientation: the subject's right is on the right, the front is up.
 

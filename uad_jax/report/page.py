@@ -1,4 +1,4 @@
-"""Writes an evaluation: results.json, subjects.csv, evaluation.npz and report.html."""
+"""Functions that write the results and report of an evaluation into a run folder."""
 
 import csv
 import datetime
@@ -24,7 +24,7 @@ PACKAGES = ('uad_jax', 'jax', 'jaxlib', 'flax', 'optax', 'numpy', 'scipy')
 
 
 def versions() -> dict[str, str]:
-  """Returns the versions of Python and of the packages, and the device."""
+  """Returns the versions of Python and of the main packages, and the devices of JAX."""
   versions_used = {'python': platform.python_version()}
   for package in PACKAGES:
     try:
@@ -36,14 +36,20 @@ def versions() -> dict[str, str]:
 
 
 def command_line() -> str:
-  """Returns the command of this process; a module is given as `python -m MODULE`."""
+  """Returns the command line that started this process, such as `python -m MODULE`."""
   main = getattr(sys.modules['__main__'], '__spec__', None)
   program = ['python', '-m', main.name] if main else ['python', *sys.argv[:1]]
   return shlex.join([*program, *sys.argv[1:]])
 
 
 def subjects_csv(subjects: Sequence[Mapping]) -> str:
-  """Renders subjects.csv, a row for each scan and scorer; nan becomes an empty cell."""
+  """Renders the text of subjects.csv, a table with a row for each scan and scorer.
+
+  A value that is nan becomes an empty cell.
+
+  Args:
+    subjects: Rows, each a value by name of the column.
+  """
   names = list(dict.fromkeys(name for row in subjects for name in row))
   stream = io.StringIO()
   writer = csv.DictWriter(stream, names, lineterminator='\n')
@@ -66,13 +72,13 @@ def write(
   manifest: str | None = None,
   command: str | None = None,
 ) -> Path:
-  """Writes the four files of an evaluation into the run folder.
+  """Writes results.json, subjects.csv, evaluation.npz and report.html to a run folder.
 
   Args:
     results: Results of `evaluate`.
     workdir: The run folder; its metrics.jsonl, if there is one, gives the training
       curve.
-    title: Heading of the page.
+    title: Heading of report.html.
     config: Nested config of the run, with values that JSON can hold.
     seed: Seed of the training.
     manifest: Digest of the data of the evaluation; runs with different digests must not

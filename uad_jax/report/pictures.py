@@ -1,4 +1,4 @@
-"""Draws an example slice as a row of panels: image, reconstruction, anomaly map, truth.
+"""Functions that draw an example slice as a row of panels: image, anomaly map, ...
 
 Neurological orientation: arrays are [x, y] with x to the subject's right and y to the
 front, so x runs to the right of the page and y up. The functions that draw a panel take
@@ -22,10 +22,12 @@ MARGIN = 3  # voxels around the brain
 
 
 def grey(name: str) -> Callable[[Axes, Case, tuple], None]:
-  """Makes a function that draws a panel in the grey scale of the slice's image.
+  """Makes a function that draws one panel of an example slice in grey values.
+
+  The grey scale is that of the slice's image.
 
   Args:
-    name: Name of the panel.
+    name: Name of the panel, such as 'reconstruction'.
   """
 
   def draw(ax, case, limits):
@@ -35,13 +37,16 @@ def grey(name: str) -> Callable[[Axes, Case, tuple], None]:
 
 
 def gate(ax: Axes, case: Case, limits: tuple) -> None:
-  """Draws the gate inside the brain mask: 0 (closed) is dark, 1 (open) is bright."""
+  """Draws the gate of a registration inside the brain: dark is closed, bright is open.
+
+  The gate is closed (0) in normal tissue, and open (1) at suspected lesions.
+  """
   inside = np.where(case.panels['mask'] > 0, case.panels['gate'], np.nan)
   ax.imshow(upright(inside), 'viridis', vmin=0, vmax=1, origin='lower')
 
 
 def deformation(ax: Axes, case: Case, limits: tuple) -> None:
-  """Draws the displacement field as a regular grid whose node p is moved to p + u(p).
+  """Draws a displacement field u as a deformed grid: node p is drawn at p + u(p).
 
   That is the point of the prior image that gives the reconstruction its value at p.
   """
@@ -59,14 +64,17 @@ def deformation(ax: Axes, case: Case, limits: tuple) -> None:
 
 
 def anomaly(ax: Axes, case: Case, limits: tuple) -> None:
-  """Draws the default anomaly map inside the brain mask, on the shared colour scale."""
+  """Draws the default anomaly map inside the brain mask, in the shared colour scale."""
   scores = np.where(case.panels['mask'] > 0, case.panels['map'], np.nan)
   low, high = limits
   ax.imshow(upright(scores), 'inferno', vmin=low, vmax=high, origin='lower')
 
 
 def truth(ax: Axes, case: Case, limits: tuple) -> None:
-  """Draws the lesion filled and the detection at the 5 % threshold as an outline."""
+  """Draws the true lesion as a filled area, and the detection as an outline.
+
+  The detection is at the threshold that 5 % of healthy validation voxels reach.
+  """
   ax.imshow(upright(case.panels['image']), 'gray', **window(case))
   if 'lesion' in case.panels and case.panels['lesion'].any():
     lesion = upright(case.panels['lesion']).astype(float)
@@ -89,21 +97,32 @@ COLUMNS = {
 
 
 def columns(cases: list[Case]) -> list[str]:
-  """Returns the keys of COLUMNS for which all example slices have the panel."""
+  """Returns the names of the panels that can be drawn for all example slices.
+
+  Returns:
+    Keys of COLUMNS.
+  """
   return [k for k in COLUMNS if k == 'truth' or all(k in c.panels for c in cases)]
 
 
 def upright(panel: np.ndarray) -> np.ndarray:
-  """Transposes a panel [X, Y(, C)] to [rows, columns] for imshow(origin='lower')."""
+  """Transposes a slice [X, Y] or [X, Y, C] to the rows and columns of `imshow`.
+
+  The origin has to be 'lower'; of C channels the first is used.
+  """
   panel = np.asarray(panel)
   plane = panel[..., 0] if panel.ndim == 3 else panel
   return plane.T if plane.dtype == bool else plane.T.astype(np.float32)
 
 
 def window(case: Case) -> dict:
-  """Chooses the grey scale of a slice, as arguments of `imshow`.
+  """Chooses the lowest and highest intensity of a slice's grey scale, for `imshow`.
 
-  From 0, or the 0.2 % quantile in the brain if negative, to the 99.8 % quantile.
+  The lowest is 0, or the 0.2 % quantile in the brain if that is negative; the highest
+  is the 99.8 % quantile.
+
+  Returns:
+    Arguments of `imshow`.
   """
   inside = np.asarray(case.panels['image'], np.float32)[case.panels['mask'] > 0]
   low = min(0.0, float(np.quantile(inside, 0.002)))
@@ -111,7 +130,7 @@ def window(case: Case) -> dict:
 
 
 def frame(case: Case) -> tuple[int, int, int, int]:
-  """Bounding box of the brain mask with a margin, in voxels.
+  """Computes the bounding box of a slice's brain mask with a margin, in voxels.
 
   Returns:
     Left and right end along x, low and high end along y; the right and high ends are
@@ -127,11 +146,11 @@ def frame(case: Case) -> tuple[int, int, int, int]:
 
 
 def strip(case: Case, shown: list[str], limits: tuple[float, float]) -> bytes:
-  """Draws the panels of an example slice side by side, to the bytes of a PNG.
+  """Draws the panels of one example slice side by side, as PNG bytes.
 
   Args:
     case: The example slice.
-    shown: Keys of COLUMNS.
+    shown: Names of the panels, keys of COLUMNS.
     limits: Lowest and highest score of the colour scale.
   """
   x_low, x_high, y_low, y_high = frame(case)

@@ -1,4 +1,4 @@
-"""Renders the results of an evaluation as one self-contained HTML page."""
+"""Functions that render the results of an evaluation as a self-contained HTML page."""
 
 import base64
 import math
@@ -69,7 +69,7 @@ REGISTRATION = (
 def facts(
   metrics: Sequence[tuple[str, str, str]], estimates: Mapping[str, Mapping]
 ) -> list[tuple[str, str, Mapping]]:
-  """Selects the metrics that have an estimate.
+  """Selects the metrics that have an estimate, for a table of report.html.
 
   Args:
     metrics: Name, label and note of each metric, as in REGISTRATION.
@@ -82,12 +82,16 @@ def facts(
 
 
 def data_uri(png: bytes) -> str:
-  """Encodes a PNG as a data URI for the page."""
+  """Encodes a PNG as a data URI, so that it can be embedded in an HTML page."""
   return f'data:image/png;base64,{base64.b64encode(png).decode()}'
 
 
 def caption(case: Case) -> dict[str, str]:
-  """Returns the caption of an example slice: kind, name of the scan, and facts."""
+  """Builds the caption of an example slice: name of its scan, pathology, AUPRC, Dice.
+
+  Returns:
+    'kind' (such as 'worst'), 'name' of the scan, and 'facts' as text.
+  """
   area = float(np.sum(case.panels['lesion'] > 0)) if 'lesion' in case.panels else 0
   facts = [case.scan.pathology] if case.scan.pathology != 'none' else []
   facts += [f'domain {case.scan.domain}'] if case.scan.domain else []
@@ -99,11 +103,14 @@ def caption(case: Case) -> dict[str, str]:
 
 
 def plots(results: Results, metrics_file: Path | None) -> list[dict[str, str]]:
-  """Draws the figures of the page; returns 'image' (a data URI) and 'text' of each.
+  """Draws the figures of report.html, each with a text that explains it.
 
   Args:
     results: Results of `evaluate`.
     metrics_file: metrics.jsonl of the run; without it the training curve is left out.
+
+  Returns:
+    'image' (a data URI) and 'text' of each figure.
   """
   summary, default = results.summary, results.summary['default']
   best = summary['scorers'][default]
@@ -147,7 +154,7 @@ def plots(results: Results, metrics_file: Path | None) -> list[dict[str, str]]:
 def render(
   results: Results, run: Mapping, title: str, metrics_file: Path | None
 ) -> str:
-  """Renders the HTML page of an evaluation.
+  """Renders report.html, the page with the results of an evaluation.
 
   Args:
     results: Results of `evaluate`.

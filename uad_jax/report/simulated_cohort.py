@@ -1,4 +1,4 @@
-"""Draws a picture of the simulated cohort: subjects of each domain and pathology.
+"""Program that draws a figure of simulated subjects, by scanner and by pathology.
 
 python -m uad_jax.report.simulated_cohort --output=docs/figures/sim_brain.png
 """
@@ -21,13 +21,16 @@ SUBJECTS = 3
 
 
 def shown_slice(subject: Subject) -> int:
-  """Index of the slice with the largest lesion area; of the middle slice if healthy."""
+  """Returns the index of a subject's slice with the largest lesion area.
+
+  For a subject without lesions it is the middle slice.
+  """
   size = subject.lesion.sum((0, 1, 3))
   return int(size.argmax()) if size.any() else len(size) // 2
 
 
 def draw(rows: dict[str, list[Subject]]) -> Figure:
-  """Draws one row of subjects for each name, with lesions outlined.
+  """Draws a figure of simulated subjects in titled rows, with lesions outlined.
 
   Args:
     rows: Subjects by title of the row, the same number in each row.
@@ -50,12 +53,16 @@ def draw(rows: dict[str, list[Subject]]) -> Figure:
 
 
 def cohort(seed: int = 0) -> dict[str, list[Subject]]:
-  """Simulates the rows: healthy subjects by domain, then patients with their twins.
+  """Simulates the subjects of the figure: healthy ones by scanner, then patients.
 
-  Each patient is followed by the lesion-free twin; both show the same slice.
+  Each patient is followed by the lesion-free twin (the same brain without the lesion);
+  both show the same slice.
 
   Args:
     seed: Seed of the simulation.
+
+  Returns:
+    Subjects by title of their row.
   """
 
   def subjects_of(domain, pathology, count):
@@ -91,7 +98,7 @@ def _at(subject: Subject, k: int) -> Subject:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-  """Command line: simulates the cohort, draws it and writes the PNG."""
+  """Runs the command line: simulates subjects, draws them and writes a PNG."""
   parser = argparse.ArgumentParser(prog='python -m uad_jax.report.simulated_cohort')
   parser.add_argument('--output', default='docs/figures/sim_brain.png')
   parser.add_argument('--seed', type=int, default=0)

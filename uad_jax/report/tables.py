@@ -1,4 +1,4 @@
-"""Results as tables, for the terminal, for Markdown and for the HTML page."""
+"""Functions that format evaluation results as tables, in plain text and in Markdown."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
@@ -7,14 +7,14 @@ MISSING = '–'
 
 
 class Column(NamedTuple):
-  """A column of the results table.
+  """Column of a results table: its heading, and the metric that it shows.
 
   Attributes:
     title: Heading.
-    section: Section of the summary: 'pooled' (by scorer), 'restoration' or
+    section: Section of results.json: 'pooled' (by scorer), 'restoration' or
       'registration'.
-    metric: Metric in that section.
-    better: 'high' or 'low', the better values; '' if neither is.
+    metric: Name of the metric in that section.
+    better: 'high' if high values are better, 'low' if low values are, '' if neither.
   """
 
   title: str
@@ -41,7 +41,7 @@ Estimate = Mapping
 
 
 class Row(NamedTuple):
-  """A row of the results table: one scorer.
+  """Row of a results table: the estimates of one scorer.
 
   Attributes:
     name: Name of the scorer, or 'variant: scorer'.
@@ -55,11 +55,14 @@ class Row(NamedTuple):
 
 
 def estimates(summary: Mapping, scorer: str) -> dict[str, Estimate]:
-  """Returns the estimates of one scorer that the summary holds, by title of the column.
+  """Selects from results.json the estimates of one scorer for the results table.
 
   Args:
     summary: Content of results.json.
     scorer: Name of the scorer.
+
+  Returns:
+    Estimates by title of the column; those that results.json lacks are left out.
   """
   sections = {**summary, **summary['scorers'][scorer]}
   return {
@@ -70,7 +73,11 @@ def estimates(summary: Mapping, scorer: str) -> dict[str, Estimate]:
 
 
 def rows(summary: Mapping) -> list[Row]:
-  """Builds one row for each scorer of a summary (the content of results.json)."""
+  """Builds the rows of a results table, one for each scorer in results.json.
+
+  Args:
+    summary: Content of results.json.
+  """
   return [
     Row(name, estimates(summary, name), name == summary['default'])
     for name in summary['scorers']
@@ -78,7 +85,10 @@ def rows(summary: Mapping) -> list[Row]:
 
 
 def changed(variant: Mapping, main: Mapping, name: str) -> list[Row]:
-  """Builds the rows of a variant's scorers whose pooled metrics differ from the run's.
+  """Builds table rows for a variant of a run, only for scorers with other results.
+
+  A variant is another inference of the same trained networks. Its results are other if
+  any pooled metric differs from that of the run without variant.
 
   Args:
     variant: Content of the variant's results.json.
@@ -114,7 +124,7 @@ def cell(estimate: Estimate | None, interval: bool) -> str:
 
 
 def shown_columns(table: Sequence[Row]) -> list[Column]:
-  """Returns the columns for which at least one row has a value."""
+  """Returns the columns of a results table in which at least one row has a value."""
 
   def known(row, title):
     return row.estimates.get(title, {'value': None})['value'] is not None
@@ -123,7 +133,7 @@ def shown_columns(table: Sequence[Row]) -> list[Column]:
 
 
 def cells(table: Sequence[Row], intervals: Collection[str]) -> list[list[str]]:
-  """Formats the head and the rows of a table as strings.
+  """Formats the head and the rows of a results table as lists of strings.
 
   Args:
     table: Rows of the table.
@@ -139,14 +149,16 @@ def cells(table: Sequence[Row], intervals: Collection[str]) -> list[list[str]]:
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-  """Formats a table in Markdown."""
+  """Formats a head and rows of strings as a Markdown table."""
   rule = '|' + '---|' * len(head)
   lines = [f'| {" | ".join(cells)} |' for cells in (head, *rows)]
   return '\n'.join([lines[0], rule, *lines[1:]])
 
 
 def text(table: Sequence[Row], intervals: Collection[str] = ('AUPRC',)) -> str:
-  """Formats the table in aligned columns for the terminal; * marks the default scorer.
+  """Formats a results table as plain text with aligned columns, for the terminal.
+
+  An asterisk marks the default scorer.
 
   Args:
     table: Rows of the table.

@@ -1,4 +1,5 @@
-"""Scorers, which make anomaly maps: each file holds one `make(**options) -> Scorer`.
+"""Scorers: functions that compute anomaly maps from the outputs of a method.
 
-The name of a file is the name by which a config asks for its scorer.
+Each file holds one `make(**options) -> Scorer`; the name of the file is the name of the
+scorer in a config.
 """

@@ -1,4 +1,4 @@
-"""Gradient scorer: derivative of the ELBO, its terms or the error by the image."""
+"""Gradient scorer: derivative of the ELBO or the error with respect to the image."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ NEEDS = {'elbo': 'elbo', 'kl': 'kl', 'rec': 'rec', 'error': 'reconstruction'}
 
 
 def make(of: str = 'elbo', residual: bool = False, smooth: float = 0.0) -> Scorer:
-  """Makes a scorer of |d f / dx|, the derivative of a function `of` by the image x.
+  """Builds a scorer of |df / dx|, derivative of a function f with respect to image x.
 
   Zimmerer et al. ("Unsupervised Anomaly Localization using Variational Auto-Encoders",
   MICCAI 2019): f is the ELBO, its Kullback-Leibler term 'kl' or its reconstruction
@@ -24,7 +24,7 @@ def make(of: str = 'elbo', residual: bool = False, smooth: float = 0.0) -> Score
 
   Args:
     of: Function f to differentiate: 'elbo', 'kl', 'rec' or 'error'.
-    residual: Multiplies the derivative by the residual |x - x'|.
+    residual: Whether the derivative is multiplied by the residual |x - x'|.
     smooth: Standard deviation of a Gaussian that smooths the derivative, in voxels.
 
   Returns:

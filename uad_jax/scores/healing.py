@@ -1,4 +1,4 @@
-"""Healing scorer: residual to images whose unlikely latent codes were drawn anew."""
+"""Healing scorer: residual to images whose unlikely latent codes were resampled."""
 
 import jax.numpy as jnp
 
@@ -7,12 +7,13 @@ from uad_jax.ops.filters import gaussian_smooth
 
 
 def make(smooth: float = 0.0) -> Scorer:
-  """Makes a scorer of the residual to healed images, where they were healed.
+  """Builds a scorer of the residual to images whose unlikely codes were resampled.
 
-  Pinaya et al., Medical Image Analysis 79, 2022: the mean over R healed images of
-  |x - x_r| m_r. Image x_r (output 'healed' [B, R, *S, C]) is decoded after the unlikely
-  codes were drawn anew; m_r in [0, 1] (output 'heal_mask' [B, R, *S, 1]) marks the
-  places of these codes and keeps the blur of the other codes out of the anomaly map.
+  Pinaya et al., Medical Image Analysis 79, 2022: the mean over R images x_r of
+  |x - x_r| m_r. x_r (output 'healed' [B, R, *S, C]) is decoded from the latent codes of
+  x, after the unlikely ones were drawn anew ("healed"); m_r in [0, 1] (output
+  'heal_mask' [B, R, *S, 1]) marks the places of these codes, so that the blur of all
+  other places does not enter the anomaly map.
 
   Args:
     smooth: Standard deviation of a Gaussian that smooths the masks m_r, in voxels. The

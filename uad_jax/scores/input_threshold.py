@@ -1,10 +1,10 @@
-"""Intensity scorer: the image itself as the anomaly map, a baseline without a model.
+"""Intensity scorer: uses the image itself as anomaly map, a baseline without a model.
 
 Meissen et al. 2021, "Challenging current semi-supervised anomaly segmentation methods
 for brain MRI": a threshold of the histogram-equalised FLAIR image finds hyperintense
-lesions as well as most trained models do. They rank the voxels of a whole volume. Here
-the voxels of one example are ranked, in 2-D those of one slice, so that every slice has
-the same share of bright voxels.
+lesions as well as most trained models do. The authors rank the voxels of a whole
+volume. Here the voxels of one example are ranked, in 2-D those of one slice, so that
+every slice has the same share of bright voxels.
 """
 
 import jax
@@ -17,7 +17,7 @@ SIGNS = ('bright', 'dark')
 
 
 def intensity_ranks(image: Array, mask: Array, bins: int = 256) -> Array:
-  """Replaces each voxel by its intensity rank in the brain (histogram equalisation).
+  """Computes the intensity rank of each voxel in the brain (histogram equalisation).
 
   Args:
     image: [B, *S, C]; each example and channel is ranked by itself.
@@ -45,11 +45,13 @@ def intensity_ranks(image: Array, mask: Array, bins: int = 256) -> Array:
 
 
 def make(sign: str = 'bright', equalise: bool = False, bins: int = 256) -> Scorer:
-  """Makes a scorer of the intensity x ('bright') or 1 - x ('dark'); no model is used.
+  """Builds a scorer whose anomaly map is the intensity x of the image, or 1 - x.
+
+  No model is used.
 
   Args:
-    sign: 'bright' or 'dark': the lesions to find.
-    equalise: Takes the ranks of the intensities (`intensity_ranks`) instead, so that
+    sign: 'bright' (x, for bright lesions) or 'dark' (1 - x, for dark lesions).
+    equalise: Whether x is the rank of the intensity (`intensity_ranks`), so that
       neither the scale nor the shape of a scan's histogram matters.
     bins: Number of histogram bins of the ranks.
 

@@ -1,4 +1,4 @@
-"""Log-Jacobian scorer: how much the displacement field stretches or shrinks space."""
+"""Log-Jacobian scorer: local change of volume under a displacement field."""
 
 import jax.numpy as jnp
 
@@ -7,16 +7,17 @@ from uad_jax.registration.flow import jacobian_determinant
 
 
 def make(floor: float = 0.01) -> Scorer:
-  """Makes a scorer of the local change of volume, |log max(det(I + grad u), floor)|.
+  """Builds a scorer of the local change of volume under a displacement field u.
 
-  The displacement field u, in voxels, is the method's output 'displacement'. A voxel
-  where the field folds (determinant <= 0) scores -log(floor).
+  |log max(det(I + grad u), floor)|. The displacement field u, in voxels, is the
+  method's output 'displacement'. A voxel where the field folds (determinant <= 0)
+  scores -log(floor).
 
   Args:
     floor: Value in (0, 1) to which lower determinants are raised.
 
   Returns:
-    A scorer of anomaly maps [B, *S, 1], which are not cut by the brain mask.
+    A scorer of anomaly maps [B, *S, 1], which are not set to 0 outside of the brain.
   """
 
   def score(infer: Infer, batch: Batch, key: Key) -> Array:

@@ -1,4 +1,4 @@
-"""Monte Carlo scorer: mean, variance or Mahalanobis distance over sampled outputs."""
+"""Monte Carlo scorer: compares an image with outputs of repeated random inferences."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,14 +12,14 @@ from uad_jax.ops.residual_sign import signed
 
 
 def draw(infer: Infer, batch: Batch, key: Key, of: str) -> Array:
-  """Runs one inference with `key` and returns its output named `of`; [B, *S, C]."""
+  """Runs one inference with a random key and returns the output `of`; [B, *S, C]."""
   return need(infer({**batch}, key), 'monte_carlo', of)[0]
 
 
 def moments(
   infer: Infer, batch: Batch, key: Key, samples: int, of: str = 'reconstruction'
 ) -> tuple[Array, Array]:
-  """Estimates mean and covariance of an output over repeated inferences.
+  """Estimates mean and covariance of an output over repeated random inferences.
 
   One pass (Welford 1962), so that memory does not grow with the number of samples.
 
@@ -53,7 +53,7 @@ def moments(
 def all_samples(
   infer: Infer, batch: Batch, key: Key, samples: int, of: str
 ) -> tuple[Array]:
-  """Collects the output `of` of N inferences as a tuple of one array [N, B, *S, C]."""
+  """Runs N inferences; returns their outputs `of` as a tuple of one [N, B, *S, C]."""
   keys = jax.random.split(key, samples)
   return (jax.lax.map(lambda key: draw(infer, batch, key, of), keys),)
 
@@ -61,7 +61,9 @@ def all_samples(
 def residual_to_mean(
   image: Array, mean: Array, covariance: Array, floor: float, side: Callable
 ) -> Array:
-  """Residual of the image to the mean of the samples, channels averaged; [B, *S, 1].
+  """Computes the residual of the image to the mean of the sampled outputs; [B, *S, 1].
+
+  It is averaged over the channels.
 
   Args:
     image: [B, *S, C].
@@ -76,7 +78,9 @@ def residual_to_mean(
 def sample_variance(
   image: Array, mean: Array, covariance: Array, floor: float, side: Callable
 ) -> Array:
-  """Variance of the samples at each voxel, channels averaged; [B, *S, 1].
+  """Computes the variance of the sampled outputs at each voxel; [B, *S, 1].
+
+  It is averaged over the channels.
 
   Args:
     image: [B, *S, C]; only its number of channels is used.
@@ -91,7 +95,7 @@ def sample_variance(
 def mahalanobis_by_voxel(
   image: Array, mean: Array, covariance: Array, floor: float, side: Callable
 ) -> Array:
-  """Mahalanobis distance of image and samples at each voxel; [B, *S, 1].
+  """Computes at each voxel the Mahalanobis distance of image and samples; [B, *S, 1].
 
   sqrt(r' (S + floor^2 I)^-1 r), with r = image - mean and S the covariance of the
   channels.
@@ -112,7 +116,7 @@ def mahalanobis_by_voxel(
 
 
 def mahalanobis_full(image: Array, drawn: Array, floor: float, side: Callable) -> Array:
-  """Share of each voxel in the Mahalanobis distance of the whole image; [B, *S, 1].
+  """Computes the share of each voxel in the image's Mahalanobis distance; [B, *S, 1].
 
   sqrt(max(0, r_i (P r)_i)), with r = image - mean, P = (S + floor^2 I)^-1 and S the
   covariance of all voxels and channels of an image over the N samples. S has a rank
@@ -139,12 +143,12 @@ def mahalanobis_full(image: Array, drawn: Array, floor: float, side: Callable) -
 
 
 class Kind(NamedTuple):
-  """Two functions that turn repeated inferences into an anomaly map.
+  """Functions that compute one kind of anomaly map from repeated inferences.
 
   Attributes:
     gather: (infer, batch, key, samples, of) -> tuple of statistics of the samples.
     value: (image, *statistics, floor, side) -> anomaly map [B, *S, 1].
-    signed: Whether `value` uses `side`.
+    signed: Whether `value` uses `side`, the sign of the residual.
     floored: Whether `value` uses `floor`.
   """
 
@@ -172,7 +176,9 @@ def make(
   floor: float | None = None,
   sign: str = 'absolute',
 ) -> Scorer:
-  """Makes a scorer that compares the image x with repeated, random inferences.
+  """Builds a scorer that compares the image x with samples of a random output.
+
+  The samples come from repeated inferences with different keys. Kinds of scores:
 
   - 'mean': |x - mean of the samples| (Baur et al. 2021, Monte Carlo samples).
   - 'variance': variance of the samples, high where the model is unsure.

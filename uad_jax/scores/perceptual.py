@@ -1,4 +1,4 @@
-"""Perceptual scorer: distance of image and reconstruction in encoder features."""
+"""Perceptual scorer: distance of the features of image and reconstruction."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from uad_jax.ops.filters import gaussian_smooth
 
 
 def distance(a: Array, b: Array, epsilon: float = 1e-6) -> Array:
-  """Squared distance of two feature vectors of length 1 at each place; [B, *S', 1].
+  """Computes the squared distance of normalised feature vectors; [B, *S', 1].
 
   |a / |a| - b / |b||^2 = 2 (1 - cosine of a and b), in [0, 4].
 
@@ -29,21 +29,23 @@ def distance(a: Array, b: Array, epsilon: float = 1e-6) -> Array:
 def make(
   of: str = 'reconstruction', residual: bool = False, smooth: float = 0.0
 ) -> Scorer:
-  """Makes a scorer of the feature distance |f(x) / |f(x)| - f(x') / |f(x')||^2.
+  """Builds a scorer of the distance between features f of image and reconstruction.
 
-  Distance of Zhang et al. 2018 (LPIPS), with one level of features f and no learnt
-  weights. f are the first feature maps of the encoder that the method trained on
-  healthy scans (output 'features' [B, *S', K]); LPIPS has those of a network trained on
-  photographs. The distance does not change when all features of a place are multiplied
-  by one factor; it follows the texture that they code. Shvetsova et al. 2021 also
-  detect anomalies by a distance of normalised features. With `residual` it is
-  multiplied by |x - x'|, as in Bercea et al. 2023 ("Reversing the abnormal").
+  |f(x) / |f(x)| - f(x') / |f(x')||^2 is the distance of Zhang et al. 2018 (LPIPS), with
+  one level of features f and no learnt weights. f are the first feature maps of the
+  encoder that the method trained on healthy scans (output 'features' [B, *S', K]);
+  LPIPS has those of a network trained on photographs. The distance does not change when
+  all features of a place are multiplied by one factor; it follows the texture that they
+  code. Shvetsova et al. 2021 also detect anomalies by a distance of normalised
+  features. With `residual` it is multiplied by |x - x'|, as in Bercea et al. 2023
+  ("Reversing the abnormal").
 
   The method infers twice: on the image x and on its reconstruction x'.
 
   Args:
     of: Output x' to compare with: 'reconstruction' or 'prior' (the prior image).
-    residual: Multiplies the distance by the residual |x - x'|, channels averaged.
+    residual: Whether the distance is multiplied by the residual |x - x'|, averaged over
+      channels.
     smooth: Standard deviation of a Gaussian that smooths the distance, in voxels.
 
   Returns:

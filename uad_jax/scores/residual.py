@@ -8,7 +8,7 @@ from uad_jax.ops.residual_sign import signed
 def make(
   of: str = 'reconstruction', sign: str = 'absolute', smooth: float = 0.0
 ) -> Scorer:
-  """Makes a scorer of the residual between the image x and its reconstruction x'.
+  """Builds a scorer of the residual between the image x and its reconstruction x'.
 
   Args:
     of: Output x' to compare with: 'reconstruction' or 'prior' (the prior image).

@@ -1,4 +1,4 @@
-"""Restoration scorer: residual to the most probable healthy image (MAP estimate)."""
+"""Restoration scorer: residual between a scan and its most probable healthy image."""
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
@@ -21,7 +21,9 @@ VARIANTS = tuple(WEIGHTS)
 
 
 def total_variation(x: Array) -> Array:
-  """Anisotropic total variation: sum of |x_{i+1} - x_i| along each axis; [B].
+  """Computes the anisotropic total variation of images; [B].
+
+  The sum of |x_{i+1} - x_i| over all neighbours along each axis.
 
   Args:
     x: [B, *S, C].
@@ -31,10 +33,10 @@ def total_variation(x: Array) -> Array:
 
 
 def candidates(variant: str, prior: float = 1.0) -> tuple[float, ...]:
-  """Weights of the total variation from which the authors of a variant choose.
+  """Lists published candidates for the weight of the total variation in a restoration.
 
   Args:
-    variant: 'you2019' or 'baur2021'.
+    variant: 'you2019' or 'baur2021', the publication that lists the candidates.
     prior: Weight of the KL term, see `make`; the candidates are multiplied by its
       square root, which is the scale of the intensities.
   """
@@ -56,7 +58,7 @@ def restore(
 ) -> Array:
   """Restores a healthy image x* [B, *S, C] from each scan y by gradient ascent.
 
-  The formula stands at `make`; x' is the reconstruction of x.
+  The formula is in the docstring of `make`; x' is the reconstruction of x.
 
   Args:
     infer: Inference of a trained method with the output 'elbo'.
@@ -104,7 +106,7 @@ def make(
   prior: float = 1.0,
   sign: str = 'absolute',
 ) -> Scorer:
-  """Makes a scorer of the residual between a scan y and its restoration x*, |y - x*|.
+  """Builds a scorer of |y - x*|, the residual of a scan y to its restored image x*.
 
   x* = argmax log p(x) + log p(y | x) by gradient ascent from x = y, with the ELBO in
   place of log p(x): x += rate mask clip(d/dx [ELBO(x) - weight TV], -clip, clip). TV is
@@ -118,7 +120,7 @@ def make(
 
   Args:
     weight: Weight (lambda) of the total variation; published 1.8 for a mixture prior,
-      2.2 for a VAE. `choose_weight` finds it on healthy scans.
+      2.2 for a VAE. `choose_weight` chooses it on healthy scans.
     variant: 'you2019' or 'baur2021'.
     steps: Number of gradient steps; a random ELBO is drawn anew at each.
     rates: Step sizes before step `switch` and from it on.
@@ -154,18 +156,18 @@ def choose_weight(
   report_progress: Callable[[int], None] | None = None,
   **options,
 ) -> tuple[float, dict[float, float]]:
-  """Chooses the weight whose restoration changes healthy scans least (You et al. 2019).
+  """Chooses the total variation weight whose restoration changes healthy scans least.
 
-  argmin over the candidates of the mean |y - x*| over brain voxels. The rule has an
-  optimum because a very large weight changes the scan too: the subgradient of the total
-  variation then moves it to and fro.
+  You et al. 2019: argmin over the candidates of the mean |y - x*| over brain voxels. It
+  has an optimum because a very large weight changes the scan too: the subgradient of
+  the total variation then moves it to and fro.
 
   Args:
     infer: Inference of a trained method with the output 'elbo'.
     batches: Healthy validation scans, as `method.Batch`; examples of weight 0 are
       padding.
     key: Batch i is restored with fold_in(key, i), for each candidate.
-    weights: Candidates, at least one.
+    weights: Candidates for the weight of the total variation, at least one.
     report_progress: Called after each restoration (one batch, one candidate) with the
       number of restorations done.
     **options: Options of `restore`, without the weight.

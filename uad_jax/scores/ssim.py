@@ -1,11 +1,13 @@
-"""SSIM scorer: structural dissimilarity between the image and its reconstruction."""
+"""SSIM scorer: structural dissimilarity between an image and its reconstruction."""
 
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
 from uad_jax.ops import losses
 
 
 def make(of: str = 'reconstruction', window: int = 7) -> Scorer:
-  """Makes a scorer of 1 - SSIM(x, x') at each voxel (Wang et al. 2004).
+  """Builds a scorer of 1 - SSIM between image x and reconstruction x' at each voxel.
+
+  SSIM is the structural similarity of Wang et al. 2004.
 
   Args:
     of: Output x' to compare with: 'reconstruction' or 'prior' (the prior image).

@@ -1,1 +1,1 @@
-"""Data sets of real scans: finds, splits, builds and checks them."""
+"""Modules that find, split, preprocess, store and check data sets of real MRI scans."""

@@ -1,4 +1,4 @@
-"""Checks a prepared data set for damage, leaks between splits and unusual scans."""
+"""Functions that check a prepared data set for damage, data leaks and unusual scans."""
 
 import json
 import pathlib
@@ -22,7 +22,7 @@ VOLUME = (700.0, 2300.0)
 
 
 class Finding(NamedTuple):
-  """Problem of a scan or of a data set.
+  """Problem that the check found in one scan or in the whole data set.
 
   Attributes:
     scan: Subject and session of the scan; '' for a problem of the whole data set.
@@ -34,14 +34,14 @@ class Finding(NamedTuple):
 
 
 def run(folder: str | pathlib.Path) -> tuple[list[ScanSummary], list[Finding]]:
-  """Reads every scan of a prepared data set and lists the problems.
+  """Reads every scan of a prepared data set and lists the problems of the data.
 
   Args:
-    folder: Folder of the data set, with its manifest.
+    folder: Folder of the data set, with its records and its manifest.json.
 
   Returns:
-    Summaries of all scans, and findings. A damaged data set gives no summaries and one
-    finding.
+    Summaries of all scans, and the problems. If the data set is damaged and cannot be
+    read: no summaries, and one problem.
   """
   try:
     stored_manifest = manifest.read(str(folder))
@@ -58,11 +58,12 @@ def run(folder: str | pathlib.Path) -> tuple[list[ScanSummary], list[Finding]]:
 def findings(
   scans: Sequence[ScanSummary], stored_manifest: dict[str, Any]
 ) -> list[Finding]:
-  """Lists the problems of a data set.
+  """Lists the problems of a data set, from the summaries of its scans.
 
   Problems are: scans that were left out or are absent, records that differ from the
-  manifest, subjects in two splits, duplicates, a wrong orientation, and outliers in
-  brain volume, intensity or similarity with the template.
+  manifest (the list of all scans with their hashes), subjects in two splits, duplicate
+  scans, a wrong orientation, and outliers in brain volume, intensity or similarity with
+  the template.
 
   Args:
     scans: Summaries of all scans.

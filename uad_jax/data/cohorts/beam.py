@@ -1,4 +1,4 @@
-"""Prepares and writes data sets with Apache Beam, for cohorts of many scans."""
+"""Functions that run the preparation of large data sets as Apache Beam pipelines."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -15,28 +15,34 @@ OPTIONS = 'UAD_BEAM'
 
 
 def options() -> beam.options.pipeline_options.PipelineOptions:
-  """Reads the options of a pipeline from UAD_BEAM; by default, the direct runner."""
+  """Reads the options of the Beam pipeline from the environment variable UAD_BEAM.
+
+  If the variable is not set, the pipeline runs on this machine (DirectRunner).
+  """
   text = os.environ.get(OPTIONS)
   flags = text.split() if text else ['--runner=DirectRunner']
   return beam.options.pipeline_options.PipelineOptions(flags)
 
 
 def run(work: Callable, items: Sequence) -> None:
-  """Calls a function on each item in a Beam pipeline, without collecting the results.
+  """Calls a function on each item in a Beam pipeline and discards the return values.
 
   Args:
-    work: Function of an item that writes its result to a folder.
-    items: Arguments of the calls.
+    work: Function of one item, which writes its result to a folder.
+    items: Items, each the argument of one call.
   """
   with beam.Pipeline(options=options()) as pipeline:
     _ = pipeline | beam.Create(list(items)) | beam.Reshuffle() | beam.Map(work)
 
 
 def records(work: Callable, items: Sequence) -> beam.PTransform:
-  """Makes the transform that yields the pairs (key, record) of all items, for TFDS.
+  """Returns the Beam transform that computes the TFDS records of all items.
 
   Args:
-    work: Function from an item to its pairs (key, record).
-    items: Arguments of the calls.
+    work: Function from one item to its pairs (key, record).
+    items: Items, such as prepared scans.
+
+  Returns:
+    Transform that yields the pairs (key, record) of all items.
   """
   return beam.Create(list(items)) | beam.Reshuffle() | beam.FlatMap(work)

@@ -1,8 +1,8 @@
-"""TFDS builder of data sets of real scans: finds, preprocesses and writes them.
+"""TFDS builder that finds, preprocesses and writes a data set of real MRI scans.
 
-First every scan is prepared and stored as a part (see `parts`), by processes or by
-Beam. The data set is written when all scans are prepared, or when bad scans may be left
-out.
+First every scan is preprocessed and stored in a file of its own (see `parts`), by
+several processes or by Apache Beam. The records of the data set are written when all
+scans are preprocessed; scans that cannot be used stop the build or are left out.
 """
 
 import dataclasses
@@ -27,12 +27,12 @@ from uad_jax.data.workers import mapped
 from uad_jax.progress import Progress
 
 Find = Callable[[str], tuple[list[Entry], list[str]]]
-"""Function from a folder to its scans, and to sentences about absent scans."""
+"""Function from a folder to its scans, and to one sentence about each absent scan."""
 
 
 @dataclasses.dataclass(kw_only=True, repr=False)
 class ScanConfig(tfds.core.BuilderConfig):
-  """Config of a data set: its scans, their preprocessing and their splits.
+  """TFDS config of a data set of MRI scans: source, preprocessing and splits.
 
   Attributes:
     steps: Preprocessing steps, pairs (name, parameters); 'pad_or_crop' sets the shape
@@ -45,7 +45,7 @@ class ScanConfig(tfds.core.BuilderConfig):
     label_map: Tissue class to numbers of the label files.
     fractions: Split to fraction of the subjects, for subjects whose split neither a
       table nor a list names.
-    listed: Subject to split.
+    listed: Subject to split, from the split list of the data set.
     healthy: Whether the cohort is one of healthy subjects; those with a pathology then
       go to the split 'patients'.
     domain: Name of the scanner or site, for scans without one.
@@ -74,7 +74,7 @@ class ScanConfig(tfds.core.BuilderConfig):
     return self.name  # TFDS logs it
 
   def shape(self) -> tuple[int, ...]:
-    """Returns the spatial shape of a record, in voxels.
+    """Returns the spatial shape of one record (slice or volume), in voxels.
 
     Raises:
       ValueError: The steps have no 'pad_or_crop' with two or three sizes.
@@ -89,9 +89,10 @@ class ScanConfig(tfds.core.BuilderConfig):
 
 
 def named_config(stem: str, **fields) -> ScanConfig:
-  """Makes a config with the name STEM-SIZE-HASH, such as 'ixi-128x128-0a1b2c3d'.
+  """Makes a `ScanConfig` named STEM-SIZE-HASH, such as 'ixi-128x128-0a1b2c3d'.
 
-  The hash covers the field `identity`: all that the records depend on.
+  STEM is `stem`, SIZE is the shape of a record. HASH is computed from the field
+  `identity`, which holds all that the records depend on.
 
   Args:
     stem: First part of the name.
@@ -106,7 +107,7 @@ def named_config(stem: str, **fields) -> ScanConfig:
 
 
 class ScanBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-  """TFDS builder of scans: writes records in the order of subject, session and slice.
+  """TFDS builder of real scans, which writes records by subject, session and slice.
 
   The file `manifest.json` beside the records lists every volume with its hashes.
   """
@@ -127,15 +128,15 @@ class ScanBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     return self.builder_config.steps
 
   def slice_step(self) -> int:
-    """Distance between neighbouring records of a scan, in slices of its volume."""
+    """Returns the distance, in slices, between neighbouring records of one scan."""
     return 1
 
   def digest(self) -> str:
-    """Reads the SHA-256 over all volumes from the manifest of the prepared data."""
+    """Returns the SHA-256 hash of all volumes, which manifest.json stores."""
     return manifest.read(self.data_dir)['digest']
 
   def parts_folder(self) -> pathlib.Path:
-    """Returns the folder that stores prepared scans until the data set is written."""
+    """Returns the temporary folder that stores preprocessed scans during the build."""
     root = pathlib.Path(self._data_dir_root)
     return root / '.parts' / f'{self.name}-{self.builder_config.name}'
 
@@ -162,7 +163,10 @@ class ScanBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       print(f'left out: {sentence}', file=sys.stderr)
 
   def source(self, dl_manager) -> str:
-    """Returns the source folder: the one of the config, or the manual_dir of TFDS."""
+    """Returns the folder of the original scans: the config names it, else TFDS does.
+
+    If the config has no `source`, it is the manual_dir of TFDS.
+    """
     return self.builder_config.source or str(dl_manager.manual_dir)
 
   def _split_generators(self, dl_manager):

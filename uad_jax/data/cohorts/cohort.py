@@ -1,7 +1,7 @@
-"""Description of a cohort (a public data set), and the search for its scans.
+"""Description of a cohort (a public MRI data set) and functions that find its scans.
 
-A cohort says how its provider lays out the files, how to read its tables of subjects,
-and how subjects are split.
+The description of a cohort holds the file names that its provider uses, how to read
+its table of subjects, and how subjects are split.
 """
 
 import functools
@@ -20,14 +20,14 @@ from uad_jax.ops.choices import check_choice
 
 
 class Tree(NamedTuple):
-  """File tree of one release of a cohort, as its provider distributes it.
+  """Folders and file names of one release of a cohort, as its provider publishes it.
 
   Attributes:
     name: Name of the release, such as '2020'.
     layout: Patterns of the files; '{contrast}' in the patterns of the image stands for
       the provider's spelling of the contrast.
     contrasts: From a contrast to the provider's spelling, such as {'t1': 'T1w'}.
-    picture: Example paths, shown in the instructions.
+    picture: Example paths, shown in the instructions for getting the cohort.
     channels: From a contrast to the index of its volume, if the files are 4-D.
   """
 
@@ -38,7 +38,7 @@ class Tree(NamedTuple):
   channels: Mapping[str, int] = {}
 
   def of(self, contrast: str) -> layouts.Layout:
-    """Returns the layout of one contrast, with the provider's spelling filled in."""
+    """Returns the file patterns that find the scans of one contrast in this tree."""
     spelled = self.contrasts[contrast]
     return self.layout._replace(
       image=self.layout.image.replace('{contrast}', spelled),
@@ -48,7 +48,7 @@ class Tree(NamedTuple):
 
 
 class Download(NamedTuple):
-  """Archive that a program may download, without applying for access.
+  """Archive of scans that a program can download without an application for access.
 
   Attributes:
     url: Address of the archive.
@@ -60,7 +60,7 @@ class Download(NamedTuple):
 
 
 class Cohort(NamedTuple):
-  """Public data set of brain MRI: its source, licence, files, subjects and splits.
+  """Public data set of brain MRI, with its source, licence, files, subjects and splits.
 
   Attributes:
     name: Name of the TFDS builder.
@@ -104,17 +104,17 @@ class Cohort(NamedTuple):
 
   @property
   def contrasts(self) -> tuple[str, ...]:
-    """Names of the contrasts that any of the file trees has."""
+    """Names of all MRI contrasts that the cohort has, in any of its releases."""
     return tuple(dict.fromkeys(c for tree in self.trees for c in tree.contrasts))
 
   @property
   def fractions(self) -> Mapping[str, float]:
-    """Split to fraction of the subjects, for subjects without a listed split."""
+    """Fraction of the subjects for each split, used if no list names their splits."""
     return splits.HEALTHY if self.healthy else splits.LESIONS
 
   @property
   def instructions(self) -> str:
-    """Text that says how to get the cohort and which file trees are expected."""
+    """Text that tells users how to get the cohort and how to arrange its files."""
     pictures = '\n\n'.join(
       f'[{t.name}]\n{inspect.cleandoc(t.picture)}' for t in self.trees
     )
@@ -126,12 +126,12 @@ class Cohort(NamedTuple):
 
 
 def check(cohort: Cohort, contrast: str, tree: str = '') -> None:
-  """Checks that a cohort has a contrast and a file tree.
+  """Checks that a cohort has the requested contrast and the requested release.
 
   Args:
     cohort: The cohort.
     contrast: Name of a contrast.
-    tree: Name of a file tree; '' accepts any.
+    tree: Name of a release (file tree); '' accepts any.
 
   Raises:
     ValueError: The cohort lacks the contrast or the file tree.
@@ -145,7 +145,7 @@ def check(cohort: Cohort, contrast: str, tree: str = '') -> None:
 def find(
   source: str, cohort: Cohort, contrast: str, tree: str = ''
 ) -> tuple[list[Entry], list[str]]:
-  """Finds the scans of one contrast of a cohort in a folder.
+  """Searches a folder for all scans that have one MRI contrast of a cohort.
 
   Args:
     source: Folder of the unpacked archives of the provider.
@@ -154,8 +154,8 @@ def find(
     tree: Name of the file tree; '' takes the one that the folder holds.
 
   Returns:
-    Scans in the order of subject and session; and a sentence for each session that has
-    other contrasts but not this one.
+    Scans in the order of subject and session; and one sentence for each session that
+    has other contrasts but not this one.
 
   Raises:
     BadScan: The source is not a folder, holds no such scan, or holds several releases
@@ -226,13 +226,13 @@ def _with_site(cohort: Cohort, entry: Entry) -> Entry:
 
 @functools.cache
 def listed(folder: pathlib.Path) -> Mapping[str, str]:
-  """Reads the split list splits.txt in the folder of a builder's code.
+  """Reads splits.txt, the list of subjects and their splits, of one data set.
 
   Args:
-    folder: Folder of the code, see `cohort_builder.folder_of`.
+    folder: Folder of the code of the TFDS builder, see `cohort_builder.folder_of`.
 
   Returns:
-    Subject to split; empty without a list.
+    Subject to split; empty if the folder has no splits.txt.
   """
   path = folder / 'splits.txt'
   return splits.read(path) if path.is_file() else {}

@@ -1,4 +1,4 @@
-"""TFDS builder of a cohort, for a contrast, a form (slices, volumes) and a preset."""
+"""TFDS builder of a public data set (cohort), and functions that configure it."""
 
 import functools
 import inspect
@@ -14,7 +14,7 @@ from uad_jax.data.preprocessing import presets
 from uad_jax.data.preprocessing.steps import Steps
 
 GIVEN = 'given'
-"""Name that stands for a preset where the steps themselves are given."""
+"""Stands for the name of a preset if the preprocessing steps are given one by one."""
 
 
 def config(
@@ -35,13 +35,13 @@ def config(
   workers: int = 2,
   beam: bool = False,
 ) -> ScanConfig:
-  """Makes the config of a data set from a cohort.
+  """Makes the TFDS config of a cohort: contrast, preprocessing, files and splits.
 
   Args:
-    cohort: The cohort.
+    cohort: The public data set.
     contrast: Contrast of the scans; '' for the first one of the cohort.
     form: 'slices' or 'volumes'.
-    preset: Name of the preprocessing, a key of `presets.PRESETS`.
+    preset: Name of a list of preprocessing steps, a key of `presets.PRESETS`.
     shape: Shape of a record in voxels: two sizes for slices, three for volumes; () for
       that of the preset.
     spacing: Voxel size in mm; 0 for that of the preset.
@@ -102,14 +102,14 @@ def config(
 
 
 def parse(cohort: Cohort, name: str) -> ScanConfig:
-  """Makes the config of a cohort from its short name, such as 't2-volumes-baur2021'.
+  """Makes the TFDS config of a cohort from a name such as 't2-volumes-baur2021'.
 
   Args:
-    cohort: The cohort.
-    name: CONTRAST-FORM-PRESET; parts that are left out at the end have their defaults.
+    cohort: The public data set.
+    name: CONTRAST-FORM-PRESET; words that are left out at the end have their defaults.
 
   Raises:
-    ValueError: The name has more than three parts.
+    ValueError: The name has more than three words.
   """
   words = name.split('-') if name else []
   if len(words) > 3:
@@ -119,10 +119,12 @@ def parse(cohort: Cohort, name: str) -> ScanConfig:
 
 
 class CohortBuilder(ScanBuilder, skip_registration=True):
-  """Base class of the TFDS builders of cohorts; a subclass sets its `COHORT`.
+  """Base class of the TFDS builders of public data sets (cohorts).
 
-  TFDS may name the config by contrast, form and preset, see `parse`:
-  'ixi/t2-volumes-baur2021'.
+  A subclass sets the class attribute `COHORT` to the description of its data set.
+
+  TFDS can load it by the contrast, the form ('slices' or 'volumes') and the preset,
+  as in 'ixi/t2-volumes-baur2021', see `parse`.
   """
 
   COHORT: Cohort
@@ -144,10 +146,10 @@ class CohortBuilder(ScanBuilder, skip_registration=True):
     super().__init__(config=config, **kwargs)
 
   def source(self, dl_manager) -> str:
-    """Returns the folder of the provider's files.
+    """Returns the folder that holds the original files of the data set's provider.
 
-    This is the source of the config, else the folder of the downloads if it exists,
-    else the manual_dir of TFDS.
+    This is the source of the config if it is set; else the folder of the downloads if
+    it exists; else the manual_dir of TFDS.
 
     Raises:
       ValueError: None of them exists.
@@ -169,7 +171,7 @@ class CohortBuilder(ScanBuilder, skip_registration=True):
 def open_builder(
   builder: type[CohortBuilder], data_dir: str | os.PathLike | None = None, **options
 ) -> CohortBuilder:
-  """Makes the TFDS builder of a cohort.
+  """Makes the TFDS builder of a cohort for the given options of its config.
 
   Args:
     builder: Class of the builder.
@@ -191,7 +193,7 @@ def open_builder(
 
 
 def folder_of(name: str) -> pathlib.Path:
-  """Returns the folder of a data set's code, which may hold its split list."""
+  """Returns the code folder of a data set, with its TFDS builder and its split list."""
   return pathlib.Path(__file__).resolve().parents[2] / 'datasets' / name
 
 

@@ -1,4 +1,4 @@
-"""Downloads and unpacks the archives of freely available cohorts."""
+"""Functions that download and unpack the archives of freely available data sets."""
 
 import hashlib
 import os
@@ -20,15 +20,15 @@ CHUNK = 2**20
 
 
 def folder(data_dir: str | os.PathLike, name: str) -> pathlib.Path:
-  """Returns the folder of the downloaded files of a cohort."""
+  """Returns the path of the folder to which the files of a cohort are downloaded."""
   return pathlib.Path(data_dir) / 'downloads' / name
 
 
 def archives_of(cohort: Cohort, contrast: str) -> Sequence[Download]:
-  """Returns the archives that hold a contrast of a cohort.
+  """Returns the archives to download for one MRI contrast of a cohort.
 
   Raises:
-    ValueError: No archive may be downloaded by a program.
+    ValueError: The cohort has no archive of this contrast that a program can download.
   """
   archives = [d for c, d in cohort.downloads.items() if c in ('', contrast)]
   if not archives:
@@ -40,10 +40,10 @@ def archives_of(cohort: Cohort, contrast: str) -> Sequence[Download]:
 
 
 def fetch(cohort: Cohort, contrast: str, data_dir: str | os.PathLike) -> pathlib.Path:
-  """Downloads and unpacks the archives of a contrast, unless this was done already.
+  """Downloads and unpacks the archives of one contrast, if they are not yet there.
 
-  Each archive is unpacked to a temporary folder that is then renamed, so that a folder
-  is never incomplete.
+  Each archive is unpacked to a temporary folder, which is then renamed, so that an
+  interrupted download leaves no incomplete folder.
 
   Args:
     cohort: The cohort.

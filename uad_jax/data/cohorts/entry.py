@@ -1,4 +1,4 @@
-"""Entry of a scan: the paths of its files and the known facts about its subject."""
+"""Class that holds the file paths of a scan and the known facts about its subject."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ PEOPLE = ('sex', 'site', 'scanner', 'diagnosis')
 
 
 class Entry(NamedTuple):
-  """One scan of a folder: paths of its files, and its row of the table of subjects.
+  """File paths of one scan, with its data from the table of subjects (such as age).
 
   Attributes:
     subject: Name of the subject.
@@ -21,9 +21,9 @@ class Entry(NamedTuple):
     labels: Path of the anatomical labels, or None.
     lesion: Path of the lesion mask, or None.
     twin: Path of the lesion-free twin, or None.
-    split: Split that the table names; '' if it names none.
+    split: Split that the table of subjects names; '' if it names none.
     age: Age in years; nan if unknown.
-    pathology: 'none' for a healthy scan.
+    pathology: Name of the pathology; 'none' for a healthy scan.
     domain: Name of the scanner or site; '' if unknown.
     problem: Sentence that says why the scan cannot be used; '' if it can.
     people: Sex, site, scanner and diagnosis (`PEOPLE`), as far as known.

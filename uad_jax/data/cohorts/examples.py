@@ -1,4 +1,4 @@
-"""Keys and records of a prepared scan, as the TFDS builder writes them."""
+"""Function that yields the records of a preprocessed scan for the TFDS builder."""
 
 import json
 import pathlib
@@ -16,10 +16,11 @@ MOST_SLICES = 10_000
 def records_of_part(
   item: tuple[int, Entry, str], domain: str, volumes: bool
 ) -> Iterator[tuple[int, dict]]:
-  """Yields the records of a prepared scan with their keys.
+  """Yields the TFDS records of one preprocessed scan, each with its key.
 
   Args:
-    item: Number of the scan in the data set, its entry, and the path of its part.
+    item: Number of the scan in the data set, its `Entry`, and the path of the file that
+      stores the preprocessed scan, see `parts`.
     domain: Name of the scanner, for an entry that has none.
     volumes: Whether to yield the volume as one record, or each chosen slice as one.
 

@@ -1,4 +1,4 @@
-"""Reads fastMRI brain scans (HDF5) and the bounding boxes of fastMRI+."""
+"""Functions that read fastMRI brain scans (HDF5) and fastMRI+ bounding boxes."""
 
 import pathlib
 import xml.etree.ElementTree as xml
@@ -19,7 +19,7 @@ NORMAL = ('normal', 'normal for age')
 
 
 def read(path: str) -> nib.Nifti1Image:
-  """Reads the root-sum-of-squares reconstruction of a fastMRI file.
+  """Reads the image of a fastMRI file: its root-sum-of-squares reconstruction.
 
   The file holds the volume as [slice, row, column]. Rows run from back to front,
   columns from right to left; the viewer of the annotations shows the slices flipped
@@ -57,7 +57,7 @@ def read(path: str) -> nib.Nifti1Image:
 
 
 def box_mask(image: nib.Nifti1Image, boxes: Sequence[Sequence[int]]) -> nib.Nifti1Image:
-  """Draws the bounding boxes of fastMRI+ as a lesion mask on the grid of an image.
+  """Returns a lesion mask that is 1 inside the fastMRI+ bounding boxes of an image.
 
   Args:
     image: Image [X, Y, slice], as `read` returns it.
@@ -76,9 +76,10 @@ def box_mask(image: nib.Nifti1Image, boxes: Sequence[Sequence[int]]) -> nib.Nift
 
 
 def find(root: pathlib.Path, contrast: str, spelled: str) -> list[Entry]:
-  """Finds the annotated scans of a contrast, with the boxes of the table brain.csv.
+  """Finds the fastMRI scans of one contrast that the table brain.csv annotates.
 
-  A scan that only has labels of `NORMAL` is healthy. A scan without any label is left
+  The table brain.csv of fastMRI+ lists labels and bounding boxes of scans. A scan with
+  no other label than those of `NORMAL` is healthy. A scan without any label is left
   out, as no radiologist has read it.
 
   Args:

@@ -1,4 +1,4 @@
-"""Finds the scans of a folder by file patterns, with the files that belong to each."""
+"""File patterns (layouts), and functions that find the scans of a folder by them."""
 
 import functools
 import pathlib
@@ -17,7 +17,7 @@ BIDS_SESSION = r'(?:^|/|_)(ses-[A-Za-z0-9]+)'
 
 
 class Layout(NamedTuple):
-  """Glob patterns and regular expressions of the files below a source folder.
+  """File patterns that find the scans, masks and labels below a source folder.
 
   Attributes:
     image: Glob pattern of the scans.
@@ -26,7 +26,7 @@ class Layout(NamedTuple):
     lesion: Glob pattern of the lesion masks; '' if there are none.
     twin: Glob pattern of the lesion-free twins of the scans; '' if there are none.
     subject: Regular expression on a path below the source; its groups, joined by '-',
-      are the subject.
+      are the name of the subject.
     session: Regular expression on this path; group 1 is the session. '' for cohorts
       without sessions.
     table: Tab-separated table with the column participant_id and, optionally,
@@ -63,7 +63,7 @@ def bids(
   twin: str = '',
   label_map: Mapping[str, Sequence[int]] = DLMUSE,
 ) -> Layout:
-  """Returns the layout of a BIDS folder.
+  """Returns the file patterns (layout) of a BIDS folder.
 
   Args:
     image: Glob pattern of the scans.
@@ -77,7 +77,7 @@ def bids(
 
 
 def lesion_cohort(image: str = 'sub-*/**/anat/*_T1w.nii*') -> Layout:
-  """Returns the layout of a folder that `python -m uad_jax.prepare lesions` wrote."""
+  """Returns the layout of a folder written by `python -m uad_jax.prepare lesions`."""
   return bids(
     image,
     labels='derivatives/labels/sub-*/**/*_dseg.nii*',
@@ -95,7 +95,7 @@ def flat(
   subject: str = r'([^/._]+)[^/]*$',
   label_map: Mapping[str, Sequence[int]] = DLMUSE,
 ) -> Layout:
-  """Returns the layout of files without sessions and without a table of subjects.
+  """Returns the layout of a folder that has no sessions and no table of subjects.
 
   Args:
     image: Glob pattern of the scans.
@@ -111,17 +111,18 @@ def flat(
 
 
 def find(source: str, layout: Layout, lookup: Lookup | None = None) -> list[Entry]:
-  """Finds the scans of a folder, in the order of subject and session.
+  """Finds the scans of a folder and returns them sorted by subject and session.
 
-  A scan with missing or ambiguous files is returned with its `problem` set.
+  A scan with missing or ambiguous files is returned with a sentence in `problem`.
 
   Args:
-    source: The folder.
+    source: Path of the folder.
     layout: Patterns of the files.
-    lookup: Function from a scan to its row; None reads the table of the layout.
+    lookup: Function from a scan to its row of the table of subjects; None reads the
+      table that the layout names.
 
   Raises:
-    BadScan: The source is not a folder, or has no image that matches.
+    BadScan: The source is not a folder, or has no image that matches the layout.
   """
   root = pathlib.Path(source)
   if not root.is_dir():
@@ -147,10 +148,10 @@ def find(source: str, layout: Layout, lookup: Lookup | None = None) -> list[Entr
 
 
 def images_of(root: pathlib.Path, layout: Layout) -> dict[tuple[str, str], list[str]]:
-  """Finds the images that match a layout below a folder.
+  """Finds the image files below a folder that match the patterns of a layout.
 
   Returns:
-    (subject, session) to the paths of its images.
+    Mapping from (subject, session) to the paths of its images.
   """
   return _files(root, layout.image, layout, layout.name)
 

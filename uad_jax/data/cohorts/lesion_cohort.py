@@ -1,4 +1,4 @@
-"""Makes a BIDS folder of scans with lesions of real shape from one of healthy scans."""
+"""Functions that copy a folder of healthy scans and add scans with inserted lesions."""
 
 import csv
 import hashlib
@@ -16,7 +16,7 @@ from uad_jax.data.preprocessing import align, brainmask, grid, nifti
 from uad_jax.data.preprocessing.nifti import BadScan
 
 FRACTIONS = (0.005, 0.025)
-"""Range of the volume of the lesions relative to the brain, evenly spread."""
+"""Range of the lesion volume relative to the brain, in which subjects are spread."""
 
 SESSION = 'ses-lesion'
 """Name of the session that holds the scan with lesions."""
@@ -32,13 +32,14 @@ def write(
   split: str = 'test',
   seed: int = 0,
 ) -> dict[str, Any]:
-  """Copies a BIDS folder of healthy scans and inserts lesions into one split.
+  """Copies a BIDS folder of healthy scans and adds scans with inserted lesions.
 
   Each subject of the split gets a session with lesions of one kind (a third of the
-  subjects each); the untouched scan is its lesion-free twin, and also stays in the
-  split as a healthy scan. Each subject of the split 'val' gets such a session too, with
-  other lesion shapes; it is in the split 'val_lesion', for model selection. The same
-  seed gives the same folder. After an error no output is left.
+  subjects each); its untouched scan is the lesion-free twin (the same scan without the
+  lesions), and also stays in the split as a healthy scan. Each subject of the split
+  'val' gets such a session too, with other lesion shapes; it is in the split
+  'val_lesion', for model selection. The same seed gives the same folder. After an error
+  no output is left.
 
   Args:
     source: BIDS folder of healthy scans with anatomical labels.
@@ -49,8 +50,8 @@ def write(
     seed: Seed of the random numbers.
 
   Returns:
-    Split to 'subjects', the number of subjects with lesions, and 'prevalence', the
-    fraction of lesion voxels in the brain.
+    Mapping from a split to 'subjects', the number of subjects with lesions, and
+    'prevalence', the fraction of lesion voxels in the brain.
 
   Raises:
     BadScan: The output exists, a scan cannot be used, or the source lacks the split.
@@ -79,10 +80,10 @@ def write(
 
 
 def divide(masks: str, seed: int) -> tuple[list[str], list[str]]:
-  """Divides lesion mask files at random: 60 % for testing, 40 % for validation.
+  """Divides files of lesion masks at random: 60 % for test, 40 % for validation.
 
   Args:
-    masks: Folder of the files (.nii.gz).
+    masks: Folder of the lesion masks (.nii.gz).
     seed: Seed of the random numbers.
 
   Returns:

@@ -1,8 +1,9 @@
-"""Inserts lesions of real shape into healthy scans by changing their intensities.
+"""Functions that insert synthetic lesions of real shape into healthy scans.
 
-The shape is a hand-drawn lesion mask in MNI space. It is brought to the subject by the
-affine between template and scan, and mirrored, moved and scaled at random. The
-untouched scan is the lesion-free twin, so that the ground truth is exact.
+The shape is a hand-drawn lesion mask in MNI space. It is mapped to the subject by the
+affine between template and scan, and mirrored, moved and scaled at random. Inside the
+mask the intensities of the scan are changed. The untouched scan is the lesion-free twin
+(the same scan without the lesion), so that the ground truth is exact.
 """
 
 import functools
@@ -29,14 +30,14 @@ TEXTURE = 0.12
 
 
 class Head(NamedTuple):
-  """A healthy scan on its native grid, with the masks that place lesions.
+  """Healthy scan into which lesions are inserted, with its brain and tissue masks.
 
   Attributes:
-    image: Scan, [X, Y, Z] float32.
+    image: Scan on its native grid, [X, Y, Z] float32.
     brain: Brain mask, [X, Y, Z] bool.
     tissue: Brain mask without the ventricles, [X, Y, Z] bool.
-    affine: 4x4, from voxel to mm of the scan.
-    to_scan: 4x4, from mm of the template to mm of the scan.
+    affine: 4x4 matrix from voxel to mm of the scan.
+    to_scan: 4x4 matrix from mm of the template to mm of the scan.
   """
 
   image: np.ndarray
@@ -47,12 +48,12 @@ class Head(NamedTuple):
 
 
 class Shape(NamedTuple):
-  """Shape of a lesion, cropped to its bounding box with a margin of one voxel.
+  """Lesion mask in template space, cropped to the lesion with a margin of one voxel.
 
   Attributes:
     mask: Lesion mask, [X, Y, Z] bool.
-    affine: 4x4, from voxel of the box to mm of the template.
-    name: Name of the file.
+    affine: 4x4 matrix from voxel of the box to mm of the template.
+    name: Name of the file that holds the mask.
   """
 
   mask: np.ndarray
@@ -62,7 +63,7 @@ class Shape(NamedTuple):
 
 @functools.lru_cache(maxsize=128)
 def read_shape(path: str) -> Shape:
-  """Reads a lesion mask file in MNI space, binarised at half of its maximum."""
+  """Reads a lesion mask in MNI space and binarises it at half of its maximum."""
   volume = nifti.read(path)
   mask = nifti.read_mask(path, volume)
   first, end = grid.bounding_box(mask)
@@ -75,21 +76,22 @@ def read_shape(path: str) -> Shape:
 def place(
   shape: Shape, head: Head, volume: float, random: np.random.Generator
 ) -> tuple[np.ndarray, dict[str, Any]]:
-  """Places a lesion shape in a head: mirrored, scaled and moved at random.
+  """Maps a lesion shape to a scan, with random mirroring, scaling and translation.
 
-  Mirrored about the midplane with probability 1/2; scaled by a factor in [0.4, 1.6]
-  that brings it towards `volume`, times one in [0.95, 1.05]; moved by a normal shift
-  with standard deviation 6 mm along each axis.
+  The shape is mirrored about the midplane with probability 1/2. It is scaled by the
+  factor in [0.4, 1.6] whose result is nearest to `volume`, times a random factor in
+  [0.95, 1.05]. It is moved along each axis by a normal random shift with standard
+  deviation 6 mm.
 
   Args:
     shape: Lesion shape in MNI space.
     head: The scan that gets the lesion.
-    volume: Target volume in ml.
+    volume: Target volume of the lesion in ml.
     random: Random number generator.
 
   Returns:
     Lesion mask [X, Y, Z] bool on the grid of the scan, not restricted to the tissue;
-    and the placement: file name, 'mirrored', 'scale', 'shift_mm'.
+    and the placement: file name 'mask', 'mirrored', 'scale', 'shift_mm'.
   """
   points = np.argwhere(shape.mask)
   mirrored = bool(random.random() < 0.5)
@@ -121,25 +123,25 @@ def draw_masks(
   random: np.random.Generator,
   tries: int = 60,
 ) -> tuple[np.ndarray, list[dict[str, Any]]]:
-  """Draws a lesion mask of one to four parts that fill about `fraction` of the brain.
+  """Samples one to four lesions that together fill about `fraction` of the brain.
 
-  A part is accepted if 85 % of it or more lies in tissue and outside of the parts
-  before it, if it is larger than 0.2 ml, and if the total exceeds the target by less
-  than a half.
+  A lesion is accepted if 85 % of it or more lies in tissue and outside of the lesions
+  before it, if it is larger than 0.2 ml, and if the total volume exceeds the target by
+  less than a half.
 
   Args:
     head: The scan that gets the lesions.
     shapes: Paths of lesion mask files in MNI space.
     fraction: Target volume of the lesions, relative to the volume of the brain.
     random: Random number generator.
-    tries: Largest number of parts that are drawn, accepted or not.
+    tries: Largest number of lesions that are sampled, accepted or not.
 
   Returns:
-    Lesion mask [X, Y, Z] bool inside the tissue; and the placement of each accepted
-    part, see `place`, with its volume 'ml'.
+    Mask [X, Y, Z] bool of all lesions, inside the tissue; and the placement of each
+    accepted lesion, see `place`, with its volume 'ml'.
 
   Raises:
-    ValueError: None of the parts was accepted.
+    ValueError: None of the lesions was accepted.
   """
   voxel = abs(np.linalg.det(head.affine[:3, :3])) / 1000
   target = fraction * head.brain.sum() * voxel
@@ -169,7 +171,7 @@ def draw_masks(
 def paint(
   head: Head, lesion: np.ndarray, kind: str, random: np.random.Generator
 ) -> tuple[np.ndarray, dict[str, Any]]:
-  """Changes the intensities of a scan inside a lesion mask.
+  """Inserts a lesion into a scan: changes the intensities inside a lesion mask.
 
   'dark' and 'bright': I' = I (1 + w (f - 1)), with w the lesion mask with a soft edge,
   restricted to the tissue, and f drawn uniformly from `FACTORS`. 'iso': the local mean
@@ -179,11 +181,11 @@ def paint(
   Args:
     head: The healthy scan.
     lesion: Lesion mask, [X, Y, Z] bool.
-    kind: One of `KINDS`.
+    kind: One of `KINDS`: 'dark', 'bright' or 'iso' (isointense).
     random: Random number generator.
 
   Returns:
-    Scan with the lesion, [X, Y, Z]; and the strength: {'factor': f} or
+    Scan with the lesion, [X, Y, Z]; and the strength of the change: {'factor': f} or
     {'texture': TEXTURE}.
 
   Raises:

@@ -1,8 +1,8 @@
-"""Stores prepared scans one by one, so that an interrupted build can be resumed.
+"""Functions that store each preprocessed scan, so that a build can be resumed.
 
-A part is an .npz file that holds one prepared scan. It is named by the hash of all that
-the scan depends on: the content of its files, and the steps and version of the
-preprocessing.
+The file of one preprocessed scan (.npz) is called a part. It is named by the hash of
+all that the preprocessed scan depends on: the content of the original files, and the
+steps and the version of the preprocessing.
 """
 
 import hashlib
@@ -23,11 +23,11 @@ from uad_jax.data.preprocessing.nifti import BadScan
 from uad_jax.data.preprocessing.steps import Steps
 
 ARRAYS = ('image', 'mask', 'labels', 'lesion', 'twin', 'affine', 'to_scan')
-"""Fields of `preprocess.Prepared` that a part stores under their names."""
+"""Fields of `preprocess.Prepared` that the file stores under their names."""
 
 
 def name_of(entry: Entry, steps: Steps, label_map: Mapping[str, Sequence[int]]) -> str:
-  """Computes the name of a scan's part: a hash of its files and its preprocessing.
+  """Computes the file name of a stored scan from its source files and preprocessing.
 
   Args:
     entry: The scan and its files.
@@ -35,7 +35,7 @@ def name_of(entry: Entry, steps: Steps, label_map: Mapping[str, Sequence[int]]) 
     label_map: Tissue class to numbers of the label file.
 
   Returns:
-    32 hexadecimal digits.
+    Hash of the original files and of the preprocessing, 32 hexadecimal digits.
   """
   sha = hashlib.sha256()
   options = [preprocess.VERSION, steps, dict(label_map), entry.channel]
@@ -53,7 +53,7 @@ def name_of(entry: Entry, steps: Steps, label_map: Mapping[str, Sequence[int]]) 
 def make(
   entry: Entry, steps: Steps, label_map: Mapping[str, Sequence[int]], folder: str
 ) -> str | BadScan:
-  """Prepares a scan and stores its part, unless this part is stored already.
+  """Preprocesses a scan and stores the result as a file, if it is not stored yet.
 
   A fault of the scan is returned and not raised, so that the other scans are still
   prepared; faults of the machine (ImportError, MemoryError, OSError) are raised.
@@ -62,10 +62,10 @@ def make(
     entry: The scan and its files.
     steps: Preprocessing steps, pairs (name, parameters).
     label_map: Tissue class to numbers of the label file.
-    folder: Folder of the parts.
+    folder: Folder of the stored scans.
 
   Returns:
-    The path of the part, or a `BadScan` that says why the scan cannot be used.
+    Path of the stored scan, or a `BadScan` that says why the scan cannot be used.
   """
   try:
     name = name_of(entry, steps, label_map)
@@ -89,7 +89,7 @@ def make(
 
 
 def read(path: str) -> preprocess.Prepared:
-  """Reads the prepared scan of a part."""
+  """Reads a preprocessed scan from the .npz file that stores it."""
   with np.load(path) as stored:
     metadata = json.loads(str(stored['told']))
     arrays = {name: stored[name] for name in ARRAYS if name in stored}
@@ -106,7 +106,7 @@ def read(path: str) -> preprocess.Prepared:
 
 
 def fingerprints(path: str) -> dict[str, Any]:
-  """Reads the hashes of a part, which the manifest of the data set lists.
+  """Reads the hashes of a stored preprocessed scan, for the manifest of the data set.
 
   Returns:
     'sha256', see `manifest.fingerprint`; 'slices', the indices of the chosen slices;

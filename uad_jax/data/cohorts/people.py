@@ -1,4 +1,4 @@
-"""Reads the tables of subjects (age, sex, diagnosis) that providers distribute."""
+"""Functions that read a data set's table of subjects: age, sex and diagnosis."""
 
 import csv
 import functools
@@ -24,16 +24,19 @@ Reader = Callable[[pathlib.Path], Lookup]
 
 
 def no_table(root: pathlib.Path) -> Lookup:
-  """Reader for cohorts without a table: the row of every scan is empty."""
+  """Replaces the table reader for cohorts that have no table of subjects.
+
+  The function that it returns finds an empty row for every scan.
+  """
   del root
   return lambda entry: {}
 
 
 def load(root: pathlib.Path, pattern: str, needed: str = ''):
-  """Reads the first table below a folder that matches a glob pattern.
+  """Reads a table of subjects: the first file below a folder that matches a pattern.
 
   Args:
-    root: The folder.
+    root: Path of the folder.
     pattern: Glob pattern of .tsv, .csv, .xls or .xlsx files.
     needed: Clause on what the table is for, if the cohort cannot be read without it,
       such as 'which tells who is healthy'; '' for an optional table.
@@ -70,7 +73,7 @@ def load(root: pathlib.Path, pattern: str, needed: str = ''):
 
 
 def column(table, name: str, path: str) -> Any:
-  """Returns a column of a table of text, without surrounding spaces.
+  """Returns one column of a table of subjects, with spaces around its texts removed.
 
   Args:
     table: pandas DataFrame, as `load` returns it.
@@ -97,14 +100,14 @@ def reader(
   naming: Callable[[str], str] = str,
   values: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Reader:
-  """Makes a reader of a table that has one row for each subject.
+  """Returns a function that reads a table of subjects with one row for each subject.
 
   If the table is missing, the row of every scan is empty.
 
   Args:
     pattern: Glob pattern of the table below the source folder.
     subject: Name of the table's column of subjects.
-    columns: From our name of a column ('age', 'sex', ...) to the table's name.
+    columns: From our name of a column ('age', 'sex', ...) to its name in the table.
     naming: Function from a value of the column of subjects to the subject in the file
       names.
     values: From our name of a column to a mapping of its values, such as
@@ -133,19 +136,23 @@ def reader(
 
 
 def row_of(table: Rows, entry: Entry) -> Mapping[str, str]:
-  """Looks up the row of a scan's session, else the row of its subject, else {}."""
+  """Returns the row of the table of subjects that belongs to a scan.
+
+  This is the row of the scan's session, else that of its subject, else {}.
+  """
   key = (entry.subject, entry.session)
   return table.get(key) or table.get((entry.subject, '')) or {}
 
 
 def read_table(path: pathlib.Path) -> dict[tuple[str, str], dict[str, str]]:
-  """Reads a table of subjects in the BIDS format, participants.tsv.
+  """Reads participants.tsv, the table of subjects of a BIDS folder.
 
   Args:
     path: The tab-separated file; it may be absent.
 
   Returns:
-    (subject, session) to row; session '' without a column session_id.
+    Mapping from (subject, session) to the row; the session is '' if the table has no
+    column session_id.
 
   Raises:
     BadScan: The column participant_id is missing, or a subject is in two splits.
@@ -164,7 +171,7 @@ def read_table(path: pathlib.Path) -> dict[tuple[str, str], dict[str, str]]:
 
 
 def number(text: str) -> float | None:
-  """Converts text to a number; None if it is not one."""
+  """Converts text to a number; returns None for text that is not a number."""
   try:
     return float(text)
   except ValueError:

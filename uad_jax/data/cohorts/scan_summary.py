@@ -1,4 +1,4 @@
-"""Summarises each scan of a prepared data set: some numbers, a slice, a thumbnail."""
+"""Functions that summarise each scan of a prepared data set, to check and show it."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -17,10 +17,10 @@ ALIGNED = {'align', 'affine', 'ants'}
 """Preprocessing steps that align a scan to the template."""
 
 SIMILARITIES = ('correlation', 'ncc', 'mutual_information')
-"""Similarities with the template that these steps report, as far as they use them."""
+"""Similarities of scan and template that the steps in `ALIGNED` may report."""
 
 TURNS = {'upside down': (2,), 'back to front': (1,), 'turned by 180 degrees': (1, 2)}
-"""Wrong orientations that are tested, with the axes that they flip.
+"""Wrong orientations of a scan that are tested, with the axes that they flip.
 
 A scan with left and right exchanged cannot be detected, as the template is almost
 symmetric.
@@ -28,7 +28,7 @@ symmetric.
 
 
 class ScanSummary(NamedTuple):
-  """Summary of one scan of a prepared data set, for the audit and the gallery.
+  """Summary of one scan of a prepared data set, used to check and to show the scan.
 
   Attributes:
     subject: Name of the subject.
@@ -41,9 +41,10 @@ class ScanSummary(NamedTuple):
     lesion: Lesion mask of this slice, [X, Y] bool.
     numbers: Quantity to value: brain volume in ml, mean, standard deviation and 99th
       percentile of the intensity in the brain, similarity with the template.
-    thumbnail: Three coarse slices, each with mean 0 and norm 1, [3 * SIDE * SIDE].
+    thumbnail: Three slices of low resolution, each with mean 0 and norm 1, as a vector
+      [3 * SIDE * SIDE].
     turned: Key of `TURNS` whose flip fits the template best; '' if no flip is better.
-    pathology: 'none' for a healthy scan.
+    pathology: Name of the pathology; 'none' for a healthy scan.
   """
 
   subject: str
@@ -60,14 +61,14 @@ class ScanSummary(NamedTuple):
 
   @property
   def name(self) -> str:
-    """Subject and session, separated by a space."""
+    """Name of the scan: subject and session, separated by a space."""
     return ' '.join(filter(None, (self.subject, self.session)))
 
 
 def summaries(
   splits: Sequence[str], read: Callable[[str], Sequence]
 ) -> Iterator[ScanSummary]:
-  """Yields the summary of each scan of a prepared data set.
+  """Reads a prepared data set and yields the summary of each scan.
 
   Args:
     splits: Names of the splits.

@@ -1,4 +1,6 @@
-"""Assigns subjects to splits: by a table, by a list, or by a hash of the name.
+"""Functions that assign subjects to splits (train, val, test, ...).
+
+The splits come from a table of subjects, a split list, or a hash of the name.
 
 A split list is a text file with a subject and its split on each line; `#` begins a
 comment.
@@ -22,7 +24,7 @@ PATIENTS = 'patients'
 
 
 def read(path: str | pathlib.Path) -> dict[str, str]:
-  """Reads a split list.
+  """Reads a split list, a text file that assigns subjects to splits.
 
   Args:
     path: Text file with a subject and its split on each line.
@@ -51,11 +53,11 @@ def read(path: str | pathlib.Path) -> dict[str, str]:
 def write(
   listed: Mapping[str, str], path: str | pathlib.Path, comment: str = ''
 ) -> None:
-  """Writes a split list in the order of the subjects.
+  """Writes a split list, a text file with one line per subject, sorted by subject.
 
   Args:
     listed: Subject to split.
-    path: The text file.
+    path: Path of the text file.
     comment: First line of the file, after '# '; '' for none.
   """
   lines = [f'# {comment}'] if comment else []
@@ -64,10 +66,10 @@ def write(
 
 
 def deal(subjects: Iterable[str], fractions: Mapping[str, float]) -> dict[str, str]:
-  """Divides subjects into splits of exact sizes, in the order of their hashes.
+  """Divides subjects pseudo-randomly into splits with the given fractions of subjects.
 
-  Sizes are rounded by the largest remainder method; with as many subjects as splits or
-  more, no split is empty.
+  The order is that of the hashes of the names. Sizes are rounded by the largest
+  remainder method; with as many subjects as splits or more, no split is empty.
 
   Args:
     subjects: Names of the subjects.
@@ -96,7 +98,7 @@ def assign(
   listed: Mapping[str, str] | None = None,
   healthy: bool = False,
 ) -> list:
-  """Assigns a split to each scan: from its table, from a split list, or by a hash.
+  """Assigns each scan to a split by the table of subjects, a split list, or a hash.
 
   If the table names splits, they are used unchanged. Otherwise a subject gets its split
   from the list, or by the hash of its name; then it keeps its split when other subjects
@@ -136,16 +138,17 @@ def assign(
 
 
 def ill(entries: Sequence) -> set[str]:
-  """Returns the subjects that have a pathology in any session."""
+  """Returns the subjects that have a pathology in one or more of their sessions."""
   return {entry.subject for entry in entries if entry.pathology != 'none'}
 
 
 def hashed_split(subject: str, fractions: Mapping[str, float]) -> str:
-  """Returns the split of a subject by the hash of its name, which lies in [0, 1).
+  """Returns the split of a subject, chosen by a hash of its name.
 
   Args:
     subject: Name of the subject.
-    fractions: Split to fraction of [0, 1), in order; scaled to the sum 1.
+    fractions: Split to fraction of the subjects; scaled to the sum 1. In this order
+      they divide the interval [0, 1), in which the hash lies.
   """
   place = _place(subject)
   total = sum(fractions.values())
@@ -157,7 +160,7 @@ def hashed_split(subject: str, fractions: Mapping[str, float]) -> str:
 
 
 def check_splits(pairs: Iterable[tuple[str, str]], where: str) -> None:
-  """Checks that no subject is in two splits.
+  """Checks that no subject is in two splits, which would be a data leak.
 
   Splits whose names agree up to the first underscore, such as val and val_lesion, may
   share subjects.

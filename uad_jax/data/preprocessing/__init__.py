@@ -1,4 +1,4 @@
-"""Preprocessing of scans: from NIfTI files to arrays on one grid, and back to the scan.
+"""Modules that preprocess NIfTI scans to arrays, and map results back to the scans.
 
 Nothing here imports TFDS, and only the steps 'affine' and 'ants' import jax when used.
 """

@@ -1,7 +1,8 @@
-"""Affine alignment of a T1 brain to a template by least squares, in numpy.
+"""Functions that align a T1 brain to a template by an affine map, in numpy.
 
-A template is named by `MNI152`, which nilearn ships, or by the path of another
-skull-stripped T1 volume, such as SRI24.
+The affine minimises the squared differences of the intensities. A template is named by
+`MNI152`, which nilearn ships, or by the path of another skull-stripped T1 volume, such
+as SRI24.
 """
 
 import functools
@@ -50,7 +51,14 @@ def template(name: str = MNI152) -> tuple[np.ndarray, np.ndarray]:
 
 @functools.cache
 def template_box(name: str = MNI152) -> tuple[np.ndarray, np.ndarray]:
-  """Bounding box of the template's brain: its lowest and highest corner [3], in mm."""
+  """Computes the bounding box of the template's brain, in mm.
+
+  Args:
+    name: The template, as in `template`.
+
+  Returns:
+    The lowest and the highest corner of the box, [3] each.
+  """
   volume, affine = template(name)
   first, end = bounding_box(volume > 0.1)
   return tuple(nib.affines.apply_affine(affine, v) for v in (first - 0.5, end - 0.5))
@@ -59,7 +67,7 @@ def template_box(name: str = MNI152) -> tuple[np.ndarray, np.ndarray]:
 def template_grid(
   spacing, name: str = MNI152
 ) -> tuple[tuple[int, int, int], np.ndarray]:
-  """Grid over the bounding box of the template's brain, with RAS axes.
+  """Computes a voxel grid over the bounding box of the template's brain, with RAS axes.
 
   Args:
     spacing: Voxel sizes in mm along the three axes.
@@ -103,12 +111,12 @@ def register(
   degrees: int = 12,
   name: str = MNI152,
 ) -> tuple[np.ndarray, float]:
-  """Registers a scan to a template: finds the affine from template mm to scan mm.
+  """Registers a T1 scan to a template: estimates the affine from template to scan mm.
 
   Minimises sum_x (I(M x) - a T(x) - b)^2 over the affine M and the intensity scale a
-  and offset b, for the scan I and the template T; with the best a and b the sum is
-  n Var(I) (1 - r^2), where r is the correlation. The optimiser is Levenberg-Marquardt
-  at 8 and then 4 mm, started at the brain's centre and extent. I and T are zero outside
+  and offset b, for the scan I and the template T; with the best a and b the sum is n
+  Var(I) (1 - r^2), where r is the correlation. The optimiser is Levenberg-Marquardt at
+  8 and then 4 mm, started at the brain's centre and extent. I and T are zero outside
   the brain, so that the outline of the brain counts too.
 
   Args:

@@ -1,4 +1,4 @@
-"""Bias field of a T1 brain, estimated jointly with its tissue classes."""
+"""Function that estimates the bias field of a T1 brain."""
 
 import numpy as np
 from scipy import ndimage

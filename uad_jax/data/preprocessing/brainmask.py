@@ -1,4 +1,4 @@
-"""Brain masks from labels, from a skull-stripped image, or roughly by Otsu's method.
+"""Functions that compute brain masks from labels, stripped images or whole heads.
 
 In all functions `spacing` is the voxel size [3] in mm; masks are [X, Y, Z], bool.
 """
@@ -14,7 +14,9 @@ LARGEST_BRAIN = 2.3e6
 
 
 def from_labels(labels: np.ndarray | None, spacing: np.ndarray, close: float = 4.0):
-  """Brain mask from anatomical labels: all labels above 0, closed and filled.
+  """Computes the brain mask as all voxels whose anatomical label is above 0.
+
+  Furrows are closed by a morphological closing, and holes are filled.
 
   Args:
     labels: Labels [X, Y, Z], or None.
@@ -28,9 +30,10 @@ def from_labels(labels: np.ndarray | None, spacing: np.ndarray, close: float = 4
 
 
 def stripped(image: np.ndarray, spacing: np.ndarray, close: float = 4.0):
-  """Brain mask of a skull-stripped image: the largest part unlike the background.
+  """Computes the brain mask of a skull-stripped image as its largest foreground part.
 
-  The background's value is that of the first voxel.
+  The foreground differs from the value of the first voxel, which is background. Furrows
+  are closed by a morphological closing, and holes are filled.
 
   Args:
     image: Image [X, Y, Z].
@@ -49,7 +52,10 @@ def stripped(image: np.ndarray, spacing: np.ndarray, close: float = 4.0):
 
 
 def by_otsu(image: np.ndarray, spacing: np.ndarray, erode: float = 5.0):
-  """Rough brain mask by `rough`, with a warning: fat and neck may remain in it."""
+  """Computes a rough brain mask by Otsu's threshold, and warns that it is rough.
+
+  The mask is that of `rough`; fat and neck may remain in it.
+  """
   warnings.warn(
     'the brain mask is a rough one by Otsu and may hold parts of the head; give masks, '
     'labels or stripped scans for results that count',
@@ -59,10 +65,11 @@ def by_otsu(image: np.ndarray, spacing: np.ndarray, erode: float = 5.0):
 
 
 def rough(image: np.ndarray, spacing: np.ndarray, erode: float = 5.0):
-  """Rough brain mask of a whole head: Otsu's threshold, eroded, largest part, dilated.
+  """Computes a rough brain mask of a whole head by Otsu's threshold and morphology.
 
-  Otsu, "A threshold selection method from gray-level histograms", 1979. The erosion
-  separates the brain from the scalp. At the end furrows are closed and holes filled.
+  The voxels above the threshold are eroded, which separates the brain from the scalp;
+  their largest connected part is dilated again. At the end furrows are closed and holes
+  filled. Otsu, "A threshold selection method from gray-level histograms", 1979.
 
   Args:
     image: Image [X, Y, Z] with a dark background.
@@ -77,16 +84,19 @@ def rough(image: np.ndarray, spacing: np.ndarray, erode: float = 5.0):
 
 
 def opened(mask: np.ndarray, spacing: np.ndarray, radius: float) -> np.ndarray:
-  """Opens a mask by `radius` mm and keeps its largest part.
+  """Removes thin bridges from a mask and keeps its largest connected part.
 
-  The mask is eroded; the largest part is dilated again, within the mask.
+  The mask is eroded by `radius` mm; the largest part is dilated again, within the mask.
   """
   core = _largest(_distance(mask, spacing) > radius)
   return _dilate(core, spacing, radius) & mask
 
 
 def closed(mask: np.ndarray, spacing: np.ndarray, radius: float) -> np.ndarray:
-  """Closes furrows of a mask by a morphological closing of `radius` mm; fills holes."""
+  """Closes the furrows of a mask by a morphological closing, and fills its holes.
+
+  The closing has the radius `radius` in mm.
+  """
   return _fill(_close(mask, spacing, radius))
 
 

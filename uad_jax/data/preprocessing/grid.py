@@ -1,4 +1,4 @@
-"""Voxel grids: resampling a volume onto another grid, spacing, bounding boxes.
+"""Functions on voxel grids: resampling, change of spacing, bounding boxes.
 
 A grid is a shape [3] and a 4x4 affine from voxel indices to mm.
 """
@@ -18,7 +18,7 @@ def sample(
   antialias: bool = False,
   fill: float = 0.0,
 ) -> np.ndarray:
-  """Resamples a volume onto another grid, with one interpolation.
+  """Resamples a volume onto another grid by a single interpolation.
 
   Args:
     volume: [X, Y, Z, ...]; axes after the third are channels, sampled one by one.
@@ -54,10 +54,11 @@ def sample(
 
 
 def blur(matrix: np.ndarray) -> np.ndarray:
-  """Anti-aliasing sigma along each axis, in voxels of the volume that is sampled.
+  """Computes the sigma of the anti-aliasing blur before resampling, along each axis.
 
-  sigma = sqrt(max(step^2 - 1, 0)) / 2.355, where step is the voxel size of the new grid
-  in voxels of the volume: voxels count as Gaussians whose FWHM is their size.
+  In voxels of the volume that is sampled: sigma = sqrt(max(step^2 - 1, 0)) / 2.355,
+  where step is the voxel size of the new grid in voxels of the volume. Voxels count as
+  Gaussians whose FWHM is their size.
 
   Args:
     matrix: 4x4 from voxel indices of the new grid to those of the volume.
@@ -67,7 +68,7 @@ def blur(matrix: np.ndarray) -> np.ndarray:
 
 
 def sample_mask(mask: np.ndarray, matrix: np.ndarray, shape) -> np.ndarray:
-  """Resamples a mask onto a grid of `shape`: linear interpolation, true above 0.5.
+  """Resamples a mask onto another grid by linear interpolation and a threshold of 0.5.
 
   Args:
     mask: [X, Y, Z], bool.
@@ -80,7 +81,9 @@ def sample_mask(mask: np.ndarray, matrix: np.ndarray, shape) -> np.ndarray:
 def respaced(
   shape: tuple[int, int, int], affine: np.ndarray, spacing: tuple[float, float, float]
 ) -> tuple[tuple[int, int, int], np.ndarray]:
-  """Grid of another spacing with the same centre, axes and (nearly) field of view.
+  """Computes a grid with another voxel size and the same centre and axes.
+
+  The field of view is the same, up to rounding to whole voxels.
 
   Args:
     shape: Shape of the old grid.
@@ -101,21 +104,29 @@ def respaced(
 
 
 def translated(affine: np.ndarray, start) -> np.ndarray:
-  """Affine of the sub-volume that starts at voxel `start`, which may be negative."""
+  """Returns the affine of the sub-volume that starts at the voxel `start` of a volume.
+
+  Args:
+    affine: 4x4 of the volume, from voxel to mm.
+    start: Voxel indices [3]; may be negative.
+  """
   result = affine.copy()
   result[:3, 3] = affine[:3, :3] @ np.asarray(start, float) + affine[:3, 3]
   return result
 
 
 def bounding_box(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Bounding box of a mask [X, Y, Z]: its first voxel and the one after its last, [3].
+  """Computes the bounding box of a mask [X, Y, Z], in voxels.
 
   The mask has one true voxel at least.
+
+  Returns:
+    The first voxel [3] of the box, and the voxel [3] after its last.
   """
   inside = [np.flatnonzero(mask.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
   return np.array([i[0] for i in inside]), np.array([i[-1] + 1 for i in inside])
 
 
 def spacing(affine: np.ndarray) -> np.ndarray:
-  """Voxel sizes [3] in mm of a grid with this 4x4 affine."""
+  """Computes the voxel sizes [3] in mm of a grid from its 4x4 affine."""
   return np.linalg.norm(affine[:3, :3], axis=0)

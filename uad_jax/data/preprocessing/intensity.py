@@ -1,9 +1,9 @@
-"""Intensity normalisations: each is fitted to one brain and returns a function.
+"""Intensity normalisations: functions that fit a map of intensities to one brain.
 
-`brain` are the intensities [N] inside the brain mask of a scan. The returned function
-maps an array of intensities to an array of that shape, brain to about [0, 1] by
-default. It is fitted to the scan and applied to its lesion-free twin too, so that the
-two stay equal outside the lesion.
+`brain` are the intensities [N] inside the brain mask of a scan. Each function returns
+the map: it maps an array of intensities to an array of the same shape, by default with
+the brain at about [0, 1]. The map is fitted to the scan and applied to its lesion-free
+twin (the scan without its lesion) too, so that the two stay equal outside the lesion.
 """
 
 import warnings
@@ -19,7 +19,7 @@ Map = Callable[[np.ndarray], np.ndarray]
 
 
 def percentile(brain: np.ndarray, low: float = 0.5, high: float = 99.5) -> Map:
-  """Linear map that takes the percentile `low` to 0 and the percentile `high` to 1.
+  """Fits the linear map that sends percentile `low` to 0 and percentile `high` to 1.
 
   Args:
     brain: Intensities [N] inside the brain mask.
@@ -31,15 +31,21 @@ def percentile(brain: np.ndarray, low: float = 0.5, high: float = 99.5) -> Map:
 
 
 def maximum(brain: np.ndarray, high: float = 99.8) -> Map:
-  """Division by the percentile `high` (in [0, 100]) of the brain."""
+  """Fits the map that divides intensities by the percentile `high` of the brain.
+
+  Args:
+    brain: Intensities [N] inside the brain mask.
+    high: Percentile in [0, 100] that becomes 1.
+  """
   top = np.percentile(brain, high)
   return lambda x: x / top
 
 
 def zscore(brain: np.ndarray, centre: float = 0.5, width: float = 1 / 6) -> Map:
-  """Linear map of the z-score: x -> centre + width (x - mean) / deviation.
+  """Fits a scaled z-score: x -> centre + width (x - mean) / standard deviation.
 
-  By default, three standard deviations to either side of the mean lie in [0, 1].
+  The mean and the standard deviation are those of the brain. By default, three standard
+  deviations to either side of the mean lie in [0, 1].
 
   Args:
     brain: Intensities [N] inside the brain mask.
@@ -53,11 +59,11 @@ def zscore(brain: np.ndarray, centre: float = 0.5, width: float = 1 / 6) -> Map:
 def white_stripe(
   brain: np.ndarray, centre: float = 0.75, width: float = 0.05, tau: float = 0.05
 ) -> Map:
-  """White stripe normalisation of T1 (Shinohara et al., NeuroImage: Clinical 2014).
+  """Fits the white stripe normalisation, a z-score around the white-matter peak of T1.
 
-  The stripe holds the intensities whose cumulative probability is within `tau` of that
-  of the white-matter peak mu; sigma is its standard deviation. The map is
-  x -> centre + width (x - mu) / sigma.
+  Shinohara et al., NeuroImage: Clinical 2014. The stripe holds the intensities whose
+  cumulative probability is within `tau` of that of the white-matter peak mu; sigma is
+  its standard deviation. The map is x -> centre + width (x - mu) / sigma.
 
   Args:
     brain: Intensities [N] inside the brain mask of a T1 scan.
@@ -74,11 +80,12 @@ def white_stripe(
 
 
 def peaks(brain: np.ndarray, grey: float = 0.65, white: float = 0.8) -> Map:
-  """Linear map that takes the grey-matter peak to `grey`, the white-matter to `white`.
+  """Fits the linear map that sends the grey- and white-matter peaks to fixed values.
 
-  For T1, where white matter is brighter than grey. In T1, grey is about 0.8 times
-  white, so that by default zero stays near zero and fluid above it. It warns if the
-  peaks are too far apart to be those of grey and white matter.
+  The peaks are those of a T1 brain's intensity histogram, where white matter is
+  brighter than grey. In T1, grey is about 0.8 times white, so that by default zero
+  stays near zero and fluid above it. A warning is given if the peaks are too far apart
+  to be those of grey and white matter.
 
   Args:
     brain: Intensities [N] inside the brain mask of a T1 scan without bias field.
@@ -98,10 +105,11 @@ def peaks(brain: np.ndarray, grey: float = 0.65, white: float = 0.8) -> Map:
 def histogram_match(
   brain: np.ndarray, reference: tuple[float, ...] | None = None, knots: int = 101
 ) -> Map:
-  """Histogram matching: piecewise linear map to the quantiles of a reference brain.
+  """Fits an intensity map that gives a brain the histogram of a reference brain.
 
-  Nyul and Udupa (Magn Reson Med 1999), with landmarks at equal steps of probability
-  (`quantiles`); outside them the first and the last piece are extended.
+  The map is piecewise linear (Nyul and Udupa, Magn Reson Med 1999), with landmarks at
+  equal steps of probability (`quantiles`); outside them the first and the last piece
+  are extended.
 
   Args:
     brain: Intensities [N] inside the brain mask.
@@ -127,7 +135,12 @@ def histogram_match(
 
 
 def quantiles(brain: np.ndarray, knots: int = 101) -> tuple[float, ...]:
-  """Quantiles of a brain at `knots` equally spaced probabilities, 0.005 to 0.995."""
+  """Computes the quantiles of a brain's intensities at equally spaced probabilities.
+
+  Args:
+    brain: Intensities [N] inside the brain mask.
+    knots: Number of probabilities, from 0.005 to 0.995.
+  """
   probabilities = np.linspace(0.005, 0.995, knots)
   return tuple(float(v) for v in np.quantile(brain, probabilities))
 
@@ -170,7 +183,7 @@ NORMALISATIONS = {
 
 
 def by_name(how: str) -> Callable[..., Map]:
-  """Looks up a normalisation in `NORMALISATIONS`.
+  """Looks up an intensity normalisation by its name, such as 'zscore'.
 
   Args:
     how: Name of the normalisation.

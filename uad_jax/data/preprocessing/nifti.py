@@ -1,4 +1,4 @@
-"""Reads NIfTI scans, labels and masks; refuses unusable files with a clear message."""
+"""Functions that read NIfTI scans, labels and masks, and refuse unusable files."""
 
 import os
 import zlib
@@ -13,11 +13,11 @@ SUFFIXES = ('.nii', '.nii.gz', '.img')
 
 
 class BadScan(ValueError):
-  """Error for a scan that cannot be used; its message names the file."""
+  """Error raised for a scan that cannot be used; its message names the file."""
 
 
 class Volume(NamedTuple):
-  """Volume with the axes of its file, not reoriented.
+  """Image volume with the axes of its file, not reoriented.
 
   Attributes:
     data: Values [X, Y, Z].
@@ -84,13 +84,16 @@ def read(
 
 
 def read_image(source, channel: int | None = None) -> Volume:
-  """Reads a scan as `read` does, with its values as float32."""
+  """Reads a scan from a NIfTI file or a nibabel image, with its values as float32.
+
+  The file is read and checked by `read`.
+  """
   volume = read(source, channel)
   return volume._replace(data=np.asarray(volume.data, np.float32))
 
 
 def read_labels(source, scan: Volume) -> np.ndarray:
-  """Reads anatomical labels, [X, Y, Z] int32, that lie on the grid of their scan.
+  """Reads anatomical labels, [X, Y, Z] int32, from a file on the grid of their scan.
 
   Args:
     source: Path of the label file, or a nibabel image.
@@ -117,7 +120,7 @@ def read_mask(
   may_be_empty: bool = False,
   values: Sequence[int] | None = None,
 ) -> np.ndarray:
-  """Reads a mask, [X, Y, Z] bool, that lies on the grid of its scan.
+  """Reads a mask, [X, Y, Z] bool, from a file on the same voxel grid as its scan.
 
   Args:
     source: Path of the mask file, or a nibabel image.
@@ -143,10 +146,10 @@ def read_mask(
 
 
 def check_values(volume: Volume) -> None:
-  """Checks that a volume is finite and not constant.
+  """Checks that the values of a volume are finite and not constant.
 
   Raises:
-    BadScan: It holds NaN or Inf, or one value only.
+    BadScan: The volume holds NaN or Inf, or one value only.
   """
   bad = np.count_nonzero(~np.isfinite(volume.data))
   if bad:
@@ -190,7 +193,9 @@ def _open(source) -> tuple[nib.spatialimages.SpatialImage, str]:
 
 
 def check_grid(volume: Volume, scan: Volume) -> None:
-  """Checks that a volume lies on the grid of its scan, to half a voxel at the corners.
+  """Checks that a volume, such as a mask, lies on the voxel grid of its scan.
+
+  The corners of the two grids may differ by half a voxel.
 
   Raises:
     BadScan: The shapes differ, or corners lie more than half a voxel apart.

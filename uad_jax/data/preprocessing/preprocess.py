@@ -1,7 +1,8 @@
-"""Preprocesses a scan by a sequence of steps, and brings results back to its grid.
+"""Functions that preprocess a scan, and resample results back to its native grid.
 
-A step is a pair (name, parameters), the name a key of `steps.STEPS`. Arrays are
-interpolated only once, by the step 'resample', from the scan's native grid.
+The preprocessing is a sequence of steps. A step is a pair (name, parameters), the name
+a key of `steps.STEPS`. Arrays are interpolated only once, by the step 'resample', from
+the scan's native grid.
 """
 
 import importlib.metadata
@@ -29,7 +30,9 @@ USED = ('numpy', 'scipy', 'nibabel', 'scikit-image', 'nilearn')
 
 
 class Prepared(NamedTuple):
-  """Preprocessed scan (RAS axes after the step 'reorient'), with the way back.
+  """Preprocessed scan with its masks and the affines that lead back to the native scan.
+
+  The axes are RAS after the step 'reorient'.
 
   Attributes:
     image: [X, Y, Z, 1] float32; brain about [0, 1], 0 outside.
@@ -67,7 +70,7 @@ def job(
   intensity: str = 'peaks',
   fraction: float = 0.25,
 ) -> Steps:
-  """Usual sequence of preprocessing steps for T1 slices or volumes.
+  """Returns the usual preprocessing steps for slices or volumes of T1 scans.
 
   Args:
     shape: Two sizes for slices, three for volumes, in voxels.
@@ -119,7 +122,7 @@ def prepare_scan(
     lesion: Lesion mask; may be empty.
     twin: Lesion-free twin of the scan.
     label_map: From a class of `tissue_classes.CLASSES` to numbers of the label file.
-    channel: Index of the volume that is the scan, if the file is 4-D.
+    channel: Index of the volume to read as the scan, if the file is 4-D.
     lesion_values: Numbers of the lesion file that mean lesion; None takes the voxels
       above half of its maximum.
   """

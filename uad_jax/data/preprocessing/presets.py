@@ -1,8 +1,8 @@
-"""Presets: preprocessing after a paper, as functions from a `Request` to its steps.
+"""Presets: functions that return the preprocessing steps of a paper or of this project.
 
-External programs that a paper uses are replaced by steps of this package unless the
-request asks for them: N4 by bias='n4', HD-BET or SynthStrip by `brain`, another atlas
-than MNI152 by `atlas`.
+Each takes a `Request`. External programs that a paper uses are replaced by steps of
+this package unless the request asks for them: N4 by bias='n4', HD-BET or SynthStrip by
+`brain`, another atlas than MNI152 by `atlas`.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ FORMS = (SLICES, VOLUMES)
 
 
 class Request(NamedTuple):
-  """Options of a preset.
+  """Options of a preprocessing preset, such as contrast, shape and voxel size.
 
   Attributes:
     contrast: 't1', 't2', 'pd', 'flair', 't1ce' or another.
@@ -156,7 +156,7 @@ PRESETS = {
 
 
 def steps(preset: str, request: Request) -> Steps:
-  """Looks up a preset and returns its steps for a request.
+  """Returns the preprocessing steps of a preset with the options of a request.
 
   Args:
     preset: Key of `PRESETS`.

@@ -1,4 +1,4 @@
-"""State of a scan during preprocessing, passed from step to step."""
+"""Class that holds a scan between two preprocessing steps."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from uad_jax.data.preprocessing import grid
 
 
 class ScanState(NamedTuple):
-  """State passed between preprocessing steps; all arrays share one grid [X, Y, Z].
+  """Scan between two preprocessing steps; all its arrays share one grid [X, Y, Z].
 
   Attributes:
     image: [X, Y, Z] float32.
@@ -38,13 +38,15 @@ class ScanState(NamedTuple):
   name: str
 
   def map_arrays(self, change: Callable[[np.ndarray], np.ndarray]) -> 'ScanState':
-    """Applies `change` to each of the arrays that are not None."""
+    """Applies the function `change` to each array of the scan that is not None."""
     names = ('image', 'twin', 'mask', 'labels', 'lesion')
     arrays = {name: getattr(self, name) for name in names}
     return self._replace(**{k: change(a) for k, a in arrays.items() if a is not None})
 
   def box(self, first: np.ndarray, end: np.ndarray) -> 'ScanState':
-    """Crops all arrays to a box of voxels, padding with zeros outside the old grid.
+    """Crops all arrays of the scan to a box of voxels.
+
+    Outside the old grid they are padded with zeros.
 
     Args:
       first: First voxel [3] of the box; may be negative.

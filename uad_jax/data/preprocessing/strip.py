@@ -1,4 +1,7 @@
-"""Skull stripping without a network, by the aligned template and a threshold."""
+"""Functions that compute the brain mask of a whole T1 head without a network.
+
+They use the aligned MNI152 template and an intensity threshold.
+"""
 
 import functools
 
@@ -28,9 +31,9 @@ OPENING, CLOSING = 2.0, 8.0
 
 @functools.cache
 def distance_to_outline() -> np.ndarray:
-  """Signed distance in mm to the outline of the MNI152 brain, positive inside.
+  """Computes the signed distance in mm to the outline of the MNI152 template's brain.
 
-  [X, Y, Z] on the grid of the template.
+  [X, Y, Z] on the grid of the template, positive inside the brain.
   """
   volume, _ = align.template()
   brain = np.pad(volume > 0.1, 10)
@@ -41,15 +44,18 @@ def distance_to_outline() -> np.ndarray:
 
 
 def by_template(image: np.ndarray, affine: np.ndarray) -> np.ndarray:
-  """Brain mask of a whole head (T1), [X, Y, Z] bool.
+  """Computes the brain mask of a whole T1 head with the aligned MNI152 template.
 
   Starts with Otsu's rough brain mask (`brainmask.rough`). Then, `PASSES` times: aligns
-  that brain to the MNI152 template, keeps voxels as bright as tissue that lie inside
-  the template's outline or at most `BEYOND` outside, cuts bridges and fills furrows.
+  that brain to the template, keeps voxels as bright as tissue that lie inside the
+  template's outline or at most `BEYOND` outside, cuts bridges and fills furrows.
 
   Args:
     image: T1 scan [X, Y, Z].
     affine: 4x4 from voxel to mm.
+
+  Returns:
+    Brain mask [X, Y, Z], bool.
   """
   shape, coarse = grid.respaced(image.shape, affine, (SPACING,) * 3)
   to_image = np.linalg.inv(affine) @ coarse

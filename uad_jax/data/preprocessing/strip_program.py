@@ -1,4 +1,4 @@
-"""Skull stripping by the external programs HD-BET and SynthStrip, where installed."""
+"""Function that computes brain masks by the external programs HD-BET and SynthStrip."""
 
 import importlib.metadata
 import pathlib
@@ -53,7 +53,7 @@ PROGRAMS = {
 
 
 def run(how: str, image: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, str]:
-  """Runs one of `PROGRAMS` on a scan and reads the brain mask that it writes.
+  """Runs HD-BET or SynthStrip on a scan and reads the brain mask that it writes.
 
   Args:
     how: Key of `PROGRAMS`.
@@ -65,7 +65,7 @@ def run(how: str, image: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, st
 
   Raises:
     ModuleNotFoundError: The program is not installed.
-    BadScan: It failed or wrote no mask.
+    BadScan: The program failed or wrote no mask.
   """
   program = PROGRAMS[how]
   executable = next(filter(None, map(shutil.which, program.names)), None)

@@ -1,1 +1,1 @@
-"""Simulates subjects from the MNI152 template: anatomy, deformation, lesion, scan."""
+"""Modules that simulate scans of subjects, healthy or with lesions, from MNI152."""

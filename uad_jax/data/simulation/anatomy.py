@@ -1,8 +1,8 @@
-"""Anatomy of the simulated subjects: tissue maps of the MNI152 template, in mm.
+"""Functions that compute and interpolate tissue maps of the MNI152 template.
 
-The T1, grey- and white-matter templates (ICBM 2009a symmetric, 1 mm) are files of
-nilearn. The rest of the brain is cerebrospinal fluid (CSF); the ventricles are its deep
-part near the midline.
+The maps are the anatomy of the simulated subjects. The T1, grey- and white-matter
+templates (ICBM 2009a symmetric, 1 mm) are files of nilearn. The rest of the brain is
+cerebrospinal fluid (CSF); the ventricles are its deep part near the midline.
 """
 
 import functools
@@ -28,7 +28,7 @@ _CHUNK = 1 << 13
 
 
 class Maps(NamedTuple):
-  """Tissue maps of the template, float32, at points [...] or on its grid [X, Y, Z].
+  """Tissue maps of the MNI152 template, float32, at points [...] or on its voxel grid.
 
   Attributes:
     tissue: [..., 3] volume fractions of CSF, grey and white matter, summing to 1.
@@ -56,27 +56,27 @@ def _read(name: str) -> np.ndarray:
 
 
 def halved(volume: np.ndarray) -> np.ndarray:
-  """Takes every second voxel of a volume [X, Y, Z, ...] along its first three axes."""
+  """Subsamples a volume [X, Y, Z, ...]: keeps every second voxel along x, y and z."""
   return volume[::2, ::2, ::2]
 
 
 def half_affine() -> np.ndarray:
-  """Affine (4x4, voxel to mm) of a template map that `halved` has subsampled."""
+  """Returns the affine (4x4, voxel to mm) of template maps subsampled by `halved`."""
   return align.template()[1] @ np.diag([2.0, 2.0, 2.0, 1.0])
 
 
 def find_ventricles(csf: np.ndarray, brain: np.ndarray) -> np.ndarray:
-  """Finds the lateral and third ventricles in the template: a mask on the halved grid.
+  """Computes a mask of the lateral and third ventricles of the MNI152 template.
 
-  CSF at least 15 mm below the brain's surface, within 45 mm of the midline and above
-  the brain stem, in connected parts of 0.3 ml or more.
+  The ventricles are the CSF at least 15 mm below the brain's surface, within 45 mm of
+  the midline and above the brain stem, in connected parts of 0.3 ml or more.
 
   Args:
     csf: Volume fraction of CSF on the template's grid, [X, Y, Z].
     brain: Soft brain mask on the template's grid, [X, Y, Z].
 
   Returns:
-    Bool, every second voxel of the template's grid.
+    Mask [X, Y, Z], bool, on every second voxel of the template's grid.
   """
   csf, brain = halved(csf), halved(brain)
   x, y, z = np.moveaxis(points(csf.shape, half_affine()), -1, 0)
@@ -89,7 +89,9 @@ def find_ventricles(csf: np.ndarray, brain: np.ndarray) -> np.ndarray:
 
 
 def enlarged(volume: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-  """Interpolates a volume that `halved` has subsampled to its full grid, linearly.
+  """Upsamples a volume to about twice as many voxels per axis by linear interpolation.
+
+  It leads back to the full grid of a volume that `halved` has subsampled.
 
   Args:
     volume: [X, Y, Z] of the halved grid.
@@ -106,7 +108,10 @@ def enlarged(volume: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 @functools.cache
 def anatomy() -> Maps:
-  """Tissue maps on the template's grid of 1 mm, computed once per process."""
+  """Computes the tissue maps of the MNI152 template on its grid of 1 mm.
+
+  They are computed once per process and cached.
+  """
   t1, _ = align.template()
   grey, white = _read('gm'), _read('wm')
   inside = ndimage.binary_fill_holes(t1 > 0.1)
@@ -134,17 +139,18 @@ def _stacked() -> np.ndarray:
 
 
 def look_up(mm: np.ndarray) -> Maps:
-  """Interpolates the tissue maps at points [..., 3], in mm of the template."""
+  """Interpolates the tissue maps of the template at points [..., 3] in template mm."""
   _, affine = align.template()
   values = interpolate(_stacked(), affine, mm)
   return Maps(values[..., :3], *np.moveaxis(values[..., 3:], -1, 0))
 
 
 def interpolate(volume: np.ndarray, affine: np.ndarray, mm: np.ndarray) -> np.ndarray:
-  """Interpolates a volume linearly at points in mm; outside, its border is repeated.
+  """Interpolates a volume linearly at points in mm.
 
-  Several times as fast as `scipy.ndimage.map_coordinates` for each channel, because all
-  channels of a point are read together, and `_CHUNK` points at a time.
+  Points outside the volume take the values of its border. Several times as fast as
+  `scipy.ndimage.map_coordinates` for each channel, because all channels of a point are
+  read together, and `_CHUNK` points at a time.
 
   Args:
     volume: [X, Y, Z, ...], with channels or without.
@@ -185,9 +191,10 @@ def _interpolate_chunk(
 
 @functools.cache
 def field_grid() -> tuple[tuple[int, int, int], np.ndarray]:
-  """Grid of the velocity fields: its shape, and its 4x4 affine from voxel to mm.
+  """Returns the shape and the affine of the grid on which velocity fields are sampled.
 
-  It covers the head with a margin, at `FIELD_MM`.
+  The affine is 4x4, from voxel to mm. The grid covers the head with a margin, with
+  voxels of `FIELD_MM`.
   """
   shape = (52, 62, 54)
   affine = np.diag([FIELD_MM, FIELD_MM, FIELD_MM, 1.0])
@@ -196,6 +203,11 @@ def field_grid() -> tuple[tuple[int, int, int], np.ndarray]:
 
 
 def points(shape, affine: np.ndarray) -> np.ndarray:
-  """Coordinates in mm, [X, Y, Z, 3], of the voxels of a grid (shape and 4x4 affine)."""
+  """Computes the coordinates in mm, [X, Y, Z, 3], of all voxels of a grid.
+
+  Args:
+    shape: Shape of the grid.
+    affine: 4x4 of the grid, from voxel to mm.
+  """
   voxels = np.stack(np.meshgrid(*map(np.arange, shape), indexing='ij'), -1)
   return nib.affines.apply_affine(affine, voxels).astype(np.float32)

@@ -1,9 +1,9 @@
-"""Deformations of simulated subjects: velocity fields (stationary) and affines, in mm.
+"""Functions that compute the deformations of simulated subjects, in mm.
 
-Velocity and displacement fields are [X, Y, Z, 3] on `anatomy.field_grid`, in mm. A
-point p of the subject has the anatomy of the template at A(p + u(p)), where
-u = exp(v) - id is the displacement field of the subject's velocity field v, and A is an
-affine.
+A deformation is made of a stationary velocity field and an affine. Velocity and
+displacement fields are [X, Y, Z, 3] on `anatomy.field_grid`, in mm. A point p of the
+subject has the anatomy of the template at A(p + u(p)), where u = exp(v) - id is the
+displacement field of the subject's velocity field v, and A is an affine.
 """
 
 import functools
@@ -35,7 +35,9 @@ VENTRICLE_MM, SULCUS_MM = 6.0, 3.0
 
 
 def exponential(velocity: np.ndarray, squarings: int = SQUARINGS) -> np.ndarray:
-  """Displacement field u = exp(v) - id of a velocity field v, by scaling and squaring.
+  """Computes the displacement field u = exp(v) - id of a stationary velocity field v.
+
+  The exponential is computed by scaling and squaring.
 
   Args:
     velocity: [X, Y, Z, 3] in mm on the field grid.
@@ -65,7 +67,7 @@ def composed(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def smooth_field(random: np.random.Generator, sigma_mm: float) -> np.ndarray:
-  """Random vector field with standard deviation 1, smoothed by a Gaussian.
+  """Draws a random vector field: Gaussian-smoothed noise with standard deviation 1.
 
   Args:
     random: Random generator.
@@ -83,9 +85,10 @@ def smooth_field(random: np.random.Generator, sigma_mm: float) -> np.ndarray:
 
 
 def random_velocity(random: np.random.Generator) -> np.ndarray:
-  """Random velocity field for normal variability, [X, Y, Z, 3] in mm on the field grid.
+  """Draws a random velocity field for the normal variability between subjects.
 
-  Sum of smooth noise at `SCALES_MM`; its longest vector has at most `LARGEST_MM`.
+  [X, Y, Z, 3] in mm on the field grid. It is a sum of smooth noise at `SCALES_MM`; its
+  longest vector has at most `LARGEST_MM`.
   """
   velocity = sum(size * smooth_field(random, s) for s, size in SCALES_MM.items())
   largest = np.linalg.norm(velocity, axis=-1).max()
@@ -130,11 +133,13 @@ def _ratios() -> tuple[np.ndarray, np.ndarray]:
 
 
 def atrophy_velocity(ratio: float, sulci_mm: float) -> np.ndarray:
-  """Velocity field of ageing, [X, Y, Z, 3] in mm: larger ventricles and wider sulci.
+  """Computes the velocity field of ageing: larger ventricles and wider sulci.
+
+  [X, Y, Z, 3] in mm on the field grid.
 
   Args:
     ratio: Volume of the ventricles relative to the template's, 1 or more.
-    sulci_mm: Widening of the sulci in mm, about.
+    sulci_mm: Approximate widening of the sulci in mm.
   """
   sizes, ratios = _ratios()
   size = float(np.interp(ratio, ratios, sizes))
@@ -142,10 +147,11 @@ def atrophy_velocity(ratio: float, sulci_mm: float) -> np.ndarray:
 
 
 def push_velocity(centre: np.ndarray, reach_mm: float, size_mm: float) -> np.ndarray:
-  """Velocity field of a mass effect, [X, Y, Z, 3] in mm: tissue is pushed outwards.
+  """Computes the velocity field of a tumour's mass effect: tissue is pushed outwards.
 
-  v(p) = -size (p - c) / reach exp(1/2 - |p - c|^2 / (2 reach^2)). It points inwards,
-  because the subject's anatomy at p is the template's at p + u(p).
+  [X, Y, Z, 3] in mm on the field grid: v(p) = -size (p - c) / reach exp(1/2 - |p - c|^2
+  / (2 reach^2)). It points inwards, because the subject's anatomy at p is the
+  template's at p + u(p).
 
   Args:
     centre: Centre c of the push, [3] in mm.
@@ -159,7 +165,7 @@ def push_velocity(centre: np.ndarray, reach_mm: float, size_mm: float) -> np.nda
 
 
 def random_affine(random: np.random.Generator) -> np.ndarray:
-  """Random affine A of a subject: 4x4, from mm of the subject to mm of the template.
+  """Draws the random affine of a subject: 4x4, from subject mm to template mm.
 
   Rotations up to 5 degrees, scales up to 8 % and shifts up to 3 mm along each axis.
   """

@@ -1,4 +1,4 @@
-"""Simulated lesions: soft shapes of diseased tissue in the space of the subject.
+"""Functions that draw simulated lesions: soft shapes of diseased tissue in a subject.
 
 A lesion is a level set in mm, positive inside and roughened by smooth noise; its volume
 fraction at a point is sigmoid(level / edge). Each kind of lesion is a function with the
@@ -18,7 +18,7 @@ EDGE_MM = 0.8
 
 
 class Part(NamedTuple):
-  """Part of a lesion, made of one tissue.
+  """Part of a simulated lesion that consists of one tissue, such as oedema.
 
   Attributes:
     share: Volume fraction of the part at each point, [...] in [0, 1].
@@ -35,7 +35,7 @@ class Part(NamedTuple):
 
 
 class Candidates(NamedTuple):
-  """Candidate points for the centres of lesions: the subject's brain on a coarse grid.
+  """Candidate points for the centres of lesions: brain voxels of a coarse grid.
 
   Attributes:
     mm: Coordinates of the points, [N, 3] in mm of the subject.
@@ -53,11 +53,11 @@ class Candidates(NamedTuple):
 
 
 class Noise(NamedTuple):
-  """Smooth noise at two scales, each with standard deviation 1, on the field grid.
+  """Smooth noise at two scales that roughens the borders of lesions, on the field grid.
 
   Attributes:
-    fine: Noise smoothed by a sigma of about 5 mm, [X, Y, Z].
-    coarse: Noise smoothed by a sigma of 12 mm, [X, Y, Z].
+    fine: Noise smoothed by a sigma of about 5 mm, [X, Y, Z], with standard deviation 1.
+    coarse: Noise smoothed by a sigma of 12 mm, [X, Y, Z], with standard deviation 1.
   """
 
   fine: np.ndarray
@@ -82,18 +82,21 @@ def draw_noise(random: np.random.Generator) -> Noise:
 
 
 def soft(level_mm: np.ndarray, edge_mm: float = EDGE_MM) -> np.ndarray:
-  """Volume fraction of a level set: sigmoid(level / edge), both in mm."""
+  """Computes a lesion's volume fraction: sigmoid(level / edge), both in mm."""
   return (1 / (1 + np.exp(np.clip(-level_mm / edge_mm, -30, 30)))).astype(np.float32)
 
 
 def ellipsoid(mm, centre, radii, rotation) -> np.ndarray:
-  """Level set of an ellipsoid at points: about the depth below its surface, in mm.
+  """Computes the level set of an ellipsoid: the approximate depth below its surface.
 
   Args:
     mm: Points [..., 3] in mm.
     centre: Centre of the ellipsoid, [3] in mm.
     radii: Radii along its axes, [3] in mm.
     rotation: 3x3, its axes as columns.
+
+  Returns:
+    Level [...] in mm, positive inside.
   """
   offset = (mm - np.float32(centre)) @ np.float32(rotation)
   inside = 1 - np.linalg.norm(offset / np.float32(radii), axis=-1)
@@ -101,12 +104,14 @@ def ellipsoid(mm, centre, radii, rotation) -> np.ndarray:
 
 
 def random_rotation(random: np.random.Generator) -> np.ndarray:
-  """Random orthogonal matrix, 3x3, for the axes of an ellipsoid."""
+  """Draws a random orthogonal matrix, 3x3, for the axes of an ellipsoid."""
   return np.linalg.qr(random.standard_normal((3, 3)))[0]
 
 
 def centres(random, weight: np.ndarray, mm: np.ndarray, count: int) -> np.ndarray:
-  """Draws centres of lesions among points, each moved by up to 1.5 mm along each axis.
+  """Draws the centres of lesions from weighted candidate points.
+
+  Each centre is moved by up to 1.5 mm along each axis.
 
   Args:
     random: Random generator.
@@ -128,7 +133,7 @@ def centres(random, weight: np.ndarray, mm: np.ndarray, count: int) -> np.ndarra
 
 
 def union(random, places, radii, stretch, noise: Noise, mm: np.ndarray) -> np.ndarray:
-  """Level set of a union of rough ellipsoids with random orientations.
+  """Computes the level set of a union of rough, randomly rotated ellipsoids.
 
   Args:
     random: Random generator.
@@ -150,7 +155,7 @@ def union(random, places, radii, stretch, noise: Noise, mm: np.ndarray) -> np.nd
 
 
 def ms(random, candidates: Candidates, noise, mm, maps) -> list[Part]:
-  """Multiple sclerosis: 4 to 12 ovoid lesions in white matter near the ventricles.
+  """Draws multiple sclerosis lesions: 4 to 12 white-matter ovoids near the ventricles.
 
   The arguments are those of `Kind`.
   """
@@ -164,7 +169,7 @@ def ms(random, candidates: Candidates, noise, mm, maps) -> list[Part]:
 
 
 def wmh(random, candidates: Candidates, noise, mm, maps) -> list[Part]:
-  """White-matter hyperintensities of ageing: a rim around the ventricles, and spots.
+  """Draws white-matter hyperintensities of ageing: a periventricular rim and spots.
 
   The rim lies in white matter and is wider towards the frontal and occipital horns. The
   arguments are those of `Kind`.
@@ -185,9 +190,9 @@ def wmh(random, candidates: Candidates, noise, mm, maps) -> list[Part]:
 
 
 def tumour(random, candidates: Candidates, noise, mm, maps) -> list[Part]:
-  """Tumour: a necrotic core inside oedema; `simulate` adds the mass effect.
+  """Draws a tumour: a necrotic core surrounded by oedema.
 
-  The arguments are those of `Kind`.
+  The mass effect is added by `simulate`. The arguments are those of `Kind`.
   """
   weight = (candidates.white + candidates.grey) * (candidates.surface > 12)
   (centre,) = centres(random, weight, candidates.mm, 1)
@@ -203,7 +208,7 @@ def tumour(random, candidates: Candidates, noise, mm, maps) -> list[Part]:
 
 
 def stroke(random, candidates: Candidates, noise, mm, maps) -> list[Part]:
-  """Stroke: a wedge from the cortex inwards, old (dark) or bleeding (bright).
+  """Draws a stroke: a wedge from the cortex inwards, old (dark) or bleeding (bright).
 
   The arguments are those of `Kind`.
   """
@@ -224,9 +229,9 @@ def stroke(random, candidates: Candidates, noise, mm, maps) -> list[Part]:
 
 
 def iso(random, candidates: Candidates, noise, mm, maps) -> list[Part]:
-  """Isointense lesions: 1 to 3 rough ellipsoids of normal mean and changed texture.
+  """Draws 1 to 3 isointense lesions: ellipsoids with normal mean and changed texture.
 
-  The arguments are those of `Kind`.
+  The mean is that of the intensity. The arguments are those of `Kind`.
   """
   count = int(random.integers(1, 4))
   weight = (

@@ -1,4 +1,4 @@
-"""Simulated scanner: makes an image from tissue maps, with bias, blur and noise."""
+"""Functions that simulate a scanner: tissue contrast, bias field, blur and noise."""
 
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ It is negative in T2, where CSF in the sulci is bright.
 
 
 class Domain(NamedTuple):
-  """Scanner of a simulated domain.
+  """Settings of the scanner of one simulated domain: contrast, noise, bias field, blur.
 
   Attributes:
     contrast: Key of `INTENSITY`.
@@ -67,13 +67,16 @@ class Contrast(NamedTuple):
 
 
 def signal(maps: Maps, contrast: Contrast) -> np.ndarray:
-  """Healthy intensities [...] at points with tissue maps: tissue mean plus texture."""
+  """Computes the intensities [...] of healthy tissue from tissue maps.
+
+  They are the mean intensities of the tissues plus texture.
+  """
   level = maps.tissue @ np.float32(contrast.levels[:3])
   return level + np.float32(contrast.detail) * maps.detail
 
 
 def with_lesion(image, parts: list[Part], contrast: Contrast, texture) -> np.ndarray:
-  """Blends the parts of a lesion into an image, one after another.
+  """Blends the tissues of a lesion into an image, one part of the lesion after another.
 
   Args:
     image: Intensities [...] at the imaged points.
@@ -98,7 +101,7 @@ def with_lesion(image, parts: list[Part], contrast: Contrast, texture) -> np.nda
 
 
 def draw_contrast(random, scanner: Domain) -> Contrast:
-  """Draws the tissue intensities of a subject for a scanner.
+  """Draws the tissue intensities that one subject has in the images of a scanner.
 
   The healthy tissues of `INTENSITY` vary by a factor with standard deviation 0.03, the
   texture by up to 20 %; then the scanner's gamma is applied to the tissues.
@@ -110,7 +113,7 @@ def draw_contrast(random, scanner: Domain) -> Contrast:
 
 
 def bias_field(random, mm: np.ndarray, size: float) -> np.ndarray:
-  """Random bias field at points: exp of a polynomial of degree 2 in x, y and z.
+  """Draws a random bias field at points: exp of a quadratic polynomial in x, y and z.
 
   Args:
     random: Random generator.
@@ -129,7 +132,7 @@ def bias_field(random, mm: np.ndarray, size: float) -> np.ndarray:
 
 
 def scanned(image, bias, noise, scanner: Domain, spacing: float) -> np.ndarray:
-  """Images a volume: multiplies by the bias field, blurs in-plane, adds Rician noise.
+  """Simulates the scan of a volume: applies bias field, in-plane blur and Rician noise.
 
   Args:
     image: Intensities [X, Y, slices].

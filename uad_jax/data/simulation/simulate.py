@@ -1,12 +1,12 @@
-"""Simulates a subject: warped MNI152 anatomy, imaged by one of several scanners.
+"""Functions that simulate a subject: warped MNI152 anatomy, imaged by a scanner.
 
-Each point p (mm) of the subject has the anatomy of the template at A(p + u(p)). Here A
-is an affine and u = exp(v) - id the displacement field of the subject's velocity field
-v, which has random parts at several scales and a part of ageing. Tissues get the
-intensities of a contrast, and the fine detail of the T1 template as texture; then
-follow bias field, slice thickness and Rician noise. A subject with a lesion is imaged
-twice from the same random numbers, with and without its lesion; the second image is the
-lesion-free twin.
+There are several scanners. Each point p (mm) of the subject has the anatomy of the
+template at A(p + u(p)). Here A is an affine and u = exp(v) - id the displacement field
+of the subject's velocity field v, which has random parts at several scales and a part
+of ageing. Tissues get the intensities of a contrast, and the fine detail of the T1
+template as texture; then follow bias field, slice thickness and Rician noise. A subject
+with a lesion is imaged twice from the same random numbers, with and without its lesion;
+the second image is the lesion-free twin.
 
 The source domain is T1, like the healthy scans of the real cohorts. Lesions of white
 matter are dark in it, no brighter than grey matter, so that intensity alone cannot
@@ -56,7 +56,7 @@ class Grid(NamedTuple):
   fine: int = 1
 
   def affine(self) -> np.ndarray:
-    """Affine of the whole volume, 4x4 from voxel to mm, centred on the head."""
+    """Returns the affine of the whole volume: 4x4, voxel to mm, centred on the head."""
     result = np.diag([self.spacing] * 3 + [1.0])
     middle = np.array([0.0, -18.0, 8.0])
     result[:3, 3] = middle - self.spacing * (np.array(self.shape) - 1) / 2
@@ -64,7 +64,9 @@ class Grid(NamedTuple):
 
 
 class Subject(NamedTuple):
-  """Simulated subject on the imaged slices of a grid.
+  """Images, masks and random parameters of one simulated subject.
+
+  The arrays hold the imaged slices of a grid.
 
   Attributes:
     image: Image [X, Y, slices, 1] float32; brain about [0, 1], 0 outside.
@@ -87,13 +89,15 @@ class Subject(NamedTuple):
 
 
 def generator(seed: int, name: str) -> np.random.Generator:
-  """Random generator of a subject, seeded by the cohort's seed and its name."""
+  """Returns a random generator seeded by the cohort's seed and the subject's name."""
   digest = hashlib.sha256(name.encode()).digest()
   return np.random.default_rng([seed, int.from_bytes(digest[:8], 'little')])
 
 
 def sample_points(grid: Grid, thickness: float) -> np.ndarray:
-  """Points in mm whose values are averaged over each voxel by `pooled`.
+  """Computes the sample points of each voxel, in mm, for partial volume averaging.
+
+  The values at these points are averaged over each voxel by `pooled`.
 
   Args:
     grid: Grid of the voxels.
@@ -113,7 +117,7 @@ def sample_points(grid: Grid, thickness: float) -> np.ndarray:
 
 
 def pooled(values: np.ndarray, grid: Grid) -> np.ndarray:
-  """Averages values at `sample_points` over each voxel.
+  """Averages the values at the sample points of each voxel (see `sample_points`).
 
   Args:
     values: [X F, Y F, slices, T, ...], F = grid.fine.
@@ -154,11 +158,13 @@ def _to_template(mm: np.ndarray, u: np.ndarray, affine: np.ndarray) -> np.ndarra
 def simulate(
   name: str, grid: Grid, domain: str = 'a', pathology: str = 'none', seed: int = 0
 ) -> Subject:
-  """Simulates one subject; the same arguments always give the same bytes.
+  """Simulates the images of one subject, with or without a lesion.
+
+  The same arguments always give the same bytes.
 
   Args:
     name: Name of the subject; it fixes all random numbers together with `seed`.
-    grid: Grid on which it is imaged.
+    grid: Grid on which the subject is imaged.
     domain: Scanner, a key of `scanner.DOMAINS`.
     pathology: Kind of lesion, a key of `pathology.KINDS`, or 'none'.
     seed: Seed of the cohort.

@@ -1,1 +1,1 @@
-"""Data set builder of ADNI."""
+"""TFDS builder of the ADNI data set (Alzheimer's disease neuroimaging)."""

@@ -1,4 +1,7 @@
-"""ADNI: normal ageing, mild cognitive impairment and dementia; T1 and FLAIR."""
+"""TFDS builder of ADNI: T1 and FLAIR MRI of normal ageing and dementia.
+
+The subjects are cognitively normal, or have mild cognitive impairment or dementia.
+"""
 
 import functools
 import re
@@ -12,15 +15,16 @@ NORMAL = ('CN', 'NL')
 
 
 def read_people(root):
-  """Reads age, sex and group of each image from the list (CSV) of a LONI collection.
+  """Reads age, sex and diagnosis of each scan from the list of a LONI collection.
 
-  Subjects of the groups `NORMAL` are healthy.
+  The list (CSV) comes with the download. Subjects of the groups 'CN' and 'NL'
+  (cognitively normal) are healthy.
 
   Args:
     root: Source folder, with the list at any depth.
 
   Returns:
-    Function from a scan to its row, see `people.Lookup`.
+    Function from a scan to the facts about its subject, see `people.Lookup`.
   """
   pattern, rows = '**/*.csv', {}
   table = people.load(root, pattern, 'the list of the collection with the groups')
@@ -70,7 +74,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """TFDS builder of ADNI."""
+  """TFDS builder of the ADNI data set (Alzheimer's disease neuroimaging)."""
 
   COHORT = COHORT
 

@@ -1,1 +1,1 @@
-"""Data set builder of ATLAS 2.0."""
+"""TFDS builder of the ATLAS 2.0 data set (MRI of chronic stroke)."""

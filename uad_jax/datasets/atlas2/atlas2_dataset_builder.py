@@ -1,4 +1,7 @@
-"""ATLAS 2.0: chronic stroke, many sites; T1 in MNI space with lesion masks."""
+"""TFDS builder of ATLAS 2.0: T1 MRI of chronic stroke with lesion masks.
+
+The scans come from many sites and are in MNI space.
+"""
 
 import functools
 
@@ -37,7 +40,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """TFDS builder of ATLAS 2.0."""
+  """TFDS builder of the ATLAS 2.0 data set (MRI of chronic stroke)."""
 
   COHORT = COHORT
 

@@ -1,1 +1,1 @@
-"""Data set builder of BraTS."""
+"""TFDS builder of the BraTS data set (MRI of glioma)."""

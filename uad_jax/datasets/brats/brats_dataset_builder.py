@@ -1,4 +1,8 @@
-"""BraTS: glioma; four co-registered, skull-stripped contrasts; several releases."""
+"""TFDS builder of BraTS: MRI of glioma in four contrasts with tumour masks.
+
+The contrasts of a scan are co-registered and skull-stripped. Several releases of the
+data set can be read.
+"""
 
 import functools
 
@@ -20,13 +24,13 @@ AGES = {
 
 
 def read_people(root):
-  """Reads ages from the survival table of the release 2018 or 2020, if there is one.
+  """Reads the subjects' ages from the survival table of BraTS 2018 or 2020, if present.
 
   Args:
     root: Source folder, with the table at any depth.
 
   Returns:
-    Function from a scan to its row, see `people.Lookup`.
+    Function from a scan to the facts about its subject, see `people.Lookup`.
   """
   for pattern, subject in AGES.items():
     if people.load(root, pattern) is not None:
@@ -35,7 +39,7 @@ def read_people(root):
 
 
 def layout(folder: str, image: str, lesion: str, subject: str, session: str = ''):
-  """Makes the layout of a release with one folder for each scan.
+  """Makes the file patterns of a BraTS release that has one folder for each scan.
 
   Args:
     folder: Glob pattern of the folders of the scans.
@@ -149,7 +153,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """TFDS builder of BraTS."""
+  """TFDS builder of the BraTS data set (MRI of glioma)."""
 
   COHORT = COHORT
 

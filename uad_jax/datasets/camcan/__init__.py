@@ -1,1 +1,1 @@
-"""Data set builder of Cam-CAN."""
+"""TFDS builder of the Cam-CAN data set (MRI of healthy adults)."""

@@ -1,4 +1,7 @@
-"""Cam-CAN: healthy adults of 18 to 88 years, one 3 T scanner; T1 and T2."""
+"""TFDS builder of Cam-CAN: T1 and T2 MRI of healthy adults from 18 to 88 years.
+
+All scans come from one 3 T scanner.
+"""
 
 import functools
 
@@ -41,7 +44,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """TFDS builder of Cam-CAN."""
+  """TFDS builder of the Cam-CAN data set (MRI of healthy adults)."""
 
   COHORT = COHORT
 

@@ -1,1 +1,1 @@
-"""Data set builder of fastMRI+."""
+"""TFDS builder of the fastMRI+ data set (clinical brain MRI)."""

@@ -1,4 +1,4 @@
-"""fastMRI+: clinical brain scans with bounding boxes of radiological findings."""
+"""TFDS builder of fastMRI+: clinical brain MRI with bounding boxes of findings."""
 
 import functools
 
@@ -11,11 +11,11 @@ SPELLED = {'t1': 'AXT1', 't1ce': 'AXT1POST', 't2': 'AXT2', 'flair': 'AXFLAIR'}
 
 
 def search(root, contrast):
-  """Finds the annotated scans of a contrast, see `fastmri.find`.
+  """Finds the scans of one contrast that fastMRI+ annotates, see `fastmri.find`.
 
   Args:
-    root: Source folder.
-    contrast: Key of `SPELLED`.
+    root: Folder with the fastMRI files and brain.csv.
+    contrast: Key of `SPELLED`, such as 'flair'.
   """
   return fastmri.find(root, contrast, SPELLED[contrast])
 
@@ -46,7 +46,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """TFDS builder of fastMRI+."""
+  """TFDS builder of the fastMRI+ data set (clinical brain MRI)."""
 
   COHORT = COHORT
 

@@ -1,1 +1,1 @@
-"""Data set builder of IXI."""
+"""TFDS builder of the IXI data set (MRI of healthy adults)."""

@@ -1,4 +1,7 @@
-"""IXI: healthy adults, three scanners in London; T1, T2 and PD."""
+"""TFDS builder of IXI: T1, T2 and PD MRI of healthy adults on three scanners.
+
+The scanners are in three hospitals in London.
+"""
 
 import functools
 
@@ -49,7 +52,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """TFDS builder of IXI."""
+  """TFDS builder of the IXI data set (MRI of healthy adults)."""
 
   COHORT = COHORT
 

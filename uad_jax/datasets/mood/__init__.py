@@ -1,1 +1,1 @@
-"""Data set builder of MOOD."""
+"""TFDS builder of the MOOD data set (healthy brains, synthetic anomalies)."""

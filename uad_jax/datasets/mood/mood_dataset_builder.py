@@ -1,4 +1,7 @@
-"""MOOD: healthy brains, and toy examples with synthetic anomalies; T2."""
+"""TFDS builder of MOOD: T2 MRI of healthy brains and of synthetic anomalies.
+
+The synthetic anomalies are in the toy examples of the challenge.
+"""
 
 import functools
 
@@ -49,7 +52,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """TFDS builder of MOOD."""
+  """TFDS builder of the MOOD data set (healthy brains, synthetic anomalies)."""
 
   COHORT = COHORT
 

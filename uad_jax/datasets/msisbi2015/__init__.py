@@ -1,1 +1,1 @@
-"""Data set builder of the ISBI 2015 longitudinal MS lesion challenge."""
+"""TFDS builder of the ISBI 2015 challenge on lesions of multiple sclerosis."""

@@ -1,4 +1,8 @@
-"""ISBI 2015: multiple sclerosis, repeated visits, 3 T; four contrasts, two raters."""
+"""TFDS builder of the ISBI 2015 challenge: repeated MRI of multiple sclerosis.
+
+The patients were scanned at 3 T in four contrasts; the lesion masks are those of the
+first of two raters.
+"""
 
 import functools
 
@@ -37,7 +41,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """TFDS builder of the ISBI 2015 longitudinal MS lesion challenge."""
+  """TFDS builder of the ISBI 2015 challenge on lesions of multiple sclerosis."""
 
   COHORT = COHORT
 

@@ -1,1 +1,1 @@
-"""Data set builder of MSLUB."""
+"""TFDS builder of the MSLUB data set (MRI of multiple sclerosis)."""

@@ -1,4 +1,8 @@
-"""MSLUB: multiple sclerosis, 3 T; T1, T2 and FLAIR, consensus of three raters."""
+"""TFDS builder of MSLUB: MRI of multiple sclerosis with lesion masks.
+
+The scans are T1, T1 with contrast agent, T2 and FLAIR at 3 T; the lesion masks are the
+consensus of three raters.
+"""
 
 import functools
 
@@ -40,7 +44,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """TFDS builder of MSLUB."""
+  """TFDS builder of the MSLUB data set (MRI of multiple sclerosis)."""
 
   COHORT = COHORT
 

@@ -1,1 +1,1 @@
-"""Data set builder of MSSEG 2016."""
+"""TFDS builder of the MSSEG 2016 data set (MRI of multiple sclerosis)."""

@@ -1,4 +1,7 @@
-"""MSSEG 2016: multiple sclerosis, four scanners; consensus of seven raters."""
+"""TFDS builder of MSSEG 2016: MRI of multiple sclerosis with lesion masks.
+
+The scans come from four scanners; the lesion masks are the consensus of seven raters.
+"""
 
 import functools
 
@@ -40,7 +43,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """TFDS builder of MSSEG 2016."""
+  """TFDS builder of the MSSEG 2016 data set (MRI of multiple sclerosis)."""
 
   COHORT = COHORT
 

@@ -1,1 +1,1 @@
-"""Data set builder for a folder of NIfTI files."""
+"""TFDS builder of a user's folder of NIfTI files."""

@@ -1,4 +1,4 @@
-"""Data set from a folder of NIfTI files, in BIDS or with file patterns."""
+"""TFDS builder of a folder of NIfTI files, in BIDS or found by file patterns."""
 
 import functools
 import os
@@ -11,7 +11,7 @@ from uad_jax.data.preprocessing import preprocess
 from uad_jax.data.preprocessing.steps import Steps
 
 LAYOUTS = {f.__name__: f for f in (layouts.bids, layouts.flat, layouts.lesion_cohort)}
-"""Layouts by name."""
+"""Functions that make the file patterns (layouts), by name."""
 
 FIELDS = ('fractions', 'domain', 'keep_going', 'workers')
 """Fields of `ScanConfig` that `open_builder` takes as options."""
@@ -20,10 +20,10 @@ FIELDS = ('fractions', 'domain', 'keep_going', 'workers')
 def config(
   source: str, layout: layouts.Layout, steps: Steps, **options
 ) -> builder.ScanConfig:
-  """Makes the config of a data set from a folder of NIfTI files.
+  """Makes the TFDS config of a folder of NIfTI files.
 
   Args:
-    source: The folder.
+    source: Path of the folder.
     layout: Patterns of the files.
     steps: Preprocessing steps, pairs (name, parameters).
     **options: The fields `FIELDS` of `ScanConfig`.
@@ -60,10 +60,10 @@ def open_builder(
   steps: Steps = (),
   **options,
 ) -> 'Builder':
-  """Makes the TFDS builder of a folder of NIfTI files.
+  """Makes the TFDS builder of a folder of NIfTI files for the given options.
 
   Args:
-    source: The folder.
+    source: Path of the folder.
     data_dir: Folder of the prepared data sets; None for the default of TFDS.
     layout: Function of `data.cohorts.layout`: 'bids', 'flat' or 'lesion_cohort'.
     patterns: Arguments of the layout: glob patterns of the files.

@@ -1,1 +1,1 @@
-"""Data set builder of OASIS-1."""
+"""TFDS builder of the OASIS-1 data set (healthy adults and dementia)."""

@@ -1,4 +1,7 @@
-"""OASIS-1: adults of 18 to 96 years, some with dementia; T1."""
+"""TFDS builder of OASIS-1: T1 MRI of healthy adults and patients with dementia.
+
+The subjects are 18 to 96 years old.
+"""
 
 import functools
 
@@ -11,16 +14,16 @@ YOUNG = 60
 
 
 def read_people(root):
-  """Reads age, sex and clinical dementia rating (CDR) of each session.
+  """Reads age, sex and dementia rating (CDR) of each session from the OASIS-1 table.
 
-  Healthy are subjects with the rating 0, and subjects younger than `YOUNG` without a
-  rating.
+  Subjects with the rating 0 are healthy; so are subjects without a rating who are
+  younger than `YOUNG` (60 years).
 
   Args:
     root: Source folder, with the table at any depth.
 
   Returns:
-    Function from a scan to its row, see `people.Lookup`.
+    Function from a scan to the facts about its subject, see `people.Lookup`.
   """
   pattern = '**/oasis_cross-sectional*.[xc][ls]*'
   table = people.load(root, pattern, 'which tells who is healthy')
@@ -73,7 +76,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """TFDS builder of OASIS-1."""
+  """TFDS builder of the OASIS-1 data set (healthy adults and dementia)."""
 
   COHORT = COHORT
 

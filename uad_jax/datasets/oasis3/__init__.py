@@ -1,1 +1,1 @@
-"""Data set builder of OASIS-3."""
+"""TFDS builder of the OASIS-3 data set (normal ageing and dementia)."""

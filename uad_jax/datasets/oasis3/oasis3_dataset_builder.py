@@ -1,4 +1,7 @@
-"""OASIS-3: normal ageing and dementia, repeated visits; T1, T2 and FLAIR."""
+"""TFDS builder of OASIS-3: repeated MRI of normal ageing and dementia.
+
+The contrasts are T1, T2 and FLAIR.
+"""
 
 import functools
 
@@ -16,16 +19,17 @@ SEX = {'1': 'M', '2': 'F'}
 
 
 def read_people(root):
-  """Reads sex, and age and clinical dementia rating (CDR) at the visit nearest in time.
+  """Reads sex, age and clinical dementia rating (CDR) from the OASIS-3 tables.
 
-  Scans with the rating 0 are healthy. Visits and sessions are dated in days since the
-  subject's entry into the study: the session 'd0129' is day 129.
+  Age and rating are those of the clinical visit nearest in time to the scan. Scans with
+  the rating 0 are healthy. Visits and sessions are dated in days since the subject's
+  entry into the study: the session 'd0129' is day 129.
 
   Args:
     root: Source folder, with the tables at any depth.
 
   Returns:
-    Function from a scan to its row, see `people.Lookup`.
+    Function from a scan to the facts about its subject, see `people.Lookup`.
   """
   visits, sexes = {}, {}
   table = people.load(root, CLINICAL, 'which tells who is cognitively normal')
@@ -83,7 +87,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """TFDS builder of OASIS-3."""
+  """TFDS builder of the OASIS-3 data set (normal ageing and dementia)."""
 
   COHORT = COHORT
 

@@ -1,1 +1,1 @@
-"""Data set builder of a simulated cohort, made from the MNI152 templates."""
+"""TFDS builder of a simulated data set, made from the MNI152 templates."""

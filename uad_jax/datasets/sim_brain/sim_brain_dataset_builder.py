@@ -1,4 +1,7 @@
-"""Simulated data set: healthy subjects and patients of four scanners, exact truth."""
+"""TFDS builder of simulated brain MRI of healthy subjects and patients.
+
+The scans come from four simulated scanners; the ground truth is exact.
+"""
 
 import dataclasses
 import functools
@@ -24,7 +27,7 @@ YEARS = (20.0, 90.0)
 
 
 class Plan(NamedTuple):
-  """Subject to simulate.
+  """Plan of one simulated subject: its name, split, scanner and pathology.
 
   Attributes:
     name: Name of the subject.
@@ -41,7 +44,7 @@ class Plan(NamedTuple):
 
 @dataclasses.dataclass(kw_only=True)
 class SimBrainConfig(tfds.core.BuilderConfig):
-  """Config of the simulated data set: its grid and its numbers of subjects.
+  """TFDS config of the simulated data set: voxel grid and numbers of subjects.
 
   Attributes:
     grid: Grid of the scans, with the indices of their slices.
@@ -70,7 +73,7 @@ class SimBrainConfig(tfds.core.BuilderConfig):
   workers: int = 2
 
   def plan(self) -> list[Plan]:
-    """Lists the subjects to simulate, split by split.
+    """Lists the plans of all subjects to simulate, one split after the other.
 
     The test split of each target domain also gets one patient with each pathology.
     """
@@ -128,11 +131,11 @@ CONFIGS = {
 def open_builder(
   data_dir: str | os.PathLike | None = None, config: str = 'demo'
 ) -> 'Builder':
-  """Makes the TFDS builder of the simulated data set.
+  """Makes the TFDS builder of the simulated data set for a named config.
 
   Args:
     data_dir: Folder of the prepared data sets; None for the default of TFDS.
-    config: Key of `CONFIGS`.
+    config: Key of `CONFIGS`: 'demo', 'slices' or 'volumes'.
 
   Raises:
     ValueError: The config is unknown.
@@ -142,7 +145,7 @@ def open_builder(
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-  """TFDS builder of the simulated data set: records in the order of subject and slice.
+  """TFDS builder of the simulated data set, with records sorted by subject and slice.
 
   The field 'velocity' of a record holds the subject's healthy stationary velocity field
   in voxels of the record's grid, with components (x, y, z) also for slices. Its
@@ -162,18 +165,18 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     )
 
   def scan_steps(self) -> preprocess.Steps:
-    """Returns the preprocessing steps that bring a real T1 scan to this grid."""
+    """Returns the preprocessing steps that bring a real T1 scan to this voxel grid."""
     settings = self.builder_config
     shape = settings.grid.shape[: 3 if settings.volumes else 2]
     return preprocess.job(shape, settings.grid.spacing, intensity='percentile')
 
   def slice_step(self) -> int:
-    """Distance between neighbouring records of a scan, in slices of its volume."""
+    """Returns the distance, in slices, between neighbouring records of one scan."""
     first, second, *_ = self.builder_config.grid.slices
     return second - first
 
   def digest(self) -> str:
-    """Reads the SHA-256 over all subjects from the manifest of the prepared data."""
+    """Returns the SHA-256 hash of all subjects, which manifest.json stores."""
     return manifest.read(self.data_dir)['digest']
 
   def _download_and_prepare(self, dl_manager, download_config):
@@ -220,7 +223,7 @@ def _simulate(plan: Plan, grid: Grid, seed: int) -> Subject:
 
 
 def records(plan: Plan, subject: Subject, settings: SimBrainConfig) -> Iterator[dict]:
-  """Yields the records of a simulated subject: its volume, or each slice of the grid.
+  """Yields the records of a simulated subject: one volume, or one record per slice.
 
   Args:
     plan: Name, split, domain and pathology of the subject.

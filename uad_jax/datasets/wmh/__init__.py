@@ -1,1 +1,1 @@
-"""Data set builder of the WMH segmentation challenge."""
+"""TFDS builder of the WMH segmentation challenge (white matter hyperintensities)."""

@@ -1,4 +1,7 @@
-"""WMH 2017: white matter hyperintensities, five scanners; T1 and FLAIR."""
+"""TFDS builder of the WMH challenge: MRI of white matter hyperintensities.
+
+The T1 and FLAIR scans come from five scanners.
+"""
 
 import functools
 
@@ -40,7 +43,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """TFDS builder of the WMH segmentation challenge."""
+  """TFDS builder of the WMH segmentation challenge (white matter hyperintensities)."""
 
   COHORT = COHORT
 

@@ -1,4 +1,4 @@
-"""Building blocks of the methods: networks in use, losses, calibration.
+"""Building blocks shared by several methods: networks, losses and calibration.
 
 These files are not methods themselves and are not registered as such.
 """

@@ -1,4 +1,8 @@
-"""Evidence that a voxel is not healthy, calibrated on healthy scans, opens the gate."""
+"""Functions that compute the gate from evidence of lesions.
+
+The gate is near 1 (open) where a voxel is unlikely to be healthy. The evidence is
+calibrated on healthy scans.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,16 +19,16 @@ KINDS = {
   'epistemic': Range(-14.0, 4.0),
   'learned': Range(-20.0, 20.0),
 }
-"""Range of the histogram of each kind of evidence: 'standardised', the residual in
-standard deviations of healthy scans; 'epistemic', the log variance of the decoder's
-heads; 'learned', the lesion logit of the gate network."""
+"""Range of the histogram of each kind of lesion evidence: 'standardised', the
+residual in standard deviations of healthy scans; 'epistemic', the log variance of the
+decoder's heads; 'learned', the lesion logit of the gate network."""
 
 SLOPE = 1.5
 """Slope of the sigmoid that maps evidence above its calibrated limit to [0, 1]."""
 
 
 def check(names: Sequence[str], method: str) -> None:
-  """Checks that all names are kinds of evidence.
+  """Checks that each name is a known kind of lesion evidence.
 
   Args:
     names: Names from `KINDS`.
@@ -38,7 +42,9 @@ def check(names: Sequence[str], method: str) -> None:
 
 
 def uncalibrated() -> dict[str, Array]:
-  """Creates an empty histogram for each kind of evidence, which keeps the gate closed.
+  """Creates an empty histogram for each kind of lesion evidence, before calibration.
+
+  While the histograms are empty, the gate stays closed (0).
 
   Returns:
     Counts [bins], by kind.
@@ -49,7 +55,7 @@ def uncalibrated() -> dict[str, Array]:
 def calibrate(
   counts: Mapping[str, Array], evidence: Mapping[str, Array], weight: Array
 ) -> dict[str, Array]:
-  """Adds the evidence in healthy scans to the histograms.
+  """Adds the lesion evidence in a batch of healthy scans to the histograms.
 
   Args:
     counts: Histograms by kind, [bins].
@@ -73,20 +79,20 @@ def open_gate(
   healthy_share: float,
   hinge: bool,
 ) -> Array:
-  """Computes the gate from the strongest evidence at each voxel, smoothed and hinged.
+  """Computes the gate, a map in [0, 1], near 1 at voxels with strong lesion evidence.
 
   The limit of a kind is the quantile that a share healthy_share / len(names) of the
   healthy voxels exceeds; h = max_k sigmoid(slope (evidence_k - limit_k)), and the gate
   is `registration.gate.gate(h)`.
 
   Args:
-    counts: Histograms by kind, from `calibrate`.
+    counts: Histograms of the evidence in healthy scans by kind, from `calibrate`.
     evidence: Evidence by kind, [B, *S, 1], higher is less healthy.
     mask: Brain mask [B, *S, 1].
     names: Kinds that may open the gate; none leaves it closed.
     healthy_share: Share of healthy voxels, in (0, 1), at which all kinds together may
       open the gate; each kind gets an equal part.
-    hinge: Close the gate to exactly 0 below its floor.
+    hinge: Set the gate to exactly 0 below a threshold, see `registration.gate.gate`.
 
   Returns:
     [B, *S, 1] in [0, 1], 0 outside the brain.

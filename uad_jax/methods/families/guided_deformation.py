@@ -1,7 +1,8 @@
 """Networks of the uncertainty-guided deformable auto-encoder, as pure functions.
 
-They give the prior image of a scan, the velocity field that warps it onto the scan, and
-the evidence of a lesion at each voxel, from which the gate is computed.
+They predict the prior image of a scan (its expected healthy image), the velocity field
+that warps it onto the scan, and the evidence of a lesion at each voxel, from which the
+gate is computed (1 where a voxel is unlikely to be healthy).
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ FLOOR = 0.03
 
 
 def voxel_weight(batch: Batch) -> Array:
-  """Computes the weight of each voxel: brain mask times weight of the scan.
+  """Computes the weight of each voxel in a loss: brain mask times weight of the scan.
 
   Args:
     batch: [B, *S, C] images and masks, as `method.Batch`.
@@ -38,7 +39,7 @@ def voxel_weight(batch: Batch) -> Array:
 
 
 class Judgement(NamedTuple):
-  """Evidence of a lesion at each voxel, and the prior image aligned for it.
+  """Evidence of a lesion at each voxel, and the aligned prior image used for it.
 
   Attributes:
     aligned: Prior image after the stiff pass [B, *S, C].
@@ -79,7 +80,7 @@ class Guided(NamedTuple):
   gating: energy.Gating
 
   def init(self, key: Key, batch: Batch) -> tuple[Params, Stats]:
-    """Initialises the networks and empty statistics of healthy scans.
+    """Creates initial network parameters and empty statistics of healthy scans.
 
     Args:
       key: Random key.
@@ -105,7 +106,7 @@ class Guided(NamedTuple):
     return {**prior['params'], **params}, stats
 
   def usual(self, stats: Stats, position: Array) -> Usual:
-    """Looks up mean and variance of the healthy scans at each voxel.
+    """Returns mean and log-variance of the healthy scans at each voxel.
 
     Without bins, or while no scan has been fitted, the mean is 0; without bins the
     log-variance is -4.
@@ -126,7 +127,7 @@ class Guided(NamedTuple):
   def expect(
     self, params: Params, usual: Usual, image: Array, mask: Array, position: Array
   ) -> Expected:
-    """Decodes prior images, with log-variance and spread, from the latents of scans.
+    """Predicts prior images (expected healthy images) of scans and their log-variance.
 
     Args:
       params: Parameters, of which those in `PRIOR` are read.
@@ -141,13 +142,13 @@ class Guided(NamedTuple):
   def velocity(
     self, params: Params, image: Array, expected: Array, g: Array, lambda0: Array
   ) -> Array:
-    """Predicts the velocity field that warps prior images onto scans, under a gate.
+    """Predicts the velocity fields that warp prior images onto scans, given gates.
 
     Args:
       params: Parameters, of which 'deformer' is read.
       image: Scans [B, *S, C].
       expected: Prior images [B, *S, C].
-      g: Gates [B, *S, 1] in [0, 1].
+      g: Gates [B, *S, 1] in [0, 1], 1 where a voxel is unlikely to be healthy.
       lambda0: Strength of the regularisation outside the gate, [B], above 0.
 
     Returns:
@@ -159,11 +160,11 @@ class Guided(NamedTuple):
   def infilled_velocity(
     self, params: Params, image: Array, expected: Array, g: Array, lambda0: Array
   ) -> Array:
-    """Predicts the velocity field of a closed gate and fills it in inside the gate.
+    """Predicts velocity fields and fills them in smoothly inside suspected lesions.
 
-    Inside the gate the field solves a screened Poisson equation (`solve.gated_field`)
-    at strength 0.1; `lambda0` is the strength of the field with the closed gate.
-    Arguments and result are as for `velocity`.
+    Inside the gate (suspected lesions) the field solves a screened Poisson equation
+    (`solve.gated_field`) at strength 0.1; `lambda0` is the strength of the field with
+    the closed gate. Arguments and result are as for `velocity`.
     """
     free = self.velocity(params, image, expected, jnp.zeros_like(g), lambda0)
     g = energy.on_grid(g, free)
@@ -181,9 +182,9 @@ class Guided(NamedTuple):
   def logit(
     self, params: Params, usual: Usual, image: Array, prior: Sequence[Array] = ()
   ) -> Array:
-    """Predicts the lesion logit, the learned evidence, [B, *S, 1].
+    """Predicts the logit of a lesion at each voxel, [B, *S, 1].
 
-    Its gradient does not reach the features of the prior.
+    It is the evidence 'learned'. Its gradient does not reach the features of the prior.
 
     Args:
       params: Parameters, of which 'gate' is read.
@@ -198,7 +199,9 @@ class Guided(NamedTuple):
   def examine(
     self, params: Params, usual: Usual, image: Array, mask: Array, expected: Expected
   ) -> Judgement:
-    """Computes all kinds of evidence, after the stiff pass if there is one.
+    """Computes all kinds of evidence that a voxel belongs to a lesion.
+
+    The prior image is first aligned by the stiff pass, unless `stiff_strength` is 0.
 
     Args:
       params: Parameters, of which 'deformer' and 'gate' are read.
@@ -224,7 +227,9 @@ class Guided(NamedTuple):
   def fit_usual(
     self, params: Params, stats: Stats, batch: Batch, key: Key, step: Array
   ) -> tuple[Array, tuple[Stats, dict]]:
-    """Adds a batch of healthy scans to the moments in 'usual', as `Objective.loss`.
+    """Updates mean and variance of the healthy scans at each voxel with a batch.
+
+    They are in the statistics 'usual'. It has the signature of `Objective.loss`.
 
     Returns:
       A loss of 0, the new statistics, and no metrics.
@@ -237,7 +242,9 @@ class Guided(NamedTuple):
   def calibrate(
     self, params: Params, stats: Stats, batch: Batch, key: Key, step: Array
   ) -> tuple[Array, tuple[Stats, dict]]:
-    """Adds the evidence in a batch of healthy scans to 'healthy', as `Objective.loss`.
+    """Adds the lesion evidence in a batch of healthy scans to the histograms.
+
+    They are in the statistics 'healthy'. It has the signature of `Objective.loss`.
 
     Returns:
       A loss of 0, the new statistics, and no metrics.

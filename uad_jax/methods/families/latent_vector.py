@@ -1,4 +1,4 @@
-"""Auto-encoders whose latent is one vector, as pure functions.
+"""Functions that build auto-encoders with a latent vector, and their losses.
 
 A latent vector can be compared with a prior over vectors, as the adversarial
 auto-encoders do, and with the latent of the reconstruction, as the constrained ones do.
@@ -18,7 +18,7 @@ from uad_jax.ops import losses
 
 
 class Coder(NamedTuple):
-  """Encoder and decoder of a latent vector, as functions of their parameters.
+  """Auto-encoder with a latent vector, as pure functions of its parameters.
 
   Attributes:
     init: (key, image) -> parameters of 'encoder' and 'decoder'.
@@ -35,7 +35,9 @@ class Coder(NamedTuple):
 
 
 def coder(encoder: nn.Module, decoder: nn.Module, dropout: float = 0.0) -> Coder:
-  """Makes a `Coder` of two networks, with dropout on the latent that is decoded.
+  """Builds an auto-encoder (`Coder`) from an encoder network and a decoder network.
+
+  Dropout acts on the latent that is decoded.
 
   Args:
     encoder: Module [B, *S, C] -> (z [B, Z],).
@@ -63,7 +65,7 @@ def coder(encoder: nn.Module, decoder: nn.Module, dropout: float = 0.0) -> Coder
 def errors(
   net: Coder, params: Params, batch: Batch, noise: Key | None
 ) -> tuple[Array, Array]:
-  """Computes the mean squared errors of the reconstruction and of its latent; scalars.
+  """Computes two errors of an auto-encoder: of its reconstruction and of its latent.
 
   mean (x - x')^2 over the brain and mean (z - E(x'))^2, z = E(x), x' = D(z), as in the
   comparative study of Baur et al. 2021. The gradient passes through both latents, which
@@ -85,9 +87,10 @@ def errors(
 
 
 def inference(net: Coder, bayesian: bool) -> Callable:
-  """Makes the `Method.infer` of an auto-encoder with a latent vector.
+  """Builds the inference function of an auto-encoder with a latent vector.
 
-  Its outputs are 'latent', 'reconstruction' (0 outside the brain) and 'features'.
+  It serves as `Method.infer`; its outputs are 'latent', 'reconstruction' (0 outside the
+  brain) and 'features'.
 
   Args:
     net: Encoder and decoder.
@@ -114,7 +117,7 @@ def study(
   latent: int,
   dropout: float,
 ) -> Coder:
-  """Makes the dense auto-encoder of the comparative study (Baur et al. 2021).
+  """Builds the auto-encoder of Baur et al. 2021 with a latent vector, as a `Coder`.
 
   Args:
     shape: Spatial shape of the images, which must halve for each width.
@@ -135,7 +138,9 @@ def chen2018(
   latent: int,
   dropout: float,
 ) -> Coder:
-  """Makes the residual auto-encoder of Chen & Konukoglu 2018, who use no dropout.
+  """Builds the residual auto-encoder of Chen & Konukoglu 2018, as a `Coder`.
+
+  The authors use no dropout.
 
   Args:
     shape: Spatial shape of the images, which must halve for each width.

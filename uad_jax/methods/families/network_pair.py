@@ -1,4 +1,4 @@
-"""Encoder and decoder as a pair: initialisation, and the encoder's feature maps."""
+"""Functions that initialise an encoder and a decoder and compute encoder features."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from uad_jax.nets.layers.feature_taps import finest
 def init_pair(
   key: Key, encoder: nn.Module, decoder: nn.Module, image: Array, inputs: Callable
 ) -> Params:
-  """Initialises an encoder, and a decoder that takes the output of the encoder.
+  """Initialises the parameters of an encoder and of the decoder that follows it.
 
   Args:
     key: Random key, split into one for the encoder and one for the decoder.
@@ -31,10 +31,10 @@ def init_pair(
 
 
 def features_of(encoder: nn.Module) -> Callable[[Params, Array], Array]:
-  """Makes the function that computes the first feature maps of the network 'encoder'.
+  """Returns a function that computes the first (finest) feature maps of an encoder.
 
   Args:
-    encoder: Module that takes images and exposes its features (`feature_taps.keep`).
+    encoder: Module that takes images and stores its features (`feature_taps.keep`).
 
   Returns:
     (params, images [B, *S, C]) -> feature maps [B, *S', K].

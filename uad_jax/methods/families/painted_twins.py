@@ -1,4 +1,7 @@
-"""Training batches of the gated deformer: painted scans and their lesion-free twins."""
+"""Training batches of scans with synthetic lesions and the same scans without them.
+
+The deformer of `dae_unc` is trained on them.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,13 +14,14 @@ from uad_jax.method import Array, Batch, Key
 
 
 class PaintedTwins(NamedTuple):
-  """Batch of P scans with painted lesions, followed by the same P scans without.
+  """Batch of P scans with synthetic (painted) lesions, then the same P scans without.
 
   Attributes:
-    image: Painted scans, then their lesion-free twins [2 P, *S, C].
+    image: Scans with lesions, then their lesion-free twins [2 P, *S, C].
     mask: Brain masks [2 P, *S, 1].
     position: Slice heights [2 P] in [0, 1].
-    gate: Simulated gates [2 P, *S, 1] in [0, 1], 0 for the twins.
+    gate: Simulated gates [2 P, *S, 1] in [0, 1], near 1 in the lesions; 0 for the
+      lesion-free twins.
     strength: lambda0, the strength of the regularisation, [2 P]; equal for both twins.
     weight: Weight of each pair [P], 0 for padding.
   """
@@ -36,12 +40,14 @@ def draw(
   painters: Sequence[str],
   strength_range: tuple[float, float],
 ) -> PaintedTwins:
-  """Paints lesions into every second scan of a batch and simulates gates over them.
+  """Paints synthetic lesions into half of a batch and adds the scans without them.
+
+  Every second scan is taken. Gates are simulated over the lesions.
 
   Args:
     key: Random key for lesions, gates and strengths.
     batch: [B, *S, C] images and masks, as `method.Batch`; P = B / 2, rounded up.
-    painters: Names from `synthetic_lesions.PAINTERS`.
+    painters: Kinds of synthetic lesions, names from `synthetic_lesions.PAINTERS`.
     strength_range: Range from which lambda0 is drawn log-uniformly, above 0.
   """
   key_paint, key_gate, key_strength = jax.random.split(key, 3)

@@ -1,6 +1,7 @@
-"""Encoders q(z | x) and decoders p(x | z) of variational auto-encoders, and their ELBO.
+"""Functions that build variational auto-encoders and compute their ELBO.
 
-z is the latent, x the image; all are pure functions of the networks' parameters.
+Encoders are q(z | x), decoders p(x | z), with the latent z and the image x; all are
+pure functions of the networks' parameters.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ Misfit = Callable[[Array, Array, Array | None], Array]
 
 
 class Variational(NamedTuple):
-  """Encoder and decoder of a variational auto-encoder, as functions of parameters.
+  """Variational auto-encoder, as pure functions of its parameters.
 
   `noise` is a random key for dropout, or None for no dropout.
 
@@ -44,17 +45,26 @@ class Variational(NamedTuple):
 
 
 def sample(key: Key, mean: Array, log_variance: Array) -> Array:
-  """Draws from N(mean, exp(log_variance)) by reparametrisation, in the mean's shape."""
+  """Draws from N(mean, exp(log_variance)) by the reparametrisation trick.
+
+  The draw has the shape of the mean.
+  """
   return mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape)
 
 
 def absolute_error(image: Array, mean: Array, log_variance: Array | None) -> Array:
-  """Computes |x - mean| by voxel, a `Misfit` that ignores the log-variance."""
+  """Computes the absolute error |image - mean| of each voxel.
+
+  It is a `Misfit` (loss of a voxel) that ignores the log-variance.
+  """
   return jnp.abs(image - mean)
 
 
 def squared_error(image: Array, mean: Array, log_variance: Array | None) -> Array:
-  """Computes (x - mean)^2 by voxel, a `Misfit` that ignores the log-variance."""
+  """Computes the squared error (image - mean)^2 of each voxel.
+
+  It is a `Misfit` (loss of a voxel) that ignores the log-variance.
+  """
   return (image - mean) ** 2
 
 
@@ -66,7 +76,7 @@ def elbo_terms(rec: Array, mean: Array, log_variance: Array) -> Outputs:
   Args:
     rec: Negative log-likelihood of each scan [B].
     mean: Mean of q(z | x), [B, ...].
-    log_variance: Log-variance of q(z | x), as mean.
+    log_variance: Log-variance of q(z | x), [B, ...].
 
   Returns:
     The outputs 'elbo', 'rec' and 'kl', each [B].
@@ -76,11 +86,12 @@ def elbo_terms(rec: Array, mean: Array, log_variance: Array) -> Outputs:
 
 
 def inference(nets: Variational, misfit: Misfit, bayesian: bool) -> Callable:
-  """Makes the `Method.infer` of a variational auto-encoder; it decodes the mean of z.
+  """Builds the inference function (`Method.infer`) of a variational auto-encoder.
 
-  Its outputs are 'latent' (the mean of z), 'reconstruction' (0 outside the brain),
-  'features', the terms of the ELBO, where 'rec' is the misfit summed over the brain
-  voxels of a scan, and 'reconstruction_log_variance' where the decoder predicts it.
+  It decodes the mean of z. Its outputs are 'latent' (the mean of z), 'reconstruction'
+  (0 outside the brain), 'features', the terms of the ELBO, where 'rec' is the misfit
+  summed over the brain voxels of a scan, and 'reconstruction_log_variance' where the
+  decoder predicts it.
 
   Args:
     nets: Encoder and decoder.
@@ -115,7 +126,7 @@ def convolutional(
   position: bool,
   dropout: float,
 ) -> Variational:
-  """Makes the networks of the package's own VAE: latent maps, a predicted variance.
+  """Builds this package's own VAE, with latent maps and a predicted variance by voxel.
 
   Args:
     shape: Spatial shape of the images, any size.
@@ -137,7 +148,7 @@ def you2019(
   latent: int,
   dropout: float,
 ) -> Variational:
-  """Makes the networks of You et al. 2019: latent maps, a predicted variance.
+  """Builds the VAE of You et al. 2019, with latent maps and a predicted variance.
 
   Args:
     shape: Spatial shape of the images, which must halve for each width.
@@ -188,7 +199,7 @@ def study(
   dropout: float,
   norm: Callable[[], nn.Module] | None = None,
 ) -> Variational:
-  """Makes the networks of the study of Baur et al. 2021: a latent vector, no variance.
+  """Builds the VAE of Baur et al. 2021, with a latent vector and no predicted variance.
 
   The encoder's second head is the log deviation of z. Departing from the study, the
   log-variance is kept within `LATENT_LOG_VARIANCE`.
@@ -199,7 +210,7 @@ def study(
     widths: Encoder widths, one for each halving of the grid; the decoder mirrors them.
     latent: Size of the latent vector.
     dropout: Dropout rate after every dense layer.
-    norm: Makes the decoder's normalisation; None for no normalisation.
+    norm: Function that creates the decoder's normalisation; None for no normalisation.
   """
   encoder = StudyEncoding(widths, latent, heads=2, dropout=dropout)
   decoder = StudyDecoding(shape, channels, widths, dropout=dropout, norm=norm)

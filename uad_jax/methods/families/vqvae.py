@@ -1,4 +1,4 @@
-"""Vector-quantised auto-encoder (VQ-VAE), the first stage of methods on its codes.
+"""Vector-quantised auto-encoder (VQ-VAE), shared by the methods that model its codes.
 
 van den Oord et al., "Neural discrete representation learning", NeurIPS 2017.
 """
@@ -20,7 +20,7 @@ NETS = ('encoder', 'decoder')
 
 
 class VQVAE(NamedTuple):
-  """VQ-VAE as functions of the networks 'encoder' and 'decoder' and of its codebook.
+  """Vector-quantised auto-encoder, as functions of its parameters and codebook.
 
   The codebook is stats['codebook']; a token is the index of a code.
 
@@ -50,7 +50,7 @@ def make(
   decay: float,
   commitment: float,
 ) -> VQVAE:
-  """Makes a VQ-VAE whose codes are updated by exponential moving averages.
+  """Builds a VQ-VAE whose codes are updated by exponential moving averages.
 
   Args:
     shape: Spatial shape of the images, which must halve for each width.
@@ -60,7 +60,7 @@ def make(
     codes: Number of codes.
     size: Size of a code vector, D.
     decay: Share of the moving averages that an update keeps, in [0, 1).
-    commitment: Weight of the second term, which draws E(x) to its code.
+    commitment: Weight of the commitment term, which draws E(x) to its code.
   """
   halved_grid(shape, len(widths))
   encoder = vqvae.VQEncoder(widths, size, units)

@@ -1,4 +1,4 @@
-"""Adversarial training by Wasserstein critics with a gradient penalty.
+"""Functions for adversarial training by Wasserstein critics with a gradient penalty.
 
 Gulrajani et al., "Improved training of Wasserstein GANs", NeurIPS 2017. A critic D
 rates latent vectors or images, high for real ones and low for fake ones.
@@ -40,15 +40,15 @@ BOUNDS = (
 def gradient_penalty(
   critic: Critic, real: Array, fake: Array, key: Key
 ) -> tuple[Array, Array]:
-  """Computes the gradient penalty (|grad_x D(x)| - 1)^2 and the norm |grad_x D(x)|.
+  """Computes a critic's gradient penalty (|grad D(x)| - 1)^2 and the norm |grad D(x)|.
 
   x = real + e (fake - real) with e uniform in [0, 1), one for each example; the norm is
   taken over all axes of the example.
 
   Args:
-    critic: D.
+    critic: D, from examples [B, ...] to ratings [B].
     real: Real examples [B, ...].
-    fake: Fake examples, as real.
+    fake: Fake examples [B, ...].
     key: Random key for e.
 
   Returns:
@@ -68,9 +68,9 @@ def critic_loss(
   """Computes the critic's loss E D(fake) - E D(real) + penalty E (|grad D| - 1)^2.
 
   Args:
-    critic: D.
+    critic: D, from examples [B, ...] to ratings [B].
     real: Real examples [B, ...].
-    fake: Fake examples, as real.
+    fake: Fake examples [B, ...].
     weight: [B], 0 for padding.
     penalty: Weight of the gradient penalty.
     key: Random key for the points at which the gradient is taken.
@@ -90,9 +90,10 @@ def adversarial_losses(
   rate: Callable[[Params, Array], Array],
   penalty: float,
 ) -> tuple[Callable, Callable]:
-  """Makes the losses of a critic and of its generator, as `Objective.loss`.
+  """Builds the two loss functions of adversarial training, of critic and generator.
 
-  The loss of the critic is `critic_loss`, the loss of the generator -E D(fake).
+  Both have the signature of `Objective.loss`. The loss of the critic is `critic_loss`,
+  the loss of the generator -E D(fake).
 
   Args:
     draw: (params, batch, key) -> real and fake examples, both [B, ...].
@@ -129,7 +130,7 @@ def adversarial_autoencoder(
   penalty: float,
   bayesian: bool,
 ) -> Method:
-  """Makes an auto-encoder whose latent vectors a critic pulls towards N(0, I).
+  """Builds an auto-encoder; a critic pulls its latent vectors towards N(0, I).
 
   Objectives: 'autoencoder', which is `reconstruct`; 'critic', for which draws of N(0,
   I) are real, and the scans' latent vectors, before any dropout, fake; 'generator',

@@ -1,4 +1,4 @@
-"""Batch normalisation that leaves padded examples out of its statistics."""
+"""Batch normalisation layer whose statistics ignore examples that pad the batch."""
 
 import math
 
@@ -10,14 +10,15 @@ Array = jax.Array
 
 
 class BatchNorm(nn.Module):
-  """Batch normalisation (Ioffe and Szegedy 2015) that leaves padded examples out.
+  """Batch normalisation layer whose statistics ignore examples that pad the batch.
 
-  The running averages are in the collection 'batch_stats' ('mean', 'var', as in flax);
-  a training step with fewer than two voxels does not change them.
+  After Ioffe and Szegedy 2015. The running averages are in the collection 'batch_stats'
+  ('mean', 'var', as in flax); a training step with fewer than two voxels does not
+  change them.
 
   Attributes:
     momentum: Share of the running averages that a training step keeps.
-    epsilon: Added to the variance.
+    epsilon: Constant added to the variance.
   """
 
   momentum: float = 0.9
@@ -57,11 +58,11 @@ class BatchNorm(nn.Module):
 
 
 def moments(x: Array, weight: Array) -> tuple[Array, Array, Array]:
-  """Computes mean and variance of each channel over voxels of examples of weight 1.
+  """Computes mean and variance of each channel over the voxels of all real examples.
 
   Args:
     x: [B, *S, C].
-    weight: [B], 0 marks padding.
+    weight: [B], 1 for real examples and 0 for padding.
 
   Returns:
     Mean [C], variance [C] and the number of voxels.
@@ -73,9 +74,9 @@ def moments(x: Array, weight: Array) -> tuple[Array, Array, Array]:
 
 
 def sums(x: Array) -> Array:
-  """Sums each example [B, *S, C] over its grid, [B, C].
+  """Sums features [B, *S, C] over the spatial axes, to [B, C].
 
-  Lines are added first, which a CPU vectorises.
+  Lines of the grid are added first, which a CPU vectorises.
   """
   lines = x.reshape(len(x), -1, x.shape[-2] * x.shape[-1]).sum(1)
   return lines.reshape(len(x), *x.shape[-2:]).sum(1)

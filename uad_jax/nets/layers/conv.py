@@ -1,6 +1,6 @@
 """Convolution layer equal to `flax.linen.Conv`, with derivatives that are fast on CPU.
 
-A kernel of 1^d is computed as a matrix product, and so is its derivative: XLA's
+A convolution of edge 1 is computed as a matrix product, and so is its derivative: XLA's
 derivative, a convolution by a kernel of the image's size, took ten times as long for
 one output channel.
 
@@ -29,7 +29,9 @@ Array = jax.Array
 def conv_general(
   x: Array, kernel: Array, strides: Sequence[int], padding, **rest
 ) -> Array:
-  """Convolves as `jax.lax.conv_general_dilated`, for `flax.linen.Conv`.
+  """Convolves like `jax.lax.conv_general_dilated`, with derivatives faster on CPU.
+
+  It is the convolution function that `Conv` passes to `flax.linen.Conv`.
 
   Args:
     x: [B, *S, C].
@@ -63,7 +65,7 @@ def conv_general(
 
 
 class Conv(nn.Conv):
-  """Convolution layer with the interface of `flax.linen.Conv`, by `conv_general`."""
+  """Convolution layer like `flax.linen.Conv`, with derivatives faster on CPU."""
 
   conv_general_dilated: Callable[..., Array] = conv_general
 

@@ -1,6 +1,7 @@
-"""Convolutions that double the resolution of an image, computed on the coarse grid.
+"""Functions for convolutions that double the resolution of an image.
 
-Images [B, *S, C], kernels [*K, Cin, Cout], 2-D and 3-D. Each of the 2^d fine voxels of
+Images [B, *S, C], kernels [*K, Cin, Cout], 2-D and 3-D. They are computed on the coarse
+grid. Each of the 2^d fine voxels of
 a coarse voxel (its phases) is a small convolution of the coarse image, so that one
 convolution with 2^d times the output channels and a rearrangement give all of them. Its
 kernel is composed from the ordinary one at each call. The derivative of the transposed
@@ -52,10 +53,11 @@ TRANSPOSE = np.array([[[0, 1, 0], [0, 0, 0]], [[0, 0, 1], [1, 0, 0]]], 'float32'
 
 
 def upsample_conv(x: Array, kernel: Array) -> Array:
-  """Doubles the grid by linear interpolation, then convolves by 3^d with zero padding.
+  """Doubles the resolution of an image by linear interpolation and convolves it.
 
-  It interpolates as `jax.image.resize` (half-pixel centres), not as PyTorch with
-  align_corners=True: so the same weights apply at all voxels.
+  The kernel has edge 3, the padding is zero. Interpolation is that of
+  `jax.image.resize` (half-pixel centres), not as PyTorch with align_corners=True: so
+  the same weights apply at all voxels.
 
   Args:
     x: [B, *S, Cin].
@@ -101,10 +103,10 @@ def _upsample_phases(x: Array, kernel: Array, edges: tuple[bool, ...]) -> Array:
 
 @jax.custom_vjp
 def conv_transpose(x: Array, kernel: Array) -> Array:
-  """Computes the transposed 3^d convolution of stride 2, which doubles the grid.
+  """Computes the transposed convolution with kernel edge 3 and stride 2.
 
-  y[2 i + k - 1] += x[i] w[k] along each axis (in PyTorch: padding 1, output padding 1;
-  its kernel has the channel axes first).
+  It doubles the grid: y[2 i + k - 1] += x[i] w[k] along each axis (in PyTorch: padding
+  1, output padding 1; its kernel has the channel axes first).
 
   Args:
     x: [B, *S, Cin].
@@ -168,7 +170,10 @@ def _phases(
 
 
 def interleave(y: Array) -> Array:
-  """Rearranges phases [B, *S, *(2,) d, C] to a fine image [B, *(2 S), C]."""
+  """Interleaves 2^d coarse grids of voxels to one image of double resolution.
+
+  [B, *S, *(2,) d, C] -> [B, *(2 S), C].
+  """
   dims = (y.ndim - 2) // 2
   order = itertools.chain.from_iterable((1 + i, 1 + dims + i) for i in range(dims))
   shape = (y.shape[0], *(2 * n for n in y.shape[1 : dims + 1]), y.shape[-1])

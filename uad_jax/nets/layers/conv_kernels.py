@@ -1,9 +1,10 @@
-"""Convolutions of images [B, *S, C] by kernels [*K, Cin, Cout] that are fast on CPU.
+"""Functions that convolve an image in the way that is fastest on CPU.
 
-For 2-D and 3-D. A convolution is computed as one matrix product with all patches, with
-the channels first (`conv_narrow`) or by XLA, whichever is fastest for its sizes. With
-few output channels the derivative is written out as two matrix products with the
-shifted cotangents: XLA's convolutions for it were several times slower.
+Images [B, *S, C], kernels [*K, Cin, Cout], 2-D and 3-D. A convolution is computed as
+one matrix product with all patches, with the channels first (`conv_narrow`) or by XLA,
+whichever is fastest for its sizes. With few output channels the derivative is written
+out as two matrix products with the shifted cotangents: XLA's convolutions for it were
+several times slower.
 """
 
 import itertools
@@ -28,7 +29,7 @@ On such a grid the kernels are larger than the images.
 
 
 def conv(x: Array, kernel: Array, stride: int = 1) -> Array:
-  """Convolves an image, padded with zeros by half of the (odd) kernel on both sides.
+  """Convolves an image that is padded with zeros by half the kernel on each side.
 
   With a stride of 2 the output voxel i is centred at input voxel 2 i, as in PyTorch
   (XLA's 'SAME' would centre it at 2 i + 1).
@@ -56,7 +57,7 @@ def conv(x: Array, kernel: Array, stride: int = 1) -> Array:
 def plain_conv(
   x: Array, kernel: Array, stride: int, padding: str | Sequence[tuple[int, int]]
 ) -> Array:
-  """Convolves by `jax.lax.conv_general_dilated`, with one stride for all axes.
+  """Convolves an image by `jax.lax.conv_general_dilated`, with one stride on all axes.
 
   Args:
     x: [B, *S, Cin].
@@ -120,7 +121,9 @@ _narrow_conv.defvjp(lambda x, k: (_narrow_conv(x, k), (x, k)), _narrow_conv_vjp)
 
 
 def vjp_by_taps(x: Array, kernel: Array, taps: list[Array]) -> tuple[Array, Array]:
-  """Computes the cotangents of input and kernel by two matrix products.
+  """Computes the derivatives of a convolution: the cotangents of image and kernel.
+
+  Two matrix products, with the cotangent of the output shifted for each tap.
 
   Args:
     x: Input [B, *S, Cin].

@@ -1,4 +1,6 @@
-"""3^d convolution to one or two channels, computed with the channels first.
+"""Convolution with few output channels, computed with the channel axis first for speed.
+
+The kernel has edge 3; up to 3 output channels in 2-D, 1 in 3-D.
 
 With the channels last, a single channel is copied value by value; with the channels
 first it is copied, shifted and added by whole lines. Forward: one matrix product of
@@ -14,18 +16,21 @@ import jax.numpy as jnp
 Array = jax.Array
 
 PLANES = 27
-"""Number of planes (taps times channels) up to which this is faster on CPU."""
+"""Largest number of planes (taps times output channels) that are faster on CPU."""
 
 
 def suits(kernel: Array) -> bool:
-  """Tells whether a kernel [*K, Cin, Cout] is 3^d, with few enough output channels."""
+  """Checks whether a kernel [*K, Cin, Cout] is small enough for `conv` to be fast.
+
+  All edges must be 3, and taps times output channels at most `PLANES`.
+  """
   *edges, _, channels = kernel.shape
   return set(edges) == {3} and channels * 3 ** len(edges) <= PLANES
 
 
 @jax.custom_vjp
 def conv(x: Array, kernel: Array) -> Array:
-  """Convolves an image by a 3^d kernel, padded by zeros.
+  """Convolves a zero-padded image by a 3 x 3 (x 3) kernel with few output channels.
 
   Args:
     x: [B, *S, Cin].

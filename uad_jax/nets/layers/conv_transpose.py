@@ -1,4 +1,4 @@
-"""Transposed convolution of stride 2, as ordinary convolutions that are fast on CPU."""
+"""Transposed convolution layer of stride 2 that is fast on CPU."""
 
 import itertools
 
@@ -14,12 +14,12 @@ Array = jax.Array
 
 @jax.custom_vjp
 def transposed_conv(x: Array, kernel: Array) -> Array:
-  """Computes the transposed convolution of `flax.linen.ConvTranspose`, without bias.
+  """Computes the transposed convolution of an image with stride 2, without a bias.
 
-  It is computed on the coarse grid: the 2^d fine voxels of a coarse voxel are channels
-  of one convolution. Its derivative is the strided convolution that it transposes.
-  XLA's derivative, of an image dilated with zeros, takes six to ten times as long on
-  CPU.
+  It equals that of `flax.linen.ConvTranspose`, but is computed on the coarse grid: the
+  2^d fine voxels of a coarse voxel are channels of one convolution. Its derivative is
+  the strided convolution that it transposes. XLA's derivative, of an image dilated with
+  zeros, takes six to ten times as long on CPU.
 
   Args:
     x: [B, *S, C].
@@ -74,7 +74,7 @@ def _edge_four(x: Array, kernel: Array) -> Array:
 
 
 def reversed_kernel(kernel: Array) -> Array:
-  """Makes the kernel of the transpose of a convolution: taps flipped, channels swapped.
+  """Computes the kernel of the transposed convolution: flipped taps, swapped channels.
 
   Args:
     kernel: [*K, C, W].
@@ -100,7 +100,7 @@ transposed_conv.defvjp(lambda x, k: (transposed_conv(x, k), (x, k)), _vjp)
 
 
 class ConvTranspose(nn.Module):
-  """Transposed convolution of stride 2, equal to `flax.linen.ConvTranspose`.
+  """Transposed convolution layer of stride 2, equal to `flax.linen.ConvTranspose`.
 
   Attributes:
     width: Output channels.

@@ -1,11 +1,11 @@
-"""Applies networks with dropout on or off, for training and Monte Carlo dropout."""
+"""Functions that apply a network with or without dropout and check the dropout rate."""
 
 import flax.linen as nn
 import jax
 
 
 def apply(net: nn.Module, params, *inputs, noise: jax.Array | None):
-  """Applies a network with dropout on (a key is given) or off (None).
+  """Applies a network, with dropout if `noise` is a random key, without if it is None.
 
   Args:
     net: Module whose last argument is `deterministic`.
@@ -21,7 +21,7 @@ def apply(net: nn.Module, params, *inputs, noise: jax.Array | None):
 
 
 def check_bayesian(method: str, bayesian: bool, dropout: float) -> None:
-  """Checks that a method with dropout at inference has a dropout rate above 0.
+  """Checks that the dropout rate is above 0 if a method uses dropout at inference.
 
   Args:
     method: Name of the method, for the error message.

@@ -1,4 +1,7 @@
-"""Exposes an encoder's feature maps through flax `sow`, for the perceptual score."""
+"""Functions that store an encoder's feature maps and read them after the forward pass.
+
+The perceptual anomaly score compares these features.
+"""
 
 import flax.linen as nn
 import jax
@@ -8,19 +11,21 @@ KEPT = 'intermediates'
 
 
 def keep(encoder: nn.Module, features: jax.Array) -> None:
-  """Exposes the features of one level; encoders call it at each level, finest first.
+  """Stores an encoder's feature maps of one resolution level with flax `sow`.
+
+  Encoders call it at each level, finest first; `finest` reads the maps.
 
   Args:
     encoder: The calling module.
-    features: [B, *S', K].
+    features: Feature maps of the level, [B, *S', K].
   """
   encoder.sow(KEPT, 'features', features)
 
 
 def finest(net: nn.Module, params, *inputs: jax.Array) -> jax.Array:
-  """Computes the finest feature maps of the encoder in a network, [B, *S', K].
+  """Computes the feature maps of a network's encoder at its finest level, [B, *S', K].
 
-  Under jit everything else that the network computes is pruned.
+  Under `jax.jit` everything else that the network computes is pruned.
 
   Args:
     net: Module whose encoder calls `keep`.

@@ -1,4 +1,4 @@
-"""Layer normalisation over the spatial axes, for critics and residual networks."""
+"""Normalisation layer over the spatial axes, for critics and residual networks."""
 
 import math
 
@@ -7,12 +7,12 @@ import jax
 
 
 class GridNorm(nn.Module):
-  """Layer normalisation over the grid, of each channel of each example by itself.
+  """Layer that normalises each channel of each example over the spatial axes.
 
   Scale and bias have a value for each voxel, shared by the channels.
 
   Attributes:
-    epsilon: Added to the variance.
+    epsilon: Constant added to the variance.
   """
 
   epsilon: float = 1e-3

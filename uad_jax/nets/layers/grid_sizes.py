@@ -1,4 +1,4 @@
-"""Shapes of grids that are halved level by level, and a limit for the latent size."""
+"""Functions that compute the grid shapes of an encoder and check its latent size."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import jax
 
 
 def sizes(shape: Sequence[int], levels: int) -> list[tuple[int, ...]]:
-  """Computes the grids of an image at full resolution and after each halving.
+  """Computes the spatial shapes of an image at full resolution and after each halving.
 
   Args:
     shape: Spatial shape of the image.
@@ -32,7 +32,7 @@ def sizes(shape: Sequence[int], levels: int) -> list[tuple[int, ...]]:
 
 
 def halved_grid(shape: Sequence[int], levels: int) -> tuple[int, ...]:
-  """Computes the grid of the bottleneck, after `levels` exact halvings.
+  """Computes the spatial shape of the bottleneck, after `levels` exact halvings.
 
   Args:
     shape: Spatial shape of the image, multiples of 2^levels.
@@ -50,11 +50,11 @@ def halved_grid(shape: Sequence[int], levels: int) -> tuple[int, ...]:
 
 
 def check_latent(values: int, image: jax.Array) -> None:
-  """Checks that a latent does not have more values than an image.
+  """Checks that the latent of an auto-encoder has no more values than the image.
 
   Args:
-    values: Values of the latent of one example.
-    image: [B, *S, C].
+    values: Number of latent values of one example.
+    image: Images [B, *S, C].
 
   Raises:
     ValueError: `values` exceeds the number of voxels times channels of one example.

@@ -1,4 +1,4 @@
-"""Group normalisation and FiLM, applied together as one affine map of each channel."""
+"""Layer that applies group normalisation and FiLM (feature-wise modulation) at once."""
 
 import math
 
@@ -13,10 +13,10 @@ Array = jax.Array
 
 @jax.custom_vjp
 def affine(x: Array, gain: Array, shift: Array) -> Array:
-  """Computes x gain + shift, with a gain and a shift for each channel of each example.
+  """Scales and shifts features, with a gain and a shift for each channel and example.
 
-  The derivative is written out: the sums over the grid add whole lines, which takes
-  half the time of XLA's sum over all but the last axis on CPU.
+  x gain + shift. The derivative is written out: the sums over the grid add whole lines,
+  which takes half the time of XLA's sum over all but the last axis on CPU.
 
   Args:
     x: [B, *S, C].
@@ -36,13 +36,14 @@ affine.defvjp(lambda x, a, b: (affine(x, a, b), (x, a)), _affine_vjp)
 
 
 class GroupNorm(nn.Module):
-  """Group normalisation (Wu and He 2018) with optional FiLM (Perez et al. 2018).
+  """Group normalisation layer with optional FiLM (feature-wise linear modulation).
 
-  Without FiLM it equals `flax.linen.GroupNorm`.
+  After Wu and He 2018, and Perez et al. 2018 for FiLM. Without FiLM it equals
+  `flax.linen.GroupNorm`.
 
   Attributes:
     groups: Number of groups, which divides the channels.
-    epsilon: Added to the variance.
+    epsilon: Constant added to the variance.
   """
 
   groups: int

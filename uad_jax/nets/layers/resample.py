@@ -1,4 +1,4 @@
-"""Resampling of images to finer and coarser grids, without parameters."""
+"""Functions that resample images to finer and coarser grids."""
 
 from collections.abc import Sequence
 

@@ -1,11 +1,16 @@
-"""Features of the slice height, the position of a slice in the head in [0, 1]."""
+"""Functions that turn the height of a slice in the head into network features.
+
+The slice height is in [0, 1].
+"""
 
 import jax
 import jax.numpy as jnp
 
 
 def position_features(position: jax.Array, frequencies: int = 4) -> jax.Array:
-  """Computes sin(pi 2^k h) and cos(pi 2^k h) of slice heights h, k = 0, 1, ...
+  """Computes sine and cosine features of slice heights h (slice positions in the head).
+
+  sin(pi 2^k h) and cos(pi 2^k h) for k = 0, 1, ...
 
   Args:
     position: Slice heights h [B] in [0, 1].

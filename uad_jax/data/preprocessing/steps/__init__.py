@@ -1,4 +1,7 @@
-"""Preprocessing steps by name: functions from a `ScanState` and options to another."""
+"""Table of all preprocessing steps by name, and checks of their parameters.
+
+A step is a function from a `ScanState` and options to a new `ScanState`.
+"""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -29,7 +32,7 @@ STEPS = {step.__name__: step for step in _IN_ORDER}
 
 
 def parameters_of(name: str, parameters: Mapping[str, Any]) -> list[str]:
-  """Names of the parameters that a step takes.
+  """Lists the names of the parameters that a preprocessing step takes.
 
   The step 'intensity' also takes the parameters of the normalisation that its `how`
   names.
@@ -47,7 +50,7 @@ def parameters_of(name: str, parameters: Mapping[str, Any]) -> list[str]:
 
 
 def check_steps(steps: Steps) -> None:
-  """Checks the names and parameters of steps, before any file is read.
+  """Checks the names and parameters of preprocessing steps before any file is read.
 
   Raises:
     ValueError: A step is unknown, or does not take a parameter.

@@ -1,4 +1,4 @@
-"""The preprocessing step that computes the brain mask."""
+"""Preprocessing step that computes the brain mask, and a check that a scan has one."""
 
 from uad_jax.data.preprocessing import brainmask, grid, strip, strip_program
 from uad_jax.data.preprocessing.nifti import BadScan
@@ -8,7 +8,7 @@ from uad_jax.data.preprocessing.scan import ScanState
 def brain_mask(
   scan: ScanState, how: str = 'auto', close: float = 4.0, erode: float = 5.0
 ) -> ScanState:
-  """Computes the brain mask of a scan.
+  """Computes the brain mask of a scan by one of several methods, named by `how`.
 
   Args:
     scan: State of the scan.
@@ -51,7 +51,11 @@ def brain_mask(
 
 
 def need_brain(scan: ScanState, step: str) -> None:
-  """Checks that the scan has a brain mask, on behalf of the step named `step`.
+  """Checks that a scan has the brain mask that a preprocessing step needs.
+
+  Args:
+    scan: State of the scan.
+    step: Name of the preprocessing step, for the message.
 
   Raises:
     ValueError: There is no brain mask yet.

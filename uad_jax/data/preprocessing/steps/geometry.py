@@ -1,4 +1,4 @@
-"""Preprocessing steps on geometry: orientation, alignment, cropping, grid, slices."""
+"""Preprocessing steps that orient, align, crop and resample scans or select slices."""
 
 import warnings
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from uad_jax.data.preprocessing.steps.brain import need_brain
 
 
 def reorient(scan: ScanState) -> ScanState:
-  """Permutes and flips the axes to those nearest to RAS: x right, y front, z up.
+  """Permutes and flips the axes of a scan so that they are as near to RAS as possible.
 
-  Nothing is interpolated.
+  In RAS, x points to the right, y to the front and z up. Nothing is interpolated.
   """
   orientation = nib.io_orientation(scan.affine)
   affine = scan.affine @ nib.orientations.inv_ornt_aff(orientation, scan.image.shape)
@@ -32,9 +32,10 @@ def align(
   least: float = 0.7,
   template: str = alignment.MNI152,
 ) -> ScanState:
-  """Aligns a T1 scan to a template by least squares (`align.register`).
+  """Aligns a T1 scan to a template by an affine map fitted with least squares.
 
-  Only the affines change; the step 'resample' interpolates. The brain mask is needed.
+  The map is computed by `align.register`. Only the affines change; the step 'resample'
+  interpolates. The brain mask is needed.
 
   Args:
     scan: State of the scan.
@@ -57,7 +58,7 @@ def onto_template(
   template: str,
   **measured,
 ) -> ScanState:
-  """Applies an alignment to a scan: from now on its affine leads to template mm.
+  """Stores an alignment in a scan: its affine then maps voxels to template mm.
 
   Args:
     scan: State of the scan, not aligned yet.
@@ -85,7 +86,7 @@ def onto_template(
 
 
 def crop(scan: ScanState, margin: float = 8.0) -> ScanState:
-  """Crops to the bounding box of the brain mask with a margin of `margin` mm."""
+  """Crops a scan to the bounding box of its brain mask with a margin of `margin` mm."""
   need_brain(scan, 'crop')
   first, end = grid.bounding_box(scan.mask)
   more = np.ceil(margin / grid.spacing(scan.to_scan @ scan.affine)).astype(int)
@@ -98,7 +99,7 @@ def resample(
   order: int = 1,
   antialias: bool = True,
 ) -> ScanState:
-  """Interpolates all arrays onto a grid of another spacing.
+  """Interpolates all arrays of a scan onto a grid of another voxel size.
 
   An aligned scan is sampled on a grid over the template's brain, so that a voxel is the
   same place in every scan; another scan keeps its field of view and axes. Images are
@@ -133,9 +134,9 @@ def resample(
 
 
 def pad_or_crop(scan: ScanState, shape: Sequence[int]) -> ScanState:
-  """Pads with zeros or crops, about the centre, to a shape in voxels.
+  """Pads a scan with zeros or crops it, about its centre, to a shape in voxels.
 
-  It warns if more than 1 % of the brain mask is cut off.
+  A warning is given if more than 1 % of the brain mask is cut off.
 
   Args:
     scan: State of the scan.
@@ -160,7 +161,7 @@ def slices(
   fraction: float = 0.25,
   heights: tuple[float, float] = (0.0, 1.0),
 ) -> ScanState:
-  """Chooses slices along z by brain area and slice height.
+  """Selects the slices of a scan along z by their brain area and their height.
 
   Args:
     scan: State of the scan.

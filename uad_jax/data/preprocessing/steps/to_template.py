@@ -1,4 +1,4 @@
-"""Preprocessing steps that align to a template by JAX ('affine') or ANTs ('ants')."""
+"""Preprocessing steps 'affine' (JAX) and 'ants' (ANTs), which align to a template."""
 
 import contextlib
 import functools
@@ -34,9 +34,10 @@ def affine(
   least: float | None = None,
   template: str = alignment.MNI152,
 ) -> ScanState:
-  """Aligns a scan to a T1 template by `registration.affine.register` (JAX).
+  """Aligns a scan of any contrast to a T1 template by an affine registration in JAX.
 
-  Only the affines change; the step 'resample' interpolates. The brain mask is needed.
+  The registration is `registration.affine.register`. Only the affines change; the step
+  'resample' interpolates. The brain mask is needed.
 
   Args:
     scan: State of the scan.
@@ -64,12 +65,12 @@ def ants(
   least: float | None = None,
   template: str = alignment.MNI152,
 ) -> ScanState:
-  """Aligns a scan to a T1 template by ANTs (Avants et al. 2011), through ANTsPy.
+  """Aligns a scan to a T1 template by the registration of ANTs (Avants et al. 2011).
 
-  At 8, 4 and 2 mm, from a quarter of the voxels, sampled with a fixed seed and on one
-  thread, so that it is reproducible. The similarity is measured as by the step
-  'affine'. Only the affines change; the step 'resample' interpolates. The brain mask is
-  needed.
+  ANTs is called through ANTsPy. It registers at 8, 4 and 2 mm, from a quarter of the
+  voxels, sampled with a fixed seed and on one thread, so that the result is
+  reproducible. The similarity is measured as by the step 'affine'. Only the affines
+  change; the step 'resample' interpolates. The brain mask is needed.
 
   Args:
     scan: State of the scan.
@@ -123,7 +124,9 @@ def _least(similarity, least):
 def template_head(
   spacing: float, name: str = alignment.MNI152
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Resamples a template to `spacing` mm, with a margin of 12 mm and even sizes.
+  """Resamples a template to voxels of `spacing` mm, with a margin of 12 mm around it.
+
+  All sizes of the result are even.
 
   Returns:
     The volume [X, Y, Z], and its 4x4 affine from voxel to mm.

@@ -1,4 +1,4 @@
-"""Preprocessing steps on intensities: check, bias correction, denoising, scaling."""
+"""Preprocessing steps that check, bias-correct, denoise and normalise intensities."""
 
 import numpy as np
 
@@ -10,7 +10,13 @@ from uad_jax.data.preprocessing.steps.brain import need_brain
 
 
 def check(scan: ScanState) -> ScanState:
-  """Checks that the image and its twin are finite and not constant (else `BadScan`)."""
+  """Checks that the image and its lesion-free twin are finite and not constant.
+
+  The twin is the scan without its lesion.
+
+  Raises:
+    BadScan: The image or the twin holds NaN or Inf, or one value only.
+  """
   for image in (scan.image, scan.twin):
     if image is not None:
       nifti.check_values(nifti.Volume(image, scan.affine, scan.name))
@@ -18,10 +24,10 @@ def check(scan: ScanState) -> ScanState:
 
 
 def n4(scan: ScanState, shrink: int = 2) -> ScanState:
-  """Corrects the bias field by N4 (Tustison et al., IEEE TMI 2010), with SimpleITK.
+  """Corrects the bias field of a scan by N4 (Tustison et al., IEEE TMI 2010).
 
-  The field is fitted inside the brain mask or, without one, where the image is above
-  its mean. The lesion-free twin is divided by the same field.
+  N4 is run by SimpleITK. The field is fitted inside the brain mask or, without one,
+  where the image is above its mean. The lesion-free twin is divided by the same field.
 
   Args:
     scan: State of the scan.
@@ -52,7 +58,7 @@ def n4(scan: ScanState, shrink: int = 2) -> ScanState:
 
 
 def bias(scan: ScanState, smooth: float = 30.0) -> ScanState:
-  """Corrects the bias field of a T1 scan, estimated by `bias.estimate`.
+  """Divides a T1 scan by its bias field, as estimated by `bias.estimate`.
 
   The lesion-free twin is divided by the same field. The brain mask is needed.
 
@@ -71,7 +77,7 @@ def bias(scan: ScanState, smooth: float = 30.0) -> ScanState:
 
 
 def denoise(scan: ScanState, rate: float = 0.125, times: int = 3) -> ScanState:
-  """Denoises by curvature flow: I <- I + rate |grad I| div(grad I / |grad I|).
+  """Denoises a scan by curvature flow: I <- I + rate |grad I| div(grad I / |grad I|).
 
   Sethian, Level Set Methods, 1996; edges move by their curvature only. The voxel size
   counts as 1 along each axis.
@@ -112,10 +118,10 @@ def intensity(
   background: float = 0.0,
   **parameters,
 ) -> ScanState:
-  """Normalises the intensities by a function of `intensity.NORMALISATIONS`.
+  """Normalises the intensities of a scan by the normalisation that `how` names.
 
-  It is fitted inside the brain mask, or to all voxels without one, and applied to the
-  lesion-free twin too.
+  The normalisation is a function of `intensity.NORMALISATIONS`. It is fitted inside the
+  brain mask, or to all voxels without one, and applied to the lesion-free twin too.
 
   Args:
     scan: State of the scan.
