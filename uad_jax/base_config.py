@@ -160,10 +160,11 @@ def get_config(arg: str = 'demo') -> ConfigDict:
 
 
 def norm_share(arg: str) -> float:
-  """Ratio of image L2 norms: slices of this data set to z-scored 256 x 256 slices.
+  """Returns the factor that adapts published loss weights to the slices of a data set.
 
   Publications give loss weights for z-scored slices of 256 x 256 voxels. The weight of
-  a loss term that grows with the norm of the image is multiplied by this ratio.
+  a loss term that grows with the L2 norm of the image is multiplied by this factor: the
+  norm of a slice of the data set divided by the norm of such a slice.
 
   Args:
     arg: Name of the data set, a key of `DATA`; its slices have intensities in [0, 1].
@@ -178,7 +179,7 @@ def with_critic(
   steps: tuple[int, ...],
   generator: float = 1e-4,
 ) -> ConfigDict:
-  """Sets the training and scoring options of a method that trains a critic.
+  """Sets the options for training and scoring in the config of a method with a critic.
 
   The objective that reconstructs keeps the default optimiser: with the slow optimiser
   of the adversarial game it hardly learns in minutes. All objectives have the same
@@ -233,7 +234,7 @@ def method_and_data(
 
 
 def shrink(config: ConfigDict, file: str, small: str, *sizes: str) -> ConfigDict:
-  """Shrinks a config to the network sizes and training steps of a smaller config.
+  """Replaces network sizes and training steps of a config by those of a smaller one.
 
   Both configs are of one method. Copied from the smaller config's `demo` are the method
   options `sizes`, the batch size, the steps, the learning rate (for all objectives) and

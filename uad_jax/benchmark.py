@@ -64,7 +64,7 @@ def train(rows: list[Row]) -> None:
 
 
 def picture_path(suite: str, output: pathlib.Path) -> pathlib.Path:
-  """Path of the figure that compares all methods on one data set (suite).
+  """Returns the path of the figure that compares all methods on a data set (suite).
 
   Args:
     suite: Data set, one of `SUITES`.

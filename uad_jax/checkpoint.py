@@ -1,4 +1,4 @@
-"""Functions that save and load checkpoints: training state, data stream positions."""
+"""Functions that save and load checkpoints (training state, data stream positions)."""
 
 import pathlib
 import sys
@@ -63,7 +63,7 @@ def forget_after(checkpoints: CheckpointManager, step: int) -> None:
 
 
 def shapes(params: Any) -> dict[str, tuple[int, ...]]:
-  """Lists the shape of every parameter, by path such as 'encoder/Conv_0/kernel'."""
+  """Returns the shape of every parameter by path, such as 'encoder/Conv_0/kernel'."""
   leaves = jax.tree_util.tree_flatten_with_path(params)[0]
   return {
     jax.tree_util.keystr(path, simple=True, separator='/'): leaf.shape

@@ -38,7 +38,7 @@ RESULT = 'restoration_weight.json'
 def restoration_rows(
   config: ConfigDict, row: str = ''
 ) -> tuple[list[str], dict[str, Any]]:
-  """Finds the entries of `config.scores` that one chosen weight applies to.
+  """Finds the entries of `config.scores` that share one total variation weight.
 
   They use the scorer `restoration` with the same options, except weight and sign.
 
@@ -144,7 +144,7 @@ def choose(
 
 
 def summary(result: dict[str, Any]) -> str:
-  """Formats the result as text: table of the candidates, best weight, flags to use it.
+  """Formats the choice as text: table of the candidates, best weight, flags to use it.
 
   Args:
     result: Result of `choose`.

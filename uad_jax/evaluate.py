@@ -55,7 +55,7 @@ class Decisions(NamedTuple):
 
 
 def stored_decisions(results: Mapping) -> Decisions:
-  """Extracts thresholds and default map from the content of a results.json file."""
+  """Extracts thresholds and default anomaly map from the content of results.json."""
   scorers = results['scorers']
   auprc = {name: entry.get('selection_auprc') for name, entry in scorers.items()}
   return Decisions(
@@ -97,7 +97,7 @@ def validate(
   postprocess: str = 'none',
   progress: bool = True,
 ) -> dict[str, float]:
-  """Computes each scorer's AUPRC on validation scans, by which settings are chosen.
+  """Computes each scorer's AUPRC on validation scans, for the choice of settings.
 
   The arguments are those of `evaluate`, which chooses the default map by the same
   numbers.
@@ -138,7 +138,7 @@ def decide(
 def examine(
   scan: Scan, scorers: Iterable[str], decisions: Decisions, chain: Postprocess
 ) -> tuple[Scan, dict[str, Measured], Case]:
-  """Computes the metrics of one test scan, for each scorer, and its example slice.
+  """Computes the metrics of one test scan for each scorer, and picks an example slice.
 
   Args:
     scan: Test scan with its anomaly maps.

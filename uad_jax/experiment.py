@@ -1,4 +1,4 @@
-"""Functions that make data sets, method, scorers and optimisers from a config.
+"""Functions that create data sets, method, scorers and optimisers from a config.
 
 Only this module and its callers read configs; the modules that it calls take keyword
 arguments.
@@ -109,7 +109,7 @@ def make_method(config: ConfigDict, shape: tuple[int, ...], channels: int) -> Me
 
 
 def make_scorers(config: ConfigDict) -> dict[str, Scorer]:
-  """Makes the scorers that `config.scores` describes, by the same keys."""
+  """Creates the scorers that `config.scores` describes, as a dict with its keys."""
   return {
     row: call(
       f"scorer '{options.scorer}'",
@@ -167,7 +167,7 @@ def check_splits(experiment: Experiment) -> None:
 
 
 def model_card(experiment: Experiment) -> dict[str, Any]:
-  """Describes the data of a run, for the file model.json in its run folder.
+  """Returns the content of model.json, the file of a run that describes its data.
 
   Prediction and result tables read it. Its entries are the shape and channels of a
   record, the preprocessing steps, the distance between evaluated slices, names and
@@ -199,7 +199,7 @@ def training_size(experiment: Experiment) -> dict[str, int]:
 
 
 def digest(experiment: Experiment) -> str:
-  """Fingerprint (hash) of the data sets of an experiment.
+  """Returns a fingerprint (hash) of the data sets of an experiment.
 
   Only runs with equal fingerprints may share a table.
   """
@@ -207,7 +207,7 @@ def digest(experiment: Experiment) -> str:
 
 
 def evaluation_key(config: ConfigDict) -> Key:
-  """Random key (JAX) for the evaluation and the predictions of a run."""
+  """Returns the random key (JAX) for the evaluation and the predictions of a run."""
   return jax.random.key(config.seed + 2)
 
 
@@ -225,10 +225,10 @@ def batches(experiment: Experiment, split: str) -> Iterator[dict[str, np.ndarray
 
 
 def painted(experiment: Experiment, split: str) -> Iterator[dict[str, np.ndarray]]:
-  """Inserts synthetic lesions into the healthy scans of a split, and yields batches.
+  """Yields the batches of a split of healthy scans, with synthetic lesions inserted.
 
-  On them the default anomaly map is chosen. Lesions of all kinds in
-  `synthetic_lesions.PAINTERS` are drawn, the same at each call. A voxel counts as
+  The default anomaly map is chosen on them. Lesions of all kinds in
+  `synthetic_lesions.PAINTERS` are sampled, the same at each call. A voxel counts as
   lesion if the soft lesion shape is above one half there.
   """
   key = jax.random.key(0)

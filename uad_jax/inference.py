@@ -26,7 +26,7 @@ scan before its lesion was inserted)."""
 
 
 class Inference(NamedTuple):
-  """Two compiled functions, (params, stats, batch, key) -> arrays of that batch.
+  """Compiled inference: two functions, (params, stats, batch, key) -> arrays.
 
   Attributes:
     maps: Computes the anomaly map 'map/NAME' of each scorer and the method's outputs in
@@ -45,9 +45,10 @@ def placed(params: Params, stats: Stats) -> tuple[Params, Stats]:
 
 
 def remembered(infer: Infer) -> Infer:
-  """Caches the outputs of an inference, so that JAX traces each call only once.
+  """Wraps an inference function so that repeated calls return the stored outputs.
 
-  A call with the same batch and key returns the stored outputs.
+  A call is repeated if batch and key are the same objects. JAX then traces the
+  inference only once.
   """
   known = []
 
@@ -62,7 +63,7 @@ def remembered(infer: Infer) -> Infer:
 
 
 def make_infer(method: Method, scorers: Mapping[str, Scorer]) -> Inference:
-  """Compiles the inference of a method together with its scorers.
+  """Compiles the functions that compute the anomaly maps and outputs of a method.
 
   Scorers that ask for the same inference share its outputs.
 
@@ -124,9 +125,9 @@ def launched(
   ask: Mapping[str, float],
   twins: bool,
 ) -> Iterator[tuple[Mapping, dict]]:
-  """Starts the inference of each batch and yields the batch and its pending outputs.
+  """Starts the inference of each batch and yields the batch with its output arrays.
 
-  JAX computes asynchronously: the output arrays may still be in computation.
+  JAX computes asynchronously: the output arrays may not be computed yet.
 
   Args:
     batches: Batches of numpy arrays, all of one size, with the entries in `SEEN`.
@@ -182,7 +183,7 @@ def scans_of(
   twins: bool = False,
   progress: bool = True,
 ) -> Iterator[Scan]:
-  """Computes anomaly maps batch by batch, and yields the scans that have these maps.
+  """Computes the anomaly maps of all scans, batch by batch, and yields scan after scan.
 
   Evaluation, prediction and figures all infer scans by this function.
 

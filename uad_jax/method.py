@@ -1,4 +1,4 @@
-"""Types of this package: method, objective (loss), scorer (anomaly map), adaptation.
+"""Types for all modules: method, objective (loss), scorer (anomaly map), adaptation.
 
 A method is a value made by a factory out of pure functions, as an optax transformation
 is. Its training procedure is data (`objectives`), so that one loop trains every method.
@@ -39,7 +39,8 @@ Outputs = dict[str, Array]
 Metrics = dict[str, Array]
 Infer = Callable[[Batch, Key], Outputs]
 Scorer = Callable[[Infer, Batch, Key], Array]
-"""(bound inference, batch, key) -> anomaly map [B, *S, 1], high where anomalous."""
+"""Function (bound inference, batch, key) -> anomaly map [B, *S, 1]; high scores are
+anomalous."""
 
 
 class Output(NamedTuple):
@@ -107,11 +108,11 @@ OUTPUTS = {
 output has its line here."""
 
 EXPECTED = ('reconstruction', 'prior')
-"""Outputs that a scan is compared with: images expected of a healthy brain."""
+"""Outputs that are images expected of a healthy brain; scans are compared to them."""
 
 
 class Bound(NamedTuple):
-  """Interval in which a metric of an objective stays while training goes well.
+  """Allowed interval for a training metric of an objective (loss).
 
   The training loop checks the mean of the metric since the last line of the log.
 
@@ -133,7 +134,7 @@ class Bound(NamedTuple):
 
 
 class Objective(NamedTuple):
-  """Loss that one optimiser minimises, or a fit that writes statistics only.
+  """Training objective: a loss with its own optimiser, or a fit of statistics alone.
 
   Attributes:
     loss: (params, stats, batch, key, step) -> (scalar, (stats, metrics)); `step` counts

@@ -10,7 +10,7 @@ SECOND_DECAY = 0.999
 
 
 def amsgrad(rate, decay: float) -> optax.GradientTransformation:
-  """Makes the optimiser AMSGrad: Adam with the largest second moment so far.
+  """Creates the optimiser AMSGrad: Adam that uses the largest second moment so far.
 
     g <- g + decay w,  m <- .9 m + .1 g,  v <- .999 v + .001 g^2,  u <- max(u, v)
     w <- w - rate * m / (1 - .9^t) / sqrt(u / (1 - .999^t))

@@ -1,4 +1,4 @@
-"""Functions for data parallelism: parameters are copied to all devices, batches split.
+"""Functions for data parallelism: devices have equal parameters and share each batch.
 
 The mesh of devices has one axis, 'data'. The same code serves one CPU and a TPU pod:
 `jax.jit` sees the global batch, so no code has to average over devices. A host is one
@@ -41,7 +41,10 @@ def initialize() -> None:
 
 
 def usable_cores() -> int:
-  """Number of CPU cores that this process may use; a job scheduler may limit them."""
+  """Returns the number of CPU cores that this process may use.
+
+  A job scheduler may limit them.
+  """
   if hasattr(os, 'sched_getaffinity'):  # Linux
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1
@@ -86,7 +89,7 @@ def compiler_options() -> dict[str, bool]:
 
 
 def jit(function: Callable, quick: bool = True, **options) -> Callable:
-  """Compiles a function by `jax.jit`; on CPU optionally faster, but to slower code.
+  """Compiles a function by `jax.jit`; on CPU, optionally sooner but to slower code.
 
   Args:
     function: Function to compile.
@@ -116,12 +119,12 @@ def keep_memory() -> None:
 
 
 def mesh() -> Mesh:
-  """Device mesh for training: all devices of all hosts, with the axis 'data'."""
+  """Returns the device mesh for training: all devices of all hosts, axis 'data'."""
   return jax.make_mesh((jax.device_count(),), ('data',), axis_types=(AxisType.Auto,))
 
 
 def local_mesh() -> Mesh:
-  """Device mesh for evaluation and prediction: this host's devices, axis 'data'.
+  """Returns the mesh for evaluation and prediction: this host's devices, axis 'data'.
 
   Each host evaluates its own scans, so its programs must not wait for other hosts.
   """

@@ -41,7 +41,7 @@ def predict(
   labels: str | os.PathLike | None = None,
   percent: str = PERCENT,
 ) -> Prediction:
-  """Computes anomaly map and lesion mask of one scan, by a trained run.
+  """Computes anomaly map and lesion mask of one scan with a trained run.
 
   Inference, post-processing and threshold are those of the run's evaluation.
 

@@ -42,7 +42,7 @@ DOCS = pathlib.Path('docs')
 
 
 class Failed(ValueError):
-  """Error of a data check that found faults; the faults are printed before."""
+  """Error: a data check found faults, which are already printed."""
 
 
 def list_(options: argparse.Namespace) -> None:
@@ -69,7 +69,7 @@ def list_(options: argparse.Namespace) -> None:
 
 
 def build(options: argparse.Namespace) -> None:
-  """Preprocesses a cohort and writes it; resumes a build that was interrupted.
+  """Preprocesses a data set and writes it to disk; resumes an interrupted build.
 
   Raises:
     ValueError: Neither `--source` nor `--download` is given.
@@ -144,14 +144,14 @@ def splits_(options: argparse.Namespace) -> None:
 
 
 def table(options: argparse.Namespace) -> None:
-  """Writes docs/datasets.md from the descriptions in the builders."""
+  """Writes docs/datasets.md, the description of all data sets."""
   target = pathlib.Path(options.output)
   write_text(target, datasets.page(catalogue.cohorts(), target.parent))
   print(target)
 
 
 def lesions(options: argparse.Namespace) -> None:
-  """Writes a BIDS folder of healthy scans, with lesions in the subjects of a split."""
+  """Copies a BIDS folder of healthy scans and adds scans with inserted lesions."""
   report = lesion_cohort.write(
     options.source,
     options.masks,

@@ -62,7 +62,7 @@ class Progress:
       self._stream.flush()
 
   def line(self) -> str:
-    """Text of the progress line: 'evaluate 12/40  3.1/s  0:09 left  note'."""
+    """Returns the progress line: 'evaluate 12/40  3.1/s  0:09 left  note'."""
     elapsed = max(time.monotonic() - self._start, 1e-9)
     rate = self._done / elapsed
     total = '' if self._total is None else f'/{self._total}'

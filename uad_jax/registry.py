@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 
 def names(package: str) -> list[str]:
-  """Lists the names that a config can choose from, such as those of all methods.
+  """Lists the names of all methods, scorers or adaptations that a config can use.
 
   They are the names of the Python files in a subfolder of uad_jax.
 
@@ -44,7 +44,7 @@ def named(package: str, name: str) -> Callable:
 
 
 def call(what: str, make: Callable, options: Mapping[str, Any], **fixed):
-  """Calls `make` with options from a config, after checking their names.
+  """Calls the factory `make` with the options of a config, if it has such options.
 
   The call is make(**fixed, **options).
 
@@ -76,7 +76,7 @@ AFTER_TRAINING = ('scores', 'variants', 'variant_scores', 'postprocess', 'resamp
 
 
 def digest(config: ConfigDict) -> str:
-  """Hash of the config keys that affect the training, as 12 hexadecimal digits.
+  """Returns a hash of the config keys that affect training, 12 hexadecimal digits.
 
   The keys in `AFTER_TRAINING` are left out. Run folders are named by this hash.
   """
@@ -84,12 +84,12 @@ def digest(config: ConfigDict) -> str:
 
 
 def fingerprint(config: ConfigDict) -> str:
-  """Hash of a whole config, as 12 hexadecimal digits."""
+  """Returns a hash of a whole config, as 12 hexadecimal digits."""
   return hashed(plain(config))
 
 
 def hashed(settings: Mapping[str, Any]) -> str:
-  """Hash of a config in the form that `plain` returns, as 12 hexadecimal digits."""
+  """Returns a hash of a config in the form of `plain`, as 12 hexadecimal digits."""
   text = json.dumps(settings, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
 

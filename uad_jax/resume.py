@@ -1,4 +1,4 @@
-"""Functions that train in a run folder, from the start or the newest checkpoint."""
+"""Functions that train a method in a run folder, or resume from its checkpoints."""
 
 import json
 import pathlib
@@ -19,7 +19,7 @@ from uad_jax.update import init_state
 
 
 def fresh_state(experiment: Experiment) -> State:
-  """Makes the training state of step 0 and copies it to every device."""
+  """Creates the training state of step 0 and copies it to every device."""
   config = experiment.config
   records = experiment.records(config.data.train)
   examples = [records.example(i % len(records)) for i in range(2)]

@@ -2,9 +2,9 @@
 
 A run folder holds config.json, model.json, training.json, parameters.txt,
 metrics.jsonl, checkpoints/ and the files of `report.write`: results.json, subjects.csv,
-evaluation.npz, report.html. A variant (another inference of the same trained method)
-has those four files in variants/NAME, an evaluation on other data in
-evaluations/NAME-FINGERPRINT.
+evaluation.npz, report.html. A variant evaluates the same trained method with other
+inference settings; it has those four files in variants/NAME. An evaluation on other
+data has them in evaluations/NAME-FINGERPRINT.
 """
 
 import json
@@ -56,7 +56,7 @@ def trained_part(config: dict) -> dict:
 
 
 def claim(workdir: pathlib.Path, config: dict) -> None:
-  """Makes the run folder of a config, or checks that an existing one is of this config.
+  """Makes the run folder of a config, or checks that an existing one belongs to it.
 
   If only the evaluation differs (test split, scores, variants), the folder is taken and
   its config.json is replaced.
@@ -100,7 +100,7 @@ def chosen_on(experiment: Experiment):
 
 
 def outdated(folder: pathlib.Path, config: dict) -> str | None:
-  """Says why the results in a folder are outdated for a config; None if they are not.
+  """Returns the reason why stored results are outdated for a config, or None.
 
   Results also count as outdated if results.json has an older layout.
 
@@ -119,7 +119,9 @@ def outdated(folder: pathlib.Path, config: dict) -> str | None:
 
 
 def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
-  """Prepares data, trains and evaluates, and skips what is finished in the run folder.
+  """Trains and evaluates a config in its run folder, and skips all finished parts.
+
+  The data are prepared first.
 
   Args:
     config: Config of the experiment.
@@ -173,10 +175,11 @@ def report(
   settings: dict,
   variant: str = '',
 ) -> None:
-  """Evaluates a trained method, or one variant of its inference; writes the report.
+  """Evaluates the trained method of a run and writes the report.
 
-  A variant is evaluated with the scorers in `config.variant_scores`, or with all if
-  that is empty; it takes no part in the choice of the default anomaly map.
+  A variant has other inference settings. It is evaluated with the scorers in
+  `config.variant_scores`, or with all if that is empty; it takes no part in the choice
+  of the default anomaly map.
 
   Args:
     experiment: Experiment of the run.

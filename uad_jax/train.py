@@ -20,7 +20,7 @@ from uad_jax.update import due, make_update, stage_starts
 
 
 class Diverged(RuntimeError):
-  """Error: training diverged (value not finite, or metric outside of a fatal bound)."""
+  """Error: training diverged (value not finite, or metric beyond a fatal bound)."""
 
 
 class Interrupted(RuntimeError):
@@ -58,7 +58,7 @@ def all_finite(tree) -> jax.Array:
 
 
 def last_good(checkpoints) -> str:
-  """Text for an error message: the last checkpoint, from which training can resume."""
+  """Returns the part of an error message that names the last checkpoint."""
   last = checkpoints.latest_step()
   if last is None:
     return 'there is no checkpoint yet'
@@ -153,7 +153,7 @@ def train(
   log_every: int = 50,
   save_every: int = 500,
 ) -> State:
-  """Trains from `state.step` to the end of the last stage and returns the final state.
+  """Trains a method from `state` to the end of the last stage; returns the last state.
 
   Args:
     method: Method to train.

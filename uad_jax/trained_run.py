@@ -77,7 +77,7 @@ class TrainedRun(NamedTuple):
 
 
 def read_json(path: pathlib.Path, what: str) -> dict:
-  """Reads a JSON file of a run folder; if it is missing, the error says what it holds.
+  """Reads a JSON file of a run folder, or raises an error that explains the file.
 
   Args:
     path: The file.

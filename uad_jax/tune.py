@@ -1,4 +1,4 @@
-r"""Command that tunes a config: trains changed settings, scores them on validation.
+r"""Command that tunes a config: trains changed copies, scores them on validation data.
 
   python -m uad_jax.tune --config=configs/aae.py:demo --trial='' \
     --trial='steps=(4000,); optimiser.learning_rate=1e-3'
@@ -30,7 +30,7 @@ FLAGS = flags.FLAGS
 
 
 def with_changes(config: ConfigDict, changes: str) -> ConfigDict:
-  """Copies a config and changes some of its values.
+  """Returns a copy of a config with some values changed.
 
   Args:
     config: Config to copy.

@@ -1,4 +1,4 @@
-"""Functions for one training step: which objectives (losses) to update, and how."""
+"""Functions for a training step, to select objectives (losses) and update networks."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ def stage_starts(stage_ends: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def due(objectives: Mapping, stage_ends: tuple[int, ...], step: int) -> tuple[str, ...]:
-  """Lists the objectives (losses) whose turn it is at a training step, by name.
+  """Returns the names of the objectives (losses) to update at a training step.
 
   The list depends on the step alone, so a resumed run repeats the schedule exactly.
 
@@ -46,7 +46,7 @@ def due(objectives: Mapping, stage_ends: tuple[int, ...], step: int) -> tuple[st
 def init_state(
   method: Method, tx: Mapping[str, optax.GradientTransformation], key: Key, batch: Batch
 ) -> State:
-  """Makes the training state of step 0: parameters, statistics, optimiser states.
+  """Creates the training state of step 0: parameters, statistics, optimiser states.
 
   Args:
     method: Method to train.
@@ -68,7 +68,7 @@ def make_update(
   tx: Mapping[str, optax.GradientTransformation],
   stage_ends: tuple[int, ...],
 ) -> Callable[[tuple[str, ...]], Callable]:
-  """Makes the function of one training step, which updates the objectives of this step.
+  """Returns a function that makes the training step for given objectives (losses).
 
   Its form is (names) -> (state, batches by split, key) -> (new state, metrics), with
   the names of the objectives to update and metrics named 'OBJECTIVE/METRIC'. The update

@@ -7,7 +7,7 @@ from uad_jax.method import Adaptation, Method, Objective
 
 
 def make(decay: float = 0.999) -> Adaptation:
-  """Builds an adaptation: the method infers with a moving average of its parameters.
+  """Builds an adaptation that makes a method infer with averaged parameters (EMA).
 
   Polyak averaging: exponential moving average with a warm start; at step t of a stage
   ema = r ema + (1 - r) params, r = min(decay, (1 + t) / (10 + t)).

@@ -1,4 +1,4 @@
-"""Synthetic lesions: painters, functions that change an image inside of a shape.
+"""Painters: functions that paint synthetic lesions into images inside of a shape.
 
 Pure functions, 2-D and 3-D by the shape. All painters share one signature, for one
 example: (drawn, image, foreign, mask, shape) -> image, where `drawn` are the random
@@ -25,7 +25,7 @@ Key = jax.Array
 
 
 class Drawn(NamedTuple):
-  """Random numbers from which one painter draws its lesion; none uses all of them.
+  """Random numbers that a painter needs for a lesion; no painter uses all of them.
 
   Attributes:
     numbers: Uniform in (0, 1), [4].
@@ -44,7 +44,7 @@ def blend(image: Array, filled: Array, shape: Array) -> Array:
 
 
 def local_mean(image: Array, shape: Array) -> Array:
-  """Computes the mean of an image in a soft shape [*S] by channel, [1, ..., 1, C]."""
+  """Computes the mean of each image channel in a soft shape [*S]; [1, ..., 1, C]."""
   axes = tuple(range(shape.ndim))
   weight = shape[..., None]
   total = (image * weight).sum(axes, keepdims=True)

@@ -85,7 +85,9 @@ def plan(suite: str, names: list[str], seeds: list[int], runs: str) -> list[Row]
 
 
 def outdated(row: Row, folder: pathlib.Path) -> str | None:
-  """Returns why a stored run is incomplete or not of today's config; None if neither.
+  """Returns the reason why a stored run is incomplete or outdated; None if neither.
+
+  A run is outdated if its config differs from today's config.
 
   Args:
     row: Training with today's config.

@@ -13,7 +13,9 @@ TOTAL = re.compile(r'^Total: ([\d,]+)', re.MULTILINE)
 
 
 class FinishedRun(NamedTuple):
-  """Stored evaluation of a run, or of a variant (another inference) of the run.
+  """Stored evaluation of a run, or of a variant of the run.
+
+  A variant is the same trained model, evaluated with other inference settings.
 
   Attributes:
     name: Method name in the tables.

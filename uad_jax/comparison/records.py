@@ -1,4 +1,4 @@
-"""Functions that store the numbers of each run that docs/results.md shows.
+"""Functions that store, for each run, the numbers that docs/results.md shows.
 
 Run folders are large and stay on the machine that made them. docs/runs/SUITE.jsonl
 (SUITE is a data set) has one JSON line, a record, for each evaluation of a run, or of
@@ -39,12 +39,12 @@ TESTED = ('scans', 'subjects', 'diseased')
 
 
 class Record(NamedTuple):
-  """Numbers of a method in docs/results.md, from one training or as means over several.
+  """Numbers of a method for docs/results.md, from one training or the mean of several.
 
   Attributes:
     name: Method name in the tables.
-    variant: Name of the variant (another inference of the same training); '' for the
-      run without variant.
+    variant: Name of the variant (the same trained model, evaluated with other inference
+      settings); '' for the run without variant.
     seeds: Seeds of the trainings; for several, all numbers are means over them.
     config: Hash of the config with the first of the seeds.
     data: Test data: 'digest'; counts by the names in `TESTED`; 'honest', the AUPRC of
@@ -55,7 +55,7 @@ class Record(NamedTuple):
     steps: Training steps.
     minutes: Time of the training; None if it was interrupted or not measured.
     maps: Estimates by scorer and by metric of `COLUMNS`.
-    draws: AUPRC of the chosen scorer in each resample of the subjects, as text of
+    draws: AUPRC of the chosen scorer in each resample of the subjects, encoded by
       `packed`; '' for a variant and for a mean of several trainings.
     over: For a mean of several trainings, its AUPRC minus the baseline's; else None,
       see `gap`.
@@ -80,7 +80,7 @@ class Record(NamedTuple):
 
 
 def training_data(model: Mapping) -> str | None:
-  """Describes the training data as text, such as '48 subjects, 480 slices'.
+  """Returns the size of the training data as text, such as '48 subjects, 480 slices'.
 
   Args:
     model: Content of model.json.
@@ -148,10 +148,10 @@ def from_runs(runs: Sequence[FinishedRun]) -> list[Record]:
 
 
 def draws_of(run: FinishedRun) -> str:
-  """Computes the AUPRC of a run in each bootstrap resample of the subjects, as text.
+  """Returns the bootstrap AUPRCs of a run, one for each resample, encoded as a string.
 
-  The AUPRC is that of the scorer that was chosen on validation data; `packed` makes the
-  text.
+  Subjects are resampled. The AUPRC is that of the scorer that was chosen on validation
+  data. `packed` encodes the values.
   """
   sample = load(run.folder / 'evaluation.npz')[run.default]
   return packed(resample(POOLED[METRIC], sample))
@@ -177,7 +177,7 @@ def unpacked(text: str) -> np.ndarray:
 
 
 def gap(a: Record, b: Record) -> Estimate | None:
-  """Computes the paired difference of AUPRC between two runs, by their chosen scorers.
+  """Computes the paired difference of AUPRC between two runs, for their chosen scorers.
 
   Args:
     a: Record of the first run.

@@ -34,7 +34,7 @@ What the orders mean: [comparison.md](comparison.md).
 
 
 def mean(pairs: Sequence[tuple[float | None, int]]) -> float | None:
-  """Computes the weighted mean of the values that are not None; None if there are none.
+  """Computes the weighted mean of values and ignores None; None if no value is left.
 
   Args:
     pairs: Values and their weights (numbers of seeds).
@@ -122,7 +122,7 @@ def summary(records: Sequence[Record]) -> str:
 
 
 def over_baseline(record: Record, baselines: Sequence[Record]) -> Estimate | None:
-  """Computes the AUPRC of a method minus that of the baseline with the same seeds.
+  """Computes the AUPRC of a method minus the baseline's AUPRC with the same seeds.
 
   Args:
     record: Record of the method.

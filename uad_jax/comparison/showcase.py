@@ -58,7 +58,7 @@ def run_cases(
   records: Sequence[Mapping],
   sample: Sample,
 ) -> dict[str, Case]:
-  """Computes anomaly maps of scans with a trained run, and extracts a slice of each.
+  """Computes anomaly maps of scans with a trained method and extracts a slice of each.
 
   It is the slice with the largest lesion area. Stochastic methods draw new random
   numbers here, so their anomaly maps differ from those of the evaluation.
@@ -87,7 +87,7 @@ def run_cases(
 
 
 def restored(config: ConfigDict, folder: pathlib.Path) -> tuple[Experiment, State, str]:
-  """Restores a stored run from its folder.
+  """Restores the experiment, trained state and chosen scorer of a run from its folder.
 
   Returns:
     Experiment, trained state and name of the chosen scorer.

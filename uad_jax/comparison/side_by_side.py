@@ -56,7 +56,7 @@ def rarity(scores: np.ndarray, sample: Sample) -> np.ndarray:
 
 
 def colours() -> tuple[str, Normalize]:
-  """Returns the colour map and the value range in which all anomaly maps are drawn."""
+  """Returns the colour map and the value range of the anomaly maps in the picture."""
   return 'inferno', Normalize(*(-np.log10((SHARES[0], SHARES[-1]))))
 
 
@@ -126,7 +126,7 @@ def reduced(picture: bytes) -> bytes:
 
 
 def aspect(cases: Sequence[Case]) -> float:
-  """Computes the largest ratio of height to width among the brains of example slices.
+  """Computes the largest height-to-width ratio of the brains in example slices.
 
   The ratio is that of the bounding box.
   """

@@ -44,7 +44,7 @@ def changes_from(today: dict, trained: dict) -> str:
 
 
 def label(name: str, scores: dict, today: dict) -> str:
-  """Labels an anomaly map of a tuning trial by its name and by its changed options.
+  """Returns the label of an anomaly map of a trial: its name and its changed options.
 
   Name and options are compared with `scores` of today's config. A name that the config
   lacks is replaced by its first entry of the same scorer. Older trials did not keep the
@@ -127,7 +127,7 @@ def merge(kept: list[dict], fresh: list[dict]) -> list[dict]:
 
 
 def compared_with_today(trial: dict) -> dict:
-  """Adds to a tuning trial, as 'changes', the settings that differ from today's config.
+  """Adds to a tuning trial its settings that differ from today's config, as 'changes'.
 
   Its anomaly maps are renamed by `label`.
 

@@ -1,1 +1,1 @@
-"""Modules that prepare scans, simulate subjects, build data sets and make batches."""
+"""Modules that preprocess and simulate scans, build data sets and make batches."""

@@ -105,8 +105,9 @@ def read(directory: str) -> dict[str, Any]:
 
 
 def same(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-  """Whether two manifests have the same digest: their datasets hold the same volumes.
+  """Returns whether two manifests have the same digest.
 
-  Only then may results on the two datasets be put into one table.
+  Their datasets then hold the same volumes. Only then may results on the two datasets
+  be put into one table.
   """
   return a['digest'] == b['digest']

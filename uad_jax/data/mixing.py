@@ -44,11 +44,13 @@ WEIGHTED = ('train',)
 """The splits whose terms may have weights."""
 
 TERM = re.compile(r'(?:([\d.]+)\s*\*\s*)?(?:([\w-]+)/)?([\w-]+)')
-"""Groups: weight, data set, split."""
+"""Pattern of a term; its groups are the weight, the data set and the split."""
 
 
 class Term(NamedTuple):
-  """Term of a split expression: a split of one data set, with an optional weight.
+  """One term of a split expression, such as '0.5*oasis/train'.
+
+  It names a split of one data set, with an optional weight.
 
   Attributes:
     data: Name of the data set, a key of `config.data.others` or `HOME`.
@@ -122,10 +124,11 @@ def splits(data: Mapping[str, Any]) -> dict[str, tuple[Term, ...]]:
 
 
 def chosen(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-  """Returns the options of each data set that the splits use, by the data set's name.
+  """Returns the options of the data sets that an experiment reads, as a dict by name.
 
-  The options are `dir`, `name` and the other keys of the data set, without `SPLITS` and
-  `others`. The data sets are in the order of their first use, those of `train` first.
+  These are the data sets of all its splits. The options are `dir`, `name` and the other
+  keys of the data set, without `SPLITS` and `others`. The data sets are in the order of
+  their first use, those of `train` first.
 
   Args:
     data: `config.data` as plain dicts.
@@ -210,7 +213,7 @@ def reader(
 
 
 def digest(builders: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-  """Computes a fingerprint of the data sets and evaluated splits of an experiment.
+  """Computes a fingerprint of an experiment's data sets and its evaluated splits.
 
   Results can be compared only if their fingerprints are equal. For a single data set,
   the fingerprint is the digest of its manifest. For several, it is a SHA-256 over their

@@ -16,7 +16,7 @@ from uad_jax.data.reading import CACHE_BYTES, Mixture, Records
 
 
 class Examples:
-  """Cache of training examples in memory, filled as the examples are first read.
+  """In-memory cache of training examples, each stored when it is first read.
 
   It holds one array per key of an example. A batch is made in two steps: reading
   threads call `load`, then the consumer calls `gather`. The consumer builds the batch
@@ -64,7 +64,7 @@ class Examples:
     return indices, uncached
 
   def gather(self, loaded: tuple[np.ndarray, dict[int, dict]]) -> dict[str, np.ndarray]:
-    """Builds a batch, [B, ...] by key, of the examples that `load` has read.
+    """Stacks the examples that `load` has read into a batch, [B, ...] by key.
 
     Args:
       loaded: The return value of `load`.
@@ -163,7 +163,7 @@ def padded(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
 def ordered_batches(
   records: Sequence, batch_size: int, host: int = 0, hosts: int = 1
 ) -> Iterator[dict[str, np.ndarray]]:
-  """Yields batches for evaluation: each record of this host's scans once, in order.
+  """Yields evaluation batches, with each record of this host's scans once, in order.
 
   Scans (subject and session) are dealt to the hosts in turn, so that one host sees all
   slices of a scan. The last batch is padded by `padded`.

@@ -49,11 +49,11 @@ def training_example(record: dict) -> dict[str, np.ndarray]:
 
 
 class Parsed(Sequence):
-  """Sequence of serialised records that are decoded by `parse` when they are read.
+  """Sequence of serialised records; reading one decodes it by `parse`.
 
   Args:
     stored: Serialised records.
-    parse: From a serialised record to a dict.
+    parse: Function from a serialised record to a dict.
   """
 
   def __init__(self, stored: Sequence, parse: Callable[[Any], dict]):
@@ -129,7 +129,7 @@ def stored(builder, split: str) -> Records:
 
 
 class Mixture(Sequence):
-  """Sequence over the records of several splits, all of one split before the next.
+  """Sequence that concatenates the records of several splits.
 
   A record keeps only the keys that all splits have. The name of the data set is put
   before the subject, 'oasis/sub-01', so that subjects of two data sets stay apart.

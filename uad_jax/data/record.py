@@ -66,9 +66,10 @@ def slice_height(index: int, depth: int) -> float:
 
 
 def arrays(scan: Any) -> dict[str, np.ndarray]:
-  """Returns the image, masks, twin and labels of a prepared scan by their record keys.
+  """Returns the arrays of a prepared scan as a dict with the keys of a record.
 
-  The keys are `ARRAYS`. An unknown lesion-free twin is all zeros.
+  The keys are `ARRAYS`: image, masks, twin and labels. An unknown lesion-free twin is
+  all zeros.
 
   Args:
     scan: A `preprocess.Prepared`, or another object with these attributes.
@@ -80,7 +81,7 @@ def arrays(scan: Any) -> dict[str, np.ndarray]:
 
 
 def cut(volume: Mapping[str, Any], index: int) -> dict[str, np.ndarray]:
-  """Cuts the slice `index` along z out of each array of a volume.
+  """Extracts the slice `index` along z from each array of a volume.
 
   The result has the keys `ARRAYS`, with arrays [X, Y, C].
   """

@@ -1,4 +1,4 @@
-"""Functions that choose further data sets on which a trained model is evaluated."""
+"""Functions that return the data sets and options for evaluating a trained model."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ They are not used if the table of subjects names splits.
 
 
 class EvaluationData(NamedTuple):
-  """Data set on which the trained model of a run is evaluated.
+  """Data set, split and options for the evaluation of a trained model.
 
   Attributes:
     label: Short name, for folders and tables.
@@ -35,7 +35,7 @@ def evaluation_data(
   steps: Sequence,
   changes: Mapping[str, Any],
 ) -> EvaluationData:
-  """Returns the data set that `--evaluate` names, with the training's preprocessing.
+  """Returns the data set named by `--evaluate`, with options of the training run.
 
   Args:
     where: Data set, 'NAME' or 'NAME/SPLIT', or a folder of NIfTI files; the split is
@@ -71,6 +71,6 @@ def evaluation_data(
 
 
 def shared(training: Mapping[str, Any], name: str, *options: str) -> dict[str, Any]:
-  """Returns options of the training data, if the training data set is `name`."""
+  """Returns the training's values of `options` if its data set is `name`, else {}."""
   alike = training['name'] == name
   return {key: training[key] for key in options if alike and key in training}

@@ -35,7 +35,7 @@ class Interval(NamedTuple):
 
 
 class Resampled:
-  """Counts and values of n test scans, with R bootstrap resamples of these scans.
+  """Voxel counts and metrics of n test scans, with R bootstrap resamples of the scans.
 
   Attributes:
     sample: Counts and values of the n test scans.
@@ -97,7 +97,7 @@ class Estimated(NamedTuple):
 
 
 def weights(sample: Sample, resamples: int, seed: int) -> np.ndarray:
-  """Draws R bootstrap resamples of the n test scans, as counts [R, n].
+  """Samples R bootstrap resamples of n test scans and returns them as counts [R, n].
 
   An entry is the number of times that the resample holds the scan. Subjects with and
   without lesions are drawn separately, because their numbers are a choice of the study
@@ -121,7 +121,7 @@ def weights(sample: Sample, resamples: int, seed: int) -> np.ndarray:
 
 
 def whole(sample: Sample) -> Resampled:
-  """Builds the trivial resample (R = 1), which holds each test scan exactly once."""
+  """Returns the test scans as one resample (R = 1) that holds each scan once."""
   return Resampled(sample, np.ones((1, len(sample.subjects))))
 
 
@@ -188,7 +188,7 @@ def mean_of(values: np.ndarray, resamples: int = 2000, seed: int = 0) -> Interva
 def resample(
   metric: Metric, sample: Sample, resamples: int = 2000, seed: int = 0
 ) -> np.ndarray:
-  """Computes a metric on each of R bootstrap resamples of the test scans, [R].
+  """Computes the values [R] of a metric on R bootstrap resamples of the test scans.
 
   Two scorers or runs on the same subjects get the same resamples, so their values are
   paired.
@@ -205,9 +205,9 @@ def paired(
   seed: int = 0,
   other: Metric | None = None,
 ) -> Interval:
-  """Computes the difference metric(a) - metric(b) with its paired bootstrap interval.
+  """Computes metric(a) - metric(b) for two scorers or runs, with a paired interval.
 
-  Each resample draws the same subjects for `a` and for `b`.
+  Each bootstrap resample holds the same subjects for `a` and for `b`.
 
   Args:
     metric: One of `metrics.METRICS`, or a metric made by `metric_forms`.

@@ -69,7 +69,7 @@ def take_case(scan: Scan, scores: np.ndarray, detection: np.ndarray) -> Case:
 def choose(
   candidates: Sequence[Case], auprc: np.ndarray, dice: np.ndarray, score: np.ndarray
 ) -> list[Case]:
-  """Chooses example scans: two each of worst, median and best AUPRC, and a healthy one.
+  """Chooses up to 7 scans: two of worst, two of median, two of best AUPRC, one healthy.
 
   The healthy scan is the one with the highest anomaly score.
 

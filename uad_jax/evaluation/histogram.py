@@ -1,4 +1,4 @@
-"""Histograms of anomaly scores, and the AUPRC, AUROC and Dice computed from them.
+"""Functions that build histograms of anomaly scores and compute AUPRC, AUROC and Dice.
 
 A histogram needs no fixed range, and those of many scans can be added up. A float32
 score is mapped to an integer of the same order through its bit pattern: the sign, the

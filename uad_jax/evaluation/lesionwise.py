@@ -51,7 +51,7 @@ def size_bin(millilitres: np.ndarray) -> np.ndarray:
 
 
 class Lesions:
-  """True lesions of one scan as labelled components, to be matched with detections.
+  """Lesion mask of one scan, split into labelled connected components (the lesions).
 
   Args:
     lesion: Lesion mask [X, Y, Z].
@@ -82,7 +82,7 @@ class Lesions:
     return np.bincount(self.bins[chosen], minlength=len(SIZE_NAMES))
 
   def match(self, predicted: np.ndarray, overlap: float = OVERLAP) -> dict:
-    """Determines which lesions are found by a detection, and counts correct components.
+    """Determines which lesions a detection finds, and counts its correct components.
 
     Lesion-wise recall, precision and F1 are computed from the result.
 

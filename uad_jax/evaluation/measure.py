@@ -59,7 +59,9 @@ def scored(
 def pooled_histograms(
   scans: Iterable[Scan], scorers: Iterable[str], chain: Postprocess
 ) -> dict[str, Histogram]:
-  """Computes one histogram of anomaly scores per scorer, over the scans of all hosts.
+  """Computes, for each scorer, one histogram of the anomaly scores in all scans.
+
+  The scans of all hosts are pooled.
 
   Args:
     scans: Scans of this host, with anomaly maps.

@@ -1,4 +1,4 @@
-"""Functions that make metrics of four kinds, to be computed on bootstrap resamples.
+"""Functions that create metric functions of four kinds, for bootstrap resamples.
 
 The kinds are: ranking of the pooled voxels, ratio of counts, mean over scans, and AUROC
 of scans. Each function returns a `bootstrap.Metric`.
@@ -13,7 +13,7 @@ from uad_jax.evaluation.bootstrap import Metric
 
 
 def ranked(name: str) -> Metric:
-  """Makes a function that computes AUPRC, AUROC or oracle Dice on all voxels pooled.
+  """Returns a function that computes AUPRC, AUROC or oracle Dice on the pooled voxels.
 
   Args:
     name: 'auprc', 'auroc' or 'oracle_dice', a field of `histogram.Ranking`.
@@ -24,7 +24,7 @@ def ranked(name: str) -> Metric:
 def ratio(
   numerator: Mapping[str, float], denominator: Mapping[str, float], where: str = ''
 ) -> Metric:
-  """Makes a function that computes a ratio of counts, each summed over the scans.
+  """Returns a function that computes a ratio of counts, each summed over the scans.
 
   The ratio is sum_i a_i C_i / sum_i b_i C_i with the summed counts C_i.
 
@@ -51,7 +51,7 @@ def ratio(
 
 
 def mean(name: str, where: str = '') -> Metric:
-  """Makes a function that averages a per-scan value over the scans where it is finite.
+  """Returns a function that averages a value over the scans where it is finite.
 
   Args:
     name: Name of a value in `Sample.values`.
@@ -74,7 +74,7 @@ def mean(name: str, where: str = '') -> Metric:
 
 
 def separation(name: str) -> Metric:
-  """Makes a function that computes the AUROC of scans with and without lesions.
+  """Returns a function that computes the AUROC between scans with and without lesions.
 
   Scans are ranked by one anomaly score per scan.
 

@@ -1,4 +1,4 @@
-"""Dictionaries of all metrics in the results tables, from name to function.
+"""Dictionaries that map the name of each metric to the function that computes it.
 
 Each function takes a `bootstrap.Resampled` and computes the metric in each resample.
 A name with the suffix `_at_5` is a metric at the threshold that 5 % of the brain voxels
@@ -24,7 +24,7 @@ besides the mean."""
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
-  """Dice overlap 2 |A and B| / (|A| + |B|) of binary arrays; nan if both are empty."""
+  """Computes the Dice 2 |A and B| / (|A| + |B|) of two masks; nan if both are empty."""
   total = np.sum(a > 0) + np.sum(b > 0)
   return float(2 * np.sum((a > 0) & (b > 0)) / total) if total else np.nan
 

@@ -45,7 +45,7 @@ def median(scores: np.ndarray, mask: np.ndarray, size: int = 3) -> np.ndarray:
 
 
 def erode(scores: np.ndarray, mask: np.ndarray, steps: int = 1) -> np.ndarray:
-  """Erodes the brain mask by `steps` voxels and gives removed voxels the lowest score.
+  """Erodes the brain mask by `steps` voxels; sets removed voxels to the lowest score.
 
   Erosion is within slices: a stack of slices ends where the slices end and not where
   the brain ends.

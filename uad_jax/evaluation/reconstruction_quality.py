@@ -1,4 +1,4 @@
-"""Metrics of whether a reconstruction removes the lesion and keeps healthy brain.
+"""Functions that measure if a reconstruction removes the lesion and keeps the rest.
 
 Symbols: x image, t lesion-free twin (the same scan without its lesion), r(x) and r(t)
 their reconstructions, L lesion, H brain without the lesion and its surroundings.

@@ -1,4 +1,4 @@
-"""Metrics of how well a registration fits healthy anatomy without fitting lesions.
+"""Functions that measure how well a registration fits healthy anatomy but not lesions.
 
 A prior image (a pseudo-healthy image) is deformed to match the scan. A gate, open at
 suspected lesions, keeps the deformation from explaining them away.
@@ -86,7 +86,7 @@ def ventricle_dice(
   reference: np.ndarray,
   planar: bool,
 ) -> dict[str, float]:
-  """Segments the ventricles in images by intensity; returns the Dice with their labels.
+  """Segments ventricles in images by intensity and computes their Dice with the labels.
 
   The segmentation is a surrogate, because a prior image has no labels: a voxel of an
   estimate is ventricle if its intensity is on the ventricle's side of the midpoint

@@ -1,4 +1,4 @@
-"""Voxel counts and metrics of each test scan, as a run stores them in evaluation.npz.
+"""Functions for the voxel counts and metrics of test scans, stored in evaluation.npz.
 
 From these `bootstrap` computes intervals, and the paired difference of two runs that
 were evaluated on the same scans. The anomaly maps are not needed for this.
@@ -43,7 +43,7 @@ class Sample(NamedTuple):
 
 
 def common_bins(pooled: Histogram, bins: int = BINS) -> np.ndarray:
-  """Chooses bins of the anomaly score for all scans, from quantiles of the scores.
+  """Chooses score bins that all scans share, from quantiles of the anomaly scores.
 
   A bin holds at most about 1 / `bins` of the lesion and of the healthy voxels (or a
   single tied score), which bounds the error of the curves by about as much.
@@ -83,7 +83,7 @@ def compress(histograms: Sequence[Histogram], starts: np.ndarray) -> np.ndarray:
 
 
 def restrict(sample: Sample, rows: np.ndarray) -> Sample:
-  """Selects some of the test scans, with their counts and values.
+  """Returns a sample that holds only the selected test scans.
 
   Args:
     sample: Counts and values of n test scans.
@@ -102,7 +102,7 @@ def restrict(sample: Sample, rows: np.ndarray) -> Sample:
 
 
 def ordered(sample: Sample) -> Sample:
-  """Sorts the test scans, with their counts and values, by name of the subject."""
+  """Returns a sample with its test scans sorted by name of the subject."""
   return restrict(sample, np.argsort(sample.subjects, kind='stable'))
 
 
@@ -132,7 +132,7 @@ def align(a: Sample, b: Sample) -> tuple[Sample, Sample]:
 
 
 def pack(samples: Mapping[str, Sample]) -> dict[str, np.ndarray]:
-  """Converts the counts and values of all scorers to named arrays for evaluation.npz.
+  """Converts the samples of all scorers to named arrays, to store in evaluation.npz.
 
   The arrays are 'scorers' [m]; then for each scorer s: 's/subjects', 's/pathology',
   's/diseased' [n], 's/edges' [K], 's/healthy', 's/lesion' [n, K], and 's/counts/NAME',
@@ -149,7 +149,7 @@ def pack(samples: Mapping[str, Sample]) -> dict[str, np.ndarray]:
 
 
 def load(path: str | Path) -> dict[str, Sample]:
-  """Reads the counts and values of test scans, by scorer, from an evaluation.npz.
+  """Reads the voxel counts and metrics of test scans, by scorer, from evaluation.npz.
 
   Raises:
     ValueError: The file is not an evaluation.npz, or is damaged.

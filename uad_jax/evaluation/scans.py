@@ -87,7 +87,7 @@ def collect(batches: Iterable[Mapping[str, np.ndarray]]) -> Iterator[Scan]:
 
 
 def assemble(records: list[dict]) -> Scan:
-  """Builds one scan from its single volume, or from its slices, stacked along z.
+  """Builds one scan from its single volume, or by stacking its slices along z.
 
   Args:
     records: Volume or slices of the scan, each as arrays by name.

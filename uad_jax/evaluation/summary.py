@@ -1,4 +1,4 @@
-"""Functions that compute the content of results.json and subjects.csv.
+"""Functions that compute the evaluation results for results.json and subjects.csv.
 
 Layout of results.json, to which `report.write` adds the entry 'run'; an estimate is
 {'value': v, 'interval': [low, high]}, null where it is undefined:

@@ -1,4 +1,4 @@
-"""Adversarial auto-encoder (AAE), trained with a Wasserstein critic of its latents.
+"""Adversarial auto-encoder (AAE), whose latents a critic pulls towards N(0, I).
 
 Makhzani et al., "Adversarial autoencoders", 2016, as the comparative study of Baur et
 al. (Medical Image Analysis 69, 2021) trains it.
@@ -24,7 +24,7 @@ def make(
   consistency: float = 0.0,
   bayesian: bool = False,
 ) -> Method:
-  """Builds an adversarial auto-encoder; a critic pulls its latents towards N(0, I).
+  """Builds an adversarial auto-encoder, whose latents a critic pulls towards N(0, I).
 
   Losses by objective, <.> the mean over examples: 'autoencoder', mean (x - D(E(x)))^2
   over the brain; 'critic', <C(E(x))> - <C(n)> + penalty <(|grad C| - 1)^2> with

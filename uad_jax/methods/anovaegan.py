@@ -1,4 +1,4 @@
-"""AnoVAEGAN: a variational auto-encoder with a critic of its reconstructions.
+"""AnoVAEGAN: a variational auto-encoder with a critic that rates reconstructions.
 
 Baur et al., "Deep autoencoding models for unsupervised anomaly segmentation in brain MR
 images", BrainLes 2018, as their comparative study (Medical Image Analysis 69, 2021)
@@ -30,7 +30,7 @@ def make(
   dropout: float = 0.0,
   bayesian: bool = False,
 ) -> Method:
-  """Builds an AnoVAEGAN: a VAE and a critic that tells images from reconstructions.
+  """Builds an AnoVAEGAN: a VAE trained against a critic of its reconstructions.
 
   Losses by objective: 'vae', sum |x - x'| + KL(q(z | x) || N(0, I)), both summed over a
   scan; 'critic', <C(x')> - <C(x)> + penalty <(|grad C| - 1)^2>; 'generator', which

@@ -1,4 +1,4 @@
-"""Atlas method: z-scores by the voxelwise mean and variance of healthy scans."""
+"""Atlas method: compares each voxel with its mean and variance in healthy scans."""
 
 import jax.numpy as jnp
 
@@ -13,7 +13,7 @@ def make(
   smooth: float = 1.0,
   floor: float = 0.01,
 ) -> Method:
-  """Builds a method that fits mean and variance of healthy scans at each voxel (atlas).
+  """Builds the atlas method, which fits mean and variance of healthy scans by voxel.
 
   The scans must be aligned; each slice height has a mean and variance of its own. No
   network is trained. The scorer 'standardised' computes from the outputs

@@ -29,7 +29,7 @@ def make(
   consistency: float = 0.5,
   bayesian: bool = False,
 ) -> Method:
-  """Builds an adversarial auto-encoder with one latent for image and reconstruction.
+  """Builds an AAE trained to give an image and its reconstruction the same latent.
 
   By this constraint a scan with a lesion is to have the latent of its healthy version;
   a critic pulls the latents towards N(0, I).

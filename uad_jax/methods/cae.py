@@ -1,4 +1,4 @@
-"""Constrained auto-encoder, which gives image and reconstruction the same latent.
+"""Auto-encoder trained to give an image and its reconstruction the same latent.
 
 The constraint of Chen & Konukoglu 2018 (arXiv 1806.04972) without its critic, as
 the comparative study of Baur et al. (Medical Image Analysis 69, 2021) runs it.
@@ -21,7 +21,7 @@ def make(
   consistency: float = 1.0,
   bayesian: bool = False,
 ) -> Method:
-  """Builds an auto-encoder trained to give image and reconstruction the same latent.
+  """Builds the constrained auto-encoder: equal latents of image and reconstruction.
 
   L = mean (x - x')^2 + consistency mean (z - E(x'))^2, z = E(x), x' = D(z).
 

@@ -24,7 +24,7 @@ def make(
   dropout: float = 0.0,
   bayesian: bool = False,
 ) -> Method:
-  """Builds a context-encoding VAE, which also learns to fill in boxes set to zero.
+  """Builds a context-encoding VAE: a VAE that also learns to fill in zeroed boxes.
 
   L = sum |x - g(z)| + beta KL(q(z|x) || N(0, I)) + context sum |x - g(mu(x_ce))|.
 

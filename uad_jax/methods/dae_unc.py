@@ -64,9 +64,10 @@ def make(
 ) -> Method:
   """Builds the uncertainty-guided deformable auto-encoder, this project's own method.
 
-  Its options set each part. The deformer minimises, over scans with synthetic (painted)
-  lesions under simulated gates g and their lesion-free twins (the same scans without
-  the lesions) with g = 0, at strengths lambda0,
+  It warps a predicted healthy image (the prior image) onto the scan, except at likely
+  lesions. The deformer minimises, over scans with synthetic (painted) lesions under
+  simulated gates g and their lesion-free twins (the same scans without the lesions)
+  with g = 0, at strengths lambda0,
 
     1/2 [D(x, x_ph o phi; omega) + D(x_ph, x o phi^-1; omega o phi^-1)]
       + mean lambda |grad v|^2 + mean mu |v|^2 + twin |v(x_painted, g) - v(x, 0)|_1,

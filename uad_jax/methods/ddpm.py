@@ -1,4 +1,4 @@
-"""Diffusion model that noises a scan in part and denoises it (Wyatt et al. 2022)."""
+"""Diffusion model that adds limited noise to a scan and removes it (AnoDDPM)."""
 
 from collections.abc import Sequence
 
@@ -36,7 +36,7 @@ def make(
   bounds: tuple[float, float] = (0.0, 1.2),
   position: bool = False,
 ) -> Method:
-  """Builds AnoDDPM, a diffusion model that noises a scan in part and denoises it again.
+  """Builds AnoDDPM, a diffusion model that adds limited noise to a scan and removes it.
 
   L = mean over the brain of (eps - eps'(x_t, t))^2, t uniform in 1 to `furthest`.
 

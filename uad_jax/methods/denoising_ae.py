@@ -22,7 +22,7 @@ def make(
   cells: int = 16,
   position: bool = False,
 ) -> Method:
-  """Builds a U-Net that learns to remove coarse noise and then also removes lesions.
+  """Builds a U-Net trained to remove coarse noise; at inference it removes lesions.
 
   L = mean over the brain of (x - f(x + noise))^2; the anomaly map is |x - f(x)|.
 

@@ -1,4 +1,4 @@
-"""Fast AnoGAN: a generator of healthy images, then an encoder into its latent space.
+"""Fast AnoGAN: a GAN of healthy images, and an encoder into its latent space.
 
 Schlegl et al., "f-AnoGAN: Fast unsupervised anomaly detection with generative
 adversarial networks", Medical Image Analysis 54, 2019, with the network of the

@@ -1,4 +1,4 @@
-"""Method with a Gaussian-mixture variational auto-encoder (GMVAE)."""
+"""Variational auto-encoder with a Gaussian-mixture prior (GMVAE)."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Latent diffusion: a diffusion model of the codes of a VQ-VAE (Pinaya et al. 2022)."""
+"""Diffusion model of the latent codes of a VQ-VAE (Pinaya et al. 2022)."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Baseline without a model, in which the intensity of a scan itself is thresholded.
+"""Baseline without a model: the anomaly map is the intensity of the scan itself.
 
 The scorer `input_threshold` reads the scan.
 """

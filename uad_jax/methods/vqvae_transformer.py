@@ -1,4 +1,4 @@
-"""VQ-VAE and autoregressive transformer of its codes (Pinaya et al. 2022)."""
+"""VQ-VAE and a transformer that models its codes (Pinaya et al. 2022)."""
 
 from collections.abc import Sequence
 

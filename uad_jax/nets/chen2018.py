@@ -1,4 +1,4 @@
-"""Residual networks of Chen & Konukoglu 2018: encoder to a vector, and decoder.
+"""Residual encoder and decoder of Chen & Konukoglu 2018, with a latent vector.
 
 arXiv 1806.04972, for 2-D and 3-D images: four residual blocks in the encoder and four
 in the decoder, widths 16 to 256 and back, leaky ReLU of slope 0.2. The paper does not
@@ -50,7 +50,7 @@ class Residual(nn.Module):
 
 
 class ResidualEncoder(nn.Module):
-  """Residual encoder of Chen & Konukoglu 2018, from an image to a latent vector.
+  """Residual encoder of Chen & Konukoglu 2018 that maps an image to a latent vector.
 
   A 3 x 3 (x 3) convolution, residual blocks and a dense layer.
 
@@ -76,7 +76,7 @@ class ResidualEncoder(nn.Module):
 
 
 class ResidualDecoder(nn.Module):
-  """Residual decoder of Chen & Konukoglu 2018, from a latent vector to an image.
+  """Residual decoder of Chen & Konukoglu 2018 that maps a latent vector to an image.
 
   A dense layer, a 3 x 3 (x 3) convolution and residual blocks.
 

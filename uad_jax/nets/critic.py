@@ -17,7 +17,7 @@ SLOPE = 0.2
 
 
 class LatentCritic(nn.Module):
-  """Critic network that rates latent vectors, high for draws from the prior N(0, I).
+  """Critic network that learns to rate samples of N(0, I) above encoder latents.
 
   A multi-layer perceptron with leaky ReLUs.
 

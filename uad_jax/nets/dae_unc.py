@@ -20,7 +20,7 @@ Array = jax.Array
 
 
 class Usual(NamedTuple):
-  """Mean and log-variance of healthy scans at each voxel, for the slices of a batch.
+  """Mean and log-variance of healthy scans at each voxel of the slices in a batch.
 
   Each slice of the batch has the statistics of its slice height in the head.
 
@@ -41,7 +41,7 @@ class Usual(NamedTuple):
 
 
 class Expected(NamedTuple):
-  """Prior images of a batch of scans (predicted healthy images) and their variance.
+  """Predicted healthy images (prior images) of a batch of scans, with log-variances.
 
   The network `Prior` predicts them; they are not yet warped onto the scans.
 

@@ -121,7 +121,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-  """Decoder that maps latent maps to features at the resolution of the image.
+  """Decoder that turns latent maps into features at the resolution of the image.
 
   A `Head` follows. For each width an `UpBlock` doubles the grid. The decoder sees only
   the latent and the slice height: a structure that the bottleneck does not let through
@@ -154,7 +154,7 @@ class Decoder(nn.Module):
 
 
 class Head(nn.Module):
-  """Output layer: a convolution whose output is close to `bias` at the start.
+  """Output convolution whose result is close to `bias` when training starts.
 
   Attributes:
     channels: Output channels.

@@ -18,7 +18,7 @@ Cache = tuple[tuple[Array, Array], ...]
 
 
 class Block(nn.Module):
-  """Transformer block: causal self-attention and a perceptron, each with a residual.
+  """Transformer block: causal self-attention, then a perceptron, both residual.
 
   Attributes:
     width: Channels, a multiple of `heads`.
@@ -41,7 +41,7 @@ class Block(nn.Module):
     return tuple(part.reshape(shape) for part in parts)
 
   def join(self, x: Array, query: Array, key: Array, value: Array, seen: Array):
-    """Adds the outputs of the attention and of the perceptron to the features.
+    """Applies attention, then the perceptron, and adds each output to the features.
 
     Args:
       x: Features [B, Q, width].

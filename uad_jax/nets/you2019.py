@@ -42,7 +42,7 @@ class MapEncoder(nn.Module):
 
 
 class MapDecoder(nn.Module):
-  """Decoder of You et al. 2019, from features to mean and log-variance of an image.
+  """Decoder of You et al. 2019 that maps features to mean and log-variance of images.
 
   It mirrors `MapEncoder`. The grid is doubled by repeating voxels. The log-variance
   is at most 0, because the standard deviations of the paper are at most 1.
@@ -98,7 +98,7 @@ class MapEncoding(nn.Module):
 
 
 class MapDecoding(nn.Module):
-  """Decoder p(x | z) of You et al. 2019, from z to mean and log-variance of each voxel.
+  """Decoder p(x | z) of You et al. 2019, which predicts mean and log-variance of x.
 
   The latent z is a map on a coarse grid.
 

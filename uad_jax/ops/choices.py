@@ -29,7 +29,7 @@ def check_choice(what: str, name: str, allowed: Iterable[str], where: str = '') 
 
 
 def choose(what: str, name: str, table: Mapping[str, T], where: str = '') -> T:
-  """Looks up the value of `name` in `table`, after `check_choice` of the name.
+  """Returns the entry `name` of `table`, or raises a ValueError if there is none.
 
   The arguments and errors are those of `check_choice`; the keys of the table are the
   allowed names.

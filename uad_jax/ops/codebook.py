@@ -1,4 +1,4 @@
-"""Functions on the codebook of a vector-quantised auto-encoder: nearest code, update.
+"""Functions that create, search and update the codebook of a VQ auto-encoder.
 
 van den Oord et al., "Neural discrete representation learning", NeurIPS 2017, appendix
 A.1: the codebook is updated by exponential moving averages, not by gradients. It has K

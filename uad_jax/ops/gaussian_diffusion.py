@@ -55,7 +55,7 @@ def schedule(name: str, steps: int) -> np.ndarray:
 
 
 def noised(image: Array, noise: Array, kept: Array) -> Array:
-  """Adds noise to images as at diffusion step t; the result is x_t.
+  """Computes the noised images x_t of diffusion step t from images x_0 and noise.
 
   x_t = sqrt(kept) x_0 + sqrt(1 - kept) noise, `kept` being alpha-bar at step t. With
   normal noise it is a sample of q(x_t | x_0) = N(sqrt(kept) x_0, 1 - kept), Ho et al.,

@@ -1,4 +1,4 @@
-"""Log densities and KL divergences of normal distributions and of their mixtures.
+"""Functions for log densities and KL divergences of normals and their mixtures.
 
 All K components of a mixture have the same weight, 1 / K.
 """
@@ -25,9 +25,10 @@ class Normal(NamedTuple):
 
 
 def log_density(z: Array, normal: Normal) -> Array:
-  """Computes the log density log N(z; mean, exp(l)), summed over the last axis.
+  """Computes the log density of vectors z under a normal with independent components.
 
-  -1/2 [(z - mean)^2 exp(-l) + l + log 2 pi] elementwise, l being the log-variance.
+  The sum over the last axis of -1/2 [(z - mean)^2 exp(-l) + l + log 2 pi], l being the
+  log-variance.
 
   Args:
     z: [..., Z].
@@ -47,7 +48,7 @@ def log_density(z: Array, normal: Normal) -> Array:
 
 
 def cluster_posterior(z: Array, clusters: Normal) -> Array:
-  """Computes the log posterior log p(c | z) of the clusters c of a latent vector z.
+  """Computes log p(c | z), the log probability of each cluster c for a latent vector z.
 
   Bayes' rule with a uniform prior over the clusters, each a normal distribution.
 

@@ -1,4 +1,4 @@
-"""Gaussian and Laplacian pyramids of 2-D and 3-D images (Burt and Adelson 1983)."""
+"""Functions for Gaussian and Laplacian image pyramids (Burt and Adelson 1983)."""
 
 from collections.abc import Sequence
 

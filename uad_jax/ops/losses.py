@@ -76,7 +76,7 @@ def kl_normal(mean: Array, log_variance: Array) -> Array:
 
 
 def gaussian_nll(x: Array, mean: Array, log_variance: Array) -> Array:
-  """Computes the elementwise negative log likelihood of a normal, without constant.
+  """Computes the elementwise negative log likelihood of a normal, up to a constant.
 
   -log N(x; mean, exp(log_variance)) - 1/2 log 2 pi.
 
@@ -143,12 +143,12 @@ def soft_dice(logit: Array, target: Array) -> Array:
 
 
 def ssim(a: Array, b: Array, window: int = 7, data_range: float = 1.0) -> Array:
-  """Computes the map of structural similarity (SSIM) of two images, uniform window.
+  """Computes the structural similarity (SSIM) of two images at each voxel.
 
   Wang et al. 2004:
   ((2 m_a m_b + c1)(2 s_ab + c2)) / ((m_a^2 + m_b^2 + c1)(s_a^2 + s_b^2 + c2)), where m
-  is a mean and s a sample (co)variance in the window around a voxel, c1 = (0.01 L)^2
-  and c2 = (0.03 L)^2; outside of the grid the border voxels repeat.
+  is a mean and s a sample (co)variance in a uniform window around a voxel,
+  c1 = (0.01 L)^2 and c2 = (0.03 L)^2; outside of the grid the border voxels repeat.
 
   Args:
     a: [B, *S, C].

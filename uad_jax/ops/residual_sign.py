@@ -1,4 +1,4 @@
-"""Functions from a residual to anomaly scores: all, brighter or darker deviations."""
+"""Functions that turn a residual into anomaly scores: absolute, bright or dark."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ its absolute value, the residual itself (brighter) or its negative (darker)."""
 
 
 def signed(sign: str, scorer: str) -> Callable[[jax.Array], jax.Array]:
-  """Returns the function that turns a residual into anomaly scores, by option `sign`.
+  """Returns the function for `sign` that turns a residual into anomaly scores.
 
   The residual is the image minus the expected image.
 

@@ -1,4 +1,4 @@
-"""Mean and variance of each voxel over aligned healthy scans, at each slice height."""
+"""Functions that compute each voxel's mean and variance over aligned healthy scans."""
 
 from collections.abc import Sequence
 
@@ -33,7 +33,7 @@ def tent(position: Array, bins: int) -> Array:
 
 
 def empty(bins: int, shape: Sequence[int], channels: int) -> Moments:
-  """Creates the zero sums to which `observe` adds the images.
+  """Creates the initial sums of the voxel statistics, all 0; `observe` adds images.
 
   Args:
     bins: Number of slice heights; 1 for volumes.

@@ -1,1 +1,1 @@
-"""Modules that apply a trained run to a scan and write the result on its own grid."""
+"""Modules that detect anomalies in a scan and write them on the grid of the scan."""

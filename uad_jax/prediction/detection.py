@@ -42,7 +42,7 @@ class Detection(NamedTuple):
 
 
 def stacks(prepared: preprocess.Prepared, run: TrainedRun) -> list[list[int]]:
-  """Divides the slices of a scan into stacks with the slice distance of the evaluation.
+  """Divides the slices of a scan into stacks, spaced as the slices of the evaluation.
 
   If the evaluation used every n-th slice, each stack holds slices that are n apart: all
   slices are examined, and post-processing sees neighbours at the distance for which the
@@ -89,7 +89,7 @@ def records_of(prepared: preprocess.Prepared, run: TrainedRun) -> list[dict[str,
 def detect(
   prepared: preprocess.Prepared, run: TrainedRun, threshold: float
 ) -> Detection:
-  """Computes anomaly map and detections of a preprocessed scan, by a trained run.
+  """Computes anomaly map and detections of a preprocessed scan with a trained run.
 
   Args:
     prepared: Scan that went through `run.steps`.

@@ -1,4 +1,4 @@
-"""Affine registration of volumes: L-BFGS on correlation or mutual information."""
+"""Functions that align volumes by affine maps of greatest similarity, by L-BFGS."""
 
 from typing import NamedTuple
 

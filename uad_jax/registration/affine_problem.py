@@ -1,4 +1,4 @@
-"""Data and similarity of the affine registration of one subject at one resolution."""
+"""Functions and a data class for the affine registration of a single subject."""
 
 from typing import NamedTuple
 
@@ -93,7 +93,7 @@ def centre_and_extent(
 
 
 def normalised(image: jax.Array) -> jax.Array:
-  """Scales the 0.1 and 99.9 % quantiles of an image to 0 and 1 and clips the rest."""
+  """Rescales an image to [0, 1], clipped at its 0.1 and 99.9 % quantiles."""
   low, high = jnp.quantile(image, jnp.array([0.001, 0.999]))
   return jnp.clip((image - low) / jnp.maximum(high - low, 1e-12), 0, 1)
 

@@ -1,4 +1,4 @@
-"""Loss terms of a registration that a gate (lesion map) keeps from fitting lesions.
+"""Loss terms of a gated registration: a gate (lesion map) prevents fits to lesions.
 
 The terms are the distance of the images, which does not count the voxels that the gate
 hides; the regularisation, which is stiffer inside the gate; and the twin loss, which
@@ -20,7 +20,7 @@ Array = jax.Array
 
 
 class Gating(NamedTuple):
-  """Settings of how a gate g (lesion map in [0, 1]) changes a registration.
+  """Settings for the effects of a gate g (lesion map in [0, 1]) on a registration.
 
   lambda0 is the strength of the regularisation outside of the gate.
 
@@ -52,7 +52,7 @@ class Gating(NamedTuple):
     )
 
   def data_weight(self, g: Array) -> Array:
-    """Computes from a gate the weight omega of voxels in the distance, [B, *S, 1]."""
+    """Computes from a gate the weights omega for the image distance; [B, *S, 1]."""
     return gate.data_weight(g, self.rho, self.dilation)
 
 
@@ -129,9 +129,9 @@ def bidirectional(
 
 
 def twin_difference(painted: Array, twin: Array, g: Array, radius: int = 2) -> Array:
-  """Computes the difference that a synthetic lesion makes to the velocity field; [B].
+  """Computes the twin loss: the effect of a synthetic lesion on a velocity field; [B].
 
-  The twin loss: mean |v - v_twin|_1 per voxel in and around the gate, where v belongs
+  It is the mean |v - v_twin|_1 per voxel in and around the gate, where v belongs
   to a scan with a synthetic (painted) lesion and v_twin to its lesion-free twin, the
   same scan without the lesion. It is 0 where the gate is closed everywhere.
 

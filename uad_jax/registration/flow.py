@@ -12,7 +12,7 @@ from uad_jax.registration.warp import warp
 
 
 def integrate(velocity: jax.Array, steps: int = 7) -> jax.Array:
-  """Integrates a stationary velocity field v to a displacement field, that of exp(v).
+  """Integrates a stationary velocity field v to the displacement field of exp(v).
 
   Scaling and squaring (Arsigny et al. 2006): u_0 = v / 2^steps, then `steps` times
   u <- u + u o (id + u). Outside of the grid the border values repeat.
@@ -38,7 +38,7 @@ def integrate(velocity: jax.Array, steps: int = 7) -> jax.Array:
 
 
 def inverse(velocity: jax.Array, steps: int = 7) -> jax.Array:
-  """Integrates a velocity field v to the inverse displacement field, that of exp(-v).
+  """Integrates a velocity field v to the displacement field of exp(-v), the inverse.
 
   Args:
     velocity: v [B, *S, d].

@@ -27,7 +27,7 @@ def standardised_residual(
   sigma: float = 1.0,
   tau: float = 0.02,
 ) -> jax.Array:
-  """Computes the residual in units of its standard deviation in healthy scans.
+  """Computes the residual of a scan in units of its healthy standard deviation.
 
   z = (G_sigma * |x - x_a|) / sqrt(s_ale^2 + tau^2), G_sigma being a Gaussian filter;
   averaged over channels.

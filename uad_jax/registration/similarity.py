@@ -1,4 +1,4 @@
-"""Weighted distances of two images: squared error and local correlation."""
+"""Functions that compute distances of two images: squared error, local correlation."""
 
 from collections.abc import Callable
 
@@ -97,7 +97,7 @@ def ncc_loss(
   window: int = 9,
   signed: bool = False,
 ) -> jax.Array:
-  """Computes the loss 1 - local correlation of two images, weighted by voxel; [B].
+  """Computes the local correlation loss of two images: weighted mean of 1 - ncc; [B].
 
   sum(w (1 - cc_w)) / sum(w), cc_w being the result of `ncc` with the weight w.
 
@@ -119,7 +119,7 @@ def ncc_loss(
 def distance(
   name: str, window: int = 9, mse_weight: float = 1.0
 ) -> Callable[[jax.Array, jax.Array, jax.Array | None], jax.Array]:
-  """Returns the distance function of two images that a name stands for.
+  """Returns the function of a given name ('ncc', 'mse') for the distance of two images.
 
   Args:
     name: 'ncc', 1 - local squared correlation, or 'mse', the squared difference.

@@ -14,9 +14,9 @@ def gated_field(
   iterations: int = 200,
   tolerance: float = 1e-5,
 ) -> jax.Array:
-  """Replaces a velocity field over lesions by a smooth continuation of the rest.
+  """Replaces the values of a velocity field over lesions by a smooth continuation.
 
-  It is replaced where the trust c in the field is low. The result, the v that
+  They are replaced where the trust c in the field is low. The result, the v that
   minimises
     sum_i c_i |v_i - v0_i|^2 + sum_ij lambda_ij |v_i - v_j|^2 + sum_i mu_i |v_i|^2,
   with lambda_ij = (lambda_i + lambda_j) / 2, solves the screened Poisson equation

@@ -49,7 +49,7 @@ split `patients`, with all of their sessions.
 
 
 def split_sizes(cohort: Cohort) -> str:
-  """Returns, as text, the number of subjects in each split of a cohort.
+  """Formats the number of subjects in each split of a cohort, such as 'test 9, val 3'.
 
   The splits are those of the cohort's splits.txt; without one the text is 'by hash'.
   """
@@ -108,7 +108,7 @@ def page(cohorts: Sequence[Cohort], folder: pathlib.Path) -> str:
 
 
 def alignment(stored: Mapping[str, Any]) -> str:
-  """Renders the Markdown section that compares ways of affine alignment to the MNI152.
+  """Renders the Markdown section that compares methods of affine alignment to MNI152.
 
   Args:
     stored: Content of alignment.json, from `python -m benchmarks.alignment`.
@@ -219,7 +219,7 @@ SPEED = ((preprocessing, PREPROCESSING), (reading, READING))
 
 
 def measured(sections, folder: pathlib.Path) -> list[str]:
-  """Renders those Markdown sections whose measurements are stored in a folder.
+  """Renders Markdown sections from stored measurements; skips those without a file.
 
   Args:
     sections: Pairs of a rendering function and the name of its JSON file, see QUALITY.

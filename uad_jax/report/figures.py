@@ -160,7 +160,7 @@ def _quantile(edges: np.ndarray, counts: np.ndarray, q: float) -> float:
 
 
 def display_range(sample: Sample) -> tuple[float, float]:
-  """Chooses the anomaly scores at the two ends of the example slices' colour scale.
+  """Chooses the lowest and highest score of the colour scale for the example slices.
 
   They are the median of the healthy voxels and their 99.9 % quantile or, if higher, the
   90 % quantile of the lesion voxels.

@@ -1,4 +1,4 @@
-"""Log of training metrics: writes metrics.jsonl and, with TensorFlow, TensorBoard."""
+"""Functions that log training metrics to metrics.jsonl and, if found, TensorBoard."""
 
 import contextlib
 import importlib.util
@@ -28,7 +28,7 @@ def lines_before(path: pathlib.Path, step: int) -> list[str]:
 
 
 def tensorboard(folder: pathlib.Path) -> Write | None:
-  """Creates a function that writes metrics to TensorBoard; None without TensorFlow.
+  """Returns a function that writes metrics to TensorBoard, or None without TensorFlow.
 
   Args:
     folder: Run folder; the summaries are written to its subfolder `tensorboard`.
@@ -48,7 +48,7 @@ def tensorboard(folder: pathlib.Path) -> Write | None:
 
 @contextlib.contextmanager
 def metrics_log(folder: pathlib.Path) -> Iterator[Write]:
-  """Opens the log of training metrics in a run folder; yields the function that writes.
+  """Opens the log of training metrics and yields a function that writes to it.
 
   A resumed run repeats the steps since its last checkpoint: before its first write, the
   lines from that step on are removed from metrics.jsonl.

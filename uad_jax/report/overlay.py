@@ -1,4 +1,4 @@
-"""Functions that draw the anomaly map of a predicted scan over its axial slices."""
+"""Functions that draw axial slices of a scan with its anomaly map as an overlay."""
 
 import nibabel
 import numpy as np

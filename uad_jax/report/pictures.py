@@ -22,7 +22,7 @@ MARGIN = 3  # voxels around the brain
 
 
 def grey(name: str) -> Callable[[Axes, Case, tuple], None]:
-  """Makes a function that draws one panel of an example slice in grey values.
+  """Returns a function that draws one panel of an example slice in grey values.
 
   The grey scale is that of the slice's image.
 
@@ -106,7 +106,7 @@ def columns(cases: list[Case]) -> list[str]:
 
 
 def upright(panel: np.ndarray) -> np.ndarray:
-  """Transposes a slice [X, Y] or [X, Y, C] to the rows and columns of `imshow`.
+  """Transposes a slice [X, Y] or [X, Y, C] to [rows, columns], as `imshow` expects.
 
   The origin has to be 'lower'; of C channels the first is used.
   """

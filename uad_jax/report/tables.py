@@ -85,10 +85,10 @@ def rows(summary: Mapping) -> list[Row]:
 
 
 def changed(variant: Mapping, main: Mapping, name: str) -> list[Row]:
-  """Builds table rows for a variant of a run, only for scorers with other results.
+  """Builds table rows for the scorers of a variant whose results differ from the run's.
 
-  A variant is another inference of the same trained networks. Its results are other if
-  any pooled metric differs from that of the run without variant.
+  A variant is the same trained networks, evaluated with other inference settings.
+  Results differ if any pooled metric differs from that of the run without variant.
 
   Args:
     variant: Content of the variant's results.json.

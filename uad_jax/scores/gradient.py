@@ -12,7 +12,7 @@ NEEDS = {'elbo': 'elbo', 'kl': 'kl', 'rec': 'rec', 'error': 'reconstruction'}
 
 
 def make(of: str = 'elbo', residual: bool = False, smooth: float = 0.0) -> Scorer:
-  """Builds a scorer of |df / dx|, derivative of a function f with respect to image x.
+  """Builds a scorer of |df / dx|, f being the ELBO or an error of the image x.
 
   Zimmerer et al. ("Unsupervised Anomaly Localization using Variational Auto-Encoders",
   MICCAI 2019): f is the ELBO, its Kullback-Leibler term 'kl' or its reconstruction

@@ -1,4 +1,4 @@
-"""Healing scorer: residual to images whose unlikely latent codes were resampled."""
+"""Healing scorer: compares an image with versions without unlikely latent codes."""
 
 import jax.numpy as jnp
 
@@ -7,7 +7,7 @@ from uad_jax.ops.filters import gaussian_smooth
 
 
 def make(smooth: float = 0.0) -> Scorer:
-  """Builds a scorer of the residual to images whose unlikely codes were resampled.
+  """Builds a scorer that compares an image with versions without unlikely latent codes.
 
   Pinaya et al., Medical Image Analysis 79, 2022: the mean over R images x_r of
   |x - x_r| m_r. x_r (output 'healed' [B, R, *S, C]) is decoded from the latent codes of

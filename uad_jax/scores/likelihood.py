@@ -5,13 +5,13 @@ from uad_jax.ops.filters import gaussian_smooth
 
 
 def make(smooth: float = 0.0) -> Scorer:
-  """Builds a scorer of the negative log probability of the latent codes, in nats.
+  """Builds a scorer whose anomaly map is -log p of the latent code at each voxel.
 
   Pinaya et al., "Unsupervised brain imaging 3D anomaly detection and segmentation with
   transformers", Medical Image Analysis 79, 2022: p is the probability of a discrete
-  code given the codes before it in the raster order. The method returns -log p at every
-  voxel as its output 'improbability'. This anomaly map is as coarse as the grid of the
-  codes; the scorer `healing` is as fine as the image.
+  code given the codes before it in the raster order. The method returns -log p, in
+  nats, at every voxel as its output 'improbability'. This anomaly map is as coarse as
+  the grid of the codes; the scorer `healing` is as fine as the image.
 
   Args:
     smooth: Standard deviation of a Gaussian that smooths the anomaly map, in voxels.

@@ -12,7 +12,7 @@ from uad_jax.ops.residual_sign import signed
 
 
 def draw(infer: Infer, batch: Batch, key: Key, of: str) -> Array:
-  """Runs one inference with a random key and returns the output `of`; [B, *S, C]."""
+  """Runs one inference with a key and returns its output named `of`; [B, *S, C]."""
   return need(infer({**batch}, key), 'monte_carlo', of)[0]
 
 
@@ -53,7 +53,7 @@ def moments(
 def all_samples(
   infer: Infer, batch: Batch, key: Key, samples: int, of: str
 ) -> tuple[Array]:
-  """Runs N inferences; returns their outputs `of` as a tuple of one [N, B, *S, C]."""
+  """Runs N inferences and stacks their outputs named `of`; ([N, B, *S, C],)."""
   keys = jax.random.split(key, samples)
   return (jax.lax.map(lambda key: draw(infer, batch, key, of), keys),)
 
@@ -61,7 +61,7 @@ def all_samples(
 def residual_to_mean(
   image: Array, mean: Array, covariance: Array, floor: float, side: Callable
 ) -> Array:
-  """Computes the residual of the image to the mean of the sampled outputs; [B, *S, 1].
+  """Computes the residual between image and mean of sampled outputs; [B, *S, 1].
 
   It is averaged over the channels.
 
@@ -95,7 +95,7 @@ def sample_variance(
 def mahalanobis_by_voxel(
   image: Array, mean: Array, covariance: Array, floor: float, side: Callable
 ) -> Array:
-  """Computes at each voxel the Mahalanobis distance of image and samples; [B, *S, 1].
+  """Computes the Mahalanobis distance of image and samples by voxel; [B, *S, 1].
 
   sqrt(r' (S + floor^2 I)^-1 r), with r = image - mean and S the covariance of the
   channels.
@@ -116,7 +116,7 @@ def mahalanobis_by_voxel(
 
 
 def mahalanobis_full(image: Array, drawn: Array, floor: float, side: Callable) -> Array:
-  """Computes the share of each voxel in the image's Mahalanobis distance; [B, *S, 1].
+  """Computes each voxel's part in the Mahalanobis distance of an image; [B, *S, 1].
 
   sqrt(max(0, r_i (P r)_i)), with r = image - mean, P = (S + floor^2 I)^-1 and S the
   covariance of all voxels and channels of an image over the N samples. S has a rank

@@ -106,7 +106,7 @@ def make(
   prior: float = 1.0,
   sign: str = 'absolute',
 ) -> Scorer:
-  """Builds a scorer of |y - x*|, the residual of a scan y to its restored image x*.
+  """Builds a scorer of |y - x*|, the residual between a scan y and its restoration x*.
 
   x* = argmax log p(x) + log p(y | x) by gradient ascent from x = y, with the ELBO in
   place of log p(x): x += rate mask clip(d/dx [ELBO(x) - weight TV], -clip, clip). TV is

@@ -22,7 +22,7 @@ VOLUME = (700.0, 2300.0)
 
 
 class Finding(NamedTuple):
-  """Problem that the check found in one scan or in the whole data set.
+  """Problem of one scan or of the whole data set, found by the check of a data set.
 
   Attributes:
     scan: Subject and session of the scan; '' for a problem of the whole data set.

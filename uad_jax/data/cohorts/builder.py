@@ -27,7 +27,7 @@ from uad_jax.data.workers import mapped
 from uad_jax.progress import Progress
 
 Find = Callable[[str], tuple[list[Entry], list[str]]]
-"""Function from a folder to its scans, and to one sentence about each absent scan."""
+"""Function of a folder; returns its scans, and a sentence about each absent scan."""
 
 
 @dataclasses.dataclass(kw_only=True, repr=False)
@@ -37,8 +37,8 @@ class ScanConfig(tfds.core.BuilderConfig):
   Attributes:
     steps: Preprocessing steps, pairs (name, parameters); 'pad_or_crop' sets the shape
       of a record: two sizes for slices, three for volumes.
-    find: Function from the source folder to its scans, and to sentences about absent
-      scans.
+    find: Function of the source folder; returns its scans, and one sentence about each
+      absent scan.
     identity: All that the records depend on, as values for JSON; its hash is part of
       the name of the config, and the manifest stores it.
     source: Folder of the scans; '' for the manual_dir of TFDS.
@@ -89,7 +89,7 @@ class ScanConfig(tfds.core.BuilderConfig):
 
 
 def named_config(stem: str, **fields) -> ScanConfig:
-  """Makes a `ScanConfig` named STEM-SIZE-HASH, such as 'ixi-128x128-0a1b2c3d'.
+  """Creates a `ScanConfig` and its name, STEM-SIZE-HASH ('ixi-128x128-0a1b2c3d').
 
   STEM is `stem`, SIZE is the shape of a record. HASH is computed from the field
   `identity`, which holds all that the records depend on.
@@ -107,7 +107,7 @@ def named_config(stem: str, **fields) -> ScanConfig:
 
 
 class ScanBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-  """TFDS builder of real scans, which writes records by subject, session and slice.
+  """TFDS builder of real MRI scans; sorts its records by subject, session and slice.
 
   The file `manifest.json` beside the records lists every volume with its hashes.
   """
@@ -132,7 +132,7 @@ class ScanBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     return 1
 
   def digest(self) -> str:
-    """Returns the SHA-256 hash of all volumes, which manifest.json stores."""
+    """Reads the SHA-256 hash of all volumes of the data set from manifest.json."""
     return manifest.read(self.data_dir)['digest']
 
   def parts_folder(self) -> pathlib.Path:
@@ -163,9 +163,9 @@ class ScanBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       print(f'left out: {sentence}', file=sys.stderr)
 
   def source(self, dl_manager) -> str:
-    """Returns the folder of the original scans: the config names it, else TFDS does.
+    """Returns the folder of the original scans.
 
-    If the config has no `source`, it is the manual_dir of TFDS.
+    This is the `source` of the config if it is set; else the manual_dir of TFDS.
     """
     return self.builder_config.source or str(dl_manager.manual_dir)
 

@@ -1,4 +1,4 @@
-"""Description of a cohort (a public MRI data set) and functions that find its scans.
+"""Classes that describe a public MRI data set (cohort); functions to find its scans.
 
 The description of a cohort holds the file names that its provider uses, how to read
 its table of subjects, and how subjects are split.
@@ -20,7 +20,7 @@ from uad_jax.ops.choices import check_choice
 
 
 class Tree(NamedTuple):
-  """Folders and file names of one release of a cohort, as its provider publishes it.
+  """Description of the folders and file names in one release of a public data set.
 
   Attributes:
     name: Name of the release, such as '2020'.
@@ -38,7 +38,7 @@ class Tree(NamedTuple):
   channels: Mapping[str, int] = {}
 
   def of(self, contrast: str) -> layouts.Layout:
-    """Returns the file patterns that find the scans of one contrast in this tree."""
+    """Returns the file patterns to find the scans of one contrast in this release."""
     spelled = self.contrasts[contrast]
     return self.layout._replace(
       image=self.layout.image.replace('{contrast}', spelled),
@@ -60,7 +60,7 @@ class Download(NamedTuple):
 
 
 class Cohort(NamedTuple):
-  """Public data set of brain MRI, with its source, licence, files, subjects and splits.
+  """Description of a public brain MRI data set: source, licence, files and subjects.
 
   Attributes:
     name: Name of the TFDS builder.
@@ -109,7 +109,7 @@ class Cohort(NamedTuple):
 
   @property
   def fractions(self) -> Mapping[str, float]:
-    """Fraction of the subjects for each split, used if no list names their splits."""
+    """Default fraction of the subjects in each split, if no list names the splits."""
     return splits.HEALTHY if self.healthy else splits.LESIONS
 
   @property
@@ -145,7 +145,7 @@ def check(cohort: Cohort, contrast: str, tree: str = '') -> None:
 def find(
   source: str, cohort: Cohort, contrast: str, tree: str = ''
 ) -> tuple[list[Entry], list[str]]:
-  """Searches a folder for all scans that have one MRI contrast of a cohort.
+  """Finds all scans of one MRI contrast in the source folder of a cohort.
 
   Args:
     source: Folder of the unpacked archives of the provider.
@@ -226,7 +226,7 @@ def _with_site(cohort: Cohort, entry: Entry) -> Entry:
 
 @functools.cache
 def listed(folder: pathlib.Path) -> Mapping[str, str]:
-  """Reads splits.txt, the list of subjects and their splits, of one data set.
+  """Reads the split list of a data set: splits.txt, with the split of each subject.
 
   Args:
     folder: Folder of the code of the TFDS builder, see `cohort_builder.folder_of`.

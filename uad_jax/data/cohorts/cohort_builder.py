@@ -14,7 +14,7 @@ from uad_jax.data.preprocessing import presets
 from uad_jax.data.preprocessing.steps import Steps
 
 GIVEN = 'given'
-"""Stands for the name of a preset if the preprocessing steps are given one by one."""
+"""Word in a config name instead of a preset, if the steps are given one by one."""
 
 
 def config(
@@ -35,7 +35,7 @@ def config(
   workers: int = 2,
   beam: bool = False,
 ) -> ScanConfig:
-  """Makes the TFDS config of a cohort: contrast, preprocessing, files and splits.
+  """Creates the TFDS config of a public data set (cohort) from the chosen options.
 
   Args:
     cohort: The public data set.
@@ -102,7 +102,7 @@ def config(
 
 
 def parse(cohort: Cohort, name: str) -> ScanConfig:
-  """Makes the TFDS config of a cohort from a name such as 't2-volumes-baur2021'.
+  """Creates the TFDS config of a cohort from a name such as 't2-volumes-baur2021'.
 
   Args:
     cohort: The public data set.
@@ -171,7 +171,7 @@ class CohortBuilder(ScanBuilder, skip_registration=True):
 def open_builder(
   builder: type[CohortBuilder], data_dir: str | os.PathLike | None = None, **options
 ) -> CohortBuilder:
-  """Makes the TFDS builder of a cohort for the given options of its config.
+  """Creates the TFDS builder of a cohort for the given options of its config.
 
   Args:
     builder: Class of the builder.
@@ -193,7 +193,7 @@ def open_builder(
 
 
 def folder_of(name: str) -> pathlib.Path:
-  """Returns the code folder of a data set, with its TFDS builder and its split list."""
+  """Returns the folder with the TFDS builder (code) and split list of a data set."""
   return pathlib.Path(__file__).resolve().parents[2] / 'datasets' / name
 
 

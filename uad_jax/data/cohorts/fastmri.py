@@ -76,7 +76,7 @@ def box_mask(image: nib.Nifti1Image, boxes: Sequence[Sequence[int]]) -> nib.Nift
 
 
 def find(root: pathlib.Path, contrast: str, spelled: str) -> list[Entry]:
-  """Finds the fastMRI scans of one contrast that the table brain.csv annotates.
+  """Finds the fastMRI scans of one contrast with annotations in the table brain.csv.
 
   The table brain.csv of fastMRI+ lists labels and bounding boxes of scans. A scan with
   no other label than those of `NORMAL` is healthy. A scan without any label is left

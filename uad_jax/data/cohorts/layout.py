@@ -1,4 +1,4 @@
-"""File patterns (layouts), and functions that find the scans of a folder by them."""
+"""Functions that find the scans in a folder by file patterns (layouts)."""
 
 import functools
 import pathlib

@@ -16,7 +16,7 @@ from uad_jax.data.preprocessing import align, brainmask, grid, nifti
 from uad_jax.data.preprocessing.nifti import BadScan
 
 FRACTIONS = (0.005, 0.025)
-"""Range of the lesion volume relative to the brain, in which subjects are spread."""
+"""Smallest and largest lesion volume of a subject, relative to the brain volume."""
 
 SESSION = 'ses-lesion'
 """Name of the session that holds the scan with lesions."""
@@ -80,7 +80,7 @@ def write(
 
 
 def divide(masks: str, seed: int) -> tuple[list[str], list[str]]:
-  """Divides files of lesion masks at random: 60 % for test, 40 % for validation.
+  """Divides lesion mask files at random into 60 % for testing, 40 % for validation.
 
   Args:
     masks: Folder of the lesion masks (.nii.gz).

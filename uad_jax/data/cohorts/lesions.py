@@ -76,7 +76,7 @@ def read_shape(path: str) -> Shape:
 def place(
   shape: Shape, head: Head, volume: float, random: np.random.Generator
 ) -> tuple[np.ndarray, dict[str, Any]]:
-  """Maps a lesion shape to a scan, with random mirroring, scaling and translation.
+  """Places a lesion shape in a scan, randomly mirrored, scaled and moved.
 
   The shape is mirrored about the midplane with probability 1/2. It is scaled by the
   factor in [0.4, 1.6] whose result is nearest to `volume`, times a random factor in
@@ -123,7 +123,7 @@ def draw_masks(
   random: np.random.Generator,
   tries: int = 60,
 ) -> tuple[np.ndarray, list[dict[str, Any]]]:
-  """Samples one to four lesions that together fill about `fraction` of the brain.
+  """Samples a mask of one to four lesions that fill about `fraction` of the brain.
 
   A lesion is accepted if 85 % of it or more lies in tissue and outside of the lesions
   before it, if it is larger than 0.2 ml, and if the total volume exceeds the target by
@@ -171,7 +171,7 @@ def draw_masks(
 def paint(
   head: Head, lesion: np.ndarray, kind: str, random: np.random.Generator
 ) -> tuple[np.ndarray, dict[str, Any]]:
-  """Inserts a lesion into a scan: changes the intensities inside a lesion mask.
+  """Inserts a lesion into a scan by changing the intensities inside a lesion mask.
 
   'dark' and 'bright': I' = I (1 + w (f - 1)), with w the lesion mask with a soft edge,
   restricted to the tissue, and f drawn uniformly from `FACTORS`. 'iso': the local mean

@@ -1,4 +1,6 @@
-"""Functions that store each preprocessed scan, so that a build can be resumed.
+"""Functions that store each preprocessed scan in a file and read it again.
+
+An interrupted build of a data set continues with the stored scans.
 
 The file of one preprocessed scan (.npz) is called a part. It is named by the hash of
 all that the preprocessed scan depends on: the content of the original files, and the

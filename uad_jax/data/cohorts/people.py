@@ -14,26 +14,26 @@ Rows = Mapping[tuple[str, str], Mapping[str, str]]
 """Table of subjects: (subject, session) to the row, a mapping from column to text."""
 
 Lookup = Callable[[Entry], Mapping[str, str]]
-"""Function from a scan to the known facts: its row of the table of subjects.
+"""Function that returns a scan's row of the table of subjects (the known facts).
 
 Columns that are used: age, split, pathology, domain and `entry.PEOPLE`.
 """
 
 Reader = Callable[[pathlib.Path], Lookup]
-"""Function from a source folder to a `Lookup` in the table of subjects below it."""
+"""Function that reads the table of subjects below a folder; returns a `Lookup`."""
 
 
 def no_table(root: pathlib.Path) -> Lookup:
-  """Replaces the table reader for cohorts that have no table of subjects.
+  """Returns a function that returns an empty row ({}) for every scan.
 
-  The function that it returns finds an empty row for every scan.
+  `no_table` is the `Reader` of cohorts without a table of subjects.
   """
   del root
   return lambda entry: {}
 
 
 def load(root: pathlib.Path, pattern: str, needed: str = ''):
-  """Reads a table of subjects: the first file below a folder that matches a pattern.
+  """Reads a table of subjects from the first file whose path matches a pattern.
 
   Args:
     root: Path of the folder.

@@ -1,4 +1,4 @@
-"""Functions that summarise each scan of a prepared data set, to check and show it."""
+"""Class and functions that summarise each scan of a prepared data set."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence

@@ -14,13 +14,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from uad_jax.data.preprocessing.nifti import BadScan
 
 HEALTHY = {'train': 0.7, 'val': 0.1, 'test': 0.2}
-"""Split to fraction of the subjects, for cohorts of healthy subjects."""
+"""Mapping from split to fraction of the subjects, for cohorts of healthy subjects."""
 
 LESIONS = {'few_shot': 0.1, 'val_lesion': 0.2, 'test': 0.7}
-"""Split to fraction of the subjects, for cohorts of patients."""
+"""Mapping from split to fraction of the subjects, for cohorts of patients."""
 
 PATIENTS = 'patients'
-"""Split of those subjects of a healthy cohort who are not known to be healthy."""
+"""Name of the split for subjects of a healthy cohort not known to be healthy."""
 
 
 def read(path: str | pathlib.Path) -> dict[str, str]:

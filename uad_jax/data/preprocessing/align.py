@@ -111,7 +111,7 @@ def register(
   degrees: int = 12,
   name: str = MNI152,
 ) -> tuple[np.ndarray, float]:
-  """Registers a T1 scan to a template: estimates the affine from template to scan mm.
+  """Estimates the affine, from template mm to scan mm, that aligns a T1 scan.
 
   Minimises sum_x (I(M x) - a T(x) - b)^2 over the affine M and the intensity scale a
   and offset b, for the scan I and the template T; with the best a and b the sum is n

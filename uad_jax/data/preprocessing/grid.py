@@ -1,4 +1,4 @@
-"""Functions on voxel grids: resampling, change of spacing, bounding boxes.
+"""Functions that resample volumes and compute voxel grids and bounding boxes.
 
 A grid is a shape [3] and a 4x4 affine from voxel indices to mm.
 """
@@ -54,11 +54,11 @@ def sample(
 
 
 def blur(matrix: np.ndarray) -> np.ndarray:
-  """Computes the sigma of the anti-aliasing blur before resampling, along each axis.
+  """Computes the sigma, per axis, of the Gaussian blur that prevents aliasing.
 
-  In voxels of the volume that is sampled: sigma = sqrt(max(step^2 - 1, 0)) / 2.355,
-  where step is the voxel size of the new grid in voxels of the volume. Voxels count as
-  Gaussians whose FWHM is their size.
+  The blur is applied before resampling. In voxels of the volume that is sampled:
+  sigma = sqrt(max(step^2 - 1, 0)) / 2.355, where step is the voxel size of the new grid
+  in voxels of the volume. Voxels count as Gaussians whose FWHM is their size.
 
   Args:
     matrix: 4x4 from voxel indices of the new grid to those of the volume.

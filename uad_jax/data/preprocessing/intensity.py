@@ -1,9 +1,10 @@
-"""Intensity normalisations: functions that fit a map of intensities to one brain.
+"""Functions that fit an intensity normalisation to one brain.
 
 `brain` are the intensities [N] inside the brain mask of a scan. Each function returns
-the map: it maps an array of intensities to an array of the same shape, by default with
-the brain at about [0, 1]. The map is fitted to the scan and applied to its lesion-free
-twin (the scan without its lesion) too, so that the two stay equal outside the lesion.
+the normalisation: it maps an array of intensities to an array of the same shape, by
+default with the brain at about [0, 1]. It is fitted to the scan and applied to its
+lesion-free twin (the scan without its lesion) too, so that the two stay equal outside
+the lesion.
 """
 
 import warnings
@@ -15,11 +16,11 @@ from scipy import ndimage
 from uad_jax.data.preprocessing.align import template
 
 Map = Callable[[np.ndarray], np.ndarray]
-"""From intensities to normalised intensities, of any shape."""
+"""Function from intensities to normalised intensities, of any shape."""
 
 
 def percentile(brain: np.ndarray, low: float = 0.5, high: float = 99.5) -> Map:
-  """Fits the linear map that sends percentile `low` to 0 and percentile `high` to 1.
+  """Fits the linear map that sends two percentiles of the intensities to 0 and 1.
 
   Args:
     brain: Intensities [N] inside the brain mask.
@@ -80,7 +81,7 @@ def white_stripe(
 
 
 def peaks(brain: np.ndarray, grey: float = 0.65, white: float = 0.8) -> Map:
-  """Fits the linear map that sends the grey- and white-matter peaks to fixed values.
+  """Fits the linear map that sends the grey- and white-matter peak to given values.
 
   The peaks are those of a T1 brain's intensity histogram, where white matter is
   brighter than grey. In T1, grey is about 0.8 times white, so that by default zero

@@ -17,7 +17,7 @@ class BadScan(ValueError):
 
 
 class Volume(NamedTuple):
-  """Image volume with the axes of its file, not reoriented.
+  """Image volume as read from its file; its axes are not reoriented.
 
   Attributes:
     data: Values [X, Y, Z].

@@ -1,8 +1,9 @@
-"""Presets: functions that return the preprocessing steps of a paper or of this project.
+"""Functions (presets) that return the preprocessing steps of published papers.
 
-Each takes a `Request`. External programs that a paper uses are replaced by steps of
-this package unless the request asks for them: N4 by bias='n4', HD-BET or SynthStrip by
-`brain`, another atlas than MNI152 by `atlas`.
+The preset `default` has the steps of this project. Each preset takes a `Request`.
+External programs that a paper uses are replaced by steps of this package unless the
+request asks for them: N4 by bias='n4', HD-BET or SynthStrip by `brain`, another atlas
+than MNI152 by `atlas`.
 """
 
 from collections.abc import Sequence
@@ -43,11 +44,11 @@ class Request(NamedTuple):
 
 
 def default(request: Request) -> Steps:
-  """Default steps of this project: aligned to an atlas, 1.5 mm slices or 2 mm volumes.
+  """Returns the default preprocessing steps: alignment to an atlas, 1.5 or 2 mm voxels.
 
-  T1 is bias-corrected by the step 'bias' and aligned by least squares. Other contrasts
-  do not look like the template: they are aligned by mutual information, and not
-  corrected.
+  Slices have voxels of 1.5 mm, volumes of 2 mm. T1 is bias-corrected by the step 'bias'
+  and aligned by least squares. Other contrasts do not look like the template: they are
+  aligned by mutual information, and not corrected.
   """
   sizes = {SLICES: ((128, 128), 1.5), VOLUMES: ((80, 96, 80), 2.0)}
   return (
@@ -60,7 +61,7 @@ def default(request: Request) -> Steps:
 
 
 def baur2021(request: Request) -> Steps:
-  """Steps of Baur et al., Medical Image Analysis 69, 2021: denoising, percentile scale.
+  """Returns the preprocessing steps of Baur et al., Medical Image Analysis 69, 2021.
 
   Aligned to SRI24 (its path is the request's `atlas`), curvature flow (three steps of
   0.125), brain divided by its 99.8th percentile and clipped to [0, 1], 128 x 128.
@@ -83,9 +84,10 @@ def baur2021(request: Request) -> Steps:
 
 
 def chen2018(request: Request) -> Steps:
-  """Steps of Chen and Konukoglu, MIDL 2018: N4, z-scores, background -3.5, 256 x 256.
+  """Returns the preprocessing steps of Chen and Konukoglu, MIDL 2018.
 
-  A slice is cropped or padded to 233 mm and resampled to 256 pixels. Not aligned.
+  N4, z-scores, background -3.5. A slice is cropped or padded to 233 mm and resampled to
+  256 pixels. Not aligned.
   """
   sizes = {SLICES: ((256, 256), (233 / 256, 233 / 256, 1.0))}
   sizes[VOLUMES] = ((128, 128, 96), (233 / 128, 233 / 128, 2.0))
@@ -93,10 +95,11 @@ def chen2018(request: Request) -> Steps:
 
 
 def heer2021(request: Request) -> Steps:
-  """Steps of Heer et al., MIDL 2021 (PMLR 143): `chen2018` at 128 x 128 pixels.
+  """Returns the preprocessing steps of Heer et al., MIDL 2021 (PMLR 143).
 
-  The paper applies N4 to BraTS only; the request's bias='n4' adds it. Its histogram
-  matching (the step 'intensity' with how='histogram_match') is not part of the preset.
+  They are those of `chen2018` at 128 x 128 pixels, without N4. The paper applies N4 to
+  BraTS only; the request's bias='n4' adds it. Its histogram matching (the step
+  'intensity' with how='histogram_match') is not part of the preset.
   """
   sizes = {SLICES: ((128, 128), (233 / 128, 233 / 128, 1.0))}
   sizes[VOLUMES] = ((128, 128, 96), (233 / 128, 233 / 128, 2.0))
@@ -104,17 +107,21 @@ def heer2021(request: Request) -> Steps:
 
 
 def you2019(request: Request) -> Steps:
-  """Steps of You et al., MIDL 2019: intensities as `chen2018`, 1 mm, 158 x 198."""
+  """Returns the preprocessing steps of You et al., MIDL 2019.
+
+  Intensities as `chen2018`; slices of 158 x 198 pixels at 1 mm.
+  """
   sizes = {SLICES: ((158, 198), 1.0), VOLUMES: ((80, 100, 80), 2.0)}
   return _normal_scores(request, sizes, 'n4')
 
 
 def behrendt2023(request: Request) -> Steps:
-  """Steps of Behrendt et al., MIDL 2023 (patched diffusion): N4, 2 mm, 96 x 96.
+  """Returns the preprocessing steps of Behrendt et al., MIDL 2023 (patched diffusion).
 
-  Skull stripping by HD-BET (the request's brain='hd_bet'), affine alignment to SRI24
-  (the request's `atlas`), N4, cropping, percentiles 1 and 99 to [0, 1]. Of 80 slices
-  the 15 lowest and the 15 highest are left out.
+  Slices of 96 x 96 pixels at 2 mm. Skull stripping by HD-BET (the request's
+  brain='hd_bet'), affine alignment to SRI24 (the request's `atlas`), N4, cropping,
+  percentiles 1 and 99 to [0, 1]. Of 80 slices the 15 lowest and the 15 highest are left
+  out.
   """
   sizes = {SLICES: ((96, 96), 2.0), VOLUMES: ((96, 96, 80), 2.0)}
   scale = {'how': 'percentile', 'low': 1.0, 'high': 99.0, 'clip': (0.0, 1.0)}
@@ -133,10 +140,11 @@ def behrendt2023(request: Request) -> Steps:
 
 
 def morphaeus(request: Request) -> Steps:
-  """Steps of Bercea et al., MICCAI 2023, Nature Communications 2025: T1, 128 x 128.
+  """Returns the preprocessing steps of Bercea et al., MICCAI 2023 and Nat Commun 2025.
 
-  Aligned to an atlas; the brain's minimum and 98th percentile become 0 and 1, and the
-  intensities are clipped to [0, 1]. The resolution, 1.5 mm, is our choice.
+  T1, 128 x 128 pixels. Aligned to an atlas; the brain's minimum and 98th percentile
+  become 0 and 1, and the intensities are clipped to [0, 1]. The resolution, 1.5 mm, is
+  our choice.
   """
   sizes = {SLICES: ((128, 128), 1.5), VOLUMES: ((128, 128, 128), 1.5)}
   scale = {'how': 'percentile', 'low': 0.0, 'high': 98.0, 'clip': (0.0, 1.0)}

@@ -9,7 +9,9 @@ from uad_jax.data.preprocessing import grid
 
 
 class ScanState(NamedTuple):
-  """Scan between two preprocessing steps; all its arrays share one grid [X, Y, Z].
+  """Arrays and affines of a scan between two preprocessing steps.
+
+  All arrays share one grid [X, Y, Z].
 
   Attributes:
     image: [X, Y, Z] float32.

@@ -1,1 +1,1 @@
-"""Modules that simulate scans of subjects, healthy or with lesions, from MNI152."""
+"""Modules that simulate brain scans, with or without lesions, from the MNI152."""

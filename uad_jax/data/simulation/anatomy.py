@@ -148,9 +148,9 @@ def look_up(mm: np.ndarray) -> Maps:
 def interpolate(volume: np.ndarray, affine: np.ndarray, mm: np.ndarray) -> np.ndarray:
   """Interpolates a volume linearly at points in mm.
 
-  Points outside the volume take the values of its border. Several times as fast as
-  `scipy.ndimage.map_coordinates` for each channel, because all channels of a point are
-  read together, and `_CHUNK` points at a time.
+  Points outside the volume take the values of its border. It is several times as fast
+  as `scipy.ndimage.map_coordinates` for each channel, because all channels of a point
+  are read together, and `_CHUNK` points at a time.
 
   Args:
     volume: [X, Y, Z, ...], with channels or without.

@@ -67,7 +67,7 @@ def composed(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def smooth_field(random: np.random.Generator, sigma_mm: float) -> np.ndarray:
-  """Draws a random vector field: Gaussian-smoothed noise with standard deviation 1.
+  """Samples a random vector field: Gaussian-smoothed noise of standard deviation 1.
 
   Args:
     random: Random generator.
@@ -85,7 +85,7 @@ def smooth_field(random: np.random.Generator, sigma_mm: float) -> np.ndarray:
 
 
 def random_velocity(random: np.random.Generator) -> np.ndarray:
-  """Draws a random velocity field for the normal variability between subjects.
+  """Samples a velocity field that models the normal variability between subjects.
 
   [X, Y, Z, 3] in mm on the field grid. It is a sum of smooth noise at `SCALES_MM`; its
   longest vector has at most `LARGEST_MM`.
@@ -133,7 +133,7 @@ def _ratios() -> tuple[np.ndarray, np.ndarray]:
 
 
 def atrophy_velocity(ratio: float, sulci_mm: float) -> np.ndarray:
-  """Computes the velocity field of ageing: larger ventricles and wider sulci.
+  """Computes a velocity field that models ageing: larger ventricles, wider sulci.
 
   [X, Y, Z, 3] in mm on the field grid.
 
@@ -147,7 +147,7 @@ def atrophy_velocity(ratio: float, sulci_mm: float) -> np.ndarray:
 
 
 def push_velocity(centre: np.ndarray, reach_mm: float, size_mm: float) -> np.ndarray:
-  """Computes the velocity field of a tumour's mass effect: tissue is pushed outwards.
+  """Computes a velocity field that models how a tumour pushes tissue outwards.
 
   [X, Y, Z, 3] in mm on the field grid: v(p) = -size (p - c) / reach exp(1/2 - |p - c|^2
   / (2 reach^2)). It points inwards, because the subject's anatomy at p is the
@@ -165,9 +165,10 @@ def push_velocity(centre: np.ndarray, reach_mm: float, size_mm: float) -> np.nda
 
 
 def random_affine(random: np.random.Generator) -> np.ndarray:
-  """Draws the random affine of a subject: 4x4, from subject mm to template mm.
+  """Samples the random affine of a subject: 4x4, from subject mm to template mm.
 
-  Rotations up to 5 degrees, scales up to 8 % and shifts up to 3 mm along each axis.
+  It has rotations up to 5 degrees, scales up to 8 % and shifts up to 3 mm along each
+  axis.
   """
   angles = np.deg2rad(random.uniform(-5, 5, 3))
   scales = 1 / random.uniform(0.92, 1.08, 3)

@@ -1,4 +1,4 @@
-"""Functions that draw simulated lesions: soft shapes of diseased tissue in a subject.
+"""Functions that generate random lesions, with soft borders, in simulated subjects.
 
 A lesion is a level set in mm, positive inside and roughened by smooth noise; its volume
 fraction at a point is sigmoid(level / edge). Each kind of lesion is a function with the
@@ -18,7 +18,7 @@ EDGE_MM = 0.8
 
 
 class Part(NamedTuple):
-  """Part of a simulated lesion that consists of one tissue, such as oedema.
+  """One tissue of a simulated lesion, such as oedema: its shape and appearance.
 
   Attributes:
     share: Volume fraction of the part at each point, [...] in [0, 1].
@@ -53,7 +53,7 @@ class Candidates(NamedTuple):
 
 
 class Noise(NamedTuple):
-  """Smooth noise at two scales that roughens the borders of lesions, on the field grid.
+  """Two smooth noise volumes on the field grid, which roughen the borders of lesions.
 
   Attributes:
     fine: Noise smoothed by a sigma of about 5 mm, [X, Y, Z], with standard deviation 1.
@@ -71,7 +71,7 @@ class Noise(NamedTuple):
 
 
 def draw_noise(random: np.random.Generator) -> Noise:
-  """Draws the noise that roughens the borders of one subject's lesions."""
+  """Samples the noise that roughens the borders of one subject's lesions."""
 
   def smooth(sigma):
     noise = random.standard_normal(field_grid()[0], np.float32)
@@ -82,7 +82,7 @@ def draw_noise(random: np.random.Generator) -> Noise:
 
 
 def soft(level_mm: np.ndarray, edge_mm: float = EDGE_MM) -> np.ndarray:
-  """Computes a lesion's volume fraction: sigmoid(level / edge), both in mm."""
+  """Computes a lesion's volume fraction from its level set: sigmoid(level / edge)."""
   return (1 / (1 + np.exp(np.clip(-level_mm / edge_mm, -30, 30)))).astype(np.float32)
 
 
@@ -104,12 +104,12 @@ def ellipsoid(mm, centre, radii, rotation) -> np.ndarray:
 
 
 def random_rotation(random: np.random.Generator) -> np.ndarray:
-  """Draws a random orthogonal matrix, 3x3, for the axes of an ellipsoid."""
+  """Samples a random orthogonal matrix, 3x3, for the axes of an ellipsoid."""
   return np.linalg.qr(random.standard_normal((3, 3)))[0]
 
 
 def centres(random, weight: np.ndarray, mm: np.ndarray, count: int) -> np.ndarray:
-  """Draws the centres of lesions from weighted candidate points.
+  """Samples the centres of lesions from weighted candidate points.
 
   Each centre is moved by up to 1.5 mm along each axis.
 
@@ -120,7 +120,7 @@ def centres(random, weight: np.ndarray, mm: np.ndarray, count: int) -> np.ndarra
     count: Number of centres.
 
   Returns:
-    Centres [count, 3] in mm; a point may be drawn more than once.
+    Centres [count, 3] in mm; a point may be sampled more than once.
 
   Raises:
     ValueError: All weights are 0.
@@ -155,7 +155,7 @@ def union(random, places, radii, stretch, noise: Noise, mm: np.ndarray) -> np.nd
 
 
 def ms(random, candidates: Candidates, noise, mm, maps) -> list[Part]:
-  """Draws multiple sclerosis lesions: 4 to 12 white-matter ovoids near the ventricles.
+  """Generates 4 to 12 multiple sclerosis lesions: white-matter ovoids near ventricles.
 
   The arguments are those of `Kind`.
   """
@@ -169,7 +169,7 @@ def ms(random, candidates: Candidates, noise, mm, maps) -> list[Part]:
 
 
 def wmh(random, candidates: Candidates, noise, mm, maps) -> list[Part]:
-  """Draws white-matter hyperintensities of ageing: a periventricular rim and spots.
+  """Generates white-matter hyperintensities of ageing: a periventricular rim and spots.
 
   The rim lies in white matter and is wider towards the frontal and occipital horns. The
   arguments are those of `Kind`.
@@ -190,7 +190,7 @@ def wmh(random, candidates: Candidates, noise, mm, maps) -> list[Part]:
 
 
 def tumour(random, candidates: Candidates, noise, mm, maps) -> list[Part]:
-  """Draws a tumour: a necrotic core surrounded by oedema.
+  """Generates a tumour: a necrotic core surrounded by oedema.
 
   The mass effect is added by `simulate`. The arguments are those of `Kind`.
   """
@@ -208,9 +208,9 @@ def tumour(random, candidates: Candidates, noise, mm, maps) -> list[Part]:
 
 
 def stroke(random, candidates: Candidates, noise, mm, maps) -> list[Part]:
-  """Draws a stroke: a wedge from the cortex inwards, old (dark) or bleeding (bright).
+  """Generates a stroke lesion: a wedge from the cortex inwards.
 
-  The arguments are those of `Kind`.
+  It is old (dark) or bleeding (bright). The arguments are those of `Kind`.
   """
   weight = (
     candidates.grey * (candidates.surface < 8) * (np.abs(candidates.mm[:, 0]) > 18)
@@ -229,9 +229,9 @@ def stroke(random, candidates: Candidates, noise, mm, maps) -> list[Part]:
 
 
 def iso(random, candidates: Candidates, noise, mm, maps) -> list[Part]:
-  """Draws 1 to 3 isointense lesions: ellipsoids with normal mean and changed texture.
+  """Generates 1 to 3 isointense lesions: ellipsoids in which only the texture differs.
 
-  The mean is that of the intensity. The arguments are those of `Kind`.
+  Their mean intensity is that of healthy tissue. The arguments are those of `Kind`.
   """
   count = int(random.integers(1, 4))
   weight = (

@@ -26,7 +26,7 @@ It is negative in T2, where CSF in the sulci is bright.
 
 
 class Domain(NamedTuple):
-  """Settings of the scanner of one simulated domain: contrast, noise, bias field, blur.
+  """Settings of a simulated scanner: contrast, noise, bias field, blur.
 
   Attributes:
     contrast: Key of `INTENSITY`.
@@ -101,7 +101,7 @@ def with_lesion(image, parts: list[Part], contrast: Contrast, texture) -> np.nda
 
 
 def draw_contrast(random, scanner: Domain) -> Contrast:
-  """Draws the tissue intensities that one subject has in the images of a scanner.
+  """Samples the tissue intensities of one subject in the images of a scanner.
 
   The healthy tissues of `INTENSITY` vary by a factor with standard deviation 0.03, the
   texture by up to 20 %; then the scanner's gamma is applied to the tissues.
@@ -113,7 +113,7 @@ def draw_contrast(random, scanner: Domain) -> Contrast:
 
 
 def bias_field(random, mm: np.ndarray, size: float) -> np.ndarray:
-  """Draws a random bias field at points: exp of a quadratic polynomial in x, y and z.
+  """Samples a random bias field at points: exp of a quadratic polynomial in x, y and z.
 
   Args:
     random: Random generator.

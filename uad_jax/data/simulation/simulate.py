@@ -1,4 +1,4 @@
-"""Functions that simulate a subject: warped MNI152 anatomy, imaged by a scanner.
+"""Functions that simulate scans of a subject from warped MNI152 anatomy.
 
 There are several scanners. Each point p (mm) of the subject has the anatomy of the
 template at A(p + u(p)). Here A is an affine and u = exp(v) - id the displacement field

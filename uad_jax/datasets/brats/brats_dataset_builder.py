@@ -11,7 +11,7 @@ from uad_jax.data.cohorts.cohort import Cohort, Download, Tree
 from uad_jax.data.cohorts.layout import Layout
 
 TUMOUR = (1, 2, 3, 4)
-"""Numbers of the segmentations that mean tumour: all of them, the whole tumour."""
+"""Label values of the segmentation that count as lesion: the whole tumour."""
 
 CONTRASTS = {'t1': 't1', 't1ce': 't1ce', 't2': 't2', 'flair': 'flair'}
 """From a contrast to its spelling in most releases."""
@@ -39,7 +39,7 @@ def read_people(root):
 
 
 def layout(folder: str, image: str, lesion: str, subject: str, session: str = ''):
-  """Makes the file patterns of a BraTS release that has one folder for each scan.
+  """Returns the file patterns of a BraTS release with one folder for each scan.
 
   Args:
     folder: Glob pattern of the folders of the scans.

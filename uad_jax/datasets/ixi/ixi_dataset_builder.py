@@ -1,4 +1,4 @@
-"""TFDS builder of IXI: T1, T2 and PD MRI of healthy adults on three scanners.
+"""TFDS builder of IXI: T1, T2 and PD MRI of healthy adults from three scanners.
 
 The scanners are in three hospitals in London.
 """

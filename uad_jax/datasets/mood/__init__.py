@@ -1,1 +1,1 @@
-"""TFDS builder of the MOOD data set (healthy brains, synthetic anomalies)."""
+"""TFDS builder of the MOOD data set (healthy brains and synthetic anomalies)."""

@@ -1,4 +1,4 @@
-"""TFDS builder of MOOD: T2 MRI of healthy brains and of synthetic anomalies.
+"""TFDS builder of MOOD: T2 MRI of healthy brains, some with synthetic anomalies.
 
 The synthetic anomalies are in the toy examples of the challenge.
 """
@@ -52,7 +52,7 @@ COHORT = Cohort(
 
 
 class Builder(cohort_builder.CohortBuilder):
-  """TFDS builder of the MOOD data set (healthy brains, synthetic anomalies)."""
+  """TFDS builder of the MOOD data set (healthy brains and synthetic anomalies)."""
 
   COHORT = COHORT
 

@@ -1,4 +1,4 @@
-"""TFDS builder of the ISBI 2015 challenge: repeated MRI of multiple sclerosis.
+"""TFDS builder of the ISBI 2015 challenge: longitudinal MRI of multiple sclerosis.
 
 The patients were scanned at 3 T in four contrasts; the lesion masks are those of the
 first of two raters.

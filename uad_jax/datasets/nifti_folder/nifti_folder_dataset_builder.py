@@ -1,4 +1,4 @@
-"""TFDS builder of a folder of NIfTI files, in BIDS or found by file patterns."""
+"""TFDS builder of a folder of NIfTI files, in BIDS format or in another layout."""
 
 import functools
 import os
@@ -11,7 +11,7 @@ from uad_jax.data.preprocessing import preprocess
 from uad_jax.data.preprocessing.steps import Steps
 
 LAYOUTS = {f.__name__: f for f in (layouts.bids, layouts.flat, layouts.lesion_cohort)}
-"""Functions that make the file patterns (layouts), by name."""
+"""Functions that return the file patterns (layouts), by name."""
 
 FIELDS = ('fractions', 'domain', 'keep_going', 'workers')
 """Fields of `ScanConfig` that `open_builder` takes as options."""
@@ -20,7 +20,7 @@ FIELDS = ('fractions', 'domain', 'keep_going', 'workers')
 def config(
   source: str, layout: layouts.Layout, steps: Steps, **options
 ) -> builder.ScanConfig:
-  """Makes the TFDS config of a folder of NIfTI files.
+  """Creates the TFDS config of a folder of NIfTI files.
 
   Args:
     source: Path of the folder.
@@ -60,7 +60,7 @@ def open_builder(
   steps: Steps = (),
   **options,
 ) -> 'Builder':
-  """Makes the TFDS builder of a folder of NIfTI files for the given options.
+  """Creates the TFDS builder of a folder of NIfTI files for the given options.
 
   Args:
     source: Path of the folder.

@@ -1,4 +1,4 @@
-"""TFDS builder of OASIS-3: repeated MRI of normal ageing and dementia.
+"""TFDS builder of OASIS-3: longitudinal MRI of normal ageing and dementia.
 
 The contrasts are T1, T2 and FLAIR.
 """

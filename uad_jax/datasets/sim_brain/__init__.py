@@ -1,1 +1,1 @@
-"""TFDS builder of a simulated data set, made from the MNI152 templates."""
+"""TFDS builder of simulated brain MRI, made from the MNI152 templates."""

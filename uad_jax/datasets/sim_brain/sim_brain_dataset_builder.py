@@ -44,7 +44,7 @@ class Plan(NamedTuple):
 
 @dataclasses.dataclass(kw_only=True)
 class SimBrainConfig(tfds.core.BuilderConfig):
-  """TFDS config of the simulated data set: voxel grid and numbers of subjects.
+  """TFDS config of the simulated data set: voxel grid, seed and numbers of subjects.
 
   Attributes:
     grid: Grid of the scans, with the indices of their slices.
@@ -131,7 +131,7 @@ CONFIGS = {
 def open_builder(
   data_dir: str | os.PathLike | None = None, config: str = 'demo'
 ) -> 'Builder':
-  """Makes the TFDS builder of the simulated data set for a named config.
+  """Creates the TFDS builder of the simulated data set for a named config.
 
   Args:
     data_dir: Folder of the prepared data sets; None for the default of TFDS.
@@ -145,7 +145,7 @@ def open_builder(
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-  """TFDS builder of the simulated data set, with records sorted by subject and slice.
+  """TFDS builder of simulated brain MRI; sorts its records by subject and slice.
 
   The field 'velocity' of a record holds the subject's healthy stationary velocity field
   in voxels of the record's grid, with components (x, y, z) also for slices. Its
@@ -176,7 +176,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     return second - first
 
   def digest(self) -> str:
-    """Returns the SHA-256 hash of all subjects, which manifest.json stores."""
+    """Reads the SHA-256 hash of all subjects of the data set from manifest.json."""
     return manifest.read(self.data_dir)['digest']
 
   def _download_and_prepare(self, dl_manager, download_config):

@@ -1,4 +1,4 @@
-"""Functions that compute the gate from evidence of lesions.
+"""Functions that calibrate lesion evidence and compute the gate from it.
 
 The gate is near 1 (open) where a voxel is unlikely to be healthy. The evidence is
 calibrated on healthy scans.
@@ -42,7 +42,7 @@ def check(names: Sequence[str], method: str) -> None:
 
 
 def uncalibrated() -> dict[str, Array]:
-  """Creates an empty histogram for each kind of lesion evidence, before calibration.
+  """Creates the initial calibration: an empty histogram by kind of lesion evidence.
 
   While the histograms are empty, the gate stays closed (0).
 
@@ -55,7 +55,7 @@ def uncalibrated() -> dict[str, Array]:
 def calibrate(
   counts: Mapping[str, Array], evidence: Mapping[str, Array], weight: Array
 ) -> dict[str, Array]:
-  """Adds the lesion evidence in a batch of healthy scans to the histograms.
+  """Adds the evidence values of a batch of healthy scans to the histograms.
 
   Args:
     counts: Histograms by kind, [bins].

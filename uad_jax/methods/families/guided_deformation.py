@@ -39,7 +39,7 @@ def voxel_weight(batch: Batch) -> Array:
 
 
 class Judgement(NamedTuple):
-  """Evidence of a lesion at each voxel, and the aligned prior image used for it.
+  """Lesion evidence at each voxel, and the aligned prior image that it is based on.
 
   Attributes:
     aligned: Prior image after the stiff pass [B, *S, C].
@@ -199,7 +199,7 @@ class Guided(NamedTuple):
   def examine(
     self, params: Params, usual: Usual, image: Array, mask: Array, expected: Expected
   ) -> Judgement:
-    """Computes all kinds of evidence that a voxel belongs to a lesion.
+    """Computes each kind of lesion evidence at every voxel of the scans.
 
     The prior image is first aligned by the stiff pass, unless `stiff_strength` is 0.
 
@@ -227,7 +227,7 @@ class Guided(NamedTuple):
   def fit_usual(
     self, params: Params, stats: Stats, batch: Batch, key: Key, step: Array
   ) -> tuple[Array, tuple[Stats, dict]]:
-    """Updates mean and variance of the healthy scans at each voxel with a batch.
+    """Updates the voxelwise mean and variance of healthy scans by a batch of scans.
 
     They are in the statistics 'usual'. It has the signature of `Objective.loss`.
 
@@ -242,7 +242,7 @@ class Guided(NamedTuple):
   def calibrate(
     self, params: Params, stats: Stats, batch: Batch, key: Key, step: Array
   ) -> tuple[Array, tuple[Stats, dict]]:
-    """Adds the lesion evidence in a batch of healthy scans to the histograms.
+    """Adds the evidence values of a batch of healthy scans to the histograms.
 
     They are in the statistics 'healthy'. It has the signature of `Objective.loss`.
 

@@ -1,4 +1,4 @@
-"""Functions that build auto-encoders with a latent vector, and their losses.
+"""Functions that build auto-encoders with a latent vector and compute their errors.
 
 A latent vector can be compared with a prior over vectors, as the adversarial
 auto-encoders do, and with the latent of the reconstruction, as the constrained ones do.
@@ -65,7 +65,7 @@ def coder(encoder: nn.Module, decoder: nn.Module, dropout: float = 0.0) -> Coder
 def errors(
   net: Coder, params: Params, batch: Batch, noise: Key | None
 ) -> tuple[Array, Array]:
-  """Computes two errors of an auto-encoder: of its reconstruction and of its latent.
+  """Computes the reconstruction error and the latent error of an auto-encoder.
 
   mean (x - x')^2 over the brain and mean (z - E(x'))^2, z = E(x), x' = D(z), as in the
   comparative study of Baur et al. 2021. The gradient passes through both latents, which

@@ -1,4 +1,4 @@
-"""Training batches of scans with synthetic lesions and the same scans without them.
+"""Creates training batches of scans, each with and without synthetic lesions.
 
 The deformer of `dae_unc` is trained on them.
 """
@@ -14,7 +14,7 @@ from uad_jax.method import Array, Batch, Key
 
 
 class PaintedTwins(NamedTuple):
-  """Batch of P scans with synthetic (painted) lesions, then the same P scans without.
+  """Batch of P scans with synthetic (painted) lesions and their lesion-free twins.
 
   Attributes:
     image: Scans with lesions, then their lesion-free twins [2 P, *S, C].
@@ -40,9 +40,9 @@ def draw(
   painters: Sequence[str],
   strength_range: tuple[float, float],
 ) -> PaintedTwins:
-  """Paints synthetic lesions into half of a batch and adds the scans without them.
+  """Creates a batch of scans with synthetic lesions and the same scans without them.
 
-  Every second scan is taken. Gates are simulated over the lesions.
+  Every second scan of `batch` is used. Gates are simulated over the lesions.
 
   Args:
     key: Random key for lesions, gates and strengths.

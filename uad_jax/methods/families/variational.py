@@ -45,9 +45,9 @@ class Variational(NamedTuple):
 
 
 def sample(key: Key, mean: Array, log_variance: Array) -> Array:
-  """Draws from N(mean, exp(log_variance)) by the reparametrisation trick.
+  """Samples N(mean, exp(log_variance)) by the reparametrisation trick.
 
-  The draw has the shape of the mean.
+  The sample has the shape of the mean.
   """
   return mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape)
 
@@ -69,7 +69,7 @@ def squared_error(image: Array, mean: Array, log_variance: Array | None) -> Arra
 
 
 def elbo_terms(rec: Array, mean: Array, log_variance: Array) -> Outputs:
-  """Computes the evidence lower bound (ELBO) of scans from its two terms.
+  """Computes the evidence lower bound (ELBO) of each scan and its two terms.
 
   ELBO = -rec - KL(q(z | x) || N(0, I)), without the constants of the likelihood.
 
@@ -126,7 +126,7 @@ def convolutional(
   position: bool,
   dropout: float,
 ) -> Variational:
-  """Builds this package's own VAE, with latent maps and a predicted variance by voxel.
+  """Builds this package's own VAE, which has latent maps and predicts voxel variances.
 
   Args:
     shape: Spatial shape of the images, any size.
@@ -148,7 +148,7 @@ def you2019(
   latent: int,
   dropout: float,
 ) -> Variational:
-  """Builds the VAE of You et al. 2019, with latent maps and a predicted variance.
+  """Builds the VAE of You et al. 2019, which has latent maps and predicts variances.
 
   Args:
     shape: Spatial shape of the images, which must halve for each width.

@@ -90,7 +90,7 @@ def adversarial_losses(
   rate: Callable[[Params, Array], Array],
   penalty: float,
 ) -> tuple[Callable, Callable]:
-  """Builds the two loss functions of adversarial training, of critic and generator.
+  """Returns the loss functions of a critic and of the generator trained against it.
 
   Both have the signature of `Objective.loss`. The loss of the critic is `critic_loss`,
   the loss of the generator -E D(fake).
@@ -130,11 +130,12 @@ def adversarial_autoencoder(
   penalty: float,
   bayesian: bool,
 ) -> Method:
-  """Builds an auto-encoder; a critic pulls its latent vectors towards N(0, I).
+  """Builds an adversarial auto-encoder method from an auto-encoder and its loss.
 
-  Objectives: 'autoencoder', which is `reconstruct`; 'critic', for which draws of N(0,
-  I) are real, and the scans' latent vectors, before any dropout, fake; 'generator',
-  which trains the encoder against the critic.
+  A critic pulls the latent vectors towards N(0, I). Objectives: 'autoencoder', which is
+  `reconstruct`; 'critic', for which draws of N(0, I) are real, and the scans' latent
+  vectors, before any dropout, fake; 'generator', which trains the encoder against the
+  critic.
 
   Args:
     net: Encoder and decoder.

@@ -29,7 +29,7 @@ Array = jax.Array
 def conv_general(
   x: Array, kernel: Array, strides: Sequence[int], padding, **rest
 ) -> Array:
-  """Convolves like `jax.lax.conv_general_dilated`, with derivatives faster on CPU.
+  """Convolves an image as `jax.lax.conv_general_dilated`, with derivatives fast on CPU.
 
   It is the convolution function that `Conv` passes to `flax.linen.Conv`.
 
@@ -65,7 +65,7 @@ def conv_general(
 
 
 class Conv(nn.Conv):
-  """Convolution layer like `flax.linen.Conv`, with derivatives faster on CPU."""
+  """Convolution layer equal to `flax.linen.Conv`, with derivatives fast on CPU."""
 
   conv_general_dilated: Callable[..., Array] = conv_general
 

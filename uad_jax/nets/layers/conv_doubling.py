@@ -170,7 +170,7 @@ def _phases(
 
 
 def interleave(y: Array) -> Array:
-  """Interleaves 2^d coarse grids of voxels to one image of double resolution.
+  """Interleaves 2^d images on the coarse grid into one image of double resolution.
 
   [B, *S, *(2,) d, C] -> [B, *(2 S), C].
   """

@@ -121,7 +121,7 @@ _narrow_conv.defvjp(lambda x, k: (_narrow_conv(x, k), (x, k)), _narrow_conv_vjp)
 
 
 def vjp_by_taps(x: Array, kernel: Array, taps: list[Array]) -> tuple[Array, Array]:
-  """Computes the derivatives of a convolution: the cotangents of image and kernel.
+  """Computes the derivatives (cotangents) of a convolution for its image and kernel.
 
   Two matrix products, with the cotangent of the output shifted for each tap.
 

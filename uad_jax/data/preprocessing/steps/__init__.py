@@ -1,4 +1,4 @@
-"""Table of all preprocessing steps by name, and checks of their parameters.
+"""Table of the preprocessing steps, and functions that check their parameters.
 
 A step is a function from a `ScanState` and options to a new `ScanState`.
 """

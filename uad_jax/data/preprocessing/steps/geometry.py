@@ -58,7 +58,7 @@ def onto_template(
   template: str,
   **measured,
 ) -> ScanState:
-  """Stores an alignment in a scan: its affine then maps voxels to template mm.
+  """Stores an alignment in a scan, whose affine then maps voxels to template mm.
 
   Args:
     scan: State of the scan, not aligned yet.

@@ -24,7 +24,7 @@ ANTS = {
   'similarity': {'ncc': 'GC', 'mutual_information': 'mattes'},
   'degrees': {6: 'Rigid', 12: 'Affine'},
 }
-"""From our values of `similarity` and `degrees` to the names in ANTs."""
+"""Names in ANTs of our values of `similarity` and `degrees`."""
 
 
 def affine(

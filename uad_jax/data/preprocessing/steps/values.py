@@ -118,9 +118,9 @@ def intensity(
   background: float = 0.0,
   **parameters,
 ) -> ScanState:
-  """Normalises the intensities of a scan by the normalisation that `how` names.
+  """Normalises the intensities of a scan by the method `how`, such as 'zscore'.
 
-  The normalisation is a function of `intensity.NORMALISATIONS`. It is fitted inside the
+  The method is a function of `intensity.NORMALISATIONS`. It is fitted inside the
   brain mask, or to all voxels without one, and applied to the lesion-free twin too.
 
   Args:
