@@ -1,4 +1,4 @@
-"""Functions that make the default config, and the data config of each data set."""
+"""Functions that build the default config of a run, with the options of a data set."""
 
 import pathlib
 from collections.abc import Sequence
@@ -160,7 +160,7 @@ def get_config(arg: str = 'demo') -> ConfigDict:
 
 
 def norm_share(arg: str) -> float:
-  """Returns the factor that adapts published loss weights to the slices of a data set.
+  """Returns the factor by which published loss weights are multiplied for a data set.
 
   Publications give loss weights for z-scored slices of 256 x 256 voxels. The weight of
   a loss term that grows with the L2 norm of the image is multiplied by this factor: the
@@ -179,7 +179,7 @@ def with_critic(
   steps: tuple[int, ...],
   generator: float = 1e-4,
 ) -> ConfigDict:
-  """Sets the options for training and scoring in the config of a method with a critic.
+  """Sets the training and scoring options in the config of an adversarial method.
 
   The objective that reconstructs keeps the default optimiser: with the slow optimiser
   of the adversarial game it hardly learns in minutes. All objectives have the same
@@ -234,7 +234,7 @@ def method_and_data(
 
 
 def shrink(config: ConfigDict, file: str, small: str, *sizes: str) -> ConfigDict:
-  """Replaces network sizes and training steps of a config by those of a smaller one.
+  """Copies the network sizes and training options of a smaller config into a config.
 
   Both configs are of one method. Copied from the smaller config's `demo` are the method
   options `sizes`, the batch size, the steps, the learning rate (for all objectives) and

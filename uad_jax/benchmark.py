@@ -116,7 +116,7 @@ def show(suite: str, rows: list[Row], output: pathlib.Path) -> pathlib.Path:
 
 
 def recorded(suite: str, rows: list[Row], folder: pathlib.Path) -> list[Record]:
-  """Merges the stored results of a data set with those of newly finished trainings.
+  """Merges the stored results of a data set with results of newly finished trainings.
 
   Args:
     suite: Data set, one of `SUITES`.
@@ -147,7 +147,7 @@ def recorded(suite: str, rows: list[Row], folder: pathlib.Path) -> list[Record]:
 
 
 def render(rows: list[Row], output: pathlib.Path) -> None:
-  """Writes docs/results.md, from the stored results and those of finished trainings.
+  """Writes docs/results.md from the stored results and from finished trainings.
 
   The stored results in docs/runs are brought up to date as well.
 

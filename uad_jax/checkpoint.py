@@ -52,10 +52,10 @@ def save(
 
 
 def forget_after(checkpoints: CheckpointManager, step: int) -> None:
-  """Deletes all checkpoints that are newer than `step`, because they are damaged.
+  """Deletes all checkpoints that are newer than the checkpoint of step `step`.
 
-  `step` is the checkpoint that `restore` could read. A training that resumes there
-  reaches the same steps again, and `save` would skip them.
+  `step` is the newest checkpoint that `restore` could read; those after it are damaged.
+  A training that resumes there reaches their steps again, and `save` would skip them.
   """
   for newer in checkpoints.all_steps():
     if newer > step:
@@ -63,7 +63,7 @@ def forget_after(checkpoints: CheckpointManager, step: int) -> None:
 
 
 def shapes(params: Any) -> dict[str, tuple[int, ...]]:
-  """Returns the shape of every parameter by path, such as 'encoder/Conv_0/kernel'."""
+  """Returns a dict from parameter paths, such as 'encoder/Conv_0/kernel', to shapes."""
   leaves = jax.tree_util.tree_flatten_with_path(params)[0]
   return {
     jax.tree_util.keystr(path, simple=True, separator='/'): leaf.shape

@@ -38,7 +38,7 @@ RESULT = 'restoration_weight.json'
 def restoration_rows(
   config: ConfigDict, row: str = ''
 ) -> tuple[list[str], dict[str, Any]]:
-  """Finds the entries of `config.scores` that share one total variation weight.
+  """Finds the entries of `config.scores` that can use the same total variation weight.
 
   They use the scorer `restoration` with the same options, except weight and sign.
 
@@ -144,7 +144,7 @@ def choose(
 
 
 def summary(result: dict[str, Any]) -> str:
-  """Formats the choice as text: table of the candidates, best weight, flags to use it.
+  """Returns a text with the mean change for each weight, the best weight and its flags.
 
   Args:
     result: Result of `choose`.
@@ -163,7 +163,10 @@ def summary(result: dict[str, Any]) -> str:
 
 
 def main(_: list[str]) -> None:
-  """Chooses the weight for the run in `--checkpoint` and prints the summary."""
+  """Chooses the total variation weight for a run and prints a summary.
+
+  The flag `--checkpoint` names the run folder.
+  """
   changes = {'variant': FLAGS.variant, 'steps': FLAGS.steps}
   changes = {name: value for name, value in changes.items() if value}
   weights = tuple(float(weight) for weight in FLAGS.weights)

@@ -19,9 +19,10 @@ MISTAKES = (ValueError, OSError, ImportError, flags.Error, Diverged, Interrupted
 
 
 def prepare() -> None:
-  """Sets up JAX before a command runs: CPU devices, memory, compilation cache, hosts.
+  """Sets up JAX before a command runs.
 
-  Compiled programs are kept between runs, in `cache.folder()`. In a distributed job the
+  The CPU is split into several devices, and freed memory is kept for reuse. Compiled
+  programs are kept between runs, in `cache.folder()`. In a distributed job the
   connection to the other hosts is opened.
   """
   parallel.split_cpu()

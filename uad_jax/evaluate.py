@@ -55,7 +55,11 @@ class Decisions(NamedTuple):
 
 
 def stored_decisions(results: Mapping) -> Decisions:
-  """Extracts thresholds and default anomaly map from the content of results.json."""
+  """Returns the thresholds and the default anomaly map of an earlier evaluation.
+
+  Args:
+    results: Content of results.json.
+  """
   scorers = results['scorers']
   auprc = {name: entry.get('selection_auprc') for name, entry in scorers.items()}
   return Decisions(
@@ -97,10 +101,9 @@ def validate(
   postprocess: str = 'none',
   progress: bool = True,
 ) -> dict[str, float]:
-  """Computes each scorer's AUPRC on validation scans, for the choice of settings.
+  """Computes the AUPRC of each anomaly map of a method on validation scans.
 
-  The arguments are those of `evaluate`, which chooses the default map by the same
-  numbers.
+  Settings are tuned by it. The arguments are those of `evaluate`.
   """
   infer = make_infer(method, scorers)
   scans = scans_of(
@@ -138,7 +141,7 @@ def decide(
 def examine(
   scan: Scan, scorers: Iterable[str], decisions: Decisions, chain: Postprocess
 ) -> tuple[Scan, dict[str, Measured], Case]:
-  """Computes the metrics of one test scan for each scorer, and picks an example slice.
+  """Computes metrics of each anomaly map of a test scan, and picks a slice to show.
 
   Args:
     scan: Test scan with its anomaly maps.
@@ -184,7 +187,7 @@ def evaluate(
   seed: int = 0,
   progress: bool = True,
 ) -> Results:
-  """Evaluates every scorer of a trained method on test scans, inside the brain mask.
+  """Evaluates the anomaly maps of a trained method on test scans, in the brain mask.
 
   In a distributed job the scans are dealt to the hosts in turn, and all hosts get all
   results.

@@ -72,7 +72,7 @@ def prepare(builder: Any) -> None:
 
 
 def open_data(data: ConfigDict) -> dict[str, Any]:
-  """Opens all data sets that a config's splits name; prepares those that are missing.
+  """Opens every data set used in the splits of a config and prepares missing ones.
 
   Args:
     data: `config.data`.
@@ -89,7 +89,9 @@ def open_data(data: ConfigDict) -> dict[str, Any]:
 
 
 def make_method(config: ConfigDict, shape: tuple[int, ...], channels: int) -> Method:
-  """Makes the method of a config and applies the config's adaptations to it.
+  """Creates the method of a config, modified by the adaptations that the config lists.
+
+  An adaptation is a function that changes a method, for example averages parameters.
 
   Args:
     config: Config of an experiment.
@@ -109,7 +111,7 @@ def make_method(config: ConfigDict, shape: tuple[int, ...], channels: int) -> Me
 
 
 def make_scorers(config: ConfigDict) -> dict[str, Scorer]:
-  """Creates the scorers that `config.scores` describes, as a dict with its keys."""
+  """Creates every scorer listed in `config.scores`, under the same key."""
   return {
     row: call(
       f"scorer '{options.scorer}'",
@@ -121,7 +123,9 @@ def make_scorers(config: ConfigDict) -> dict[str, Scorer]:
 
 
 def make_optimisers(config: ConfigDict, method: Method) -> dict[str, Any]:
-  """Makes an optimiser for each objective that trains a network, by objective name.
+  """Creates one optimiser for each objective whose loss trains a network.
+
+  The result is a dict by objective name.
 
   Raises:
     ValueError: An objective belongs to a stage that `config.steps` lacks.
@@ -141,7 +145,7 @@ def make_optimisers(config: ConfigDict, method: Method) -> dict[str, Any]:
 
 
 def build(config: ConfigDict) -> Experiment:
-  """Makes the experiment that a config describes; prepares its data if missing."""
+  """Creates the experiment described by a config, preparing missing data sets first."""
   builders = open_data(config.data)
   *shape, channels = mixing.first(builders).info.features['image'].shape
   method = make_method(config, tuple(shape), channels)
@@ -167,7 +171,7 @@ def check_splits(experiment: Experiment) -> None:
 
 
 def model_card(experiment: Experiment) -> dict[str, Any]:
-  """Returns the content of model.json, the file of a run that describes its data.
+  """Returns a description of the data of an experiment, to be stored in model.json.
 
   Prediction and result tables read it. Its entries are the shape and channels of a
   record, the preprocessing steps, the distance between evaluated slices, names and

@@ -1,4 +1,4 @@
-"""Functions that compute the anomaly maps of all scans of a data set, by batches."""
+"""Functions that compute the anomaly maps of all scans in a data set batch by batch."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,7 +26,9 @@ scan before its lesion was inserted)."""
 
 
 class Inference(NamedTuple):
-  """Compiled inference: two functions, (params, stats, batch, key) -> arrays.
+  """Compiled functions that compute anomaly maps and outputs of a method for a batch.
+
+  Both have the signature (params, stats, batch, key) -> arrays.
 
   Attributes:
     maps: Computes the anomaly map 'map/NAME' of each scorer and the method's outputs in
@@ -160,7 +162,9 @@ def launched(
 
 
 def inferred(*arguments) -> Iterator[dict]:
-  """Yields each batch together with its anomaly maps and outputs, as numpy arrays.
+  """Runs the inference on all batches and yields each batch with its anomaly maps.
+
+  The outputs of the method are added too; all are numpy arrays by name.
 
   Args:
     *arguments: Arguments of `launched`.

@@ -1,4 +1,4 @@
-"""Types for all modules: method, objective (loss), scorer (anomaly map), adaptation.
+"""Types shared by all modules, such as method, training objective and anomaly scorer.
 
 A method is a value made by a factory out of pure functions, as an optax transformation
 is. Its training procedure is data (`objectives`), so that one loop trains every method.
@@ -134,7 +134,7 @@ class Bound(NamedTuple):
 
 
 class Objective(NamedTuple):
-  """Training objective: a loss with its own optimiser, or a fit of statistics alone.
+  """Training objective: a loss that trains networks, or a fit of statistics to data.
 
   Attributes:
     loss: (params, stats, batch, key, step) -> (scalar, (stats, metrics)); `step` counts
@@ -188,11 +188,12 @@ class State:
 
 
 def bind(method: Method, params: Params, stats: Stats) -> Infer:
-  """Returns the inference function (batch, key) -> outputs of a trained method.
+  """Returns the inference function of a trained method, with its parameters filled in.
 
-  Scorers call it. Outside of the brain the expected images (`EXPECTED`) are set to the
-  scan: a score that looks at the neighbours of a voxel must not take the background,
-  which z-scoring moves far from 0, for an anomaly.
+  It maps (batch, key) to outputs, and scorers call it. Outside of the brain the
+  expected images (`EXPECTED`) are set to the scan: a score that looks at the neighbours
+  of a voxel must not take the background, which z-scoring moves far from 0, for an
+  anomaly.
   """
 
   def infer(batch: Batch, key: Key) -> Outputs:
@@ -208,7 +209,9 @@ def bind(method: Method, params: Params, stats: Stats) -> Infer:
 
 
 def need(outputs: Outputs, scorer: str, *keys: str) -> tuple[Array, ...]:
-  """Returns the outputs of a method that a scorer needs, in the order of `keys`.
+  """Returns the outputs that a scorer needs; raises an error if the method lacks one.
+
+  They are the outputs named in `keys`, in the same order.
 
   Raises:
     ValueError: The method lacks one of these outputs.

@@ -1,4 +1,4 @@
-"""Functions that make optax optimisers with learning-rate schedule and clipping."""
+"""Functions that make optax optimisers with a schedule and gradient clipping."""
 
 import jax.numpy as jnp
 import optax
@@ -61,7 +61,9 @@ def make(
   weight_decay: float = 1e-4,
   clip: float = 1.0,
 ) -> optax.GradientTransformation:
-  """Makes the optimiser of one objective, as an optax transformation.
+  """Makes an optax optimiser with a learning-rate schedule and gradient clipping.
+
+  It serves one objective: a loss that trains some networks of a method.
 
   Args:
     steps: Number of updates of the objective in the whole training, which is the length

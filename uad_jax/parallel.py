@@ -1,8 +1,9 @@
-"""Functions for data parallelism: devices have equal parameters and share each batch.
+"""Functions for training on several devices, each with a part of every batch.
 
-The mesh of devices has one axis, 'data'. The same code serves one CPU and a TPU pod:
-`jax.jit` sees the global batch, so no code has to average over devices. A host is one
-process; "this host" is the process that runs the code.
+All devices hold the same parameters (data parallelism). The mesh of devices has one
+axis, 'data'. The same code serves one CPU and a TPU pod: `jax.jit` sees the global
+batch, so no code has to average over devices. A host is one process; "this host" is the
+process that runs the code.
 """
 
 import ctypes
@@ -75,9 +76,10 @@ time, but gathers run a third slower and a training step in 2-D runs 3 % slower.
 
 @functools.cache
 def compiler_options() -> dict[str, bool]:
-  """Returns the XLA options that shorten compilation; empty where there are none.
+  """Returns the XLA options that shorten compilation on the current device.
 
-  On CPU this is the option in `QUICK`, if the installed XLA accepts it.
+  On CPU this is the option in `QUICK`, if the installed XLA accepts it; elsewhere there
+  are none.
   """
   if jax.default_backend() != 'cpu':
     return {}
@@ -89,7 +91,9 @@ def compiler_options() -> dict[str, bool]:
 
 
 def jit(function: Callable, quick: bool = True, **options) -> Callable:
-  """Compiles a function by `jax.jit`; on CPU, optionally sooner but to slower code.
+  """Wraps a function in `jax.jit`, with quick compilation on CPU unless switched off.
+
+  Code that is compiled quickly runs a little slower.
 
   Args:
     function: Function to compile.
@@ -119,12 +123,12 @@ def keep_memory() -> None:
 
 
 def mesh() -> Mesh:
-  """Returns the device mesh for training: all devices of all hosts, axis 'data'."""
+  """Returns the mesh for training, which holds all devices of all hosts."""
   return jax.make_mesh((jax.device_count(),), ('data',), axis_types=(AxisType.Auto,))
 
 
 def local_mesh() -> Mesh:
-  """Returns the mesh for evaluation and prediction: this host's devices, axis 'data'.
+  """Returns the mesh for evaluation and prediction, which holds this host's devices.
 
   Each host evaluates its own scans, so its programs must not wait for other hosts.
   """
@@ -132,7 +136,7 @@ def local_mesh() -> Mesh:
 
 
 def leads() -> bool:
-  """Whether this process is the first host, the only one that writes and prints."""
+  """Returns whether this process is the first host, which alone writes and prints."""
   return jax.process_index() == 0
 
 
@@ -157,10 +161,10 @@ def gather(value: Any) -> list:
 
 
 def by_turns(items: Sequence) -> list:
-  """Gathers the items of all hosts into one list, in the original order of the items.
+  """Merges the lists of all hosts into one list, taking one item per host in turn.
 
-  Item i of the whole list was dealt to host i mod n, of n hosts. Every host has to call
-  it and gets the same list.
+  This restores a list that was dealt to the hosts: item i to host i mod n, of n hosts.
+  Every host has to call it and gets the same list.
 
   Args:
     items: Items of this host.
@@ -171,7 +175,7 @@ def by_turns(items: Sequence) -> list:
 
 
 def wait() -> None:
-  """Barrier: returns when every host has called it."""
+  """Waits until every host has called this function."""
   gather(None)
 
 

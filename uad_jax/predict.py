@@ -41,9 +41,10 @@ def predict(
   labels: str | os.PathLike | None = None,
   percent: str = PERCENT,
 ) -> Prediction:
-  """Computes anomaly map and lesion mask of one scan with a trained run.
+  """Computes the anomaly map and the lesion mask of one scan with a trained model.
 
-  Inference, post-processing and threshold are those of the run's evaluation.
+  The model is that of a finished run. Inference, post-processing and threshold are
+  those of the run's evaluation.
 
   Args:
     image: NIfTI file or nibabel image, 3-D.

@@ -42,7 +42,7 @@ DOCS = pathlib.Path('docs')
 
 
 class Failed(ValueError):
-  """Error: a data check found faults, which are already printed."""
+  """Error raised after a data check that found and printed faults."""
 
 
 def list_(options: argparse.Namespace) -> None:

@@ -15,14 +15,20 @@ T = TypeVar('T')
 
 
 def duration(seconds: float) -> str:
-  """Formats a duration as text, MM:SS or H:MM:SS: 12 -> '0:12', 3725 -> '1:02:05'."""
+  """Formats a duration in seconds as minutes and seconds, with hours if needed.
+
+  12 becomes '0:12' and 3725 becomes '1:02:05'.
+  """
   minutes, seconds = divmod(int(seconds), 60)
   hours, minutes = divmod(minutes, 60)
   return f'{hours}:{minutes:02d}:{seconds:02d}' if hours else f'{minutes}:{seconds:02d}'
 
 
 class Progress:
-  """Progress display: rewrites one line on a terminal, adds lines to a log file."""
+  """Display of the progress of a loop, as a line of text.
+
+  On a terminal the line is rewritten in place; in a log file lines are added.
+  """
 
   def __init__(self, total: int | None, label: str, stream: TextIO | None = None):
     """Starts the clock of the display.
@@ -62,7 +68,10 @@ class Progress:
       self._stream.flush()
 
   def line(self) -> str:
-    """Returns the progress line: 'evaluate 12/40  3.1/s  0:09 left  note'."""
+    """Returns the progress line, with items done, rate and remaining time.
+
+    An example is 'evaluate 12/40  3.1/s  0:09 left  note'.
+    """
     elapsed = max(time.monotonic() - self._start, 1e-9)
     rate = self._done / elapsed
     total = '' if self._total is None else f'/{self._total}'

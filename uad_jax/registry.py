@@ -1,4 +1,8 @@
-"""Functions that find methods, scorers and adaptations by name, and handle configs."""
+"""Functions that read and compare configs, and find the modules that configs name.
+
+The modules are methods, scorers and adaptations, which change how a method trains or
+infers.
+"""
 
 import ast
 import hashlib
@@ -27,9 +31,10 @@ def names(package: str) -> list[str]:
 
 
 def named(package: str, name: str) -> Callable:
-  """Returns the function `make` of a method, scorer or adaptation, by its name.
+  """Returns the factory function of the method, scorer or adaptation `name`.
 
-  It is defined in the file of that name, such as uad_jax/methods/vae.py.
+  The factory is called `make`. It is defined in the file of that name, such as
+  uad_jax/methods/vae.py.
 
   Args:
     package: Subfolder of uad_jax: 'methods', 'scores' or 'adapt'.
@@ -44,7 +49,7 @@ def named(package: str, name: str) -> Callable:
 
 
 def call(what: str, make: Callable, options: Mapping[str, Any], **fixed):
-  """Calls the factory `make` with the options of a config, if it has such options.
+  """Calls the factory `make` with options from a config, after checking their names.
 
   The call is make(**fixed, **options).
 
@@ -89,7 +94,7 @@ def fingerprint(config: ConfigDict) -> str:
 
 
 def hashed(settings: Mapping[str, Any]) -> str:
-  """Returns a hash of a config in the form of `plain`, as 12 hexadecimal digits."""
+  """Returns a hash of a dict that JSON can store, as 12 hexadecimal digits."""
   text = json.dumps(settings, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -114,7 +119,7 @@ def differences(
 
 
 def without(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
-  """Copies a mapping of options to a dict, without the keys in `names`."""
+  """Returns a copy of a dict of options without the keys that `names` lists."""
   return {name: value for name, value in options.items() if name not in names}
 
 

@@ -1,4 +1,4 @@
-"""Functions that train a method in a run folder, or resume from its checkpoints."""
+"""Functions that train a method in a run folder, from the start or a checkpoint."""
 
 import json
 import pathlib

@@ -1,10 +1,10 @@
-"""Functions that train and evaluate a config in its run folder, and resume the work.
+"""Functions that train and evaluate a config in its run folder.
 
-A run folder holds config.json, model.json, training.json, parameters.txt,
-metrics.jsonl, checkpoints/ and the files of `report.write`: results.json, subjects.csv,
-evaluation.npz, report.html. A variant evaluates the same trained method with other
-inference settings; it has those four files in variants/NAME. An evaluation on other
-data has them in evaluations/NAME-FINGERPRINT.
+Interrupted work is resumed. A run folder holds config.json, model.json, training.json,
+parameters.txt, metrics.jsonl, checkpoints/ and the files of `report.write`:
+results.json, subjects.csv, evaluation.npz, report.html. A variant evaluates the same
+trained method with other inference settings; it has those four files in variants/NAME.
+An evaluation on other data has them in evaluations/NAME-FINGERPRINT.
 """
 
 import json
@@ -56,7 +56,7 @@ def trained_part(config: dict) -> dict:
 
 
 def claim(workdir: pathlib.Path, config: dict) -> None:
-  """Makes the run folder of a config, or checks that an existing one belongs to it.
+  """Creates the run folder of a config, or checks that an existing folder fits it.
 
   If only the evaluation differs (test split, scores, variants), the folder is taken and
   its config.json is replaced.
@@ -87,7 +87,7 @@ def claim(workdir: pathlib.Path, config: dict) -> None:
 
 
 def chosen_on(experiment: Experiment):
-  """Reads the validation batches on which the default anomaly map is chosen.
+  """Reads the validation batches that serve to choose the default anomaly map.
 
   Returns:
     Batches with lesions; None if `config.data.selection` is empty, when the first
@@ -119,9 +119,9 @@ def outdated(folder: pathlib.Path, config: dict) -> str | None:
 
 
 def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
-  """Trains and evaluates a config in its run folder, and skips all finished parts.
+  """Prepares the data, then trains and evaluates a config in its run folder.
 
-  The data are prepared first.
+  Parts that an earlier call has finished are skipped.
 
   Args:
     config: Config of the experiment.
@@ -220,7 +220,10 @@ def report(
 
 
 def table(folder: pathlib.Path, config: ConfigDict) -> str:
-  """Formats the results of a run and its variants as a text table with report path."""
+  """Formats the results of a run and of its variants as a table in plain text.
+
+  The path of report.html follows the table.
+  """
   results = json.loads((folder / 'results.json').read_text())
   rows = tables.rows(results)
   for name in config.variants:

@@ -48,7 +48,7 @@ def stop_signals():
 
 @jax.jit
 def all_finite(tree) -> jax.Array:
-  """Whether all floating-point numbers in a tree of arrays are finite, as bool []."""
+  """Tells whether all floating-point numbers in a tree of arrays are finite."""
   leaves = [
     jnp.isfinite(x).all()
     for x in jax.tree.leaves(tree)
@@ -58,7 +58,7 @@ def all_finite(tree) -> jax.Array:
 
 
 def last_good(checkpoints) -> str:
-  """Returns the part of an error message that names the last checkpoint."""
+  """Returns words for an error message: step and folder of the last checkpoint."""
   last = checkpoints.latest_step()
   if last is None:
     return 'there is no checkpoint yet'
@@ -66,7 +66,7 @@ def last_good(checkpoints) -> str:
 
 
 def check_losses(pending: list[tuple[int, dict]], checkpoints) -> None:
-  """Checks that all losses since the last check are finite.
+  """Checks that the losses of several training steps are finite.
 
   Args:
     pending: (step, metrics) of each step since the last check.
@@ -92,7 +92,7 @@ def check_bounds(
   warned: set[tuple[str, str]],
   checkpoints,
 ) -> None:
-  """Checks that metrics stay within the bounds that their objectives set.
+  """Checks that training metrics lie within the bounds set by the objectives (losses).
 
   A bound that is not fatal gives one warning per training.
 
@@ -128,7 +128,9 @@ def check_bounds(
 
 
 def average(pending: list[tuple[int, dict]]) -> dict[str, float]:
-  """Averages each metric over the training steps that have it.
+  """Averages each training metric over several steps.
+
+  Steps without the metric do not enter its mean.
 
   Args:
     pending: (step, metrics) of each step.
@@ -153,7 +155,7 @@ def train(
   log_every: int = 50,
   save_every: int = 500,
 ) -> State:
-  """Trains a method from `state` to the end of the last stage; returns the last state.
+  """Trains a method to the end of its last training stage and returns the final state.
 
   Args:
     method: Method to train.

@@ -77,7 +77,7 @@ class TrainedRun(NamedTuple):
 
 
 def read_json(path: pathlib.Path, what: str) -> dict:
-  """Reads a JSON file of a run folder, or raises an error that explains the file.
+  """Reads a JSON file of a run folder, or raises an error if the file is missing.
 
   Args:
     path: The file.
@@ -95,7 +95,7 @@ def read_json(path: pathlib.Path, what: str) -> dict:
 
 
 def open_run(run: str | os.PathLike) -> OpenRun:
-  """Opens a run folder: reads config and model.json, and restores the trained state.
+  """Loads the config, the method and its trained state from a run folder.
 
   Args:
     run: Run folder, the workdir of uad_jax.main.

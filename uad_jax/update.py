@@ -1,4 +1,4 @@
-"""Functions for a training step, to select objectives (losses) and update networks."""
+"""Functions that select the losses of a training step and update the networks."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -68,7 +68,7 @@ def make_update(
   tx: Mapping[str, optax.GradientTransformation],
   stage_ends: tuple[int, ...],
 ) -> Callable[[tuple[str, ...]], Callable]:
-  """Returns a function that makes the training step for given objectives (losses).
+  """Returns a function that builds the training step for a list of objectives (losses).
 
   Its form is (names) -> (state, batches by split, key) -> (new state, metrics), with
   the names of the objectives to update and metrics named 'OBJECTIVE/METRIC'. The update

@@ -1,4 +1,4 @@
-"""Augmentation adaptation: transforms the training batches of a method at random."""
+"""Adaptation that applies random image transforms to a method's training batches."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ def make(
   bias: float = 0.0,
   noise: float = 0.0,
 ) -> Adaptation:
-  """Builds an adaptation that transforms the training batches of a method at random.
+  """Builds an adaptation that applies random image transforms to training batches.
 
   Every objective on the training split gets randomly mirrored scans. The other
   transforms are only for objectives that train networks: fits (objectives that train

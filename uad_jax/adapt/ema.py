@@ -1,4 +1,4 @@
-"""EMA adaptation: a method infers with a moving average of its parameters."""
+"""Adaptation that makes a method infer with averages of its parameters (EMA)."""
 
 import jax
 import jax.numpy as jnp

@@ -51,10 +51,10 @@ def flip(key: Key, batch: Batch, axis: int) -> Batch:
 
 
 def moved(batch: Batch, linear: Array, shift: Array) -> Batch:
-  """Resamples images and masks by given affine maps about the grid's centre c.
+  """Applies a given affine map to the image and the mask of each example of a batch.
 
-  x'(p) = x(c + A (p - c) + t). Images are interpolated linearly, masks take the nearest
-  voxel; outside of the grid both are 0.
+  With the centre c of the grid, x'(p) = x(c + A (p - c) + t). Images are interpolated
+  linearly, masks take the nearest voxel; outside of the grid both are 0.
 
   Args:
     batch: With 'image' [B, *S, C] and 'mask' [B, *S, 1].
@@ -113,7 +113,9 @@ def affine(
 
 
 def contrast(key: Key, batch: Batch, gamma: float, gain: float) -> Batch:
-  """Changes the contrast of each example at random: x -> exp(b) x^exp(a) for x > 0.
+  """Changes the contrast and the brightness of each example of a batch at random.
+
+  Intensities x > 0 become exp(b) x^exp(a); others are not changed.
 
   Args:
     key: Random key.
@@ -133,9 +135,10 @@ def contrast(key: Key, batch: Batch, gamma: float, gain: float) -> Batch:
 
 
 def bias_field(coarse: Array, mask: Array) -> Array:
-  """Computes a smooth bias field (intensity factors) from log factors on a coarse grid.
+  """Computes a smooth bias field for each example from values on a coarse grid.
 
-  exp(f - mean of f in the mask), f being the cubic interpolation of the log factors.
+  A bias field holds factors for the intensities. The values are log factors; with their
+  cubic interpolation f, the field is exp(f - mean of f in the mask).
 
   Args:
     coarse: Log factors [B, n, ..., n].
@@ -149,10 +152,10 @@ def bias_field(coarse: Array, mask: Array) -> Array:
 
 
 def bias(key: Key, batch: Batch, strength: float) -> Batch:
-  """Multiplies each example by a random smooth bias field exp(f).
+  """Multiplies each example of a batch by a random smooth bias field.
 
-  f interpolates random values at `CELLS` nodes along each axis by cubics; its mean in
-  the brain mask is 0, and all channels share it.
+  The field is exp(f). f interpolates random values at `CELLS` nodes along each axis by
+  cubics; its mean in the brain mask is 0, and all channels share it.
 
   Args:
     key: Random key.
@@ -169,10 +172,10 @@ def bias(key: Key, batch: Batch, strength: float) -> Batch:
 
 
 def noise(key: Key, batch: Batch, deviation: float) -> Batch:
-  """Adds normal noise of random strength sigma inside of the brain mask.
+  """Adds Gaussian noise of random strength to each example, inside of the brain mask.
 
-  x -> x + sigma n. Rician noise is close to that where x is above 3 sigma, and needs
-  intensities that are magnitudes.
+  Intensities x become x + sigma n with standard normal n. Rician noise is close to that
+  where x is above 3 sigma, and needs intensities that are magnitudes.
 
   Args:
     key: Random key.

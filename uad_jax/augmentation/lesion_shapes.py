@@ -1,4 +1,4 @@
-"""Functions that sample lesion shapes and imperfect detections (gates) of lesions.
+"""Functions that sample lesion shapes, inaccurate lesion masks (gates) and box masks.
 
 Pure functions of a random key or of random numbers, 2-D or 3-D by the shape of the
 brain mask [*S].
@@ -42,7 +42,7 @@ def draw(key: Key, size: int, numbers: int, noise: int) -> tuple[Array, Array]:
 
 
 def place(drawn: Array, mask: Array) -> Array:
-  """Picks a voxel of a mask at random, by the uniform random number `drawn`.
+  """Returns the voxel of a mask that a given uniform random number selects.
 
   Args:
     drawn: Uniform random number in [0, 1): the share of the mask's voxels that come
@@ -59,7 +59,7 @@ def place(drawn: Array, mask: Array) -> Array:
 
 
 def draws_of_blob(d: int) -> tuple[int, int]:
-  """Returns how many uniform and normal random numbers `blob` needs in d dimensions."""
+  """Returns the counts of uniform and of normal random numbers that `blob` needs."""
   return 4 + d * d, 8**d + 16**d
 
 

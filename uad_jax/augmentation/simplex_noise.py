@@ -122,11 +122,11 @@ def octaves(
   persistence: float = 0.8,
   coarsest: float = 0.25,
 ) -> Array:
-  """Samples simplex noise of several scales: a weighted sum of octaves n_i.
+  """Samples simplex noise of several scales, as a weighted sum of octaves.
 
-  Each octave has half the period of the one before. sum_i persistence^i n_i is divided
-  so that the variance is 1. The defaults are those of Wyatt et al. 2022 (a period of 64
-  at 256 x 256).
+  Each octave n_i has half the period of the one before. The sum over i of
+  persistence^i n_i is divided so that the variance is 1. The defaults are those of
+  Wyatt et al. 2022 (a period of 64 at 256 x 256).
 
   Args:
     key: Random key.

@@ -1,11 +1,10 @@
-"""Painters: functions that paint synthetic lesions into images inside of a shape.
+"""Functions that paint synthetic lesions into images, for training and for tests.
 
-Pure functions, 2-D and 3-D by the shape. All painters share one signature, for one
-example: (drawn, image, foreign, mask, shape) -> image, where `drawn` are the random
-numbers, `image` is [*S, C], `foreign` another scan like it, `mask` the brain mask [*S]
-and `shape` the soft lesion shape [*S] in [0, 1]. `paint` draws shapes and painters for
-a batch. Painters that are held out of training, and the masks of real lesions, test
-methods that were trained with the others.
+A painter is a pure function that paints one kind of lesion into one 2-D or 3-D example:
+(drawn, image, foreign, mask, shape) -> image. `drawn` are the random numbers, `image`
+is [*S, C], `foreign` another scan like it, `mask` the brain mask [*S] and `shape` the
+soft lesion shape [*S] in [0, 1]. `paint` draws shapes and painters for a batch. The
+painters not in `TRAINING`, and masks of real lesions, test the trained methods.
 """
 
 import math
@@ -25,7 +24,7 @@ Key = jax.Array
 
 
 class Drawn(NamedTuple):
-  """Random numbers that a painter needs for a lesion; no painter uses all of them.
+  """Random numbers from which a painter function computes one synthetic lesion.
 
   Attributes:
     numbers: Uniform in (0, 1), [4].
@@ -39,12 +38,15 @@ class Drawn(NamedTuple):
 
 
 def blend(image: Array, filled: Array, shape: Array) -> Array:
-  """Mixes the image `filled` [*S, C] into `image` by the soft shape [*S] as weight."""
+  """Mixes two images voxelwise; the soft lesion shape is the weight of `filled`."""
   return image + shape[..., None] * (filled - image)
 
 
 def local_mean(image: Array, shape: Array) -> Array:
-  """Computes the mean of each image channel in a soft shape [*S]; [1, ..., 1, C]."""
+  """Computes the weighted mean of each image channel inside of a soft lesion shape.
+
+  The result is [1, ..., 1, C].
+  """
   axes = tuple(range(shape.ndim))
   weight = shape[..., None]
   total = (image * weight).sum(axes, keepdims=True)
@@ -60,14 +62,14 @@ def _signed(number: Array, low: float, high: float) -> Array:
 def factor(
   drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
-  """Paints a lesion by multiplying the intensity by exp(a), |a| in [0.15, 0.8]."""
+  """Paints a lesion by multiplying the image's intensities by one random factor."""
   return blend(image, image * jnp.exp(_signed(drawn.numbers[0], 0.15, 0.8)), shape)
 
 
 def shift(
   drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
-  """Paints a lesion by adding a constant a to the intensity, |a| in [0.1, 0.5]."""
+  """Paints a lesion by adding one random constant to the image's intensities."""
   return blend(
     image, jnp.maximum(image + _signed(drawn.numbers[0], 0.1, 0.5), 0.0), shape
   )
@@ -76,7 +78,7 @@ def shift(
 def constant(
   drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
-  """Paints a lesion of one intensity in [0, 1.2] plus up to half of the old texture."""
+  """Paints a lesion of constant random intensity, with part of the image's texture."""
   level, rest = drawn.numbers[:2]
   texture = image - local_mean(image, shape)
   filled = 1.2 * level + 0.5 * rest * texture
@@ -86,7 +88,7 @@ def constant(
 def patch(
   drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
-  """Paints a lesion by blending in another scan, shifted by up to 1/4 of each axis."""
+  """Paints a lesion by blending a randomly shifted other scan into the image."""
   rolled = foreign
   for axis, n in enumerate(mask.shape):
     along = 2 * drawn.numbers[1 + axis] - 1
@@ -98,7 +100,7 @@ def patch(
 def texture(
   drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
-  """Paints a lesion by replacing detail with correlated noise; the mean stays."""
+  """Paints a lesion by weakening the image's texture and adding correlated noise."""
   noise = drawn.fine + smooth(drawn.coarse, mask.shape)
   noise = noise - (noise * shape).sum() / jnp.maximum(shape.sum(), 1e-6)
   size, rest = 0.02 + 0.13 * drawn.numbers[0], 0.6 * drawn.numbers[1]
@@ -110,7 +112,7 @@ def texture(
 def smear(
   drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
-  """Paints a lesion by moving intensities to the local mean: tissue borders fade."""
+  """Paints a lesion by reducing the contrast between the tissues inside of it."""
   share = 0.5 + 0.5 * drawn.numbers[0]
   return blend(image, image + share * (local_mean(image, shape) - image), shape)
 
@@ -118,7 +120,7 @@ def smear(
 def swirl(
   drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
-  """Paints a lesion by rotating the image about the shape's centre, up to 2.5 rad."""
+  """Paints a lesion by twisting the image around the centre of the lesion shape."""
   offset, _ = _from_centre(shape)
   angle = _signed(drawn.numbers[0], 0.8, 2.5) * shape
   a, b = offset[..., 0], offset[..., 1]
@@ -133,7 +135,7 @@ def swirl(
 def mass_effect(
   drawn: Drawn, image: Array, foreign: Array, mask: Array, shape: Array
 ) -> Array:
-  """Paints a mass effect: pushes tissue away from the shape's centre or draws it in."""
+  """Paints a lesion by pushing tissue away from its centre, or towards it."""
   offset, size = _from_centre(shape)
   reach = 1.5 * size
   push = _signed(drawn.numbers[0], 0.15, 0.35) * jnp.exp(
@@ -211,7 +213,7 @@ def paint(
   share: float = 1.0,
   most: int = 4,
 ) -> tuple[Array, Array]:
-  """Paints synthetic lesions of random shapes into a random share of a batch.
+  """Paints synthetic lesions of random shape into randomly chosen images of a batch.
 
   Args:
     key: Random key.
@@ -233,10 +235,10 @@ def paint(
 def coarse_noise(
   key: Key, image: Array, mask: Array, deviation: float = 0.2, cells: int = 16
 ) -> Array:
-  """Adds smooth noise: normal noise on a coarse grid, upsampled (Kascenas et al. 2022).
+  """Adds random smooth noise to the images of a batch (Kascenas et al. 2022).
 
-  The noise of each example is rolled by a random shift: it is strongest at the nodes of
-  the coarse grid, and a network must not learn their places.
+  Gaussian noise on a coarse grid is upsampled, and rolled by a random shift: it is
+  strongest at the nodes of the grid, and a network must not learn their places.
 
   Args:
     key: Random key.

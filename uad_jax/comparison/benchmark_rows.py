@@ -1,4 +1,4 @@
-"""Functions that list the trainings of the benchmark and find those that are finished.
+"""Functions that list all trainings of the benchmark and find the finished ones.
 
 A training is a row: a config with a seed. Its run folder is named by the hash of both,
 so that no row is trained twice and a row whose config has changed is trained again. A
@@ -85,13 +85,14 @@ def plan(suite: str, names: list[str], seeds: list[int], runs: str) -> list[Row]
 
 
 def outdated(row: Row, folder: pathlib.Path) -> str | None:
-  """Returns the reason why a stored run is incomplete or outdated; None if neither.
-
-  A run is outdated if its config differs from today's config.
+  """Checks that a stored run is complete and was made with today's config.
 
   Args:
     row: Training with today's config.
     folder: Run folder of the stored run.
+
+  Returns:
+    The reason why the run cannot be used; None if it can.
   """
   settings = registry.plain(row.config)
   variants = [folder / 'variants' / name for name in row.config.variants]
@@ -132,7 +133,7 @@ def stored(runs: str, suite: str = '*') -> list[Row]:
 
 
 def is_current(record: Record | Exhibit, suite: str) -> bool:
-  """Returns whether stored numbers or slices of a run were made with today's config.
+  """Returns whether the stored results of a run were made with today's config.
 
   Args:
     record: Stored numbers (`Record`) or example slices (`Exhibit`) of a run.

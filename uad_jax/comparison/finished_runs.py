@@ -13,9 +13,10 @@ TOTAL = re.compile(r'^Total: ([\d,]+)', re.MULTILINE)
 
 
 class FinishedRun(NamedTuple):
-  """Stored evaluation of a run, or of a variant of the run.
+  """Results and other stored facts about the evaluation of one finished run.
 
-  A variant is the same trained model, evaluated with other inference settings.
+  A run has one evaluation, and one more for each of its variants. A variant is the same
+  trained model, evaluated with other inference settings.
 
   Attributes:
     name: Method name in the tables.

@@ -14,9 +14,9 @@ DIGITS = 6  # decimals of a stored estimate
 
 
 class Rival(NamedTuple):
-  """Paired difference of AUPRC between an anomaly map of a run and a rival map.
+  """AUPRC difference between an anomaly map of a run and one that it should outperform.
 
-  The rival is an anomaly map that the run should outperform.
+  The map that should be outperformed is called the rival. The difference is paired.
 
   Attributes:
     seed: Seed of both runs.
@@ -52,7 +52,7 @@ def difference(
 
 
 def estimate(interval: Sequence[float]) -> Estimate:
-  """Converts an estimate and its interval to a dict of rounded numbers for JSON.
+  """Converts a value and its confidence interval to a dict of rounded numbers for JSON.
 
   Args:
     interval: Value, low and high end; None if undefined.

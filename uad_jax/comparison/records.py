@@ -96,7 +96,7 @@ def training_data(model: Mapping) -> str | None:
 
 
 def maps_of(summary: Mapping) -> dict[str, dict[str, Estimate]]:
-  """Selects from results.json the estimates that docs/results.md shows.
+  """Selects the metrics of each scorer that docs/results.md shows from a run's results.
 
   Args:
     summary: Content of results.json.
@@ -148,7 +148,7 @@ def from_runs(runs: Sequence[FinishedRun]) -> list[Record]:
 
 
 def draws_of(run: FinishedRun) -> str:
-  """Returns the bootstrap AUPRCs of a run, one for each resample, encoded as a string.
+  """Computes the AUPRC of a run for each bootstrap resample and encodes all as a text.
 
   Subjects are resampled. The AUPRC is that of the scorer that was chosen on validation
   data. `packed` encodes the values.
@@ -177,7 +177,9 @@ def unpacked(text: str) -> np.ndarray:
 
 
 def gap(a: Record, b: Record) -> Estimate | None:
-  """Computes the paired difference of AUPRC between two runs, for their chosen scorers.
+  """Computes the AUPRC difference between two runs, with a paired confidence interval.
+
+  The AUPRC of a run is that of the scorer that was chosen on validation data.
 
   Args:
     a: Record of the first run.
@@ -194,7 +196,7 @@ def gap(a: Record, b: Record) -> Estimate | None:
 
 
 def merge(kept: Sequence[Record], fresh: Sequence[Record]) -> list[Record]:
-  """Merges new records of runs into stored records, so that no seed counts twice.
+  """Merges the stored results of runs with new results, counting each seed only once.
 
   A stored record is dropped if all of its seeds are among the new ones. A new record
   is left out if its seed is still part of a stored mean of several seeds.
@@ -214,7 +216,9 @@ def merge(kept: Sequence[Record], fresh: Sequence[Record]) -> list[Record]:
 
 
 def read(path: pathlib.Path) -> list[Record]:
-  """Reads records of runs from a JSON lines file; returns none if there is no file.
+  """Reads the stored results (records) of runs from a JSON lines file.
+
+  A missing file gives an empty list.
 
   Raises:
     ValueError: A line is not a record.
@@ -233,6 +237,6 @@ def read(path: pathlib.Path) -> list[Record]:
 
 
 def write(path: pathlib.Path, records: Sequence[Record]) -> None:
-  """Writes records of runs to a JSON lines file, one line each."""
+  """Writes the results (records) of runs to a JSON lines file, one line per record."""
   path.parent.mkdir(parents=True, exist_ok=True)
   write_text(path, ''.join(f'{json.dumps(r._asdict())}\n' for r in records))

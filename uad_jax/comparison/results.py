@@ -34,10 +34,10 @@ What the orders mean: [comparison.md](comparison.md).
 
 
 def mean(pairs: Sequence[tuple[float | None, int]]) -> float | None:
-  """Computes the weighted mean of values and ignores None; None if no value is left.
+  """Computes the weighted mean of all values that are not None.
 
   Args:
-    pairs: Values and their weights (numbers of seeds).
+    pairs: Values and their weights (numbers of seeds). The mean of no value is None.
   """
   known = [(value, times) for value, times in pairs if value is not None]
   if not known:
@@ -47,7 +47,7 @@ def mean(pairs: Sequence[tuple[float | None, int]]) -> float | None:
 
 
 def averaged(weighted: Sequence[tuple[Estimate, int]]) -> Estimate:
-  """Computes the weighted mean of estimates and of the bounds of their intervals."""
+  """Computes the weighted means of metric values and of their interval bounds."""
   low, high = (mean([(e['interval'][end], n) for e, n in weighted]) for end in (0, 1))
   value = mean([(e['value'], n) for e, n in weighted])
   return {'value': value, 'interval': [low, high]}
@@ -78,7 +78,7 @@ TRAINED = ('steps', 'minutes', 'seeds')
 
 
 def choices(members: Sequence[Record]) -> str:
-  """Formats, as a table cell, the names of the scorers chosen for a method's runs.
+  """Returns the table cell that names the scorers chosen for the runs of a method.
 
   If the scorers differ, the number of seeds follows each.
   """
@@ -91,9 +91,9 @@ def choices(members: Sequence[Record]) -> str:
 
 
 def summary(records: Sequence[Record]) -> str:
-  """Renders the Markdown table of methods, each with the results of its chosen scorer.
+  """Renders the Markdown table of the main results, with one row for each method.
 
-  One row for each method, in the order of the records.
+  A row shows the scorer chosen on validation data; rows are in the records' order.
   """
   groups = defaultdict(list)
   for record in records:
@@ -138,10 +138,10 @@ def over_baseline(record: Record, baselines: Sequence[Record]) -> Estimate | Non
 
 
 def rivals(records: Sequence[Record]) -> str:
-  """Renders a Markdown table of AUPRC differences between methods and their rivals.
+  """Renders a Markdown table of AUPRC differences between pairs of anomaly maps.
 
-  Only methods with variants are compared. Rivals are anomaly maps of the same training,
-  and all other methods with the same seeds.
+  Only methods with variants are compared: with anomaly maps of the same training, and
+  with all other methods with the same seeds.
   """
   differences = []
   for main in records:

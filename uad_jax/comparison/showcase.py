@@ -1,6 +1,6 @@
-"""Functions that apply the stored runs of all methods to the same few scans.
+"""Functions that apply the trained model of each method to the same few scans.
 
-Their example slices make the picture that compares all methods. Of each pathology the
+The resulting slices make the picture that compares all methods. Of each pathology the
 scan of median lesion volume is taken, so the choice does not depend on any method's
 score.
 """
@@ -58,7 +58,7 @@ def run_cases(
   records: Sequence[Mapping],
   sample: Sample,
 ) -> dict[str, Case]:
-  """Computes anomaly maps of scans with a trained method and extracts a slice of each.
+  """Computes the anomaly maps of scans and returns one example slice for each scan.
 
   It is the slice with the largest lesion area. Stochastic methods draw new random
   numbers here, so their anomaly maps differ from those of the evaluation.
@@ -103,9 +103,10 @@ def restored(config: ConfigDict, folder: pathlib.Path) -> tuple[Experiment, Stat
 
 
 def exhibits(runs: Mapping[str, tuple[ConfigDict, pathlib.Path]]) -> Iterator[Exhibit]:
-  """Applies each run to the same few scans and yields its example slices.
+  """Yields the example slices of each run, computed with its trained model.
 
-  A run that cannot be restored is skipped and named on stderr.
+  The scans are the same for all runs. A run that cannot be restored is skipped and
+  named on stderr.
 
   Args:
     runs: Config and folder of a finished run by method, all on the same data.

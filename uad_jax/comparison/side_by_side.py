@@ -61,7 +61,9 @@ def colours() -> tuple[str, Normalize]:
 
 
 def in_brain(case: Case, name: str) -> np.ndarray:
-  """Returns an array of an example slice as [rows, columns], nan outside the brain.
+  """Returns an array of an example slice for drawing, with nan outside the brain.
+
+  Its axes are [rows, columns].
 
   Args:
     case: The example slice.
@@ -86,20 +88,20 @@ def outline(ax: Axes, case: Case, colour: str) -> None:
 
 
 def truth(ax: Axes, case: Case) -> None:
-  """Draws the image of an example slice with the true lesion as a filled area."""
+  """Draws an example slice and fills the area of its true lesion with a colour."""
   grey(ax, case, 'image')
   ax.contourf(upright(case.panels['lesion']).astype(float), [0.5, 2], colors=[LESION])
 
 
 def anomaly(ax: Axes, case: Case) -> None:
-  """Draws the anomaly map of an example slice with the true lesion as an outline."""
+  """Draws the anomaly map of an example slice and outlines the true lesion on it."""
   cmap, norm = colours()
   ax.imshow(in_brain(case, 'map'), cmap, norm=norm, origin='lower')
   outline(ax, case, DETECTION)
 
 
 def palette() -> np.ndarray:
-  """Builds the palette of 256 RGB colours to which the picture is reduced.
+  """Builds the palette of 256 RGB colours for the picture that compares methods.
 
   It holds greys, the colour map of the anomaly maps, and the colours of outlines and
   their soft edges. The palette reduces the file to a third. A palette fitted to the
@@ -114,7 +116,10 @@ def palette() -> np.ndarray:
 
 
 def reduced(picture: bytes) -> bytes:
-  """Reduces a PNG to the 256 colours of `palette`, without dithering."""
+  """Converts a PNG picture, given as bytes, to a fixed palette of 256 colours.
+
+  The colours are those of `palette`; there is no dithering.
+  """
   known = Image.new('P', (1, 1))
   known.putpalette(palette().tobytes())
   image = Image.open(io.BytesIO(picture)).convert('RGB')

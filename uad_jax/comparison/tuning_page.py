@@ -44,11 +44,11 @@ def changes_from(today: dict, trained: dict) -> str:
 
 
 def label(name: str, scores: dict, today: dict) -> str:
-  """Returns the label of an anomaly map of a trial: its name and its changed options.
+  """Returns the label of an anomaly map of a tuning trial, for the table of trials.
 
-  Name and options are compared with `scores` of today's config. A name that the config
-  lacks is replaced by its first entry of the same scorer. Older trials did not keep the
-  options.
+  The label is the name of the map and those of its options that differ from `scores`
+  of today's config. A name that the config lacks is replaced by the first name in
+  `scores` with the same scorer. Older trials did not keep the options.
 
   Args:
     name: Name of the map in the trial.
@@ -88,7 +88,9 @@ def table(trials: list[dict]) -> str:
 
 
 def finished_trials(runs: pathlib.Path) -> list[dict]:
-  """Reads all tuning trials from the run folders, each with its training settings.
+  """Reads all finished tuning trials from disk, each with its training settings.
+
+  The folder of a training (run folder) holds a file for each of its trials.
 
   Args:
     runs: Folder that holds the run folders.
@@ -105,7 +107,7 @@ def finished_trials(runs: pathlib.Path) -> list[dict]:
 
 
 def merge(kept: list[dict], fresh: list[dict]) -> list[dict]:
-  """Merges new tuning trials into stored ones and replaces those of the same settings.
+  """Adds new tuning trials to stored ones, replacing trials with the same settings.
 
   The same settings are the same training and the same options of the maps. A stored
   trial whose options are unknown ('scores' is empty) is replaced by any new trial of
@@ -127,9 +129,10 @@ def merge(kept: list[dict], fresh: list[dict]) -> list[dict]:
 
 
 def compared_with_today(trial: dict) -> dict:
-  """Adds to a tuning trial its settings that differ from today's config, as 'changes'.
+  """Adds a description of the changed training settings to a tuning trial.
 
-  Its anomaly maps are renamed by `label`.
+  The new entry 'changes' lists the settings that differ from today's config. The
+  anomaly maps of the trial are renamed by `label`.
 
   Args:
     trial: Trial with 'trained', as docs/tuning.jsonl keeps it.

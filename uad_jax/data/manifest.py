@@ -39,9 +39,10 @@ def digest_of(arrays: Mapping[str, np.ndarray | None]) -> str:
 
 
 def fingerprint(prepared: Prepared) -> str:
-  """Computes the SHA-256 (64 hexadecimal digits) of a prepared scan.
+  """Computes the hash that identifies the content of a prepared scan.
 
-  It covers the arrays of the scan and the indices of its chosen slices.
+  It is a SHA-256 (64 hexadecimal digits) over the arrays of the scan and the indices
+  of its chosen slices.
   """
   names = ('image', 'mask', 'labels', 'lesion', 'twin', 'affine', 'to_scan')
   arrays = {name: getattr(prepared, name) for name in names}

@@ -1,4 +1,4 @@
-"""Functions that read the splits of an experiment from one or several data sets.
+"""Functions that combine splits of one or several data sets for an experiment.
 
 Each split of `config.data` (train, val, test, selection) is an expression: a sum of
 terms [WEIGHT*][NAME/]SPLIT, such as 'train', 'brats/test', 'train + oasis/train' or
@@ -48,9 +48,9 @@ TERM = re.compile(r'(?:([\d.]+)\s*\*\s*)?(?:([\w-]+)/)?([\w-]+)')
 
 
 class Term(NamedTuple):
-  """One term of a split expression, such as '0.5*oasis/train'.
+  """Split of one data set, with an optional weight, as part of a sum of splits.
 
-  It names a split of one data set, with an optional weight.
+  It is one term of a split expression, such as '0.5*oasis/train'.
 
   Attributes:
     data: Name of the data set, a key of `config.data.others` or `HOME`.
@@ -64,7 +64,9 @@ class Term(NamedTuple):
 
 
 def parse(expression: str) -> tuple[Term, ...]:
-  """Parses a split expression, '[WEIGHT*][NAME/]SPLIT + ...', into its terms.
+  """Parses a text such as 'train + oasis/train' into the splits that it sums.
+
+  The text, a split expression, has the form '[WEIGHT*][NAME/]SPLIT + ...'.
 
   Raises:
     ValueError: A term is malformed or has the weight 0, or a split is named twice.
@@ -178,11 +180,11 @@ def check_agreement(builders: Mapping[str, Any]) -> None:
 def reader(
   builders: Mapping[str, Any],
 ) -> Callable[[str], reading.Records | reading.Mixture]:
-  """Returns a function that reads the records of a split expression.
+  """Returns a function that reads the records of a split or a sum of splits.
 
-  The records are cached by expression; splits that several expressions share are
-  decoded once. The function raises ValueError for a split that a data set does not
-  have.
+  Its argument is a split expression such as 'val + oasis/val', see `parse`. The records
+  are cached by expression; splits that several expressions share are decoded once. The
+  function raises ValueError for a split that a data set does not have.
 
   Args:
     builders: TFDS builders by the data sets' names.

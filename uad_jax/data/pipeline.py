@@ -64,10 +64,13 @@ class Examples:
     return indices, uncached
 
   def gather(self, loaded: tuple[np.ndarray, dict[int, dict]]) -> dict[str, np.ndarray]:
-    """Stacks the examples that `load` has read into a batch, [B, ...] by key.
+    """Combines the examples that `load` has read into one batch.
 
     Args:
       loaded: The return value of `load`.
+
+    Returns:
+      Arrays [B, ...] by key.
     """
     indices, uncached = loaded
     rows = self._row[indices]
@@ -163,10 +166,11 @@ def padded(batch: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
 def ordered_batches(
   records: Sequence, batch_size: int, host: int = 0, hosts: int = 1
 ) -> Iterator[dict[str, np.ndarray]]:
-  """Yields evaluation batches, with each record of this host's scans once, in order.
+  """Yields the evaluation batches of one host, without shuffling its records.
 
-  Scans (subject and session) are dealt to the hosts in turn, so that one host sees all
-  slices of a scan. The last batch is padded by `padded`.
+  Each record of the host's scans is yielded once. Scans (subject and session) are dealt
+  to the hosts in turn, so that one host sees all slices of a scan. The last batch is
+  padded by `padded`.
 
   Args:
     records: All records of the split, the same on every host.

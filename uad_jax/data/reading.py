@@ -1,4 +1,7 @@
-"""Sequence classes that decode and cache the records of prepared TFDS splits."""
+"""Sequences that decode and cache the slices or volumes of prepared data sets.
+
+A record is a slice or a volume with its metadata, as a TFDS data set stores it.
+"""
 
 import bisect
 import itertools
@@ -22,7 +25,7 @@ CACHE_BYTES = 4 * 2**30
 
 
 def typed(record: dict) -> dict:
-  """Converts the values of a decoded record: text to str, masks to float32.
+  """Converts the texts of a record (a slice or volume) to str, its masks to float32.
 
   Args:
     record: A record with the keys of `record.features`; it is not changed.
@@ -40,16 +43,17 @@ def typed(record: dict) -> dict:
 
 
 def training_example(record: dict) -> dict[str, np.ndarray]:
-  """Selects the arrays of a record that training reads, and adds the weight 1.
+  """Selects the arrays that training needs from a record (a slice or volume).
 
-  The arrays are those of `TRAIN_KEYS`, as float32.
+  They are those of `TRAIN_KEYS`, as float32, and 'weight', which is 1: the weight of
+  the example in the loss.
   """
   example = {name: np.asarray(record[name], np.float32) for name in TRAIN_KEYS}
   return example | {'weight': np.float32(1.0)}
 
 
 class Parsed(Sequence):
-  """Sequence of serialised records; reading one decodes it by `parse`.
+  """Sequence of serialised slices or volumes that decodes each one when it is read.
 
   Args:
     stored: Serialised records.
@@ -67,7 +71,7 @@ class Parsed(Sequence):
 
 
 class Records(Sequence):
-  """Sequence over the decoded records of a split, with a cache of limited size.
+  """Sequence of a split's decoded slices or volumes, with a cache of limited size.
 
   Args:
     source: Sequence that decodes whole records.
@@ -101,9 +105,10 @@ class Records(Sequence):
     return record
 
   def example(self, index: int) -> dict[str, np.ndarray]:
-    """Returns the training example of the record `index` (see `training_example`).
+    """Returns the arrays that training needs for one slice or volume.
 
-    It uses a record that is cached, but caches none.
+    They are those of `training_example`. A cached record is used, but none is added to
+    the cache.
     """
     return training_example(self._cache.get(index) or self._train_source[index])
 
@@ -129,7 +134,7 @@ def stored(builder, split: str) -> Records:
 
 
 class Mixture(Sequence):
-  """Sequence that concatenates the records of several splits.
+  """Sequence that concatenates the slices or volumes of several data splits.
 
   A record keeps only the keys that all splits have. The name of the data set is put
   before the subject, 'oasis/sub-01', so that subjects of two data sets stay apart.
@@ -170,6 +175,9 @@ class Mixture(Sequence):
     return shared | {'subject': f'{name}/{record["subject"]}'} if name else shared
 
   def example(self, index: int) -> dict[str, np.ndarray]:
-    """Returns the training example of the record `index` (see `training_example`)."""
+    """Returns the arrays that training needs for one slice or volume of the mixture.
+
+    They are those of `training_example`.
+    """
     part, within = self._place(index)
     return self.parts[part].example(within)

@@ -1,4 +1,4 @@
-"""Functions that define the features of a record and compute its arrays and digests.
+"""Functions that define the stored data of a slice or volume, and hash its arrays.
 
 A record is a slice or a volume with its metadata; its features are the same for every
 dataset. Arrays keep the axes of the RAS volume (x to the right, y to the front, z up);
@@ -19,9 +19,10 @@ ARRAYS = ('image', 'mask', 'lesion', 'twin', 'labels')
 def features(
   shape: Sequence[int], channels: int = 1, velocity: int = 0
 ) -> tfds.features.FeaturesDict:
-  """Returns the TFDS features of a record: types and shapes of its arrays and metadata.
+  """Returns the TFDS features with which a slice or volume and its metadata are stored.
 
-  The feature 'twin' is the lesion-free twin of the image: the scan without its lesion.
+  A feature is the type and shape of one entry of a record. The feature 'twin' is the
+  lesion-free twin of the image: the scan without its lesion.
 
   Args:
     shape: (H, W) for a slice, (X, Y, Z) for a volume.
@@ -58,18 +59,21 @@ def features(
 
 
 def slice_height(index: int, depth: int) -> float:
-  """Computes the height in [0, 1] of the slice `index` in a volume of `depth` slices.
+  """Computes the relative height of a slice in its volume, from 0 to 1.
 
   It is the 'position' of a record: 0 for the lowest slice along z, 1 for the highest.
+
+  Args:
+    index: Index of the slice along z.
+    depth: Number of slices of the volume.
   """
   return index / max(depth - 1, 1)
 
 
 def arrays(scan: Any) -> dict[str, np.ndarray]:
-  """Returns the arrays of a prepared scan as a dict with the keys of a record.
+  """Collects image, masks, lesion-free twin and labels of a prepared scan in a dict.
 
-  The keys are `ARRAYS`: image, masks, twin and labels. An unknown lesion-free twin is
-  all zeros.
+  The keys are `ARRAYS`, as in a record. An unknown twin is all zeros.
 
   Args:
     scan: A `preprocess.Prepared`, or another object with these attributes.
@@ -89,9 +93,9 @@ def cut(volume: Mapping[str, Any], index: int) -> dict[str, np.ndarray]:
 
 
 def digest(slices: Iterable[Mapping[str, Any]]) -> str:
-  """Computes one SHA-256 (64 hexadecimal digits) over the arrays of a scan's slices.
+  """Computes a SHA-256 hash of the arrays of all slices of a scan.
 
-  It covers the `ARRAYS` of each slice, in order.
+  It has 64 hexadecimal digits and covers the `ARRAYS` of each slice, in order.
   """
   sha = hashlib.sha256()
   for arrays_of_slice in slices:

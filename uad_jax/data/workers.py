@@ -1,4 +1,7 @@
-"""Functions that apply a function to many items in worker processes, reproducibly."""
+"""Functions that apply a function to many items in parallel worker processes.
+
+The results are reproducible: they do not depend on the number of processes or cores.
+"""
 
 import collections
 import functools
@@ -19,7 +22,7 @@ Asking the system for it again took a tenth of the time of preparing a scan.
 
 
 def begin() -> None:
-  """Initialises a worker process: keeps jax on the CPU and sets its compilation cache.
+  """Initialises a worker process so that jax runs on the CPU with a compilation cache.
 
   Accelerators stay free for other processes.
   """
@@ -28,20 +31,25 @@ def begin() -> None:
 
 
 def on_one_thread(work: Callable, item):
-  """Calls work(item) with a single BLAS thread and returns its result.
+  """Calls the function `work` on an item with linear algebra limited to one thread.
 
-  Sums in linear algebra then have one order, whatever the number of cores.
+  The limit is that of BLAS. Sums in linear algebra then have one order, whatever the
+  number of cores.
+
+  Returns:
+    The result of the call.
   """
   with threadpool_limits(1):
     return work(item)
 
 
 def mapped(work: Callable, items: Sequence, workers: int) -> Iterator:
-  """Yields work(item) for each item, in order, computed by `workers` processes.
+  """Applies the function `work` to items in worker processes and yields the results.
 
-  Each process uses one BLAS thread, so that the results do not depend on the number of
-  cores: with several threads, matrix products differed in their last digits, and with
-  them the fingerprints of prepared scans.
+  The results have the order of the items. Each process uses one BLAS thread, so that
+  the results do not depend on the number of cores: with several threads, matrix
+  products differed in their last digits, and with them the fingerprints of prepared
+  scans.
 
   Args:
     work: A function that can be pickled.

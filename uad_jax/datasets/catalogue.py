@@ -13,7 +13,9 @@ from uad_jax.ops.choices import check_choice
 
 
 class StoredDataset(NamedTuple):
-  """Data set that is already prepared (stored as TFDS records) in a folder.
+  """Description of one prepared data set: its name, config, folder and scan counts.
+
+  A data set is prepared when its scans are preprocessed and stored as TFDS records.
 
   Attributes:
     name: Name of the TFDS builder.

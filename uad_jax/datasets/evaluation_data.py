@@ -1,4 +1,4 @@
-"""Functions that return the data sets and options for evaluating a trained model."""
+"""Functions that choose data set, split and options to evaluate a trained model."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,9 @@ def evaluation_data(
   steps: Sequence,
   changes: Mapping[str, Any],
 ) -> EvaluationData:
-  """Returns the data set named by `--evaluate`, with options of the training run.
+  """Returns data set, split and options for the evaluation of a trained model.
+
+  Preprocessing and other options are taken from the training run where they fit.
 
   Args:
     where: Data set, 'NAME' or 'NAME/SPLIT', or a folder of NIfTI files; the split is
@@ -71,6 +73,15 @@ def evaluation_data(
 
 
 def shared(training: Mapping[str, Any], name: str, *options: str) -> dict[str, Any]:
-  """Returns the training's values of `options` if its data set is `name`, else {}."""
+  """Returns the options of the training data that also hold for the evaluation data.
+
+  Args:
+    training: `config.data` of the training run.
+    name: Name of the data set to evaluate on.
+    *options: Names of the options to return.
+
+  Returns:
+    Values by option; {} if the model was trained on another data set.
+  """
   alike = training['name'] == name
   return {key: training[key] for key in options if alike and key in training}

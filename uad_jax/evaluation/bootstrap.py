@@ -35,11 +35,11 @@ class Interval(NamedTuple):
 
 
 class Resampled:
-  """Voxel counts and metrics of n test scans, with R bootstrap resamples of the scans.
+  """Voxel counts and metrics of test scans, with bootstrap resamples of the scans.
 
   Attributes:
     sample: Counts and values of the n test scans.
-    drawn: Number of times that each resample holds each scan, [R, n].
+    drawn: Number of times that each of R resamples holds each scan, [R, n].
   """
 
   def __init__(self, sample: Sample, drawn: np.ndarray):
@@ -82,7 +82,7 @@ class Estimated(NamedTuple):
     return percentiles(self.values[name], self.draws[name])
 
   def minus(self, other: 'Estimated', name: str) -> Interval:
-    """Computes the paired difference of a metric between these estimates and `other`.
+    """Computes the difference of a metric to another scorer or run on the same scans.
 
     Args:
       other: Estimates of another scorer or run on the same scans and resamples.
@@ -97,11 +97,11 @@ class Estimated(NamedTuple):
 
 
 def weights(sample: Sample, resamples: int, seed: int) -> np.ndarray:
-  """Samples R bootstrap resamples of n test scans and returns them as counts [R, n].
+  """Draws bootstrap resamples of test scans, as numbers of copies of each scan.
 
-  An entry is the number of times that the resample holds the scan. Subjects with and
-  without lesions are drawn separately, because their numbers are a choice of the study
-  and not random. Scans of one subject are drawn together.
+  Entry [r, i] of the result, [R, n], tells how often resample r holds scan i. Subjects
+  with and without lesions are drawn separately, because their numbers are a choice of
+  the study and not random. Scans of one subject are drawn together.
 
   Args:
     sample: Counts and values of the n test scans.
@@ -121,7 +121,10 @@ def weights(sample: Sample, resamples: int, seed: int) -> np.ndarray:
 
 
 def whole(sample: Sample) -> Resampled:
-  """Returns the test scans as one resample (R = 1) that holds each scan once."""
+  """Returns the original test scans, each once, in the form of a single resample.
+
+  A metric function then computes the metric on the test scans themselves.
+  """
   return Resampled(sample, np.ones((1, len(sample.subjects))))
 
 
@@ -156,7 +159,9 @@ def estimated(
 
 
 def percentiles(value: float, draws: np.ndarray) -> Interval:
-  """Computes the 95 % percentile interval of an estimate from bootstrap values.
+  """Computes a 95 % interval of a metric from its values in bootstrap resamples.
+
+  The bounds are the 2.5 % and 97.5 % percentiles of the values.
 
   Args:
     value: The estimate.
@@ -188,10 +193,13 @@ def mean_of(values: np.ndarray, resamples: int = 2000, seed: int = 0) -> Interva
 def resample(
   metric: Metric, sample: Sample, resamples: int = 2000, seed: int = 0
 ) -> np.ndarray:
-  """Computes the values [R] of a metric on R bootstrap resamples of the test scans.
+  """Computes a metric on each bootstrap resample of the test scans.
 
   Two scorers or runs on the same subjects get the same resamples, so their values are
   paired.
+
+  Returns:
+    Values of the metric, one for each resample.
   """
   sample = ordered(sample)
   return estimated({'': metric}, sample, weights(sample, resamples, seed)).draws['']
@@ -205,9 +213,10 @@ def paired(
   seed: int = 0,
   other: Metric | None = None,
 ) -> Interval:
-  """Computes metric(a) - metric(b) for two scorers or runs, with a paired interval.
+  """Computes the difference of a metric between two scorers or runs, with interval.
 
-  Each bootstrap resample holds the same subjects for `a` and for `b`.
+  The metric of `b` is subtracted from that of `a`. Each bootstrap resample holds the
+  same subjects for `a` and for `b`.
 
   Args:
     metric: One of `metrics.METRICS`, or a metric made by `metric_forms`.

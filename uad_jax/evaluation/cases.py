@@ -38,7 +38,7 @@ class Case(NamedTuple):
 
 
 def take_case(scan: Scan, scores: np.ndarray, detection: np.ndarray) -> Case:
-  """Extracts from a scan the slice with the largest lesion area, as an example slice.
+  """Extracts the slice of a scan with the largest lesion area, to show in the report.
 
   If the scan has no lesion, the slice with the largest detected area is extracted.
 
@@ -69,9 +69,10 @@ def take_case(scan: Scan, scores: np.ndarray, detection: np.ndarray) -> Case:
 def choose(
   candidates: Sequence[Case], auprc: np.ndarray, dice: np.ndarray, score: np.ndarray
 ) -> list[Case]:
-  """Chooses up to 7 scans: two of worst, two of median, two of best AUPRC, one healthy.
+  """Chooses example slices for the report from scans of worst, median and best AUPRC.
 
-  The healthy scan is the one with the highest anomaly score.
+  There are up to two scans of each kind. One healthy scan is added, the one with the
+  highest anomaly score.
 
   Args:
     candidates: One example slice for each of n scans.

@@ -39,9 +39,9 @@ class Histogram(NamedTuple):
 
 
 def encode(scores: np.ndarray) -> np.ndarray:
-  """Computes the index of each score's histogram bin, an integer in [0, 2^20).
+  """Computes the index of the histogram bin into which each score falls.
 
-  Higher scores have equal or higher indices.
+  An index is an integer in [0, 2^20). Higher scores have equal or higher indices.
   """
   # Adding zero turns -0 into +0, which compares equal but has other bits.
   bits = (np.asarray(scores, np.float32) + np.float32(0)).view(np.uint32)
@@ -123,7 +123,9 @@ def threshold_at(pooled: Histogram, fpr: float) -> float:
 
 
 def cumulative(counts: np.ndarray) -> np.ndarray:
-  """Computes the number of voxels in the k highest score bins, for k = 1 ... K.
+  """Counts the voxels in or above each histogram bin, from the highest bin down.
+
+  The k-th sum is the number of voxels in the k highest bins.
 
   Args:
     counts: [..., K] numbers of voxels by bin of ascending score.

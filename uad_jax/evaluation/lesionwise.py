@@ -1,6 +1,8 @@
-"""Functions that match connected components of lesion masks with those of detections.
+"""Functions that count detected lesions and correct detections in binary masks.
 
-Lesion-wise recall, precision and F1 are computed from the matches.
+A lesion is a connected component of the lesion mask, a detection one of the binary
+detection; the two are matched by their overlap. Lesion-wise recall, precision and F1
+are computed from the matches.
 """
 
 import numpy as np
@@ -23,7 +25,7 @@ def components(mask: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def shares(labels: np.ndarray, number: int, other: np.ndarray) -> np.ndarray:
-  """Computes, for each component, the share of its voxels that lie inside another mask.
+  """Computes the share of each component's voxels that lie inside a second mask.
 
   Args:
     labels: Component labels, as `components` returns them.
@@ -82,9 +84,11 @@ class Lesions:
     return np.bincount(self.bins[chosen], minlength=len(SIZE_NAMES))
 
   def match(self, predicted: np.ndarray, overlap: float = OVERLAP) -> dict:
-    """Determines which lesions a detection finds, and counts its correct components.
+    """Determines which true lesions a binary detection mask covers well enough.
 
-    Lesion-wise recall, precision and F1 are computed from the result.
+    It also counts the connected components of the detection that are correct, because
+    they overlap with lesions. Lesion-wise recall, precision and F1 are computed from
+    the result.
 
     Args:
       predicted: Binary detection [X, Y, Z].

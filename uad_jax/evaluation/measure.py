@@ -17,7 +17,7 @@ MAP = 'map/'
 
 
 class Measured(NamedTuple):
-  """Score histogram, counts and metrics of one scorer's anomaly map of one test scan.
+  """Score histogram, voxel counts and metrics of one anomaly map of a test scan.
 
   Attributes:
     histogram: Scores of the healthy and lesion voxels inside the brain mask.
@@ -109,7 +109,9 @@ def measure(
   thresholds: Mapping[int, float],
   lesions: lesionwise.Lesions,
 ) -> Measured:
-  """Computes score histogram, counts at each threshold and metrics of one test scan.
+  """Computes score histogram, counts and metrics of one anomaly map of a test scan.
+
+  Detected voxels and lesions are counted at each threshold.
 
   Args:
     scores: Post-processed anomaly map [X, Y, Z].

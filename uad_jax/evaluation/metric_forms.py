@@ -1,7 +1,7 @@
-"""Functions that create metric functions of four kinds, for bootstrap resamples.
+"""Functions that create functions which compute a metric on bootstrap resamples.
 
-The kinds are: ranking of the pooled voxels, ratio of counts, mean over scans, and AUROC
-of scans. Each function returns a `bootstrap.Metric`.
+The metrics are of four kinds: ranking of the pooled voxels, ratio of counts, mean over
+scans, and AUROC of scans. Each function returns a `bootstrap.Metric`.
 """
 
 from collections.abc import Mapping
@@ -24,9 +24,10 @@ def ranked(name: str) -> Metric:
 def ratio(
   numerator: Mapping[str, float], denominator: Mapping[str, float], where: str = ''
 ) -> Metric:
-  """Returns a function that computes a ratio of counts, each summed over the scans.
+  """Returns a metric function that computes a ratio of counts, such as the recall.
 
-  The ratio is sum_i a_i C_i / sum_i b_i C_i with the summed counts C_i.
+  The counts are first summed over the scans. The ratio is sum_i a_i C_i / sum_i b_i C_i
+  with the summed counts C_i.
 
   Args:
     numerator: Factors a_i by name of a count in `Sample.counts`.
@@ -51,7 +52,9 @@ def ratio(
 
 
 def mean(name: str, where: str = '') -> Metric:
-  """Returns a function that averages a value over the scans where it is finite.
+  """Returns a metric function that averages a value over scans, such as the Dice.
+
+  Scans in which the value is not finite are left out.
 
   Args:
     name: Name of a value in `Sample.values`.

@@ -24,7 +24,10 @@ besides the mean."""
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
-  """Computes the Dice 2 |A and B| / (|A| + |B|) of two masks; nan if both are empty."""
+  """Computes the Dice coefficient of two binary masks; nan if both are empty.
+
+  It is 2 |A and B| / (|A| + |B|).
+  """
   total = np.sum(a > 0) + np.sum(b > 0)
   return float(2 * np.sum((a > 0) & (b > 0)) / total) if total else np.nan
 

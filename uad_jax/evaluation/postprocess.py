@@ -36,19 +36,20 @@ def fill_outside(scores: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def median(scores: np.ndarray, mask: np.ndarray, size: int = 3) -> np.ndarray:
-  """Applies a median filter with a cube of `size` voxels per side to an anomaly map.
+  """Filters an anomaly map with a median filter.
 
-  Baur et al. (2021) use 5 voxels. Voxels outside the brain mask first get the lowest
-  score inside it.
+  The filter is a cube of `size` voxels per side. Baur et al. (2021) use 5 voxels.
+  Voxels outside the brain mask first get the lowest score inside it.
   """
   return ndimage.median_filter(fill_outside(scores, mask), size)
 
 
 def erode(scores: np.ndarray, mask: np.ndarray, steps: int = 1) -> np.ndarray:
-  """Erodes the brain mask by `steps` voxels; sets removed voxels to the lowest score.
+  """Suppresses the scores near the edge of the brain by eroding the brain mask.
 
-  Erosion is within slices: a stack of slices ends where the slices end and not where
-  the brain ends.
+  The mask is eroded by `steps` voxels; voxels outside the eroded mask get the lowest
+  score inside the brain mask. Erosion is within slices: a stack of slices ends where
+  the slices end and not where the brain ends.
   """
   plane = ndimage.generate_binary_structure(2, 1)[..., None]
   inner = ndimage.binary_erosion(mask, plane, steps)

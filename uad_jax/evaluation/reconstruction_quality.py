@@ -1,4 +1,4 @@
-"""Functions that measure if a reconstruction removes the lesion and keeps the rest.
+"""Functions that measure whether reconstructions keep healthy brain but not lesions.
 
 Symbols: x image, t lesion-free twin (the same scan without its lesion), r(x) and r(t)
 their reconstructions, L lesion, H brain without the lesion and its surroundings.
@@ -21,9 +21,10 @@ from uad_jax.evaluation.registration_quality import fraction, mean_in, regions
 
 
 def measure(volume: Mapping[str, np.ndarray], planar: bool) -> dict[str, float]:
-  """Computes the reconstruction metrics of one scan: 'healthy_error', 'lesion_copied'.
+  """Computes two errors of a scan's reconstruction: in healthy brain and in lesions.
 
-  The module docstring defines them. A metric whose arrays are missing is left out.
+  These are 'healthy_error' and 'lesion_copied' of the module docstring. A metric whose
+  arrays are missing is left out.
 
   Args:
     volume: Arrays [X, Y, Z, C] of the scan: 'image' and 'mask'; if known, 'lesion' and

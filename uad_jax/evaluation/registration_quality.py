@@ -1,7 +1,8 @@
-"""Functions that measure how well a registration fits healthy anatomy but not lesions.
+"""Functions that measure the deformation of a healthy image to match a patient's scan.
 
-A prior image (a pseudo-healthy image) is deformed to match the scan. A gate, open at
-suspected lesions, keeps the deformation from explaining them away.
+The deformation should fit healthy anatomy but not lesions. The deformed image is the
+prior image, a pseudo-healthy image. A gate, open at suspected lesions, keeps the
+deformation from explaining them away.
 
 Symbols: x image, x_ph prior image (pseudo-healthy, before the deformation), x_m
 reconstruction (the prior image after the deformation), u displacement field in voxels,
@@ -29,7 +30,7 @@ _TINY = 1e-12  # a ratio with a smaller denominator is undefined
 
 
 def dilate(mask: np.ndarray, planar: bool, reach: int = REACH) -> np.ndarray:
-  """Dilates a binary mask [X, Y, Z] by `reach` voxels.
+  """Dilates a binary mask by `reach` voxels.
 
   In a stack of slices (`planar`) the mask grows only within the slices. These are
   registered independently, so a lesion has no influence on other slices.
@@ -42,7 +43,9 @@ def dilate(mask: np.ndarray, planar: bool, reach: int = REACH) -> np.ndarray:
 
 
 class Regions(NamedTuple):
-  """Masks of the brain, the lesion, its surroundings and healthy brain, bool [X, Y, Z].
+  """Masks of brain, lesion, lesion surroundings and healthy brain of one scan.
+
+  All are bool [X, Y, Z].
 
   Attributes:
     brain: Brain mask.
@@ -75,7 +78,7 @@ def mean_in(values: np.ndarray, where: np.ndarray) -> float:
 
 
 def fraction(a: float, b: float) -> float:
-  """Computes the ratio a / b; nan if b is (nearly) zero."""
+  """Computes the ratio of two numbers, a / b; nan if b is nearly zero."""
   return a / b if abs(b) > _TINY else np.nan
 
 
@@ -86,7 +89,7 @@ def ventricle_dice(
   reference: np.ndarray,
   planar: bool,
 ) -> dict[str, float]:
-  """Segments ventricles in images by intensity and computes their Dice with the labels.
+  """Computes the Dice of ventricles segmented by intensity with labelled ventricles.
 
   The segmentation is a surrogate, because a prior image has no labels: a voxel of an
   estimate is ventricle if its intensity is on the ventricle's side of the midpoint
@@ -124,10 +127,10 @@ def residual_ratios(
   lesion: np.ndarray,
   healthy: np.ndarray,
 ) -> dict[str, float]:
-  """Computes how much of the residual remains after deformation of the prior image.
+  """Computes how a deformation changes the difference between scan and prior image.
 
-  'rkr' is the share of the residual that is kept in the lesion, 'hrr' the share that is
-  removed in healthy brain.
+  The difference is the residual. 'rkr' is the share of the residual that is kept in the
+  lesion, 'hrr' the share that is removed in healthy brain.
 
   Args:
     image: [X, Y, Z] scan.
@@ -146,9 +149,10 @@ def residual_ratios(
 def measure(
   volume: Mapping[str, np.ndarray], planar: bool, ventricle: int, white: int
 ) -> dict[str, float]:
-  """Computes the registration metrics of one scan, from its deformation and its gate.
+  """Computes the metrics of how well the prior image was registered to one scan.
 
-  The module docstring defines them. A metric whose arrays are missing is left out.
+  The module docstring defines some of them; others describe the gate, folding and the
+  ventricles. A metric whose arrays are missing is left out.
 
   Args:
     volume: Arrays [X, Y, Z, C] of the scan: 'image' and 'mask'; if known, 'lesion',

@@ -1,7 +1,8 @@
-"""Functions for the voxel counts and metrics of test scans, stored in evaluation.npz.
+"""Functions that build, sort, store and load voxel counts and metrics of test scans.
 
-From these `bootstrap` computes intervals, and the paired difference of two runs that
-were evaluated on the same scans. The anomaly maps are not needed for this.
+They are stored in evaluation.npz. From these `bootstrap` computes intervals, and the
+paired difference of two runs that were evaluated on the same scans. The anomaly maps
+are not needed for this.
 """
 
 import zipfile
@@ -43,7 +44,7 @@ class Sample(NamedTuple):
 
 
 def common_bins(pooled: Histogram, bins: int = BINS) -> np.ndarray:
-  """Chooses score bins that all scans share, from quantiles of the anomaly scores.
+  """Chooses the bins for the histograms of all scans at quantiles of the scores.
 
   A bin holds at most about 1 / `bins` of the lesion and of the healthy voxels (or a
   single tied score), which bounds the error of the curves by about as much.
@@ -65,7 +66,7 @@ def common_bins(pooled: Histogram, bins: int = BINS) -> np.ndarray:
 
 
 def compress(histograms: Sequence[Histogram], starts: np.ndarray) -> np.ndarray:
-  """Converts the histograms of n scans to counts in K coarser bins that they share.
+  """Converts the histograms of several scans to voxel counts in common, coarser bins.
 
   Args:
     histograms: One for each scan.
@@ -83,7 +84,7 @@ def compress(histograms: Sequence[Histogram], starts: np.ndarray) -> np.ndarray:
 
 
 def restrict(sample: Sample, rows: np.ndarray) -> Sample:
-  """Returns a sample that holds only the selected test scans.
+  """Selects some of the test scans: returns only their voxel counts and metrics.
 
   Args:
     sample: Counts and values of n test scans.
@@ -102,12 +103,14 @@ def restrict(sample: Sample, rows: np.ndarray) -> Sample:
 
 
 def ordered(sample: Sample) -> Sample:
-  """Returns a sample with its test scans sorted by name of the subject."""
+  """Sorts the test scans, with their counts and metrics, by name of the subject."""
   return restrict(sample, np.argsort(sample.subjects, kind='stable'))
 
 
 def align(a: Sample, b: Sample) -> tuple[Sample, Sample]:
-  """Sorts the scans of two samples by subject and checks that they are the same scans.
+  """Sorts the scans of two evaluations alike and checks that the scans are the same.
+
+  They are sorted by name of the subject.
 
   Args:
     a: Counts and values of the first scorer or run.
@@ -132,7 +135,7 @@ def align(a: Sample, b: Sample) -> tuple[Sample, Sample]:
 
 
 def pack(samples: Mapping[str, Sample]) -> dict[str, np.ndarray]:
-  """Converts the samples of all scorers to named arrays, to store in evaluation.npz.
+  """Converts the counts and metrics of all scorers to arrays, for evaluation.npz.
 
   The arrays are 'scorers' [m]; then for each scorer s: 's/subjects', 's/pathology',
   's/diseased' [n], 's/edges' [K], 's/healthy', 's/lesion' [n, K], and 's/counts/NAME',
@@ -149,7 +152,7 @@ def pack(samples: Mapping[str, Sample]) -> dict[str, np.ndarray]:
 
 
 def load(path: str | Path) -> dict[str, Sample]:
-  """Reads the voxel counts and metrics of test scans, by scorer, from evaluation.npz.
+  """Reads each scorer's voxel counts and metrics on the test scans from evaluation.npz.
 
   Raises:
     ValueError: The file is not an evaluation.npz, or is damaged.

@@ -9,7 +9,7 @@ ONE_ML = 1000.0  # cubic millimetres
 
 
 class Scan(NamedTuple):
-  """Scan of a subject: its arrays, such as image and masks, and its description.
+  """Whole scan of a subject: arrays such as image and masks, and facts such as the age.
 
   Attributes:
     name: 'subject', or 'subject/session' if there is a session.
@@ -38,7 +38,7 @@ def text(value) -> str:
 
 
 def rows(batches: Iterable[Mapping[str, np.ndarray]]) -> Iterator[dict]:
-  """Yields the slices or volumes of batches one by one, without padding.
+  """Yields each slice or volume of the batches, leaving out the padding examples.
 
   Args:
     batches: Batches of arrays by name, with 'weight' 0 for padding.
@@ -127,9 +127,9 @@ def assemble(records: list[dict]) -> Scan:
 
 
 def lesion_in(volume: Mapping[str, np.ndarray]) -> np.ndarray:
-  """Returns the part of the lesion mask inside the brain mask, bool [X, Y, Z].
+  """Returns the mask of the lesion voxels that lie inside the brain.
 
-  All False if the lesion is unknown.
+  It is bool [X, Y, Z], and all False if the scan has no lesion mask.
 
   Args:
     volume: Arrays [X, Y, Z, C] of the scan: 'mask' and, if known, 'lesion'.

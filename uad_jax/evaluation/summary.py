@@ -53,7 +53,7 @@ COMPARED = ('auprc', 'oracle_dice', 'dice_at_5')
 
 
 class Results(NamedTuple):
-  """Results of one evaluation: content of its files, and example slices for its report.
+  """Results of one evaluation: metrics, a table of the scans, and example slices.
 
   Attributes:
     summary: Content of results.json, see the module docstring.
@@ -104,7 +104,7 @@ def make_sample(scans: Sequence[Scan], measured: Sequence) -> tuple[Sample, Hist
 
 
 def plain(interval: Interval) -> dict:
-  """Converts an estimate and its interval to a dict for JSON, None where not finite."""
+  """Converts an estimate and its interval to a dict for JSON, None for nan and inf."""
   value, low, high = (float(x) if np.isfinite(x) else None for x in interval)
   return {'value': value, 'interval': [low, high]}
 
@@ -204,7 +204,7 @@ def summarise(
   resamples: int,
   seed: int,
 ) -> dict:
-  """Computes the content of results.json, whose layout the module docstring describes.
+  """Computes the metrics of all scorers on the test scans, as results.json stores them.
 
   Args:
     scans: The test scans.

@@ -13,7 +13,7 @@ def make(
   smooth: float = 1.0,
   floor: float = 0.01,
 ) -> Method:
-  """Builds the atlas method, which fits mean and variance of healthy scans by voxel.
+  """Builds the atlas method, which fits a mean and variance of healthy scans per voxel.
 
   The scans must be aligned; each slice height has a mean and variance of its own. No
   network is trained. The scorer 'standardised' computes from the outputs

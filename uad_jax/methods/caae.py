@@ -1,7 +1,8 @@
-"""Constrained adversarial auto-encoder (cAAE) of Chen & Konukoglu 2018.
+"""Adversarial auto-encoder trained to give scan and reconstruction the same latent.
 
-Chen & Konukoglu, "Unsupervised detection of lesions in brain MRI using constrained
-adversarial auto-encoders", 2018 (arXiv 1806.04972).
+This is the constrained adversarial auto-encoder (cAAE) of Chen & Konukoglu,
+"Unsupervised detection of lesions in brain MRI using constrained adversarial
+auto-encoders", 2018 (arXiv 1806.04972).
 """
 
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ def make(
   consistency: float = 0.5,
   bayesian: bool = False,
 ) -> Method:
-  """Builds an AAE trained to give an image and its reconstruction the same latent.
+  """Builds an adversarial auto-encoder with equal latents of scan and reconstruction.
 
   By this constraint a scan with a lesion is to have the latent of its healthy version;
   a critic pulls the latents towards N(0, I).

@@ -21,7 +21,7 @@ def make(
   consistency: float = 1.0,
   bayesian: bool = False,
 ) -> Method:
-  """Builds the constrained auto-encoder: equal latents of image and reconstruction.
+  """Builds an auto-encoder trained to give image and reconstruction the same latent.
 
   L = mean (x - x')^2 + consistency mean (z - E(x'))^2, z = E(x), x' = D(z).
 

@@ -1,4 +1,7 @@
-"""Context-encoding variational auto-encoder (ceVAE, Zimmerer et al. 2018)."""
+"""Variational auto-encoder that also learns to fill in boxes erased from the image.
+
+This is the context-encoding variational auto-encoder (ceVAE, Zimmerer et al. 2018).
+"""
 
 from collections.abc import Sequence
 
@@ -24,7 +27,7 @@ def make(
   dropout: float = 0.0,
   bayesian: bool = False,
 ) -> Method:
-  """Builds a context-encoding VAE: a VAE that also learns to fill in zeroed boxes.
+  """Builds a VAE that also learns to fill in boxes erased from the image (ceVAE).
 
   L = sum |x - g(z)| + beta KL(q(z|x) || N(0, I)) + context sum |x - g(mu(x_ce))|.
 

@@ -1,9 +1,9 @@
-"""Deformable auto-encoder MorphAEus (Bercea et al. 2023), as published.
+"""Auto-encoder that warps a pseudo-healthy image onto the scan (MorphAEus).
 
-A convolutional auto-encoder with a 1 x 1 bottleneck decodes a coarse pseudo-healthy
-prior image; a small deformer, which reads the features of encoder and decoder, predicts
-a stationary velocity field that warps the prior image onto the scan. All are trained
-together.
+This is the deformable auto-encoder as published by Bercea et al. 2023. A convolutional
+auto-encoder with a 1 x 1 bottleneck decodes a coarse pseudo-healthy prior image; a
+small deformer, which reads the features of encoder and decoder, predicts a stationary
+velocity field that warps the prior image onto the scan. All are trained together.
 """
 
 from collections.abc import Sequence
@@ -33,9 +33,9 @@ def make(
   squarings: int = 7,
   window: int = 9,
 ) -> Method:
-  """Builds the deformable auto-encoder MorphAEus as published (Bercea et al. 2023).
+  """Builds an auto-encoder that warps a pseudo-healthy image onto the scan (MorphAEus).
 
-  It has 3 854 755 parameters at 128 x 128.
+  As published by Bercea et al. 2023; it has 3 854 755 parameters at 128 x 128.
 
   L = MSE(x_ph, x) + structure (1 - SSIM(x_ph, x)) + morph L_morph after the warm-up,
   L_morph = 1/2 [D(x, x_ph o phi) + D(x_ph, x o phi^-1)] + beta mean |grad v|^2,

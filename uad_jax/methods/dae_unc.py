@@ -1,4 +1,6 @@
-"""Uncertainty-guided deformable auto-encoder, this project's own method.
+"""Auto-encoder that warps a healthy image onto the scan, except at likely lesions.
+
+This is the project's own method, the uncertainty-guided deformable auto-encoder.
 
 A prior image (the healthy image expected for a scan) is decoded through a narrow
 bottleneck, as a change of the mean of the healthy scans, and warped onto the scan by a
@@ -62,10 +64,11 @@ def make(
   solve: bool = False,
   beta: float = 0.5,
 ) -> Method:
-  """Builds the uncertainty-guided deformable auto-encoder, this project's own method.
+  """Builds an auto-encoder that warps a healthy image onto the scan, except at lesions.
 
-  It warps a predicted healthy image (the prior image) onto the scan, except at likely
-  lesions. The deformer minimises, over scans with synthetic (painted) lesions under
+  This is the project's own method. The healthy image is predicted from the scan (the
+  prior image); lesions are found by a gate, near 1 where a voxel is unlikely to be
+  healthy. The deformer minimises, over scans with synthetic (painted) lesions under
   simulated gates g and their lesion-free twins (the same scans without the lesions)
   with g = 0, at strengths lambda0,
 

@@ -1,4 +1,4 @@
-"""Fast AnoGAN: a GAN of healthy images, and an encoder into its latent space.
+"""Fast AnoGAN: a GAN of healthy images, and an encoder that inverts the generator.
 
 Schlegl et al., "f-AnoGAN: Fast unsupervised anomaly detection with generative
 adversarial networks", Medical Image Analysis 54, 2019, with the network of the
@@ -32,9 +32,10 @@ def make(
   dropout: float = 0.0,
   bayesian: bool = False,
 ) -> Method:
-  """Builds f-AnoGAN: stage 0 trains a GAN, stage 1 an encoder into its latent space.
+  """Builds f-AnoGAN: a GAN of healthy images and an encoder that inverts the generator.
 
-  The GAN is a Wasserstein GAN. Losses by objective, <.> the mean over examples:
+  Stage 0 trains the GAN, a Wasserstein GAN, stage 1 the encoder into its latent space.
+  Losses by objective, <.> the mean over examples:
   'critic', <C(G(n))> - <C(x)> + penalty <(|grad C| - 1)^2> with n ~ N(0, I);
   'generator', -<C(G(n))>; 'encoder',
   mean (x - G(E(x)))^2 + kappa mean (f(x) - f(G(E(x))))^2, where f are the critic's last

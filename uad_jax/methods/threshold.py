@@ -7,7 +7,7 @@ from uad_jax.method import Method
 
 
 def make(shape: tuple[int, ...], channels: int = 1) -> Method:
-  """Builds an empty method: nothing is trained and nothing is computed.
+  """Creates a method without network or training, for the intensity-threshold baseline.
 
   The scorer `input_threshold` needs only the scan.
 

@@ -1,4 +1,7 @@
-"""VQ-VAE and a transformer that models its codes (Pinaya et al. 2022)."""
+"""VQ-VAE with a transformer that predicts the probability of each latent code.
+
+The method of Pinaya et al. 2022.
+"""
 
 from collections.abc import Sequence
 

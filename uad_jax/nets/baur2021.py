@@ -29,7 +29,7 @@ BOTTLENECKS = ('dense', 'spatial')
 
 
 def mirrored(widths: Sequence[int]) -> tuple[int, ...]:
-  """Computes the numbers of channels of the decoder from those of the encoder.
+  """Computes the channels of each decoder layer from the widths of the encoder.
 
   As in Baur et al. 2021, the decoder's width i is widths[-1] / 2^i, but at least
   widths[0].
@@ -44,9 +44,9 @@ def mirrored(widths: Sequence[int]) -> tuple[int, ...]:
 
 
 class StudyEncoder(nn.Module):
-  """Encoder of Baur et al. 2021: convolutions of kernel edge 5 and stride 2.
+  """Convolutional encoder of Baur et al. 2021 that maps images to coarse features.
 
-  Each is followed by a leaky ReLU.
+  Each convolution has kernel edge 5 and stride 2 and is followed by a leaky ReLU.
 
   Attributes:
     widths: Channels after each halving of the grid.
@@ -85,7 +85,7 @@ class ToVector(nn.Module):
 
 
 class FromVector(nn.Module):
-  """Decoder side of the bottleneck, which maps a latent vector to feature maps.
+  """Network that maps a latent vector to the feature maps at which a decoder starts.
 
   A dense layer, then a 1 x 1 (x 1) convolution, as in Baur et al. 2021.
 
@@ -116,10 +116,10 @@ class FromVector(nn.Module):
 
 
 class StudyDecoder(nn.Module):
-  """Decoder of Baur et al. 2021: transposed convolutions of kernel edge 5, stride 2.
+  """Convolutional decoder of Baur et al. 2021 that maps coarse features to images.
 
-  Each has a leaky ReLU. A ReLU comes first, a linear 1 x 1 (x 1) convolution to the
-  image last.
+  A ReLU comes first, then transposed convolutions of kernel edge 5 and stride 2, each
+  with a leaky ReLU, and last a linear 1 x 1 (x 1) convolution to the image.
 
   Attributes:
     channels: Contrasts of the image.
@@ -217,7 +217,7 @@ class StudyDecoding(nn.Module):
 
 
 class StudyAutoEncoder(nn.Module):
-  """Auto-encoder of Baur et al. 2021, which predicts no variance of its reconstruction.
+  """Auto-encoder of Baur et al. 2021 that reconstructs images, without a variance.
 
   Attributes:
     shape: Spatial shape of the images, multiples of 2^len(widths).

@@ -17,9 +17,10 @@ SLOPE = 0.2
 
 
 class LatentCritic(nn.Module):
-  """Critic network that learns to rate samples of N(0, I) above encoder latents.
+  """Critic network that learns to tell encoder latents from standard normal samples.
 
-  A multi-layer perceptron with leaky ReLUs.
+  It is a multi-layer perceptron with leaky ReLUs, trained to give the samples the
+  higher values.
 
   Attributes:
     widths: Units of the hidden layers: 50-50 in the AAE, 100-50 or 200-400 in the cAAE.

@@ -20,9 +20,9 @@ Array = jax.Array
 
 
 class Usual(NamedTuple):
-  """Mean and log-variance of healthy scans at each voxel of the slices in a batch.
+  """Mean and log-variance of the intensities of healthy scans, voxel by voxel.
 
-  Each slice of the batch has the statistics of its slice height in the head.
+  Each slice of a batch has the statistics of its slice height in the head.
 
   Attributes:
     mean: Mean of the healthy scans [B, *S, C].
@@ -58,23 +58,30 @@ class Expected(NamedTuple):
 
   @property
   def image(self) -> Array:
-    """Prior image [B, *S, C], the mean over the ensembled heads of the decoder."""
+    """Returns the prior image, the mean over the ensembled heads of the decoder.
+
+    Its shape is [B, *S, C].
+    """
     return self.heads.mean(0)
 
   @property
   def spread(self) -> Array:
-    """Epistemic variance [B, *S, C], the variance over the ensembled decoder heads."""
+    """Returns the epistemic variance, the variance over the ensembled decoder heads.
+
+    Its shape is [B, *S, C].
+    """
     return self.heads.var(0)
 
 
 class Prior(nn.Module):
-  """Auto-encoder that predicts a scan's healthy image (prior image) and its variance.
+  """Auto-encoder that predicts the prior image (expected healthy image) of a scan.
 
-  The variance is that of the difference between a healthy scan and its prior image. The
-  decoder predicts how this subject differs from the mean and log-variance of the
-  healthy scans. The variance head reads the decoder's features behind a stop-gradient,
-  thus nothing but the latent: a lesion can raise its own variance only as far as the
-  bottleneck lets it through. Parameters: 'encoder', 'decoder', 'heads', 'variance'.
+  It also predicts the variance of the difference between a healthy scan and its prior
+  image. The decoder predicts how this subject differs from the mean and log-variance of
+  the healthy scans. The variance head reads the decoder's features behind a
+  stop-gradient, thus nothing but the latent: a lesion can raise its own variance only
+  as far as the bottleneck lets it through. Parameters: 'encoder', 'decoder', 'heads',
+  'variance'.
 
   Attributes:
     shape: Spatial shape of the images.

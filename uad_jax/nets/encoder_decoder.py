@@ -59,11 +59,11 @@ class Block(nn.Module):
 
 
 class UpBlock(nn.Module):
-  """Decoder block that interpolates features to a finer grid and joins skip features.
+  """Decoder block that upsamples features, concatenates skip features and convolves.
 
-  A `Block` follows. The convolution of the concatenation of interpolated and skip
-  features is computed as the sum of two. Where the grid doubles, interpolation and
-  convolution are one convolution of the coarse grid (`upsample_conv`).
+  Normalisation and swish follow as in `Block`. The convolution of the concatenation is
+  computed as the sum of two. Where the grid doubles, interpolation and convolution are
+  one convolution of the coarse grid (`upsample_conv`).
 
   Attributes:
     width: Output channels.
@@ -154,7 +154,7 @@ class Decoder(nn.Module):
 
 
 class Head(nn.Module):
-  """Output convolution whose result is close to `bias` when training starts.
+  """Output layer: a convolution whose result is close to `bias` when training starts.
 
   Attributes:
     channels: Output channels.
@@ -203,10 +203,10 @@ class Decoding(nn.Module):
 
 
 class AutoEncoder(nn.Module):
-  """Auto-encoder that predicts a reconstruction and the log-variance of its residual.
+  """Auto-encoder that predicts a reconstruction and a log-variance for each voxel.
 
-  The head of the log-variance reads the decoder's features behind a stop-gradient, so
-  that its loss changes neither encoder nor decoder.
+  The log-variance is that of the residual. Its head reads the decoder's features behind
+  a stop-gradient, so that its loss changes neither encoder nor decoder.
 
   Attributes:
     shape: Spatial shape of the images.

@@ -43,10 +43,10 @@ the mean only.
 
 
 class Recognition(nn.Module):
-  """Encoder that predicts the posteriors q(z | x) and q(w | x) of two latents z and w.
+  """Encoder of the GMVAE that predicts the posteriors of its two latents z and w.
 
-  Both are normals; the heads predict means and log standard deviations. Dropout acts on
-  these.
+  The posteriors q(z | x) and q(w | x) are normals; the heads predict means and log
+  standard deviations. Dropout acts on these.
 
   Attributes:
     widths: Encoder widths, one for each halving of the grid.
@@ -96,9 +96,9 @@ class Recognition(nn.Module):
 
 
 class Clusters(nn.Module):
-  """Network that predicts the prior p(z | w, c) of each cluster c from the latent w.
+  """Network of the GMVAE that predicts each cluster's prior of z from the latent w.
 
-  One hidden layer is shared by all clusters.
+  The prior of cluster c is p(z | w, c). One hidden layer is shared by all clusters.
 
   Attributes:
     clusters: Number of clusters, K.

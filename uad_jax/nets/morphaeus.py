@@ -90,7 +90,9 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-  """Encoder of MorphAEus: blocks of a 3 x 3 (x 3) convolution with stride 2.
+  """Convolutional encoder of MorphAEus that maps an image to coarse latent maps.
+
+  Each block has a 3 x 3 (x 3) convolution with stride 2.
 
   Attributes:
     widths: Channels after each halving of the grid.

@@ -14,7 +14,7 @@ from uad_jax.nets.layers.grid_sizes import check_latent, halved_grid
 
 
 class SkipAutoEncoder(nn.Module):
-  """Auto-encoder of Baur et al. 2021 with added skip connections and dropout on them.
+  """Auto-encoder of Baur et al. 2021, extended by skip connections with dropout.
 
   On each grid between the coarsest and the image's, the encoder's features pass through
   dropout and are concatenated with the decoder's features. The image itself is not

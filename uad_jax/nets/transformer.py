@@ -35,13 +35,16 @@ class Block(nn.Module):
     self.up, self.down = nn.Dense(4 * self.width), nn.Dense(self.width)
 
   def split(self, x: Array) -> tuple[Array, Array, Array]:
-    """Projects features [B, L, width] to queries, keys, values [B, L, heads, size]."""
+    """Normalises features and projects them to queries, keys and values of attention.
+
+    From [B, L, width] to three arrays [B, L, heads, size].
+    """
     parts = jnp.split(self.project(self.norms[0](x)), 3, -1)
     shape = (*x.shape[:-1], self.heads, self.width // self.heads)
     return tuple(part.reshape(shape) for part in parts)
 
   def join(self, x: Array, query: Array, key: Array, value: Array, seen: Array):
-    """Applies attention, then the perceptron, and adds each output to the features.
+    """Applies attention and then the perceptron, each with a residual connection.
 
     Args:
       x: Features [B, Q, width].

@@ -78,9 +78,9 @@ class MapDecoder(nn.Module):
 
 
 class MapEncoding(nn.Module):
-  """Encoder q(z | x) of You et al. 2019, which predicts mean and log-variance of z.
+  """Encoder of You et al. 2019 that predicts mean and log-variance of the latent map.
 
-  The latent z is a map on a coarse grid.
+  The latent z of the posterior q(z | x) is a map on a coarse grid.
 
   Attributes:
     widths: Encoder widths, one for each halving of the grid.
@@ -98,9 +98,9 @@ class MapEncoding(nn.Module):
 
 
 class MapDecoding(nn.Module):
-  """Decoder p(x | z) of You et al. 2019, which predicts mean and log-variance of x.
+  """Decoder of You et al. 2019 that maps a latent map to an image and a log-variance.
 
-  The latent z is a map on a coarse grid.
+  The latent z of p(x | z) is a map on a coarse grid.
 
   Attributes:
     channels: Contrasts of the images.

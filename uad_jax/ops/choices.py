@@ -7,7 +7,7 @@ T = TypeVar('T')
 
 
 def check_choice(what: str, name: str, allowed: Iterable[str], where: str = '') -> None:
-  """Raises a ValueError that lists the allowed names if `name` is not one of them.
+  """Checks that a name is one of the allowed names; if not, an error lists them.
 
   >>> check_choice('sign', 'up', ('bright', 'dark'), 'residual')
   Traceback (most recent call last):

@@ -54,7 +54,7 @@ def nearest(codes: Array, z: Array) -> Array:
 
 
 class CodebookUpdate(NamedTuple):
-  """Result of `update`: the new codebook and how evenly a batch uses its codes.
+  """Updated codebook, and a measure of how evenly a batch of vectors uses the codes.
 
   Attributes:
     codebook: The codebook after the update.

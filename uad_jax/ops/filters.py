@@ -84,9 +84,10 @@ def box_sum(x: jax.Array, window: int) -> jax.Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def box_sum_planes(x: jax.Array, window: int) -> jax.Array:
-  """Computes the same sums as `box_sum`, for channels-first images [B, C, *S].
+  """Computes at each voxel the sum over a box, for images with the channels first.
 
-  It works axis by axis, in about log2(window) additions.
+  The sums equal those of `box_sum`. They are computed axis by axis, in about
+  log2(window) additions.
 
   Args:
     x: [B, C, *S].

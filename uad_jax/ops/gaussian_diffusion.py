@@ -1,4 +1,4 @@
-"""Functions of Gaussian diffusion models: schedules, noising, denoising, posterior.
+"""Functions that add and remove the noise of a Gaussian diffusion model.
 
 Ho et al. 2020 ("Denoising diffusion probabilistic models"), with their alpha-bar called
 `kept`: the share of the image's variance that is left at a step, 1 at step 0. The noise
@@ -93,9 +93,10 @@ def denoised(x: Array, noise: Array, kept: Array) -> Array:
 def posterior(
   image: Array, x: Array, kept: Array, kept_before: Array
 ) -> tuple[Array, Array]:
-  """Computes mean and variance of the diffusion posterior q(x_s | x_t, x_0), s < t.
+  """Computes mean and variance of a less noised image from the clean and a noised one.
 
-  Ho et al., equation 7, for any two steps s < t.
+  It is the diffusion posterior q(x_s | x_t, x_0) of Ho et al., equation 7, for any two
+  steps s < t.
 
   Args:
     image: x_0 [B, *S, C], or a network's estimate.
@@ -118,7 +119,7 @@ def posterior(
 
 
 def strides(start: int, hops: int) -> np.ndarray:
-  """Lists the pairs of steps (t, s) by which a reverse diffusion goes from start to 0.
+  """Lists the pairs of steps (t, s) of a reverse diffusion from step `start` to step 0.
 
   Args:
     start: First step t, positive.

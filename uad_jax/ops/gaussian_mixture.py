@@ -48,9 +48,10 @@ def log_density(z: Array, normal: Normal) -> Array:
 
 
 def cluster_posterior(z: Array, clusters: Normal) -> Array:
-  """Computes log p(c | z), the log probability of each cluster c for a latent vector z.
+  """Computes the log probability of each mixture component (cluster) for a vector.
 
-  Bayes' rule with a uniform prior over the clusters, each a normal distribution.
+  The result is log p(c | z) for each cluster c and vector z, by Bayes' rule with a
+  uniform prior over the clusters, each a normal distribution.
 
   Args:
     z: [..., Z].

@@ -29,7 +29,9 @@ def masked_mean(value: Array, mask: Array) -> Array:
 
 
 def example_mean(value: Array, weight: Array) -> Array:
-  """Computes the weighted mean of one value per example over a batch; scalar.
+  """Computes the weighted mean over a batch that has one value per example.
+
+  The result is a scalar, 0 if all weights are 0.
 
   Args:
     value: [B].
@@ -43,7 +45,9 @@ def example_mean(value: Array, weight: Array) -> Array:
 
 
 def example_sum(value: Array) -> Array:
-  """Sums an array over all axes except the batch axis: [B, ...] becomes [B].
+  """Sums an array over all its axes except the batch axis.
+
+  An array [B, ...] becomes [B].
 
   Examples:
     >>> example_sum(jnp.ones((2, 3, 4))).tolist()
@@ -53,7 +57,10 @@ def example_sum(value: Array) -> Array:
 
 
 def per_example(weight: Array, like: Array) -> Array:
-  """Reshapes one value per example, [B], to [B, 1, ..., 1] with the rank of `like`.
+  """Adds axes of size 1 to a vector of weights, one per example, to fit `like`.
+
+  The weights [B] become [B, 1, ..., 1], with as many axes as `like`, so that they
+  broadcast over each example of it.
 
   Examples:
     >>> per_example(jnp.ones(2), jnp.ones((2, 8, 8, 1))).shape
@@ -63,8 +70,9 @@ def per_example(weight: Array, like: Array) -> Array:
 
 
 def kl_normal(mean: Array, log_variance: Array) -> Array:
-  """Computes the elementwise KL divergence of a normal from the standard normal.
+  """Computes the KL divergence of a normal from the standard normal distribution.
 
+  It is computed for each element:
   KL(N(mean, exp(log_variance)) || N(0, 1)) =
   1/2 (mean^2 + exp(log_variance) - log_variance - 1).
 
@@ -76,9 +84,9 @@ def kl_normal(mean: Array, log_variance: Array) -> Array:
 
 
 def gaussian_nll(x: Array, mean: Array, log_variance: Array) -> Array:
-  """Computes the elementwise negative log likelihood of a normal, up to a constant.
+  """Computes the negative log likelihood of each value under a normal distribution.
 
-  -log N(x; mean, exp(log_variance)) - 1/2 log 2 pi.
+  The constant is left out: -log N(x; mean, exp(log_variance)) - 1/2 log 2 pi.
 
   Examples:
     >>> gaussian_nll(jnp.array([0.0, 2.0]), jnp.zeros(2), jnp.zeros(2)).tolist()
@@ -88,10 +96,11 @@ def gaussian_nll(x: Array, mean: Array, log_variance: Array) -> Array:
 
 
 def beta_nll(x: Array, mean: Array, log_variance: Array, beta: float = 0.5) -> Array:
-  """Computes the elementwise beta-NLL loss (Seitzer et al. 2022) of a normal.
+  """Computes the negative log likelihood, weighted by a power of the variance.
 
-  sg(variance^beta) * NLL: the negative log likelihood (`gaussian_nll`), weighted by a
-  power of the predicted variance, which gets no gradient (sg is stop_gradient).
+  This is the beta-NLL loss (Seitzer et al. 2022) of each value under a normal
+  distribution, sg(variance^beta) * NLL, where NLL is that of `gaussian_nll`. The weight
+  gets no gradient (sg is stop_gradient).
 
   Args:
     x: The target.
@@ -122,8 +131,9 @@ def binary_cross_entropy(logit: Array, target: Array) -> Array:
 
 
 def soft_dice(logit: Array, target: Array) -> Array:
-  """Computes the soft Dice loss, 1 - Dice, of predicted and target masks; scalar.
+  """Computes the soft Dice loss between a predicted and a target mask.
 
+  The loss is the scalar 1 - Dice, with
   Dice = (2 sum p t + 1) / (sum p + sum t + 1) over the whole batch, where
   p = sigmoid(logit) and t is the target; the 1 is added so that two empty masks overlap
   fully.

@@ -1,4 +1,7 @@
-"""Raster orders: orders in which an autoregressive model visits the cells of a grid."""
+"""Function that lists the orders in which a model can visit the cells of a grid.
+
+The model is autoregressive: it predicts each cell from the cells visited before it.
+"""
 
 import itertools
 from collections.abc import Sequence
@@ -7,12 +10,12 @@ import numpy as np
 
 
 def raster(shape: Sequence[int], count: int) -> np.ndarray:
-  """Lists several raster orders in which all cells of a grid can be visited.
+  """Returns `count` different orders for visiting all cells of a grid line by line.
 
-  They differ in the order of the axes and in the direction along each axis. In 2-D
-  there are 8 orders (2 permutations of the axes, 4 choices of direction), in 3-D 48.
-  Each order is followed by its reverse, so that the first two already give each cell a
-  context from all sides.
+  The orders differ in the order of the axes and in the direction along each axis. In
+  2-D there are 8 orders (2 permutations of the axes, 4 choices of direction), in 3-D
+  48. Each order is followed by its reverse, so that the first two already give each
+  cell a context from all sides.
 
   Args:
     shape: Sizes of the grid.

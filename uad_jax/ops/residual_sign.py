@@ -1,4 +1,7 @@
-"""Functions that turn a residual into anomaly scores: absolute, bright or dark."""
+"""Functions that turn the difference of image and expected image into anomaly scores.
+
+Anomalous is any difference, only a brighter image, or only a darker image.
+"""
 
 from collections.abc import Callable
 
@@ -13,12 +16,13 @@ its absolute value, the residual itself (brighter) or its negative (darker)."""
 
 
 def signed(sign: str, scorer: str) -> Callable[[jax.Array], jax.Array]:
-  """Returns the function for `sign` that turns a residual into anomaly scores.
+  """Returns a function that turns an image difference into anomaly scores.
 
-  The residual is the image minus the expected image.
+  The difference (residual) is the image minus the expected image. `sign` chooses
+  whether brighter voxels, darker voxels or both get high scores.
 
   Args:
-    sign: 'absolute', 'bright' (brighter than expected is anomalous) or 'dark'.
+    sign: 'absolute' (both), 'bright' (brighter than expected is anomalous) or 'dark'.
     scorer: Name of the scorer, for the error message.
 
   Returns:

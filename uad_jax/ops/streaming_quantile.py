@@ -1,4 +1,4 @@
-"""Functions that estimate quantiles of values which arrive in batches, by histogram."""
+"""Functions that estimate quantiles with a histogram, updated batch by batch."""
 
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ class Range(NamedTuple):
 
 
 def empty(span: Range) -> Array:
-  """Creates the counts [bins] of an empty histogram, all zero."""
+  """Creates the counts of an empty histogram, one zero per bin."""
   return jnp.zeros((span.bins,))
 
 
@@ -36,7 +36,7 @@ def _bin(value: Array, span: Range) -> Array:
 
 
 def observe(counts: Array, value: Array, weight: Array, span: Range) -> Array:
-  """Adds weighted values to the counts of a histogram; returns the new counts.
+  """Updates the counts of a histogram with weighted values.
 
   Args:
     counts: Counts of the histogram [bins].
@@ -57,11 +57,11 @@ def observe(counts: Array, value: Array, weight: Array, span: Range) -> Array:
 
 
 def quantile(counts: Array, q: float, span: Range) -> Array:
-  """Estimates a quantile from a histogram, rounded up to the edge of a bin; scalar.
+  """Estimates a quantile of the values that a histogram has counted.
 
-  It is the upper edge of the first bin up to which at least a share `q` of the counts
-  lies. Without any observed value it is `span.high`, so that a gate with this threshold
-  stays closed until it is calibrated.
+  The result is a scalar, the upper edge of the first bin up to which at least a share
+  `q` of the counts lies. Without any counted value it is `span.high`, so that a gate
+  with this threshold stays closed until it is calibrated.
 
   Args:
     counts: Counts of the histogram [bins].

@@ -15,7 +15,9 @@ weighted sums of the images x and of x^2, [N, *S, C]."""
 
 
 def tent(position: Array, bins: int) -> Array:
-  """Computes weights to interpolate linearly between evenly spaced slice heights.
+  """Computes the weights of a linear interpolation between evenly spaced heights.
+
+  The height of a slice is its relative position in the volume, from 0 to 1.
 
   Args:
     position: Slice heights [B] in [0, 1].
@@ -33,7 +35,7 @@ def tent(position: Array, bins: int) -> Array:
 
 
 def empty(bins: int, shape: Sequence[int], channels: int) -> Moments:
-  """Creates the initial sums of the voxel statistics, all 0; `observe` adds images.
+  """Creates zero sums, in which `observe` collects the statistics of each voxel.
 
   Args:
     bins: Number of slice heights; 1 for volumes.
@@ -45,7 +47,7 @@ def empty(bins: int, shape: Sequence[int], channels: int) -> Moments:
 
 
 def observe(moments: Moments, value: Array, position: Array, weight: Array) -> Moments:
-  """Adds images to the sums from which the mean and variance of voxels are computed.
+  """Adds a batch of images to the sums for the mean and variance of each voxel.
 
   Each image is shared between the two nearest slice heights, by linear weights.
 
@@ -76,9 +78,10 @@ def observe(moments: Moments, value: Array, position: Array, weight: Array) -> M
 def look_up(
   moments: Moments, position: Array, smooth: float = 1.0
 ) -> tuple[Array, Array]:
-  """Interpolates the mean and the variance of each voxel at slice heights.
+  """Computes the mean and the variance of each voxel for slices of given heights.
 
-  Slice heights at which no scan was observed are left out of the interpolation.
+  They are interpolated between the slice heights of the sums. Slice heights at which no
+  scan was observed are left out of the interpolation.
 
   Args:
     moments: Sums from `observe`.

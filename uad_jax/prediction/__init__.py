@@ -1,1 +1,1 @@
-"""Modules that detect anomalies in a scan and write them on the grid of the scan."""
+"""Modules that detect anomalies in a scan and write the results on its voxel grid."""

@@ -20,7 +20,7 @@ SHOWN = ('reconstruction', 'gate')
 
 
 class Detection(NamedTuple):
-  """Anomaly map and detections of a scan, on the grid of the preprocessed scan.
+  """Anomaly map of a preprocessed scan and masks of its detected voxels.
 
   Attributes:
     scores: Post-processed anomaly map, float32 [X, Y, Z]; its lowest score in the
@@ -42,11 +42,12 @@ class Detection(NamedTuple):
 
 
 def stacks(prepared: preprocess.Prepared, run: TrainedRun) -> list[list[int]]:
-  """Divides the slices of a scan into stacks, spaced as the slices of the evaluation.
+  """Divides the slices of a scan into groups of equally spaced slices.
 
-  If the evaluation used every n-th slice, each stack holds slices that are n apart: all
-  slices are examined, and post-processing sees neighbours at the distance for which the
-  thresholds were set. A volume is one stack of all its slices.
+  Each group (stack) is processed like a scan of its own. If the evaluation used every
+  n-th slice, each stack holds slices that are n apart: all slices are examined, and
+  post-processing sees neighbours at the distance for which the thresholds were set. A
+  volume is one stack of all its slices.
 
   Args:
     prepared: Scan that went through `run.steps`.
@@ -65,10 +66,11 @@ def stacks(prepared: preprocess.Prepared, run: TrainedRun) -> list[list[int]]:
 
 
 def records_of(prepared: preprocess.Prepared, run: TrainedRun) -> list[dict[str, Any]]:
-  """Converts a preprocessed scan to records, like those of a data set.
+  """Converts a preprocessed scan to a list of examples for the trained model.
 
-  A record is one slice or the whole volume. Each stack of slices gets its own session,
-  so that it is processed like a scan of its own.
+  Each example (record) is a dict with one slice or the whole volume, as in a data set.
+  Each stack of slices gets its own session, so that it is processed like a scan of its
+  own.
   """
   depth = prepared.image.shape[2]
   common = {'subject': 'scan', 'affine': prepared.affine}
@@ -89,7 +91,7 @@ def records_of(prepared: preprocess.Prepared, run: TrainedRun) -> list[dict[str,
 def detect(
   prepared: preprocess.Prepared, run: TrainedRun, threshold: float
 ) -> Detection:
-  """Computes anomaly map and detections of a preprocessed scan with a trained run.
+  """Computes the anomaly map and the detected voxels of a preprocessed scan.
 
   Args:
     prepared: Scan that went through `run.steps`.

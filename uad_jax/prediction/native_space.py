@@ -1,4 +1,4 @@
-"""Functions that resample detections to a scan's native grid and write the files."""
+"""Functions that resample anomaly maps to a scan's native grid and write files."""
 
 import json
 import os
@@ -45,7 +45,7 @@ class Prediction(NamedTuple):
 def to_native(
   detection: Detection, prepared: preprocess.Prepared, threshold: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Resamples anomaly map, lesion mask and brain mask to the scan's native grid.
+  """Computes anomaly map, lesion mask and brain mask on the native grid of a scan.
 
   The anomaly map is interpolated linearly and the threshold is applied on the native
   grid, so that the lesion mask agrees with the map. Components that post-processing
@@ -77,9 +77,9 @@ def write(
   folder: pathlib.Path,
   percent: str,
 ) -> None:
-  """Writes the prediction of one scan: NIfTI volumes, an overlay picture, NAME.json.
+  """Writes the prediction for one scan as NIfTI files, a picture and a JSON file.
 
-  NAME.json is written last, so its presence shows that all files are complete.
+  The JSON file is written last, so its presence shows that all files are complete.
 
   Args:
     prediction: Prediction for the scan.

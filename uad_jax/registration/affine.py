@@ -1,4 +1,4 @@
-"""Functions that align volumes by affine maps of greatest similarity, by L-BFGS."""
+"""Functions that register volumes by affine maps and measure their similarity."""
 
 from typing import NamedTuple
 
@@ -44,14 +44,15 @@ def register(
   levels: int = 2,
   steps: int = 60,
 ) -> Registration:
-  """Registers moving to fixed volumes: finds the affine maps of greatest similarity.
+  """Finds the affine map that best aligns each moving volume with its fixed volume.
 
-  Each affine maps mm of the fixed volume to mm of the moving volume. The parameters
-  are those of `ops.affine_matrix.matrix` about the brains' centres. The search starts
-  where centre and extent of the voxels that are not 0 agree, and goes by L-BFGS (Liu
-  and Nocedal 1989) from the coarsest resolution to that of the arrays; each coarser
-  grid holds the means of 2x2x2 voxels. The volumes are 0 outside of the brain, so that
-  its outline counts. A subject of 10^5 fixed voxels takes about 0.1 GB.
+  The best affine has the greatest similarity. It maps mm of the fixed volume to mm of
+  the moving volume. The parameters are those of `ops.affine_matrix.matrix` about the
+  brains' centres. The search starts where centre and extent of the voxels that are not
+  0 agree, and goes by L-BFGS (Liu and Nocedal 1989) from the coarsest resolution to
+  that of the arrays; each coarser grid holds the means of 2x2x2 voxels. The volumes are
+  0 outside of the brain, so that its outline counts. A subject of 10^5 fixed voxels
+  takes about 0.1 GB.
 
   Args:
     moving: Volumes without skull, of any intensity range, [B, X, Y, Z].

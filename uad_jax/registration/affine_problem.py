@@ -1,4 +1,7 @@
-"""Functions and a data class for the affine registration of a single subject."""
+"""Pair of volumes for an affine registration, and functions that prepare the pair.
+
+One of the functions computes the similarity of the pair for a given affine.
+"""
 
 from typing import NamedTuple
 
@@ -93,7 +96,11 @@ def centre_and_extent(
 
 
 def normalised(image: jax.Array) -> jax.Array:
-  """Rescales an image to [0, 1], clipped at its 0.1 and 99.9 % quantiles."""
+  """Rescales the intensities of an image to the range from 0 to 1.
+
+  Intensities are clipped at the 0.1 % and 99.9 % quantiles of the image, which become
+  0 and 1.
+  """
   low, high = jnp.quantile(image, jnp.array([0.001, 0.999]))
   return jnp.clip((image - low) / jnp.maximum(high - low, 1e-12), 0, 1)
 

@@ -1,8 +1,9 @@
-"""Loss terms of a gated registration: a gate (lesion map) prevents fits to lesions.
+"""Loss terms for a registration that must not deform images to match lesions.
 
-The terms are the distance of the images, which does not count the voxels that the gate
-hides; the regularisation, which is stiffer inside the gate; and the twin loss, which
-compares the velocity fields of a scan with and without a synthetic lesion.
+A lesion map in [0, 1], the gate, tells the registration where lesions are. The terms
+are the distance of the images, which does not count the voxels that the gate hides; the
+regularisation, which is stiffer inside the gate; and the twin loss, which compares the
+velocity fields of a scan with and without a synthetic lesion.
 """
 
 from collections.abc import Callable
@@ -20,9 +21,10 @@ Array = jax.Array
 
 
 class Gating(NamedTuple):
-  """Settings for the effects of a gate g (lesion map in [0, 1]) on a registration.
+  """Settings that say how strongly a lesion map changes a registration.
 
-  lambda0 is the strength of the regularisation outside of the gate.
+  The lesion map in [0, 1] is the gate g. lambda0 is the strength of the regularisation
+  outside of the gate.
 
   Attributes:
     ratio: Stiffness lambda = lambda0 ratio^g; 1 leaves the stiffness uniform.
@@ -37,7 +39,10 @@ class Gating(NamedTuple):
   dilation: int = 1
 
   def maps(self, g: Array, lambda0: float | Array) -> tuple[Array, Array]:
-    """Computes from a gate the stiffness lambda and the pull mu to zero velocity.
+    """Computes the two maps that weight the regularisation of a velocity field.
+
+    They are computed from a gate: the stiffness lambda and the pull mu to zero
+    velocity.
 
     Args:
       g: Gate [B, *S, 1].
@@ -52,12 +57,17 @@ class Gating(NamedTuple):
     )
 
   def data_weight(self, g: Array) -> Array:
-    """Computes from a gate the weights omega for the image distance; [B, *S, 1]."""
+    """Computes the weight of each voxel in the image distance, low at lesions.
+
+    The weights omega [B, *S, 1] are computed from a gate g [B, *S, 1].
+    """
     return gate.data_weight(g, self.rho, self.dilation)
 
 
 def on_grid(g: Array, velocity: Array) -> Array:
-  """Resizes a gate [B, *S, 1] to the grid *V of a velocity field [B, *V, d].
+  """Resizes a lesion map (gate) to the grid of a velocity field.
+
+  The gate is [B, *S, 1], the velocity field [B, *V, d] and the result [B, *V, 1].
 
   Examples:
     >>> on_grid(jnp.ones((1, 8, 8, 1)), jnp.zeros((1, 4, 4, 2))).shape
@@ -67,9 +77,10 @@ def on_grid(g: Array, velocity: Array) -> Array:
 
 
 def regularisation(velocity: Array, g: Array, lambda0: Array, gating: Gating) -> Array:
-  """Computes the regularisation of a velocity field v, which is stiffer in the gate.
+  """Computes the regularisation loss of a velocity field, weighted higher at lesions.
 
-  mean lambda |grad v|^2 + mean mu |v|^2, [B], with the means of `regularise`.
+  It is mean lambda |grad v|^2 + mean mu |v|^2 of the field v, [B], with the means of
+  `regularise`; the stiffness lambda and the pull mu rise with the gate g.
 
   Args:
     velocity: [B, *V, d] in voxels of its grid.
@@ -100,8 +111,9 @@ def bidirectional(
   backward: Array,
   distance: Callable[[Array, Array, Array], Array],
 ) -> Array:
-  """Computes a symmetric distance: scan and prior image are each warped to the other.
+  """Computes the distance of scan and expected image, averaged over both warps.
 
+  Once the expected image is warped to the scan, once the scan to the expected image:
   1/2 [D(x, x_ph o phi; omega) + D(x_ph, x o phi^-1; omega o phi^-1)], [B].
 
   Args:
@@ -129,11 +141,12 @@ def bidirectional(
 
 
 def twin_difference(painted: Array, twin: Array, g: Array, radius: int = 2) -> Array:
-  """Computes the twin loss: the effect of a synthetic lesion on a velocity field; [B].
+  """Measures how much a synthetic lesion changes the velocity field of a scan.
 
-  It is the mean |v - v_twin|_1 per voxel in and around the gate, where v belongs
-  to a scan with a synthetic (painted) lesion and v_twin to its lesion-free twin, the
-  same scan without the lesion. It is 0 where the gate is closed everywhere.
+  This is the twin loss [B], the mean |v - v_twin|_1 per voxel in and around the gate,
+  where v belongs to a scan with a synthetic (painted) lesion and v_twin to its
+  lesion-free twin, the same scan without the lesion. It is 0 where the gate is closed
+  everywhere.
 
   Args:
     painted: Velocity field v of the scan with the lesion [B, *V, d].

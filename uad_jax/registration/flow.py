@@ -1,6 +1,6 @@
-"""Functions on displacement and velocity fields: integration, composition, strain.
+"""Functions that integrate, compose, differentiate and resize deformation fields.
 
-The fields are [B, *S, d] in voxels of their grid.
+The displacement and velocity fields are [B, *S, d] in voxels of their grid.
 """
 
 import functools
@@ -12,10 +12,11 @@ from uad_jax.registration.warp import warp
 
 
 def integrate(velocity: jax.Array, steps: int = 7) -> jax.Array:
-  """Integrates a stationary velocity field v to the displacement field of exp(v).
+  """Integrates a stationary velocity field over unit time to a displacement field.
 
-  Scaling and squaring (Arsigny et al. 2006): u_0 = v / 2^steps, then `steps` times
-  u <- u + u o (id + u). Outside of the grid the border values repeat.
+  The displacement is that of the map exp(v), by scaling and squaring (Arsigny et al.
+  2006): u_0 = v / 2^steps, then `steps` times u <- u + u o (id + u). Outside of the
+  grid the border values repeat.
 
   Args:
     velocity: v [B, *S, d].
@@ -38,7 +39,9 @@ def integrate(velocity: jax.Array, steps: int = 7) -> jax.Array:
 
 
 def inverse(velocity: jax.Array, steps: int = 7) -> jax.Array:
-  """Integrates a velocity field v to the displacement field of exp(-v), the inverse.
+  """Computes the inverse of the displacement field that `integrate` returns.
+
+  It is the displacement field of the map exp(-v), for the velocity field v.
 
   Args:
     velocity: v [B, *S, d].
@@ -52,9 +55,9 @@ def inverse(velocity: jax.Array, steps: int = 7) -> jax.Array:
 
 
 def compose(first: jax.Array, second: jax.Array) -> jax.Array:
-  """Composes two displacement fields into one field u.
+  """Combines two displacement fields into one that warps by `first`, then `second`.
 
-  u(p) = second(p) + first(p + second(p)), so that warp(x, u) is about
+  The result is u(p) = second(p) + first(p + second(p)), so that warp(x, u) is about
   warp(warp(x, first), second).
 
   Args:
@@ -88,7 +91,9 @@ def gradient(field: jax.Array) -> jax.Array:
 
 
 def jacobian_determinant(displacement: jax.Array) -> jax.Array:
-  """Computes the Jacobian determinant det(I + grad u) of a displacement field u.
+  """Computes at each voxel the Jacobian determinant of a deformation.
+
+  The deformation has the displacement field u; the determinant is det(I + grad u).
 
   Args:
     displacement: u [B, *S, d], d 2 or 3.
@@ -114,7 +119,9 @@ def jacobian_determinant(displacement: jax.Array) -> jax.Array:
 
 
 def strain(displacement: jax.Array) -> jax.Array:
-  """Computes the strain of a displacement field u: the Frobenius norm of grad u.
+  """Computes at each voxel how strongly a displacement field deforms the image.
+
+  This strain is the Frobenius norm of the gradient of the displacement u.
 
   Args:
     displacement: u [B, *S, d].

@@ -1,11 +1,12 @@
-"""Gate: map in [0, 1] that keeps a registration from deforming an image to fit lesions.
+"""Functions that compute the gate, a lesion map that controls a registration.
 
-A score of how abnormal a voxel is (`methods.families.gate_calibration`) becomes a
-smooth gate g(x): 0, closed, where the image is normal; 1, open, where the field must
-not deform the prior image (the healthy image that a model predicts) to match it. The
-gate sets the maps of a gated registration: a stiffness lambda(x) that rises with g, a
-pull mu(x) to rest (zero velocity) that is exactly 0 where the gate is closed, and a
-data weight omega(x) that falls with g.
+The gate keeps a registration from deforming an image to match lesions. A score of how
+abnormal a voxel is (`methods.families.gate_calibration`) becomes a smooth gate g(x): 0,
+closed, where the image is normal; 1, open, where the field must not deform the prior
+image (the healthy image that a model predicts) to match it. The gate sets the maps of a
+gated registration: a stiffness lambda(x) that rises with g, a pull mu(x) to rest (zero
+velocity) that is exactly 0 where the gate is closed, and a data weight omega(x) that
+falls with g.
 
 The sign matters: stiffness follows the residual relative to the healthy variance.
 Stiffness that follows the variance itself freezes ventricles and frees lesions.
@@ -27,10 +28,11 @@ def standardised_residual(
   sigma: float = 1.0,
   tau: float = 0.02,
 ) -> jax.Array:
-  """Computes the residual of a scan in units of its healthy standard deviation.
+  """Divides the difference between a scan and its prior image by its healthy spread.
 
+  The spread is the standard deviation that the difference has in healthy scans:
   z = (G_sigma * |x - x_a|) / sqrt(s_ale^2 + tau^2), G_sigma being a Gaussian filter;
-  averaged over channels.
+  z is averaged over channels.
 
   Args:
     image: Scan x [B, *S, C].
@@ -57,8 +59,9 @@ def standardised_residual(
 def gate(
   h: jax.Array, sigma: float = 1.5, floor: float = 0.35, hinge: bool = True
 ) -> jax.Array:
-  """Computes the gate from the probability h that a voxel is abnormal.
+  """Computes the gate by smoothing a map of abnormality and removing small values.
 
+  The map h is the probability that a voxel is abnormal:
   g = clip((G_sigma * h - floor) / (1 - floor), 0, 1), G_sigma being a Gaussian filter.
 
   Args:
@@ -82,7 +85,9 @@ def gate(
 def stiffness(
   g: jax.Array, base: float | jax.Array, ratio: float | jax.Array = 10.0
 ) -> jax.Array:
-  """Computes the stiffness of a registration from a gate g: lambda = base ratio^g.
+  """Computes the stiffness of a registration at each voxel from the gate.
+
+  The stiffness lambda = base ratio^g, the weight of the smoothness term, rises with g.
 
   Args:
     g: Gate [B, *S, 1] in [0, 1].
@@ -97,9 +102,10 @@ def stiffness(
 
 
 def magnitude(g: jax.Array, peak: float | jax.Array) -> jax.Array:
-  """Computes from a gate g the weight mu = peak g that pulls a velocity to zero.
+  """Computes the weight of the penalty on large velocities from the gate.
 
-  mu weights |v|^2 of a velocity field v and is exactly 0 where the gate is closed.
+  The weight mu = peak g multiplies |v|^2 of a velocity field v. It is exactly 0 where
+  the gate is closed.
 
   Args:
     g: Gate [B, *S, 1] in [0, 1].
@@ -115,10 +121,11 @@ def magnitude(g: jax.Array, peak: float | jax.Array) -> jax.Array:
 def data_weight(
   g: jax.Array, rho: float | jax.Array = 1.0, radius: int = 0
 ) -> jax.Array:
-  """Computes weights of voxels in the image distance, low where the gate g is open.
+  """Computes the weight of each voxel in the image distance from the gate.
 
-  omega = 1 - rho dilate(g). With a local correlation the radius must be the radius of
-  its window, or the lesion still counts in windows centred outside of the gate.
+  The weight omega = 1 - rho dilate(g) is low where the gate is open. With a local
+  correlation the radius must be the radius of its window, or the lesion still counts in
+  windows centred outside of the gate.
 
   Args:
     g: Gate [B, *S, 1] in [0, 1].

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 def correlation(
   a: jax.Array, b: jax.Array, weight: jax.Array | None = None
 ) -> jax.Array:
-  """Computes Pearson's correlation of two images, cov(a, b) / (std(a) std(b)); [B].
+  """Computes Pearson's correlation coefficient between the intensities of two images.
+
+  It is cov(a, b) / (std(a) std(b)), for each pair of images in the batch.
 
   Args:
     a: [B, ...].
@@ -34,9 +36,10 @@ def correlation(
 def mutual_information(
   moving: jax.Array, fixed: jax.Array, weight: jax.Array | None = None, bins: int = 32
 ) -> jax.Array:
-  """Computes the mutual information of two images in nats; [B].
+  """Computes the mutual information of two images in nats.
 
-  Mattes et al. 2003, equations 3 to 5:
+  The result is [B], one value per pair of images (Mattes et al. 2003, equations 3 to
+  5):
     p(m, f) = sum_x w(x) beta3(u(moving(x)) - m) beta0(u(fixed(x)) - f) / sum_x w(x),
     I = sum p(m, f) log(p(m, f) / (p(m) p(f))),
   with the cubic and the nearest B-spline as Parzen windows and u(v) = 1 + (bins - 3) v,

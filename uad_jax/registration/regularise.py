@@ -1,4 +1,4 @@
-"""Regularisation energies of velocity fields: smoothness and magnitude, weighted.
+"""Functions that penalise velocity fields for being rough or large.
 
 Weights multiply the squared differences and are averaged onto the edge, the pair of
 voxels, that a difference spans, so that a mirrored field has the same energy and a
@@ -15,10 +15,11 @@ KINDS = ('forward', 'central')
 def gradient_energy(
   velocity: jax.Array, weight: jax.Array | None = None, kind: str = 'forward'
 ) -> jax.Array:
-  """Computes the smoothness energy of a field: mean squared neighbour difference; [B].
+  """Computes the mean squared difference of a velocity field between neighbours.
 
-  w_ij |v_i - v_j|^2 with the weights w_ij, averaged over edges ij and components, then
-  over axes.
+  The energy is w_ij |v_i - v_j|^2 with the weights w_ij, averaged over edges ij (pairs
+  of neighbouring voxels) and components, then over axes. The result is [B], one value
+  per example.
 
   Args:
     velocity: v [B, *S, d].
@@ -45,10 +46,10 @@ def gradient_energy(
 
 
 def magnitude_energy(velocity: jax.Array, weight: jax.Array | None = None) -> jax.Array:
-  """Computes the magnitude energy of a velocity field: mean of mu v_i^2; [B].
+  """Computes the weighted mean square of the components of a velocity field.
 
-  `gradient_energy` is averaged over the d axes too: the ratio mu / lambda of sums over
-  edges is mu / (d lambda) here.
+  The result is [B], the mean of mu v_i^2 of each example. `gradient_energy` is averaged
+  over the d axes too: the ratio mu / lambda of sums over edges is mu / (d lambda) here.
 
   Args:
     velocity: v [B, *S, d].
@@ -69,7 +70,9 @@ def _slice(x: jax.Array, axis: int, start: int | None, stop: int | None) -> jax.
 
 
 def difference(x: jax.Array, axis: int, step: int = 1) -> jax.Array:
-  """Computes the differences x_(i+step) - x_i along one axis, shorter by `step`.
+  """Subtracts from each element the element `step` places before it along an axis.
+
+  The result x_(i+step) - x_i is shorter by `step` along the axis.
 
   Examples:
     >>> difference(jnp.array([[1.0, 4.0, 9.0]]), axis=1).tolist()
@@ -79,9 +82,9 @@ def difference(x: jax.Array, axis: int, step: int = 1) -> jax.Array:
 
 
 def edge_mean(weight: jax.Array | None, axis: int, step: int = 1) -> jax.Array | None:
-  """Averages the weights of the two voxels of each pair (i, i + step) along an axis.
+  """Averages the weights of each two voxels that lie `step` apart along an axis.
 
-  A weight of None stays None.
+  A weight of None stays None. The result is shorter by `step` along the axis.
 
   Examples:
     >>> edge_mean(jnp.array([[1.0, 3.0, 7.0]]), axis=1).tolist()

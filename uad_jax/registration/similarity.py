@@ -11,7 +11,9 @@ from uad_jax.ops.filters import box_sum_planes
 
 
 def mse(a: jax.Array, b: jax.Array, weight: jax.Array | None = None) -> jax.Array:
-  """Computes the weighted mean squared error of two images; [B].
+  """Computes the weighted mean squared error between two images.
+
+  The result is [B], one value per pair of images.
 
   Args:
     a: [B, *S, C].
@@ -35,9 +37,9 @@ def ncc(
   epsilon: float = 1e-5,
   signed: bool = False,
 ) -> jax.Array:
-  """Computes at each voxel the squared correlation of two images in a window.
+  """Computes the squared local correlation of two images in a window at each voxel.
 
-  Local correlation of Avants et al. 2008 in a box around the voxel:
+  It is the local correlation of Avants et al. 2008 in a box around the voxel:
   cc = cov^2 / ((var_a + epsilon) (var_b + epsilon)), where mean, variance and
   covariance in the window are weighted: sum(w a) / sum(w), and so on. Voxels of weight
   0, and those beyond the border, take no part; a window without any weight gives 0.
@@ -97,9 +99,10 @@ def ncc_loss(
   window: int = 9,
   signed: bool = False,
 ) -> jax.Array:
-  """Computes the local correlation loss of two images: weighted mean of 1 - ncc; [B].
+  """Computes a loss that is low where two images are locally correlated.
 
-  sum(w (1 - cc_w)) / sum(w), cc_w being the result of `ncc` with the weight w.
+  It is the weighted mean sum(w (1 - cc_w)) / sum(w), [B], cc_w being the result of
+  `ncc` with the weight w.
 
   Args:
     a: [B, *S, C] in about [0, 1].
@@ -119,7 +122,7 @@ def ncc_loss(
 def distance(
   name: str, window: int = 9, mse_weight: float = 1.0
 ) -> Callable[[jax.Array, jax.Array, jax.Array | None], jax.Array]:
-  """Returns the function of a given name ('ncc', 'mse') for the distance of two images.
+  """Returns the function that computes the image distance with a given name.
 
   Args:
     name: 'ncc', 1 - local squared correlation, or 'mse', the squared difference.

@@ -1,4 +1,4 @@
-"""Solver that replaces a velocity field over lesions by a smooth continuation."""
+"""Functions that fill in a velocity field smoothly at voxels covered by lesions."""
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +14,10 @@ def gated_field(
   iterations: int = 200,
   tolerance: float = 1e-5,
 ) -> jax.Array:
-  """Replaces the values of a velocity field over lesions by a smooth continuation.
+  """Smooths a velocity field where it is not trusted, as at lesions.
 
-  They are replaced where the trust c in the field is low. The result, the v that
-  minimises
+  Where the trust c is low, values are replaced by a smooth continuation of the
+  surrounding field. The result, the v that minimises
     sum_i c_i |v_i - v0_i|^2 + sum_ij lambda_ij |v_i - v_j|^2 + sum_i mu_i |v_i|^2,
   with lambda_ij = (lambda_i + lambda_j) / 2, solves the screened Poisson equation
   (diag(c + mu) + L_lambda) v = c v0, positive definite when c + mu > 0 somewhere. Where

@@ -14,7 +14,9 @@ PADDINGS = ('border', 'zeros')
 
 
 def grid(shape: tuple[int, ...]) -> jax.Array:
-  """Returns the coordinates of all voxels of a grid of sizes *S, [*S, d] float32.
+  """Returns the voxel coordinates of all points of a grid.
+
+  For d axes of sizes *S they are a float32 array [*S, d].
 
   Examples:
     >>> grid((2, 2)).tolist()
@@ -30,9 +32,10 @@ def warp(
   order: str = 'linear',
   padding: str = 'border',
 ) -> jax.Array:
-  """Warps images by a displacement field u: x'(p) = x(p + u(p)).
+  """Warps images by a displacement field.
 
-  Jaderberg et al. 2015 ("Spatial transformer networks").
+  Voxel p of the result is the image at p + u(p), for the displacement u. Jaderberg et
+  al. 2015 ("Spatial transformer networks").
 
   Args:
     image: x [B, *S, C].

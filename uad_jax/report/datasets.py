@@ -49,9 +49,10 @@ split `patients`, with all of their sessions.
 
 
 def split_sizes(cohort: Cohort) -> str:
-  """Formats the number of subjects in each split of a cohort, such as 'test 9, val 3'.
+  """Formats the number of subjects in each split of a cohort as text.
 
-  The splits are those of the cohort's splits.txt; without one the text is 'by hash'.
+  An example is 'test 9, val 3'. The splits are those of the cohort's splits.txt;
+  without one the text is 'by hash'.
   """
   splits = listed(cohort_builder.folder_of(cohort.name))
   if not splits:
@@ -177,7 +178,7 @@ def preprocessing(stored: Mapping[str, Any]) -> str:
 
 
 def reading(stored: Mapping[str, Any]) -> str:
-  """Renders the Markdown section about the number of slices that are read per second.
+  """Renders the Markdown section about how many slices a data stream reads per second.
 
   Args:
     stored: Content of reading.json, from `python -m benchmarks.reading`.
@@ -219,7 +220,7 @@ SPEED = ((preprocessing, PREPROCESSING), (reading, READING))
 
 
 def measured(sections, folder: pathlib.Path) -> list[str]:
-  """Renders Markdown sections from stored measurements; skips those without a file.
+  """Renders the Markdown sections whose stored measurements exist as JSON files.
 
   Args:
     sections: Pairs of a rendering function and the name of its JSON file, see QUALITY.

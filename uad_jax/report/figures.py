@@ -48,7 +48,10 @@ CHOSEN, OTHER = dict(linewidth=2.2, zorder=3), dict(linewidth=1.2, zorder=2)
 
 
 def png(figure: Figure, **options) -> bytes:
-  """Renders a Matplotlib figure to PNG bytes; `options` are passed to `savefig`."""
+  """Renders a Matplotlib figure to PNG bytes.
+
+  `options` are passed to `figure.savefig`.
+  """
   stream = io.BytesIO()
   # Without the version in the metadata, the same numbers give the same bytes.
   figure.savefig(stream, format='png', metadata={'Software': None}, **options)
@@ -175,7 +178,7 @@ def display_range(sample: Sample) -> tuple[float, float]:
 
 @matplotlib.rc_context(STYLE)
 def groups(estimates: Mapping[str, Mapping], label: str) -> bytes:
-  """Draws a dot plot with the estimate and interval of each group of scans.
+  """Draws a dot plot of one metric, with its interval, for several groups of scans.
 
   Args:
     estimates: Estimates {'value': v, 'interval': [low, high]} by name of the group.

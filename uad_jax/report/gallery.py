@@ -45,7 +45,7 @@ def _png(colours: np.ndarray) -> str:
 def write(
   path: Path, title: str, seen: Sequence[ScanSummary], findings: Sequence[Finding]
 ) -> Path:
-  """Writes an HTML page with a picture of each scan and the findings of the audit.
+  """Writes an HTML page with pictures of all scans and with the findings of the audit.
 
   Args:
     path: The HTML file.

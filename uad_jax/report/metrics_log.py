@@ -1,4 +1,7 @@
-"""Functions that log training metrics to metrics.jsonl and, if found, TensorBoard."""
+"""Functions that log training metrics to metrics.jsonl and optionally to TensorBoard.
+
+TensorBoard is used if TensorFlow is installed.
+"""
 
 import contextlib
 import importlib.util
@@ -11,7 +14,7 @@ Write = Callable[[int, dict[str, float]], None]
 
 
 def lines_before(path: pathlib.Path, step: int) -> list[str]:
-  """Reads those lines of a metrics.jsonl that belong to training steps before `step`.
+  """Reads the lines of metrics.jsonl that were logged before a given training step.
 
   Incomplete lines are left out.
 
@@ -28,7 +31,9 @@ def lines_before(path: pathlib.Path, step: int) -> list[str]:
 
 
 def tensorboard(folder: pathlib.Path) -> Write | None:
-  """Returns a function that writes metrics to TensorBoard, or None without TensorFlow.
+  """Returns a function that writes training metrics to TensorBoard.
+
+  If TensorFlow is not installed, None is returned.
 
   Args:
     folder: Run folder; the summaries are written to its subfolder `tensorboard`.

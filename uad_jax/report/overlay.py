@@ -31,9 +31,10 @@ def overlay(
   affine: np.ndarray,
   threshold: float,
 ) -> bytes:
-  """Draws axial slices of a scan with its anomaly map and detection, as PNG bytes.
+  """Draws axial slices of a scan with its anomaly map and the detected lesions.
 
-  Neurological orientation: the subject's right is on the right, the front is up.
+  The picture is returned as PNG bytes. Neurological orientation: the subject's right is
+  on the right, the front is up.
 
   Args:
     image: [X, Y, Z] scan on its native grid.

@@ -1,9 +1,9 @@
-"""Functions that draw an example slice as a row of panels: image, anomaly map, ...
+"""Functions that draw an example slice as a row of pictures, such as its anomaly map.
 
-Neurological orientation: arrays are [x, y] with x to the subject's right and y to the
-front, so x runs to the right of the page and y up. The functions that draw a panel take
-the axes, the example slice, and the limits (lowest and highest score) of the colour
-scale.
+The pictures of a row are called panels. Neurological orientation: arrays are [x, y]
+with x to the subject's right and y to the front, so x runs to the right of the page and
+y up. The functions that draw a panel take the axes, the example slice, and the limits
+(lowest and highest score) of the colour scale.
 """
 
 from collections.abc import Callable
@@ -22,12 +22,12 @@ MARGIN = 3  # voxels around the brain
 
 
 def grey(name: str) -> Callable[[Axes, Case, tuple], None]:
-  """Returns a function that draws one panel of an example slice in grey values.
+  """Returns a function that draws one array of an example slice as a grey picture.
 
   The grey scale is that of the slice's image.
 
   Args:
-    name: Name of the panel, such as 'reconstruction'.
+    name: Name of the array in `case.panels`, such as 'reconstruction'.
   """
 
   def draw(ax, case, limits):
@@ -37,18 +37,20 @@ def grey(name: str) -> Callable[[Axes, Case, tuple], None]:
 
 
 def gate(ax: Axes, case: Case, limits: tuple) -> None:
-  """Draws the gate of a registration inside the brain: dark is closed, bright is open.
+  """Draws the gate, the map in which a registration method marks suspected lesions.
 
-  The gate is closed (0) in normal tissue, and open (1) at suspected lesions.
+  The gate is closed (0, dark) in normal tissue and open (1, bright) at suspected
+  lesions. It is drawn inside the brain.
   """
   inside = np.where(case.panels['mask'] > 0, case.panels['gate'], np.nan)
   ax.imshow(upright(inside), 'viridis', vmin=0, vmax=1, origin='lower')
 
 
 def deformation(ax: Axes, case: Case, limits: tuple) -> None:
-  """Draws a displacement field u as a deformed grid: node p is drawn at p + u(p).
+  """Draws the displacement field of an example slice as a deformed grid.
 
-  That is the point of the prior image that gives the reconstruction its value at p.
+  A node p of the grid is drawn at p + u(p), with the displacement u. That is the point
+  of the prior image that gives the reconstruction its value at p.
   """
   base = 'reconstruction' if 'reconstruction' in case.panels else 'image'
   ax.imshow(upright(case.panels[base]), 'gray', alpha=0.45, **window(case))
@@ -64,16 +66,19 @@ def deformation(ax: Axes, case: Case, limits: tuple) -> None:
 
 
 def anomaly(ax: Axes, case: Case, limits: tuple) -> None:
-  """Draws the default anomaly map inside the brain mask, in the shared colour scale."""
+  """Draws the anomaly map of an example slice, inside the brain mask, in colours.
+
+  It is the default anomaly map; `limits` are the ends of the colour scale.
+  """
   scores = np.where(case.panels['mask'] > 0, case.panels['map'], np.nan)
   low, high = limits
   ax.imshow(upright(scores), 'inferno', vmin=low, vmax=high, origin='lower')
 
 
 def truth(ax: Axes, case: Case, limits: tuple) -> None:
-  """Draws the true lesion as a filled area, and the detection as an outline.
+  """Draws the true lesion as a filled area, and the detected lesion as an outline.
 
-  The detection is at the threshold that 5 % of healthy validation voxels reach.
+  A lesion is detected at the threshold that 5 % of healthy validation voxels reach.
   """
   ax.imshow(upright(case.panels['image']), 'gray', **window(case))
   if 'lesion' in case.panels and case.panels['lesion'].any():
@@ -97,7 +102,7 @@ COLUMNS = {
 
 
 def columns(cases: list[Case]) -> list[str]:
-  """Returns the names of the panels that can be drawn for all example slices.
+  """Returns the names of the pictures that can be drawn for all example slices.
 
   Returns:
     Keys of COLUMNS.
@@ -106,9 +111,10 @@ def columns(cases: list[Case]) -> list[str]:
 
 
 def upright(panel: np.ndarray) -> np.ndarray:
-  """Transposes a slice [X, Y] or [X, Y, C] to [rows, columns], as `imshow` expects.
+  """Transposes a slice so that `imshow`, with the origin 'lower', shows it upright.
 
-  The origin has to be 'lower'; of C channels the first is used.
+  The slice is [X, Y], or [X, Y, C], of which the first channel is used; the result is
+  [rows, columns].
   """
   panel = np.asarray(panel)
   plane = panel[..., 0] if panel.ndim == 3 else panel
@@ -146,7 +152,7 @@ def frame(case: Case) -> tuple[int, int, int, int]:
 
 
 def strip(case: Case, shown: list[str], limits: tuple[float, float]) -> bytes:
-  """Draws the panels of one example slice side by side, as PNG bytes.
+  """Draws the pictures of one example slice side by side, as PNG bytes.
 
   Args:
     case: The example slice.

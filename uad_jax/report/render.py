@@ -69,7 +69,7 @@ REGISTRATION = (
 def facts(
   metrics: Sequence[tuple[str, str, str]], estimates: Mapping[str, Mapping]
 ) -> list[tuple[str, str, Mapping]]:
-  """Selects the metrics that have an estimate, for a table of report.html.
+  """Selects the metrics that the evaluation has estimated, for a table of report.html.
 
   Args:
     metrics: Name, label and note of each metric, as in REGISTRATION.

@@ -1,4 +1,4 @@
-"""Program that draws a figure of simulated subjects, by scanner and by pathology.
+"""Program that draws a figure of simulated subjects: healthy subjects and patients.
 
 python -m uad_jax.report.simulated_cohort --output=docs/figures/sim_brain.png
 """
@@ -21,7 +21,7 @@ SUBJECTS = 3
 
 
 def shown_slice(subject: Subject) -> int:
-  """Returns the index of a subject's slice with the largest lesion area.
+  """Returns the index of the slice in which a subject's lesions have the largest area.
 
   For a subject without lesions it is the middle slice.
   """
@@ -53,7 +53,7 @@ def draw(rows: dict[str, list[Subject]]) -> Figure:
 
 
 def cohort(seed: int = 0) -> dict[str, list[Subject]]:
-  """Simulates the subjects of the figure: healthy ones by scanner, then patients.
+  """Simulates healthy subjects for each scanner, and patients for each pathology.
 
   Each patient is followed by the lesion-free twin (the same brain without the lesion);
   both show the same slice.

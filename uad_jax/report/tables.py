@@ -55,7 +55,7 @@ class Row(NamedTuple):
 
 
 def estimates(summary: Mapping, scorer: str) -> dict[str, Estimate]:
-  """Selects from results.json the estimates of one scorer for the results table.
+  """Selects the estimates of one scorer from results.json, for the results table.
 
   Args:
     summary: Content of results.json.
@@ -85,10 +85,10 @@ def rows(summary: Mapping) -> list[Row]:
 
 
 def changed(variant: Mapping, main: Mapping, name: str) -> list[Row]:
-  """Builds table rows for the scorers of a variant whose results differ from the run's.
+  """Builds the table rows of a variant, for the scorers whose results it changes.
 
-  A variant is the same trained networks, evaluated with other inference settings.
-  Results differ if any pooled metric differs from that of the run without variant.
+  A variant evaluates the trained networks of the run with other inference settings. It
+  changes results if any pooled metric differs from that of the run without variant.
 
   Args:
     variant: Content of the variant's results.json.
@@ -103,7 +103,10 @@ def changed(variant: Mapping, main: Mapping, name: str) -> list[Row]:
 
 
 def number(value: float | None) -> str:
-  """Formats a number: three decimals, or two significant digits below 0.005."""
+  """Formats a number with three decimals, a small number with two significant digits.
+
+  Small numbers are below 0.005 and not 0; None gives a dash.
+  """
   if value is None:
     return MISSING
   return f'{value:.3f}' if value == 0 or abs(value) >= 5e-3 else f'{value:.2g}'
@@ -116,7 +119,10 @@ def bounds(estimate: Estimate) -> str:
 
 
 def cell(estimate: Estimate | None, interval: bool) -> str:
-  """Formats an estimate as '0.313 [0.250, 0.380]', or as '0.313' without `interval`."""
+  """Formats an estimate for a table, with its interval, such as '0.313 [0.250, 0.380]'.
+
+  If `interval` is False, the interval is left out; a missing estimate gives a dash.
+  """
   if estimate is None or estimate['value'] is None:
     return MISSING
   parts = [number(estimate['value']), bounds(estimate) if interval else '']
@@ -133,7 +139,7 @@ def shown_columns(table: Sequence[Row]) -> list[Column]:
 
 
 def cells(table: Sequence[Row], intervals: Collection[str]) -> list[list[str]]:
-  """Formats the head and the rows of a results table as lists of strings.
+  """Formats a results table as lists of strings, starting with the column headings.
 
   Args:
     table: Rows of the table.
@@ -149,7 +155,7 @@ def cells(table: Sequence[Row], intervals: Collection[str]) -> list[list[str]]:
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-  """Formats a head and rows of strings as a Markdown table."""
+  """Formats column headings and rows of cells, all strings, as a Markdown table."""
   rule = '|' + '---|' * len(head)
   lines = [f'| {" | ".join(cells)} |' for cells in (head, *rows)]
   return '\n'.join([lines[0], rule, *lines[1:]])

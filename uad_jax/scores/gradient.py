@@ -1,4 +1,4 @@
-"""Gradient scorer: derivative of the ELBO or the error with respect to the image."""
+"""Gradient scorer: gradient of the ELBO, or of an error, with respect to the image."""
 
 import jax
 import jax.numpy as jnp
@@ -12,15 +12,15 @@ NEEDS = {'elbo': 'elbo', 'kl': 'kl', 'rec': 'rec', 'error': 'reconstruction'}
 
 
 def make(of: str = 'elbo', residual: bool = False, smooth: float = 0.0) -> Scorer:
-  """Builds a scorer of |df / dx|, f being the ELBO or an error of the image x.
+  """Builds a scorer of the gradient of ELBO or error with respect to the image.
 
-  Zimmerer et al. ("Unsupervised Anomaly Localization using Variational Auto-Encoders",
-  MICCAI 2019): f is the ELBO, its Kullback-Leibler term 'kl' or its reconstruction
-  term 'rec'. For methods without a likelihood there is 'error': f = 1/2 sum (x - x')^2
-  over the brain mask, differentiated through the reconstruction x' too. With
-  `residual` the derivative is multiplied by |x - x'|: with 'kl' this is the combined
-  score of Zimmerer et al., with 'elbo' the score of Baur et al. 2021 (comparative
-  study).
+  It is |df / dx| at the image x. In Zimmerer et al. ("Unsupervised Anomaly Localization
+  using Variational Auto-Encoders", MICCAI 2019) f is the ELBO, its Kullback-Leibler
+  term 'kl' or its reconstruction term 'rec'. For methods without a likelihood there is
+  'error': f = 1/2 sum (x - x')^2 over the brain mask, differentiated through the
+  reconstruction x' too. With `residual` the derivative is multiplied by |x - x'|:
+  with 'kl' this is the combined score of Zimmerer et al., with 'elbo' the score of Baur
+  et al. 2021 (comparative study).
 
   Args:
     of: Function f to differentiate: 'elbo', 'kl', 'rec' or 'error'.

@@ -1,4 +1,7 @@
-"""Healing scorer: compares an image with versions without unlikely latent codes."""
+"""Healing scorer: compares an image with decodings of its corrected latent codes.
+
+The unlikely codes are drawn anew, which is called healing.
+"""
 
 import jax.numpy as jnp
 
@@ -7,13 +10,13 @@ from uad_jax.ops.filters import gaussian_smooth
 
 
 def make(smooth: float = 0.0) -> Scorer:
-  """Builds a scorer that compares an image with versions without unlikely latent codes.
+  """Builds a scorer that compares an image with decodings of corrected latent codes.
 
-  Pinaya et al., Medical Image Analysis 79, 2022: the mean over R images x_r of
-  |x - x_r| m_r. x_r (output 'healed' [B, R, *S, C]) is decoded from the latent codes of
-  x, after the unlikely ones were drawn anew ("healed"); m_r in [0, 1] (output
-  'heal_mask' [B, R, *S, 1]) marks the places of these codes, so that the blur of all
-  other places does not enter the anomaly map.
+  The unlikely codes are drawn anew, which is called healing. Pinaya et al.,
+  Medical Image Analysis 79, 2022: the mean over R images x_r of |x - x_r| m_r. x_r
+  (output 'healed' [B, R, *S, C]) is decoded from the healed codes of the image x; m_r
+  in [0, 1] (output 'heal_mask' [B, R, *S, 1]) marks the places of the codes drawn anew,
+  so that the blur of all other places does not enter the anomaly map.
 
   Args:
     smooth: Standard deviation of a Gaussian that smooths the masks m_r, in voxels. The

@@ -45,9 +45,9 @@ def intensity_ranks(image: Array, mask: Array, bins: int = 256) -> Array:
 
 
 def make(sign: str = 'bright', equalise: bool = False, bins: int = 256) -> Scorer:
-  """Builds a scorer whose anomaly map is the intensity x of the image, or 1 - x.
+  """Builds a scorer that uses the image, or the inverted image, as the anomaly map.
 
-  No model is used.
+  The anomaly map is the intensity x, or 1 - x. No model is used.
 
   Args:
     sign: 'bright' (x, for bright lesions) or 'dark' (1 - x, for dark lesions).

@@ -5,7 +5,7 @@ from uad_jax.ops.filters import gaussian_smooth
 
 
 def make(smooth: float = 0.0) -> Scorer:
-  """Builds a scorer whose anomaly map is -log p of the latent code at each voxel.
+  """Builds a scorer of the negative log probability of the latent code at each voxel.
 
   Pinaya et al., "Unsupervised brain imaging 3D anomaly detection and segmentation with
   transformers", Medical Image Analysis 79, 2022: p is the probability of a discrete

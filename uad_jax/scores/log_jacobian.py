@@ -7,9 +7,9 @@ from uad_jax.registration.flow import jacobian_determinant
 
 
 def make(floor: float = 0.01) -> Scorer:
-  """Builds a scorer of the local change of volume under a displacement field u.
+  """Builds a scorer of the local change of volume that a registration method predicts.
 
-  |log max(det(I + grad u), floor)|. The displacement field u, in voxels, is the
+  It is |log max(det(I + grad u), floor)|. The displacement field u, in voxels, is the
   method's output 'displacement'. A voxel where the field folds (determinant <= 0)
   scores -log(floor).
 

@@ -12,14 +12,17 @@ from uad_jax.ops.residual_sign import signed
 
 
 def draw(infer: Infer, batch: Batch, key: Key, of: str) -> Array:
-  """Runs one inference with a key and returns its output named `of`; [B, *S, C]."""
+  """Runs one random inference of a method and returns one of its outputs.
+
+  `of` is the name of the output, whose shape is [B, *S, C].
+  """
   return need(infer({**batch}, key), 'monte_carlo', of)[0]
 
 
 def moments(
   infer: Infer, batch: Batch, key: Key, samples: int, of: str = 'reconstruction'
 ) -> tuple[Array, Array]:
-  """Estimates mean and covariance of an output over repeated random inferences.
+  """Estimates mean and covariance of one output of a method over random inferences.
 
   One pass (Welford 1962), so that memory does not grow with the number of samples.
 
@@ -53,7 +56,11 @@ def moments(
 def all_samples(
   infer: Infer, batch: Batch, key: Key, samples: int, of: str
 ) -> tuple[Array]:
-  """Runs N inferences and stacks their outputs named `of`; ([N, B, *S, C],)."""
+  """Runs random inferences of a method and stacks the samples of one output.
+
+  The result is a tuple of one array [N, B, *S, C], for N samples; `of` is the name of
+  the output.
+  """
   keys = jax.random.split(key, samples)
   return (jax.lax.map(lambda key: draw(infer, batch, key, of), keys),)
 
@@ -61,9 +68,9 @@ def all_samples(
 def residual_to_mean(
   image: Array, mean: Array, covariance: Array, floor: float, side: Callable
 ) -> Array:
-  """Computes the residual between image and mean of sampled outputs; [B, *S, 1].
+  """Computes the residual between an image and the mean of the sampled outputs.
 
-  It is averaged over the channels.
+  It is averaged over the channels, so that its shape is [B, *S, 1].
 
   Args:
     image: [B, *S, C].
@@ -78,9 +85,9 @@ def residual_to_mean(
 def sample_variance(
   image: Array, mean: Array, covariance: Array, floor: float, side: Callable
 ) -> Array:
-  """Computes the variance of the sampled outputs at each voxel; [B, *S, 1].
+  """Computes the variance of the sampled outputs at each voxel.
 
-  It is averaged over the channels.
+  It is averaged over the channels, so that its shape is [B, *S, 1].
 
   Args:
     image: [B, *S, C]; only its number of channels is used.
@@ -95,10 +102,10 @@ def sample_variance(
 def mahalanobis_by_voxel(
   image: Array, mean: Array, covariance: Array, floor: float, side: Callable
 ) -> Array:
-  """Computes the Mahalanobis distance of image and samples by voxel; [B, *S, 1].
+  """Computes at each voxel the Mahalanobis distance of the image from the samples.
 
-  sqrt(r' (S + floor^2 I)^-1 r), with r = image - mean and S the covariance of the
-  channels.
+  It is sqrt(r' (S + floor^2 I)^-1 r), with r = image - mean and S the covariance of the
+  channels; its shape is [B, *S, 1].
 
   Args:
     image: [B, *S, C].
@@ -116,11 +123,11 @@ def mahalanobis_by_voxel(
 
 
 def mahalanobis_full(image: Array, drawn: Array, floor: float, side: Callable) -> Array:
-  """Computes each voxel's part in the Mahalanobis distance of an image; [B, *S, 1].
+  """Computes each voxel's share of the Mahalanobis distance of image and samples.
 
-  sqrt(max(0, r_i (P r)_i)), with r = image - mean, P = (S + floor^2 I)^-1 and S the
-  covariance of all voxels and channels of an image over the N samples. S has a rank
-  below N, so that only an N x N system is solved (Woodbury identity).
+  It is sqrt(max(0, r_i (P r)_i)), [B, *S, 1], with r = image - mean, P = (S + floor^2
+  I)^-1 and S the covariance of all voxels and channels of an image over the N samples.
+  S has a rank below N, so that only an N x N system is solved (Woodbury identity).
 
   Args:
     image: [B, *S, C].
@@ -143,7 +150,7 @@ def mahalanobis_full(image: Array, drawn: Array, floor: float, side: Callable) -
 
 
 class Kind(NamedTuple):
-  """Functions that compute one kind of anomaly map from repeated inferences.
+  """Kind of Monte Carlo anomaly map: functions that sample outputs and make the map.
 
   Attributes:
     gather: (infer, batch, key, samples, of) -> tuple of statistics of the samples.
@@ -176,9 +183,9 @@ def make(
   floor: float | None = None,
   sign: str = 'absolute',
 ) -> Scorer:
-  """Builds a scorer that compares the image x with samples of a random output.
+  """Builds a scorer that derives anomaly maps from repeated random inferences.
 
-  The samples come from repeated inferences with different keys. Kinds of scores:
+  The outputs (samples) differ by the random key. Kinds of scores, x being the image:
 
   - 'mean': |x - mean of the samples| (Baur et al. 2021, Monte Carlo samples).
   - 'variance': variance of the samples, high where the model is unsure.

@@ -1,4 +1,4 @@
-"""Perceptual scorer: distance of the features of image and reconstruction."""
+"""Perceptual scorer: distance between network features of image and reconstruction."""
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +9,10 @@ from uad_jax.ops.filters import gaussian_smooth
 
 
 def distance(a: Array, b: Array, epsilon: float = 1e-6) -> Array:
-  """Computes the squared distance of normalised feature vectors; [B, *S', 1].
+  """Computes the squared distance between feature vectors normalised to length 1.
 
-  |a / |a| - b / |b||^2 = 2 (1 - cosine of a and b), in [0, 4].
+  It is |a / |a| - b / |b||^2 = 2 (1 - cosine of a and b), in [0, 4]; its shape is
+  [B, *S', 1].
 
   Args:
     a: Features [B, *S', K]; the norm is over the K channels.
@@ -29,16 +30,16 @@ def distance(a: Array, b: Array, epsilon: float = 1e-6) -> Array:
 def make(
   of: str = 'reconstruction', residual: bool = False, smooth: float = 0.0
 ) -> Scorer:
-  """Builds a scorer of the distance between features f of image and reconstruction.
+  """Builds a scorer of the distance between features of image and reconstruction.
 
-  |f(x) / |f(x)| - f(x') / |f(x')||^2 is the distance of Zhang et al. 2018 (LPIPS), with
-  one level of features f and no learnt weights. f are the first feature maps of the
-  encoder that the method trained on healthy scans (output 'features' [B, *S', K]);
-  LPIPS has those of a network trained on photographs. The distance does not change when
-  all features of a place are multiplied by one factor; it follows the texture that they
-  code. Shvetsova et al. 2021 also detect anomalies by a distance of normalised
-  features. With `residual` it is multiplied by |x - x'|, as in Bercea et al. 2023
-  ("Reversing the abnormal").
+  For an image x and its reconstruction x', |f(x) / |f(x)| - f(x') / |f(x')||^2 is the
+  distance of Zhang et al. 2018 (LPIPS), with one level of features f and no learnt
+  weights. f are the first feature maps of the encoder that the method trained on
+  healthy scans (output 'features' [B, *S', K]); LPIPS has those of a network trained on
+  photographs. The distance does not change when all features of a place are multiplied
+  by one factor; it follows the texture that they code. Shvetsova et al. 2021 also
+  detect anomalies by a distance of normalised features. With `residual` it is
+  multiplied by |x - x'|, as in Bercea et al. 2023 ("Reversing the abnormal").
 
   The method infers twice: on the image x and on its reconstruction x'.
 

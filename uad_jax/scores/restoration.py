@@ -1,4 +1,4 @@
-"""Restoration scorer: residual between a scan and its most probable healthy image."""
+"""Restoration scorer: residual between a scan and a healthy image restored from it."""
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
@@ -21,9 +21,10 @@ VARIANTS = tuple(WEIGHTS)
 
 
 def total_variation(x: Array) -> Array:
-  """Computes the anisotropic total variation of images; [B].
+  """Computes the total variation of each image of a batch.
 
-  The sum of |x_{i+1} - x_i| over all neighbours along each axis.
+  It is anisotropic: the sum of |x_{i+1} - x_i| over all neighbours along each axis. The
+  shape of the result is [B].
 
   Args:
     x: [B, *S, C].
@@ -56,9 +57,10 @@ def restore(
   clip: float = 100.0,
   prior: float = 1.0,
 ) -> Array:
-  """Restores a healthy image x* [B, *S, C] from each scan y by gradient ascent.
+  """Restores a healthy image from each scan of a batch, by gradient ascent.
 
-  The formula is in the docstring of `make`; x' is the reconstruction of x.
+  The formula is in the docstring of `make`: y is the scan, x the restored image
+  [B, *S, C], and x' the reconstruction of x.
 
   Args:
     infer: Inference of a trained method with the output 'elbo'.
@@ -106,13 +108,14 @@ def make(
   prior: float = 1.0,
   sign: str = 'absolute',
 ) -> Scorer:
-  """Builds a scorer of |y - x*|, the residual between a scan y and its restoration x*.
+  """Builds a scorer of the residual between a scan and its restored healthy image.
 
-  x* = argmax log p(x) + log p(y | x) by gradient ascent from x = y, with the ELBO in
-  place of log p(x): x += rate mask clip(d/dx [ELBO(x) - weight TV], -clip, clip). TV is
-  the total variation of y - x in 'you2019' (You et al., MIDL 2019; Chen et al. 2020)
-  and of x - x', x' the reconstruction of x, in 'baur2021' (Baur et al., MedIA 2021,
-  with steps 150, rates (1e-3, 1e-3), clip 0).
+  It is |y - x*| for a scan y, with the restored image x* = argmax log p(x) +
+  log p(y | x) by gradient ascent from x = y, with the ELBO in place of log p(x): x +=
+  rate mask clip(d/dx [ELBO(x) - weight TV], -clip, clip). TV is the total variation of
+  y - x in 'you2019' (You et al., MIDL 2019; Chen et al. 2020) and of x - x', x' the
+  reconstruction of x, in 'baur2021' (Baur et al., MedIA 2021, with steps 150, rates
+  (1e-3, 1e-3), clip 0).
 
   All options but `steps` depend on the scale of the intensities and on the likelihood.
   The published ELBO has the squared error without a predicted variance; here it is the
@@ -156,11 +159,11 @@ def choose_weight(
   report_progress: Callable[[int], None] | None = None,
   **options,
 ) -> tuple[float, dict[float, float]]:
-  """Chooses the total variation weight whose restoration changes healthy scans least.
+  """Chooses the total variation weight so that restoration changes healthy scans least.
 
-  You et al. 2019: argmin over the candidates of the mean |y - x*| over brain voxels. It
-  has an optimum because a very large weight changes the scan too: the subgradient of
-  the total variation then moves it to and fro.
+  You et al. 2019: argmin over the candidates of the mean |y - x*| over brain voxels,
+  for scans y and restored images x*. It has an optimum because a very large weight
+  changes the scan too: the subgradient of the total variation then moves it to and fro.
 
   Args:
     infer: Inference of a trained method with the output 'elbo'.

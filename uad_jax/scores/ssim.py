@@ -5,9 +5,9 @@ from uad_jax.ops import losses
 
 
 def make(of: str = 'reconstruction', window: int = 7) -> Scorer:
-  """Builds a scorer of 1 - SSIM between image x and reconstruction x' at each voxel.
+  """Builds a scorer of the structural dissimilarity of an image and its reconstruction.
 
-  SSIM is the structural similarity of Wang et al. 2004.
+  It is 1 - SSIM at each voxel; SSIM is the structural similarity of Wang et al. 2004.
 
   Args:
     of: Output x' to compare with: 'reconstruction' or 'prior' (the prior image).

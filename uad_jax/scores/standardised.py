@@ -1,15 +1,15 @@
-"""Standardised scorer: residual divided by its predicted standard deviation."""
+"""Standardised scorer: divides the residual by a predicted standard deviation."""
 
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
 from uad_jax.registration.gate import standardised_residual
 
 
 def make(of: str = 'reconstruction', smooth: float = 1.0, tau: float = 0.02) -> Scorer:
-  """Builds a scorer of the residual divided by its predicted standard deviation.
+  """Builds a scorer that divides the residual by a predicted standard deviation.
 
-  (G * |x - x'|) / sqrt(s^2 + tau^2), G being a Gaussian filter. s^2 is the variance
-  of healthy residuals that the method predicts at each voxel; its logarithm is the
-  output 'reconstruction_log_variance' or 'prior_log_variance'.
+  It is (G * |x - x'|) / sqrt(s^2 + tau^2) for an image x, G being a Gaussian filter.
+  s^2 is the variance of healthy residuals that the method predicts at each voxel; its
+  logarithm is the output 'reconstruction_log_variance' or 'prior_log_variance'.
 
   Args:
     of: Output x' to compare with: 'reconstruction' or 'prior' (the prior image).

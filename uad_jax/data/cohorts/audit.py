@@ -22,7 +22,9 @@ VOLUME = (700.0, 2300.0)
 
 
 class Finding(NamedTuple):
-  """Problem of one scan or of the whole data set, found by the check of a data set.
+  """Problem that the check of a prepared data set has found.
+
+  It is a problem of one scan or of the whole data set.
 
   Attributes:
     scan: Subject and session of the scan; '' for a problem of the whole data set.
@@ -34,7 +36,7 @@ class Finding(NamedTuple):
 
 
 def run(folder: str | pathlib.Path) -> tuple[list[ScanSummary], list[Finding]]:
-  """Reads every scan of a prepared data set and lists the problems of the data.
+  """Checks a prepared data set and returns a summary of each scan and all problems.
 
   Args:
     folder: Folder of the data set, with its records and its manifest.json.

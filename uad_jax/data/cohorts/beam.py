@@ -36,11 +36,11 @@ def run(work: Callable, items: Sequence) -> None:
 
 
 def records(work: Callable, items: Sequence) -> beam.PTransform:
-  """Returns the Beam transform that computes the TFDS records of all items.
+  """Returns the Beam transform that computes TFDS records from prepared scans.
 
   Args:
     work: Function from one item to its pairs (key, record).
-    items: Items, such as prepared scans.
+    items: Items, one for each prepared scan.
 
   Returns:
     Transform that yields the pairs (key, record) of all items.

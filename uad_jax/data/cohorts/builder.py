@@ -89,10 +89,11 @@ class ScanConfig(tfds.core.BuilderConfig):
 
 
 def named_config(stem: str, **fields) -> ScanConfig:
-  """Creates a `ScanConfig` and its name, STEM-SIZE-HASH ('ixi-128x128-0a1b2c3d').
+  """Creates a TFDS config whose name contains the shape of a record and a hash.
 
-  STEM is `stem`, SIZE is the shape of a record. HASH is computed from the field
-  `identity`, which holds all that the records depend on.
+  The name is STEM-SIZE-HASH, such as 'ixi-128x128-0a1b2c3d'. STEM is `stem`, SIZE is
+  the shape of a record. HASH is computed from the field `identity`, which holds all
+  that the records depend on.
 
   Args:
     stem: First part of the name.
@@ -107,9 +108,10 @@ def named_config(stem: str, **fields) -> ScanConfig:
 
 
 class ScanBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-  """TFDS builder of real MRI scans; sorts its records by subject, session and slice.
+  """TFDS builder of a data set of real MRI scans.
 
-  The file `manifest.json` beside the records lists every volume with its hashes.
+  The records are sorted by subject, session and slice. The file `manifest.json` beside
+  the records lists every volume with its hashes.
   """
 
   VERSION = tfds.core.Version(f'{preprocess.VERSION}.0.0')
@@ -124,15 +126,18 @@ class ScanBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     )
 
   def scan_steps(self) -> Steps:
-    """Returns the preprocessing steps that a new scan needs before inference."""
+    """Returns the preprocessing steps to apply to a new scan before inference."""
     return self.builder_config.steps
 
   def slice_step(self) -> int:
-    """Returns the distance, in slices, between neighbouring records of one scan."""
+    """Returns the number of slices from one record of a scan to its next record."""
     return 1
 
   def digest(self) -> str:
-    """Reads the SHA-256 hash of all volumes of the data set from manifest.json."""
+    """Reads the hash that identifies the content of the data set from manifest.json.
+
+    It is a single SHA-256 over all volumes, see `manifest.make`.
+    """
     return manifest.read(self.data_dir)['digest']
 
   def parts_folder(self) -> pathlib.Path:

@@ -1,4 +1,6 @@
-"""Classes that describe a public MRI data set (cohort); functions to find its scans.
+"""Classes and functions that describe a public MRI data set and find its scans.
+
+Such a data set is called a cohort.
 
 The description of a cohort holds the file names that its provider uses, how to read
 its table of subjects, and how subjects are split.
@@ -48,7 +50,7 @@ class Tree(NamedTuple):
 
 
 class Download(NamedTuple):
-  """Archive of scans that a program can download without an application for access.
+  """Archive of scans that can be downloaded directly, without asking for access.
 
   Attributes:
     url: Address of the archive.
@@ -109,7 +111,10 @@ class Cohort(NamedTuple):
 
   @property
   def fractions(self) -> Mapping[str, float]:
-    """Default fraction of the subjects in each split, if no list names the splits."""
+    """Default fraction of the subjects in each split of the cohort.
+
+    The fractions hold for subjects whose split neither a table nor a list names.
+    """
     return splits.HEALTHY if self.healthy else splits.LESIONS
 
   @property
@@ -226,7 +231,7 @@ def _with_site(cohort: Cohort, entry: Entry) -> Entry:
 
 @functools.cache
 def listed(folder: pathlib.Path) -> Mapping[str, str]:
-  """Reads the split list of a data set: splits.txt, with the split of each subject.
+  """Reads the split of each subject of a data set from the file splits.txt.
 
   Args:
     folder: Folder of the code of the TFDS builder, see `cohort_builder.folder_of`.

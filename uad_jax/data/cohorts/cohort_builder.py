@@ -193,7 +193,7 @@ def open_builder(
 
 
 def folder_of(name: str) -> pathlib.Path:
-  """Returns the folder with the TFDS builder (code) and split list of a data set."""
+  """Returns the folder that holds the TFDS builder and the split list of a data set."""
   return pathlib.Path(__file__).resolve().parents[2] / 'datasets' / name
 
 

@@ -40,7 +40,7 @@ def archives_of(cohort: Cohort, contrast: str) -> Sequence[Download]:
 
 
 def fetch(cohort: Cohort, contrast: str, data_dir: str | os.PathLike) -> pathlib.Path:
-  """Downloads and unpacks those archives of one MRI contrast that are still missing.
+  """Downloads and unpacks the missing archives of one MRI contrast of a cohort.
 
   Each archive is unpacked to a temporary folder, which is then renamed, so that an
   interrupted download leaves no incomplete folder.

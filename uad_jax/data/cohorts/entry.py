@@ -11,7 +11,7 @@ PEOPLE = ('sex', 'site', 'scanner', 'diagnosis')
 
 
 class Entry(NamedTuple):
-  """File paths of one scan, with its data from the table of subjects (such as age).
+  """File paths of one scan, and facts about its subject such as age and pathology.
 
   Attributes:
     subject: Name of the subject.

@@ -19,13 +19,13 @@ NORMAL = ('normal', 'normal for age')
 
 
 def read(path: str) -> nib.Nifti1Image:
-  """Reads the image of a fastMRI file: its root-sum-of-squares reconstruction.
+  """Reads the brain volume and its voxel size from a fastMRI file.
 
-  The file holds the volume as [slice, row, column]. Rows run from back to front,
-  columns from right to left; the viewer of the annotations shows the slices flipped
-  upside down. The file does not say which end of the slices is up: the first slice is
-  taken as the lowest. The voxel size is the field of view of the reconstruction divided
-  by the size of its matrix.
+  The volume is the root-sum-of-squares reconstruction, stored as [slice, row, column].
+  Rows run from back to front, columns from right to left; the viewer of the annotations
+  shows the slices flipped upside down. The file does not say which end of the slices is
+  up: the first slice is taken as the lowest. The voxel size is the field of view of the
+  reconstruction divided by the size of its matrix.
 
   Returns:
     Image [column, row, slice] float32 with the affine from voxel to mm; its origin is
@@ -76,7 +76,7 @@ def box_mask(image: nib.Nifti1Image, boxes: Sequence[Sequence[int]]) -> nib.Nift
 
 
 def find(root: pathlib.Path, contrast: str, spelled: str) -> list[Entry]:
-  """Finds the fastMRI scans of one contrast with annotations in the table brain.csv.
+  """Finds the fastMRI scans of one contrast that have annotations in brain.csv.
 
   The table brain.csv of fastMRI+ lists labels and bounding boxes of scans. A scan with
   no other label than those of `NORMAL` is healthy. A scan without any label is left

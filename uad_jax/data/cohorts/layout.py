@@ -77,7 +77,10 @@ def bids(
 
 
 def lesion_cohort(image: str = 'sub-*/**/anat/*_T1w.nii*') -> Layout:
-  """Returns the layout of a folder written by `python -m uad_jax.prepare lesions`."""
+  """Returns the file patterns (layout) of a folder of scans with inserted lesions.
+
+  `python -m uad_jax.prepare lesions` writes such a folder.
+  """
   return bids(
     image,
     labels='derivatives/labels/sub-*/**/*_dseg.nii*',

@@ -1,4 +1,4 @@
-"""Functions that copy a folder of healthy scans and add scans with inserted lesions."""
+"""Functions that extend a copy of a healthy data set by scans with inserted lesions."""
 
 import csv
 import hashlib
@@ -80,7 +80,9 @@ def write(
 
 
 def divide(masks: str, seed: int) -> tuple[list[str], list[str]]:
-  """Divides lesion mask files at random into 60 % for testing, 40 % for validation.
+  """Divides lesion mask files at random between testing and validation.
+
+  60 % of the files are for testing, 40 % for validation.
 
   Args:
     masks: Folder of the lesion masks (.nii.gz).

@@ -1,4 +1,4 @@
-"""Functions that insert synthetic lesions of real shape into healthy scans.
+"""Functions that insert synthetic lesions with real lesion shapes into healthy scans.
 
 The shape is a hand-drawn lesion mask in MNI space. It is mapped to the subject by the
 affine between template and scan, and mirrored, moved and scaled at random. Inside the
@@ -123,7 +123,9 @@ def draw_masks(
   random: np.random.Generator,
   tries: int = 60,
 ) -> tuple[np.ndarray, list[dict[str, Any]]]:
-  """Samples a mask of one to four lesions that fill about `fraction` of the brain.
+  """Samples a lesion mask of one to four lesions, placed at random in a brain.
+
+  Together the lesions fill about `fraction` of the brain.
 
   A lesion is accepted if 85 % of it or more lies in tissue and outside of the lesions
   before it, if it is larger than 0.2 ml, and if the total volume exceeds the target by

@@ -108,7 +108,9 @@ def read(path: str) -> preprocess.Prepared:
 
 
 def fingerprints(path: str) -> dict[str, Any]:
-  """Reads the hashes of a stored preprocessed scan, for the manifest of the data set.
+  """Reads the hashes that identify a stored preprocessed scan and its records.
+
+  The manifest of the data set lists them.
 
   Returns:
     'sha256', see `manifest.fingerprint`; 'slices', the indices of the chosen slices;

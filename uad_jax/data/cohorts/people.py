@@ -24,9 +24,9 @@ Reader = Callable[[pathlib.Path], Lookup]
 
 
 def no_table(root: pathlib.Path) -> Lookup:
-  """Returns a function that returns an empty row ({}) for every scan.
+  """Returns a function that finds no subject data, for cohorts without a table.
 
-  `no_table` is the `Reader` of cohorts without a table of subjects.
+  The function returns an empty dict for every scan.
   """
   del root
   return lambda entry: {}
@@ -73,7 +73,7 @@ def load(root: pathlib.Path, pattern: str, needed: str = ''):
 
 
 def column(table, name: str, path: str) -> Any:
-  """Returns one column of a table of subjects, with spaces around its texts removed.
+  """Returns one column of a table of subjects as text without surrounding spaces.
 
   Args:
     table: pandas DataFrame, as `load` returns it.
@@ -100,9 +100,10 @@ def reader(
   naming: Callable[[str], str] = str,
   values: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Reader:
-  """Returns a function that reads a table of subjects with one row for each subject.
+  """Returns a function that reads the table of subjects of a cohort.
 
-  If the table is missing, the row of every scan is empty.
+  If a subject has several rows, the first value of each column counts. If the table
+  is missing, the row of every scan is empty.
 
   Args:
     pattern: Glob pattern of the table below the source folder.

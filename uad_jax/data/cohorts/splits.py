@@ -98,11 +98,11 @@ def assign(
   listed: Mapping[str, str] | None = None,
   healthy: bool = False,
 ) -> list:
-  """Assigns each scan to a split by the table of subjects, a split list, or a hash.
+  """Assigns each scan of a data set to a split, such as train or test.
 
-  If the table names splits, they are used unchanged. Otherwise a subject gets its split
-  from the list, or by the hash of its name; then it keeps its split when other subjects
-  are added or removed.
+  If the table of subjects names splits, they are used unchanged. Otherwise a subject
+  gets its split from the split list, or by the hash of its name; then it keeps its
+  split when other subjects are added or removed.
 
   Args:
     entries: Scans, of type `entry.Entry`.
@@ -160,10 +160,10 @@ def hashed_split(subject: str, fractions: Mapping[str, float]) -> str:
 
 
 def check_splits(pairs: Iterable[tuple[str, str]], where: str) -> None:
-  """Checks that no subject is in two splits, which would be a data leak.
+  """Checks that no subject is in two splits.
 
-  Splits whose names agree up to the first underscore, such as val and val_lesion, may
-  share subjects.
+  A subject in two splits would be a data leak. Splits whose names agree up to the first
+  underscore, such as val and val_lesion, may share subjects.
 
   Args:
     pairs: Pairs (subject, split).

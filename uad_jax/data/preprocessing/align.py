@@ -28,14 +28,15 @@ MNI152 = 'mni152'
 
 @functools.cache
 def template(name: str = MNI152) -> tuple[np.ndarray, np.ndarray]:
-  """Loads a skull-stripped T1 template, [X, Y, Z] float32 in [0, 1] with RAS axes.
+  """Loads a T1 template of the brain, without skull, and its affine.
 
   Args:
     name: `MNI152` (ICBM 2009a symmetric, 1 mm) or the path of a NIfTI file, which is
       divided by the 99.9th percentile of its positive values.
 
   Returns:
-    The volume, and its 4x4 affine from voxel to mm.
+    The volume [X, Y, Z] float32 in [0, 1] with RAS axes, and its 4x4 affine from voxel
+    to mm.
   """
   if name != MNI152:
     volume = nifti.read_image(name)
@@ -111,13 +112,14 @@ def register(
   degrees: int = 12,
   name: str = MNI152,
 ) -> tuple[np.ndarray, float]:
-  """Estimates the affine, from template mm to scan mm, that aligns a T1 scan.
+  """Estimates the affine map that aligns a T1 scan with a template.
 
-  Minimises sum_x (I(M x) - a T(x) - b)^2 over the affine M and the intensity scale a
-  and offset b, for the scan I and the template T; with the best a and b the sum is n
-  Var(I) (1 - r^2), where r is the correlation. The optimiser is Levenberg-Marquardt at
-  8 and then 4 mm, started at the brain's centre and extent. I and T are zero outside
-  the brain, so that the outline of the brain counts too.
+  The map M takes template mm to scan mm. The function minimises sum_x (I(M x) - a T(x)
+  - b)^2 over the affine M and the intensity scale a and offset b, for the scan I and
+  the template T; with the best a and b the sum is n Var(I) (1 - r^2), where r is the
+  correlation. The optimiser is Levenberg-Marquardt at 8 and then 4 mm, started at the
+  brain's centre and extent. I and T are zero outside the brain, so that the outline of
+  the brain counts too.
 
   Args:
     image: T1 scan [X, Y, Z].

@@ -16,7 +16,7 @@ def estimate(
   smooth: float = 30.0,
   rounds: int = 15,
 ) -> np.ndarray:
-  """Estimates the multiplicative bias field of a T1 brain, [X, Y, Z] float32.
+  """Estimates the multiplicative bias field of a T1 scan of a brain.
 
   Expectation maximisation after Wells et al. (IEEE TMI 1996): log intensities are a
   smooth field b plus a mixture of three normal densities (fluid, grey and white
@@ -31,6 +31,9 @@ def estimate(
     affine: 4x4 from voxel to mm.
     smooth: FWHM of the filter G in mm; a narrow one removes anatomy too.
     rounds: Number of iterations.
+
+  Returns:
+    Bias field [X, Y, Z], float32.
   """
   shape, coarse = grid.respaced(image.shape, affine, (COARSE,) * 3)
   to_fine = np.linalg.inv(affine) @ coarse

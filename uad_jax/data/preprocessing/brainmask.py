@@ -14,9 +14,10 @@ LARGEST_BRAIN = 2.3e6
 
 
 def from_labels(labels: np.ndarray | None, spacing: np.ndarray, close: float = 4.0):
-  """Computes the brain mask as all voxels whose anatomical label is above 0.
+  """Computes the brain mask from a volume of anatomical labels.
 
-  Furrows are closed by a morphological closing, and holes are filled.
+  The mask holds the voxels whose label is above 0. Furrows are closed by a
+  morphological closing, and holes are filled.
 
   Args:
     labels: Labels [X, Y, Z], or None.
@@ -30,10 +31,11 @@ def from_labels(labels: np.ndarray | None, spacing: np.ndarray, close: float = 4
 
 
 def stripped(image: np.ndarray, spacing: np.ndarray, close: float = 4.0):
-  """Computes the brain mask of a skull-stripped image as its largest foreground part.
+  """Computes the brain mask of a skull-stripped image from its foreground.
 
-  The foreground differs from the value of the first voxel, which is background. Furrows
-  are closed by a morphological closing, and holes are filled.
+  The mask is the largest connected part of the foreground. The foreground differs from
+  the value of the first voxel, which is background. Furrows are closed by a
+  morphological closing, and holes are filled.
 
   Args:
     image: Image [X, Y, Z].
@@ -52,9 +54,9 @@ def stripped(image: np.ndarray, spacing: np.ndarray, close: float = 4.0):
 
 
 def by_otsu(image: np.ndarray, spacing: np.ndarray, erode: float = 5.0):
-  """Computes a rough brain mask by Otsu's threshold, and warns that it is rough.
+  """Computes a rough brain mask of a whole head and warns that the mask is rough.
 
-  The mask is that of `rough`; fat and neck may remain in it.
+  The mask is that of `rough`, by Otsu's threshold; fat and neck may remain in it.
   """
   warnings.warn(
     'the brain mask is a rough one by Otsu and may hold parts of the head; give masks, '
@@ -93,9 +95,10 @@ def opened(mask: np.ndarray, spacing: np.ndarray, radius: float) -> np.ndarray:
 
 
 def closed(mask: np.ndarray, spacing: np.ndarray, radius: float) -> np.ndarray:
-  """Closes the furrows of a mask by a morphological closing, and fills its holes.
+  """Closes narrow gaps in a brain mask and fills its holes.
 
-  The closing has the radius `radius` in mm.
+  The gaps are furrows of the brain; a morphological closing with the radius `radius`
+  in mm closes them.
   """
   return _fill(_close(mask, spacing, radius))
 

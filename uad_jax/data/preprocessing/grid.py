@@ -18,7 +18,9 @@ def sample(
   antialias: bool = False,
   fill: float = 0.0,
 ) -> np.ndarray:
-  """Resamples a volume onto another grid by a single interpolation.
+  """Resamples a volume onto another voxel grid.
+
+  The volume is interpolated only once.
 
   Args:
     volume: [X, Y, Z, ...]; axes after the third are channels, sampled one by one.
@@ -54,9 +56,10 @@ def sample(
 
 
 def blur(matrix: np.ndarray) -> np.ndarray:
-  """Computes the sigma, per axis, of the Gaussian blur that prevents aliasing.
+  """Computes the width of the Gaussian blur that prevents aliasing in resampling.
 
-  The blur is applied before resampling. In voxels of the volume that is sampled:
+  The blur is applied before resampling. The width is the sigma for each axis, in voxels
+  of the volume that is sampled:
   sigma = sqrt(max(step^2 - 1, 0)) / 2.355, where step is the voxel size of the new grid
   in voxels of the volume. Voxels count as Gaussians whose FWHM is their size.
 
@@ -81,9 +84,9 @@ def sample_mask(mask: np.ndarray, matrix: np.ndarray, shape) -> np.ndarray:
 def respaced(
   shape: tuple[int, int, int], affine: np.ndarray, spacing: tuple[float, float, float]
 ) -> tuple[tuple[int, int, int], np.ndarray]:
-  """Computes a grid with another voxel size and the same centre and axes.
+  """Computes the shape and affine of a grid after a change of its voxel size.
 
-  The field of view is the same, up to rounding to whole voxels.
+  Centre and axes stay the same, and the field of view up to rounding to whole voxels.
 
   Args:
     shape: Shape of the old grid.
@@ -116,9 +119,9 @@ def translated(affine: np.ndarray, start) -> np.ndarray:
 
 
 def bounding_box(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Computes the bounding box of a mask [X, Y, Z], in voxels.
+  """Computes the bounding box of a mask in voxels.
 
-  The mask has one true voxel at least.
+  The mask [X, Y, Z] has at least one true voxel.
 
   Returns:
     The first voxel [3] of the box, and the voxel [3] after its last.
@@ -128,5 +131,12 @@ def bounding_box(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def spacing(affine: np.ndarray) -> np.ndarray:
-  """Computes the voxel sizes [3] in mm of a grid from its 4x4 affine."""
+  """Computes the voxel size of a grid along each axis, in mm.
+
+  Args:
+    affine: 4x4 of the grid, from voxel to mm.
+
+  Returns:
+    Voxel size [3].
+  """
   return np.linalg.norm(affine[:3, :3], axis=0)

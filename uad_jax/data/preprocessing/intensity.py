@@ -1,4 +1,4 @@
-"""Functions that fit an intensity normalisation to one brain.
+"""Functions that return an intensity normalisation fitted to the brain of one scan.
 
 `brain` are the intensities [N] inside the brain mask of a scan. Each function returns
 the normalisation: it maps an array of intensities to an array of the same shape, by
@@ -20,7 +20,7 @@ Map = Callable[[np.ndarray], np.ndarray]
 
 
 def percentile(brain: np.ndarray, low: float = 0.5, high: float = 99.5) -> Map:
-  """Fits the linear map that sends two percentiles of the intensities to 0 and 1.
+  """Returns the linear normalisation that maps two intensity percentiles to 0 and 1.
 
   Args:
     brain: Intensities [N] inside the brain mask.
@@ -32,7 +32,7 @@ def percentile(brain: np.ndarray, low: float = 0.5, high: float = 99.5) -> Map:
 
 
 def maximum(brain: np.ndarray, high: float = 99.8) -> Map:
-  """Fits the map that divides intensities by the percentile `high` of the brain.
+  """Returns the normalisation that divides by a percentile of the brain's intensities.
 
   Args:
     brain: Intensities [N] inside the brain mask.
@@ -43,10 +43,10 @@ def maximum(brain: np.ndarray, high: float = 99.8) -> Map:
 
 
 def zscore(brain: np.ndarray, centre: float = 0.5, width: float = 1 / 6) -> Map:
-  """Fits a scaled z-score: x -> centre + width (x - mean) / standard deviation.
+  """Returns the normalisation by the mean and standard deviation of the brain.
 
-  The mean and the standard deviation are those of the brain. By default, three standard
-  deviations to either side of the mean lie in [0, 1].
+  It is a scaled z-score: x -> centre + width (x - mean) / standard deviation. By
+  default, three standard deviations to either side of the mean lie in [0, 1].
 
   Args:
     brain: Intensities [N] inside the brain mask.
@@ -60,7 +60,7 @@ def zscore(brain: np.ndarray, centre: float = 0.5, width: float = 1 / 6) -> Map:
 def white_stripe(
   brain: np.ndarray, centre: float = 0.75, width: float = 0.05, tau: float = 0.05
 ) -> Map:
-  """Fits the white stripe normalisation, a z-score around the white-matter peak of T1.
+  """Returns the white stripe normalisation, a z-score around the white-matter peak.
 
   Shinohara et al., NeuroImage: Clinical 2014. The stripe holds the intensities whose
   cumulative probability is within `tau` of that of the white-matter peak mu; sigma is
@@ -81,12 +81,13 @@ def white_stripe(
 
 
 def peaks(brain: np.ndarray, grey: float = 0.65, white: float = 0.8) -> Map:
-  """Fits the linear map that sends the grey- and white-matter peak to given values.
+  """Returns the linear normalisation that sets the grey- and white-matter intensity.
 
-  The peaks are those of a T1 brain's intensity histogram, where white matter is
-  brighter than grey. In T1, grey is about 0.8 times white, so that by default zero
-  stays near zero and fluid above it. A warning is given if the peaks are too far apart
-  to be those of grey and white matter.
+  It maps the grey-matter peak to `grey` and the white-matter peak to `white`. The peaks
+  are those of a T1 brain's intensity histogram, where white matter is brighter than
+  grey. In T1, grey is about 0.8 times white, so that by default zero stays near zero
+  and fluid above it. A warning is given if the peaks are too far apart to be those of
+  grey and white matter.
 
   Args:
     brain: Intensities [N] inside the brain mask of a T1 scan without bias field.
@@ -106,7 +107,7 @@ def peaks(brain: np.ndarray, grey: float = 0.65, white: float = 0.8) -> Map:
 def histogram_match(
   brain: np.ndarray, reference: tuple[float, ...] | None = None, knots: int = 101
 ) -> Map:
-  """Fits an intensity map that gives a brain the histogram of a reference brain.
+  """Returns the normalisation that gives the brain the histogram of a reference brain.
 
   The map is piecewise linear (Nyul and Udupa, Magn Reson Med 1999), with landmarks at
   equal steps of probability (`quantiles`); outside them the first and the last piece

@@ -17,7 +17,7 @@ class BadScan(ValueError):
 
 
 class Volume(NamedTuple):
-  """Image volume as read from its file; its axes are not reoriented.
+  """Image volume with its affine, in the orientation of its file.
 
   Attributes:
     data: Values [X, Y, Z].
@@ -93,7 +93,9 @@ def read_image(source, channel: int | None = None) -> Volume:
 
 
 def read_labels(source, scan: Volume) -> np.ndarray:
-  """Reads anatomical labels, [X, Y, Z] int32, from a file on the grid of their scan.
+  """Reads the anatomical labels of a scan from a file and checks their grid.
+
+  The labels are [X, Y, Z] int32 and lie on the voxel grid of the scan.
 
   Args:
     source: Path of the label file, or a nibabel image.
@@ -120,7 +122,9 @@ def read_mask(
   may_be_empty: bool = False,
   values: Sequence[int] | None = None,
 ) -> np.ndarray:
-  """Reads a mask, [X, Y, Z] bool, from a file on the same voxel grid as its scan.
+  """Reads a mask of a scan from a file and checks its grid.
+
+  The mask is [X, Y, Z] bool and lies on the voxel grid of the scan.
 
   Args:
     source: Path of the mask file, or a nibabel image.

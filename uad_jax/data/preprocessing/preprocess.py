@@ -30,7 +30,7 @@ USED = ('numpy', 'scipy', 'nibabel', 'scikit-image', 'nilearn')
 
 
 class Prepared(NamedTuple):
-  """Preprocessed scan with its masks and the affines that lead back to the native scan.
+  """Preprocessed scan with its masks, and affines to map results back to the scan.
 
   The axes are RAS after the step 'reorient'.
 
@@ -70,7 +70,7 @@ def job(
   intensity: str = 'peaks',
   fraction: float = 0.25,
 ) -> Steps:
-  """Returns the usual preprocessing steps for slices or volumes of T1 scans.
+  """Returns preprocessing steps that turn T1 scans into normalised slices or volumes.
 
   Args:
     shape: Two sizes for slices, three for volumes, in voxels.

@@ -44,7 +44,7 @@ class Request(NamedTuple):
 
 
 def default(request: Request) -> Steps:
-  """Returns the default preprocessing steps: alignment to an atlas, 1.5 or 2 mm voxels.
+  """Returns the default preprocessing steps, with alignment to a brain template.
 
   Slices have voxels of 1.5 mm, volumes of 2 mm. T1 is bias-corrected by the step 'bias'
   and aligned by least squares. Other contrasts do not look like the template: they are

@@ -1,1 +1,1 @@
-"""Modules that simulate brain scans, with or without lesions, from the MNI152."""
+"""Modules that simulate brain scans, with or without lesions, from a template."""

@@ -28,7 +28,9 @@ _CHUNK = 1 << 13
 
 
 class Maps(NamedTuple):
-  """Tissue maps of the MNI152 template, float32, at points [...] or on its voxel grid.
+  """Tissue maps of the MNI152 template, at chosen points or on its voxel grid.
+
+  All maps are float32; [...] is the shape of the points or of the grid.
 
   Attributes:
     tissue: [..., 3] volume fractions of CSF, grey and white matter, summing to 1.
@@ -56,12 +58,19 @@ def _read(name: str) -> np.ndarray:
 
 
 def halved(volume: np.ndarray) -> np.ndarray:
-  """Subsamples a volume [X, Y, Z, ...]: keeps every second voxel along x, y and z."""
+  """Reduces a volume to every second voxel along x, y and z.
+
+  Args:
+    volume: [X, Y, Z, ...].
+  """
   return volume[::2, ::2, ::2]
 
 
 def half_affine() -> np.ndarray:
-  """Returns the affine (4x4, voxel to mm) of template maps subsampled by `halved`."""
+  """Returns the affine of the template's voxel grid reduced to every second voxel.
+
+  It is 4x4, from voxel to mm, and belongs to template maps reduced by `halved`.
+  """
   return align.template()[1] @ np.diag([2.0, 2.0, 2.0, 1.0])
 
 
@@ -91,7 +100,7 @@ def find_ventricles(csf: np.ndarray, brain: np.ndarray) -> np.ndarray:
 def enlarged(volume: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
   """Upsamples a volume to about twice as many voxels per axis by linear interpolation.
 
-  It leads back to the full grid of a volume that `halved` has subsampled.
+  It leads back to the full grid of a volume that `halved` has reduced.
 
   Args:
     volume: [X, Y, Z] of the halved grid.
@@ -139,7 +148,11 @@ def _stacked() -> np.ndarray:
 
 
 def look_up(mm: np.ndarray) -> Maps:
-  """Interpolates the tissue maps of the template at points [..., 3] in template mm."""
+  """Interpolates the tissue maps of the MNI152 template at points.
+
+  Args:
+    mm: Points [..., 3] in template mm.
+  """
   _, affine = align.template()
   values = interpolate(_stacked(), affine, mm)
   return Maps(values[..., :3], *np.moveaxis(values[..., 3:], -1, 0))
@@ -203,11 +216,14 @@ def field_grid() -> tuple[tuple[int, int, int], np.ndarray]:
 
 
 def points(shape, affine: np.ndarray) -> np.ndarray:
-  """Computes the coordinates in mm, [X, Y, Z, 3], of all voxels of a grid.
+  """Computes the coordinates in mm of all voxels of a grid.
 
   Args:
     shape: Shape of the grid.
     affine: 4x4 of the grid, from voxel to mm.
+
+  Returns:
+    Coordinates [X, Y, Z, 3].
   """
   voxels = np.stack(np.meshgrid(*map(np.arange, shape), indexing='ij'), -1)
   return nib.affines.apply_affine(affine, voxels).astype(np.float32)

@@ -35,9 +35,10 @@ VENTRICLE_MM, SULCUS_MM = 6.0, 3.0
 
 
 def exponential(velocity: np.ndarray, squarings: int = SQUARINGS) -> np.ndarray:
-  """Computes the displacement field u = exp(v) - id of a stationary velocity field v.
+  """Computes the displacement field that a stationary velocity field generates.
 
-  The exponential is computed by scaling and squaring.
+  It is u = exp(v) - id for the velocity field v. The exponential is computed by scaling
+  and squaring.
 
   Args:
     velocity: [X, Y, Z, 3] in mm on the field grid.
@@ -53,9 +54,10 @@ def exponential(velocity: np.ndarray, squarings: int = SQUARINGS) -> np.ndarray:
 
 
 def composed(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-  """Composes two displacement fields: u(p) = second(p) + first(p + second(p)).
+  """Composes two displacement fields into one that applies `second`, then `first`.
 
-  All fields are [X, Y, Z, 3] in mm on the field grid.
+  It is u(p) = second(p) + first(p + second(p)). All fields are [X, Y, Z, 3] in mm on
+  the field grid.
   """
   shape = second.shape[:3]
   places = np.indices(shape, np.float32) + np.moveaxis(second, -1, 0) / FIELD_MM
@@ -67,7 +69,9 @@ def composed(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def smooth_field(random: np.random.Generator, sigma_mm: float) -> np.ndarray:
-  """Samples a random vector field: Gaussian-smoothed noise of standard deviation 1.
+  """Samples a smooth random vector field with standard deviation 1.
+
+  It is normal noise, smoothed by a Gaussian filter.
 
   Args:
     random: Random generator.
@@ -165,10 +169,10 @@ def push_velocity(centre: np.ndarray, reach_mm: float, size_mm: float) -> np.nda
 
 
 def random_affine(random: np.random.Generator) -> np.ndarray:
-  """Samples the random affine of a subject: 4x4, from subject mm to template mm.
+  """Samples a random affine that maps a simulated subject to the MNI152 template.
 
-  It has rotations up to 5 degrees, scales up to 8 % and shifts up to 3 mm along each
-  axis.
+  It is 4x4, from subject mm to template mm, with rotations up to 5 degrees, scales up
+  to 8 % and shifts up to 3 mm along each axis.
   """
   angles = np.deg2rad(random.uniform(-5, 5, 3))
   scales = 1 / random.uniform(0.92, 1.08, 3)

@@ -18,7 +18,7 @@ EDGE_MM = 0.8
 
 
 class Part(NamedTuple):
-  """One tissue of a simulated lesion, such as oedema: its shape and appearance.
+  """Shape and appearance of one tissue, such as oedema, in a simulated lesion.
 
   Attributes:
     share: Volume fraction of the part at each point, [...] in [0, 1].
@@ -82,12 +82,15 @@ def draw_noise(random: np.random.Generator) -> Noise:
 
 
 def soft(level_mm: np.ndarray, edge_mm: float = EDGE_MM) -> np.ndarray:
-  """Computes a lesion's volume fraction from its level set: sigmoid(level / edge)."""
+  """Computes the volume fraction of a lesion at each point from its level set.
+
+  The fraction is sigmoid(level / edge).
+  """
   return (1 / (1 + np.exp(np.clip(-level_mm / edge_mm, -30, 30)))).astype(np.float32)
 
 
 def ellipsoid(mm, centre, radii, rotation) -> np.ndarray:
-  """Computes the level set of an ellipsoid: the approximate depth below its surface.
+  """Computes the approximate depth of points below the surface of an ellipsoid.
 
   Args:
     mm: Points [..., 3] in mm.
@@ -104,7 +107,7 @@ def ellipsoid(mm, centre, radii, rotation) -> np.ndarray:
 
 
 def random_rotation(random: np.random.Generator) -> np.ndarray:
-  """Samples a random orthogonal matrix, 3x3, for the axes of an ellipsoid."""
+  """Samples a random orthogonal 3x3 matrix whose columns are axes of an ellipsoid."""
   return np.linalg.qr(random.standard_normal((3, 3)))[0]
 
 
@@ -155,9 +158,9 @@ def union(random, places, radii, stretch, noise: Noise, mm: np.ndarray) -> np.nd
 
 
 def ms(random, candidates: Candidates, noise, mm, maps) -> list[Part]:
-  """Generates 4 to 12 multiple sclerosis lesions: white-matter ovoids near ventricles.
+  """Generates 4 to 12 multiple sclerosis lesions in white matter near the ventricles.
 
-  The arguments are those of `Kind`.
+  They are ellipsoids with rough surfaces. The arguments are those of `Kind`.
   """
   count = int(random.integers(4, 13))
   weight = candidates.white * (candidates.depth > 1) * (candidates.depth < 18)
@@ -169,10 +172,10 @@ def ms(random, candidates: Candidates, noise, mm, maps) -> list[Part]:
 
 
 def wmh(random, candidates: Candidates, noise, mm, maps) -> list[Part]:
-  """Generates white-matter hyperintensities of ageing: a periventricular rim and spots.
+  """Generates white-matter hyperintensities of ageing, near the ventricles.
 
-  The rim lies in white matter and is wider towards the frontal and occipital horns. The
-  arguments are those of `Kind`.
+  They are a rim around the ventricles, wider towards the frontal and occipital horns,
+  and spots. The arguments are those of `Kind`.
   """
   front, back = random.uniform(3, 7, 2)
   middle = np.median(candidates.mm[candidates.depth < 2][:, 1])

@@ -67,7 +67,7 @@ class Contrast(NamedTuple):
 
 
 def signal(maps: Maps, contrast: Contrast) -> np.ndarray:
-  """Computes the intensities [...] of healthy tissue from tissue maps.
+  """Computes the image intensities of healthy tissue from tissue maps.
 
   They are the mean intensities of the tissues plus texture.
   """
@@ -76,7 +76,9 @@ def signal(maps: Maps, contrast: Contrast) -> np.ndarray:
 
 
 def with_lesion(image, parts: list[Part], contrast: Contrast, texture) -> np.ndarray:
-  """Blends the tissues of a lesion into an image, one part of the lesion after another.
+  """Adds a lesion to an image by blending in the intensities of the lesion's tissues.
+
+  The parts of the lesion are blended in one after another.
 
   Args:
     image: Intensities [...] at the imaged points.
@@ -101,7 +103,7 @@ def with_lesion(image, parts: list[Part], contrast: Contrast, texture) -> np.nda
 
 
 def draw_contrast(random, scanner: Domain) -> Contrast:
-  """Samples the tissue intensities of one subject in the images of a scanner.
+  """Samples the tissue intensities that one subject has in the images of a scanner.
 
   The healthy tissues of `INTENSITY` vary by a factor with standard deviation 0.03, the
   texture by up to 20 %; then the scanner's gamma is applied to the tissues.
@@ -113,7 +115,9 @@ def draw_contrast(random, scanner: Domain) -> Contrast:
 
 
 def bias_field(random, mm: np.ndarray, size: float) -> np.ndarray:
-  """Samples a random bias field at points: exp of a quadratic polynomial in x, y and z.
+  """Samples a random bias field and evaluates it at points.
+
+  It is the exponential of a quadratic polynomial in x, y and z.
 
   Args:
     random: Random generator.

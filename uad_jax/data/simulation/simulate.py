@@ -1,4 +1,4 @@
-"""Functions that simulate scans of a subject from warped MNI152 anatomy.
+"""Functions that simulate brain scans of subjects by deforming the MNI152 template.
 
 There are several scanners. Each point p (mm) of the subject has the anatomy of the
 template at A(p + u(p)). Here A is an affine and u = exp(v) - id the displacement field
@@ -56,7 +56,10 @@ class Grid(NamedTuple):
   fine: int = 1
 
   def affine(self) -> np.ndarray:
-    """Returns the affine of the whole volume: 4x4, voxel to mm, centred on the head."""
+    """Returns the affine that maps voxel indices of the whole volume to mm.
+
+    It is 4x4 and puts the centre of the volume at the centre of the head.
+    """
     result = np.diag([self.spacing] * 3 + [1.0])
     middle = np.array([0.0, -18.0, 8.0])
     result[:3, 3] = middle - self.spacing * (np.array(self.shape) - 1) / 2
@@ -117,7 +120,9 @@ def sample_points(grid: Grid, thickness: float) -> np.ndarray:
 
 
 def pooled(values: np.ndarray, grid: Grid) -> np.ndarray:
-  """Averages the values at the sample points of each voxel (see `sample_points`).
+  """Averages the values at the sample points of a voxel, for each voxel of a grid.
+
+  The sample points are those of `sample_points`.
 
   Args:
     values: [X F, Y F, slices, T, ...], F = grid.fine.

@@ -39,7 +39,9 @@ def read_people(root):
 
 
 def layout(folder: str, image: str, lesion: str, subject: str, session: str = ''):
-  """Returns the file patterns of a BraTS release with one folder for each scan.
+  """Returns the patterns that find the images and segmentations of a BraTS release.
+
+  Each scan of the release has its own folder.
 
   Args:
     folder: Glob pattern of the folders of the scans.

@@ -11,7 +11,7 @@ SPELLED = {'t1': 'AXT1', 't1ce': 'AXT1POST', 't2': 'AXT2', 'flair': 'AXFLAIR'}
 
 
 def search(root, contrast):
-  """Finds the scans of one contrast with fastMRI+ annotations, see `fastmri.find`.
+  """Finds the fastMRI scans of one contrast that fastMRI+ annotates in brain.csv.
 
   Args:
     root: Folder with the fastMRI files and brain.csv.

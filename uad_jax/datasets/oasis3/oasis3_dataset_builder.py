@@ -19,7 +19,7 @@ SEX = {'1': 'M', '2': 'F'}
 
 
 def read_people(root):
-  """Reads sex, age and clinical dementia rating (CDR) from the OASIS-3 tables.
+  """Reads the subjects' sex, age and dementia rating (CDR) from the OASIS-3 tables.
 
   Age and rating are those of the clinical visit nearest in time to the scan. Scans with
   the rating 0 are healthy. Visits and sessions are dated in days since the subject's

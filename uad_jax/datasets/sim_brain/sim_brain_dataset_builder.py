@@ -73,9 +73,10 @@ class SimBrainConfig(tfds.core.BuilderConfig):
   workers: int = 2
 
   def plan(self) -> list[Plan]:
-    """Lists the plans of all subjects to simulate, one split after the other.
+    """Lists name, split, scanner and pathology of all subjects to simulate.
 
-    The test split of each target domain also gets one patient with each pathology.
+    The splits follow one another. The test split of each target domain also gets one
+    patient with each pathology.
     """
 
     def group(count, split, domain, pathology='none'):
@@ -145,7 +146,9 @@ def open_builder(
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-  """TFDS builder of simulated brain MRI; sorts its records by subject and slice.
+  """TFDS builder of the simulated brain MRI data set.
+
+  The records are stored in the order of subjects and slices.
 
   The field 'velocity' of a record holds the subject's healthy stationary velocity field
   in voxels of the record's grid, with components (x, y, z) also for slices. Its
@@ -165,18 +168,21 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     )
 
   def scan_steps(self) -> preprocess.Steps:
-    """Returns the preprocessing steps that bring a real T1 scan to this voxel grid."""
+    """Returns preprocessing steps that fit a real T1 scan to the simulated scans.
+
+    They resample it to the same voxel grid and normalise its intensities.
+    """
     settings = self.builder_config
     shape = settings.grid.shape[: 3 if settings.volumes else 2]
     return preprocess.job(shape, settings.grid.spacing, intensity='percentile')
 
   def slice_step(self) -> int:
-    """Returns the distance, in slices, between neighbouring records of one scan."""
+    """Returns the step between the indices of two consecutive stored slices."""
     first, second, *_ = self.builder_config.grid.slices
     return second - first
 
   def digest(self) -> str:
-    """Reads the SHA-256 hash of all subjects of the data set from manifest.json."""
+    """Reads the SHA-256 hash that identifies the whole data set from manifest.json."""
     return manifest.read(self.data_dir)['digest']
 
   def _download_and_prepare(self, dl_manager, download_config):
@@ -223,7 +229,7 @@ def _simulate(plan: Plan, grid: Grid, seed: int) -> Subject:
 
 
 def records(plan: Plan, subject: Subject, settings: SimBrainConfig) -> Iterator[dict]:
-  """Yields the records of a simulated subject: one volume, or one record per slice.
+  """Yields the TFDS examples of one simulated subject: one volume, or its slices.
 
   Args:
     plan: Name, split, domain and pathology of the subject.

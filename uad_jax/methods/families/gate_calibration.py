@@ -1,7 +1,7 @@
-"""Functions that calibrate lesion evidence and compute the gate from it.
+"""Functions that compute a map of the voxels unlikely to be healthy, called the gate.
 
-The gate is near 1 (open) where a voxel is unlikely to be healthy. The evidence is
-calibrated on healthy scans.
+The gate is near 1 (open) at such voxels. It is computed from lesion evidence, several
+measures of how unhealthy a voxel looks, which are calibrated on healthy scans.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ SLOPE = 1.5
 
 
 def check(names: Sequence[str], method: str) -> None:
-  """Checks that each name is a known kind of lesion evidence.
+  """Raises an error if a name is not one of the measures of lesion evidence in `KINDS`.
 
   Args:
     names: Names from `KINDS`.
@@ -42,9 +42,10 @@ def check(names: Sequence[str], method: str) -> None:
 
 
 def uncalibrated() -> dict[str, Array]:
-  """Creates the initial calibration: an empty histogram by kind of lesion evidence.
+  """Creates the histograms that calibrate the gate, still empty.
 
-  While the histograms are empty, the gate stays closed (0).
+  There is one for each kind of lesion evidence. While they are empty, the
+  gate stays closed (0).
 
   Returns:
     Counts [bins], by kind.
@@ -55,7 +56,9 @@ def uncalibrated() -> dict[str, Array]:
 def calibrate(
   counts: Mapping[str, Array], evidence: Mapping[str, Array], weight: Array
 ) -> dict[str, Array]:
-  """Adds the evidence values of a batch of healthy scans to the histograms.
+  """Updates the histograms that calibrate the gate with a batch of healthy scans.
+
+  Each counts one kind of evidence, a measure of how unhealthy a voxel looks.
 
   Args:
     counts: Histograms by kind, [bins].
@@ -79,11 +82,11 @@ def open_gate(
   healthy_share: float,
   hinge: bool,
 ) -> Array:
-  """Computes the gate, a map in [0, 1], near 1 at voxels with strong lesion evidence.
+  """Computes the gate, a map that is near 1 where a voxel is unlikely to be healthy.
 
-  The limit of a kind is the quantile that a share healthy_share / len(names) of the
-  healthy voxels exceeds; h = max_k sigmoid(slope (evidence_k - limit_k)), and the gate
-  is `registration.gate.gate(h)`.
+  It opens where one kind of evidence exceeds its limit, the quantile that a share
+  healthy_share / len(names) of the healthy voxels exceeds. The gate is
+  `registration.gate.gate(h)`, h = max_k sigmoid(slope (evidence_k - limit_k)).
 
   Args:
     counts: Histograms of the evidence in healthy scans by kind, from `calibrate`.

@@ -39,7 +39,7 @@ def voxel_weight(batch: Batch) -> Array:
 
 
 class Judgement(NamedTuple):
-  """Lesion evidence at each voxel, and the aligned prior image that it is based on.
+  """Measures of how unhealthy each voxel looks, and the healthy image used for them.
 
   Attributes:
     aligned: Prior image after the stiff pass [B, *S, C].
@@ -80,7 +80,7 @@ class Guided(NamedTuple):
   gating: energy.Gating
 
   def init(self, key: Key, batch: Batch) -> tuple[Params, Stats]:
-    """Creates initial network parameters and empty statistics of healthy scans.
+    """Creates the initial parameters of the networks and the initial, empty statistics.
 
     Args:
       key: Random key.
@@ -127,7 +127,7 @@ class Guided(NamedTuple):
   def expect(
     self, params: Params, usual: Usual, image: Array, mask: Array, position: Array
   ) -> Expected:
-    """Predicts prior images (expected healthy images) of scans and their log-variance.
+    """Predicts the healthy image expected for each scan, and its log-variance.
 
     Args:
       params: Parameters, of which those in `PRIOR` are read.
@@ -142,7 +142,7 @@ class Guided(NamedTuple):
   def velocity(
     self, params: Params, image: Array, expected: Array, g: Array, lambda0: Array
   ) -> Array:
-    """Predicts the velocity fields that warp prior images onto scans, given gates.
+    """Predicts the velocity field that warps each prior image onto its scan.
 
     Args:
       params: Parameters, of which 'deformer' is read.
@@ -172,19 +172,20 @@ class Guided(NamedTuple):
     return gated_field(free, keep, *self.gating.maps(g, 0.1))
 
   def displacement(self, velocity: Array) -> Array:
-    """Integrates a velocity field [B, *V, d] to a displacement field on the image grid.
+    """Integrates velocity fields to displacement fields on the grid of the images.
 
     Returns:
-      [B, *S, d] in voxels.
+      [B, *S, d] in voxels, from velocities [B, *V, d].
     """
     return flow.resize(flow.integrate(velocity), self.shape)
 
   def logit(
     self, params: Params, usual: Usual, image: Array, prior: Sequence[Array] = ()
   ) -> Array:
-    """Predicts the logit of a lesion at each voxel, [B, *S, 1].
+    """Predicts the logit of a lesion at each voxel.
 
-    It is the evidence 'learned'. Its gradient does not reach the features of the prior.
+    It is the evidence 'learned', [B, *S, 1]. Its gradient does not reach the features
+    of the prior.
 
     Args:
       params: Parameters, of which 'gate' is read.
@@ -199,7 +200,7 @@ class Guided(NamedTuple):
   def examine(
     self, params: Params, usual: Usual, image: Array, mask: Array, expected: Expected
   ) -> Judgement:
-    """Computes each kind of lesion evidence at every voxel of the scans.
+    """Computes several measures of how unhealthy each voxel looks (lesion evidence).
 
     The prior image is first aligned by the stiff pass, unless `stiff_strength` is 0.
 
@@ -227,7 +228,7 @@ class Guided(NamedTuple):
   def fit_usual(
     self, params: Params, stats: Stats, batch: Batch, key: Key, step: Array
   ) -> tuple[Array, tuple[Stats, dict]]:
-    """Updates the voxelwise mean and variance of healthy scans by a batch of scans.
+    """Updates the mean and variance of healthy scans at each voxel with a new batch.
 
     They are in the statistics 'usual'. It has the signature of `Objective.loss`.
 
@@ -242,7 +243,7 @@ class Guided(NamedTuple):
   def calibrate(
     self, params: Params, stats: Stats, batch: Batch, key: Key, step: Array
   ) -> tuple[Array, tuple[Stats, dict]]:
-    """Adds the evidence values of a batch of healthy scans to the histograms.
+    """Updates the histograms that calibrate the gate with a batch of healthy scans.
 
     They are in the statistics 'healthy'. It has the signature of `Objective.loss`.
 

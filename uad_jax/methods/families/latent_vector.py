@@ -1,4 +1,4 @@
-"""Functions that build auto-encoders with a latent vector and compute their errors.
+"""Functions that build and apply auto-encoders whose latent code is one vector.
 
 A latent vector can be compared with a prior over vectors, as the adversarial
 auto-encoders do, and with the latent of the reconstruction, as the constrained ones do.
@@ -65,7 +65,7 @@ def coder(encoder: nn.Module, decoder: nn.Module, dropout: float = 0.0) -> Coder
 def errors(
   net: Coder, params: Params, batch: Batch, noise: Key | None
 ) -> tuple[Array, Array]:
-  """Computes the reconstruction error and the latent error of an auto-encoder.
+  """Computes the mean squared errors of the reconstruction and of its latent vector.
 
   mean (x - x')^2 over the brain and mean (z - E(x'))^2, z = E(x), x' = D(z), as in the
   comparative study of Baur et al. 2021. The gradient passes through both latents, which

@@ -14,7 +14,9 @@ from uad_jax.method import Array, Batch, Key
 
 
 class PaintedTwins(NamedTuple):
-  """Batch of P scans with synthetic (painted) lesions and their lesion-free twins.
+  """Training batch of scans with synthetic lesions and the same scans without them.
+
+  It holds P pairs of a scan with synthetic (painted) lesions and its lesion-free twin.
 
   Attributes:
     image: Scans with lesions, then their lesion-free twins [2 P, *S, C].

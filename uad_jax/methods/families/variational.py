@@ -45,25 +45,25 @@ class Variational(NamedTuple):
 
 
 def sample(key: Key, mean: Array, log_variance: Array) -> Array:
-  """Samples N(mean, exp(log_variance)) by the reparametrisation trick.
+  """Draws a sample from a normal distribution by the reparametrisation trick.
 
-  The sample has the shape of the mean.
+  The distribution is N(mean, exp(log_variance)); the sample has the mean's shape.
   """
   return mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape)
 
 
 def absolute_error(image: Array, mean: Array, log_variance: Array | None) -> Array:
-  """Computes the absolute error |image - mean| of each voxel.
+  """Computes the absolute error of each voxel.
 
-  It is a `Misfit` (loss of a voxel) that ignores the log-variance.
+  It is |image - mean|, a `Misfit` (loss of a voxel) that ignores the log-variance.
   """
   return jnp.abs(image - mean)
 
 
 def squared_error(image: Array, mean: Array, log_variance: Array | None) -> Array:
-  """Computes the squared error (image - mean)^2 of each voxel.
+  """Computes the squared error of each voxel.
 
-  It is a `Misfit` (loss of a voxel) that ignores the log-variance.
+  It is (image - mean)^2, a `Misfit` (loss of a voxel) that ignores the log-variance.
   """
   return (image - mean) ** 2
 

@@ -1,4 +1,6 @@
-"""Vector-quantised auto-encoder (VQ-VAE), shared by the methods that model its codes.
+"""Vector-quantised auto-encoder (VQ-VAE), whose latents are codes from a codebook.
+
+Several methods share it and model the codes.
 
 van den Oord et al., "Neural discrete representation learning", NeurIPS 2017.
 """

@@ -40,10 +40,11 @@ BOUNDS = (
 def gradient_penalty(
   critic: Critic, real: Array, fake: Array, key: Key
 ) -> tuple[Array, Array]:
-  """Computes a critic's gradient penalty (|grad D(x)| - 1)^2 and the norm |grad D(x)|.
+  """Computes the gradient penalty of a critic and the norm of the critic's gradient.
 
-  x = real + e (fake - real) with e uniform in [0, 1), one for each example; the norm is
-  taken over all axes of the example.
+  The penalty is (|grad D(x)| - 1)^2 and the norm |grad D(x)|, at x = real +
+  e (fake - real) with e uniform in [0, 1), one for each example; the norm is taken over
+  all axes of the example.
 
   Args:
     critic: D, from examples [B, ...] to ratings [B].
@@ -65,7 +66,9 @@ def gradient_penalty(
 def critic_loss(
   critic: Critic, real: Array, fake: Array, weight: Array, penalty: float, key: Key
 ) -> tuple[Array, Metrics]:
-  """Computes the critic's loss E D(fake) - E D(real) + penalty E (|grad D| - 1)^2.
+  """Computes the Wasserstein loss of a critic with gradient penalty, and two metrics.
+
+  The loss is E D(fake) - E D(real) + penalty E (|grad D| - 1)^2.
 
   Args:
     critic: D, from examples [B, ...] to ratings [B].
@@ -130,7 +133,7 @@ def adversarial_autoencoder(
   penalty: float,
   bayesian: bool,
 ) -> Method:
-  """Builds an adversarial auto-encoder method from an auto-encoder and its loss.
+  """Builds an adversarial auto-encoder from networks and a reconstruction loss.
 
   A critic pulls the latent vectors towards N(0, I). Objectives: 'autoencoder', which is
   `reconstruct`; 'critic', for which draws of N(0, I) are real, and the scans' latent

@@ -1,4 +1,4 @@
-"""Batch normalisation layer whose statistics ignore examples that pad the batch."""
+"""Batch normalisation layer that leaves padding examples out of its statistics."""
 
 import math
 
@@ -10,11 +10,11 @@ Array = jax.Array
 
 
 class BatchNorm(nn.Module):
-  """Batch normalisation layer whose statistics ignore examples that pad the batch.
+  """Batch normalisation layer that leaves padding examples out of its statistics.
 
-  After Ioffe and Szegedy 2015. The running averages are in the collection 'batch_stats'
-  ('mean', 'var', as in flax); a training step with fewer than two voxels does not
-  change them.
+  Padding examples fill up an incomplete batch. After Ioffe and Szegedy 2015. The
+  running averages are in the collection 'batch_stats' ('mean', 'var', as in flax); a
+  training step with fewer than two voxels does not change them.
 
   Attributes:
     momentum: Share of the running averages that a training step keeps.
@@ -58,7 +58,7 @@ class BatchNorm(nn.Module):
 
 
 def moments(x: Array, weight: Array) -> tuple[Array, Array, Array]:
-  """Computes mean and variance of each channel over the voxels of all real examples.
+  """Computes mean and variance of each channel over a batch, without padding examples.
 
   Args:
     x: [B, *S, C].
@@ -74,9 +74,9 @@ def moments(x: Array, weight: Array) -> tuple[Array, Array, Array]:
 
 
 def sums(x: Array) -> Array:
-  """Sums features [B, *S, C] over the spatial axes, to [B, C].
+  """Sums the features of each example and channel over the spatial axes.
 
-  Lines of the grid are added first, which a CPU vectorises.
+  From [B, *S, C] to [B, C]. Lines of the grid are added first, which a CPU vectorises.
   """
   lines = x.reshape(len(x), -1, x.shape[-2] * x.shape[-1]).sum(1)
   return lines.reshape(len(x), *x.shape[-2:]).sum(1)

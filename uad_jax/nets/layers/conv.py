@@ -29,9 +29,10 @@ Array = jax.Array
 def conv_general(
   x: Array, kernel: Array, strides: Sequence[int], padding, **rest
 ) -> Array:
-  """Convolves an image as `jax.lax.conv_general_dilated`, with derivatives fast on CPU.
+  """Computes a convolution of an image, with derivatives that are fast on CPU.
 
-  It is the convolution function that `Conv` passes to `flax.linen.Conv`.
+  The result equals `jax.lax.conv_general_dilated`. It is the convolution function that
+  `Conv` passes to `flax.linen.Conv`.
 
   Args:
     x: [B, *S, C].

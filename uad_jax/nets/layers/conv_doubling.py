@@ -103,9 +103,9 @@ def _upsample_phases(x: Array, kernel: Array, edges: tuple[bool, ...]) -> Array:
 
 @jax.custom_vjp
 def conv_transpose(x: Array, kernel: Array) -> Array:
-  """Computes the transposed convolution with kernel edge 3 and stride 2.
+  """Doubles the resolution of an image by a transposed convolution of kernel edge 3.
 
-  It doubles the grid: y[2 i + k - 1] += x[i] w[k] along each axis (in PyTorch: padding
+  The stride is 2: y[2 i + k - 1] += x[i] w[k] along each axis (in PyTorch: padding
   1, output padding 1; its kernel has the channel axes first).
 
   Args:
@@ -170,9 +170,9 @@ def _phases(
 
 
 def interleave(y: Array) -> Array:
-  """Interleaves 2^d images on the coarse grid into one image of double resolution.
+  """Interleaves the voxels of several coarse images into one of double resolution.
 
-  [B, *S, *(2,) d, C] -> [B, *(2 S), C].
+  The 2^d images [B, *S, *(2,) d, C] give [B, *(2 S), C].
   """
   dims = (y.ndim - 2) // 2
   order = itertools.chain.from_iterable((1 + i, 1 + dims + i) for i in range(dims))

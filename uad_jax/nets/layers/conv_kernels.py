@@ -29,10 +29,11 @@ On such a grid the kernels are larger than the images.
 
 
 def conv(x: Array, kernel: Array, stride: int = 1) -> Array:
-  """Convolves an image that is padded with zeros by half the kernel on each side.
+  """Convolves a zero-padded image with a kernel, in the way that is fastest on CPU.
 
-  With a stride of 2 the output voxel i is centred at input voxel 2 i, as in PyTorch
-  (XLA's 'SAME' would centre it at 2 i + 1).
+  The padding on each side is half of the kernel's edge, rounded down. With a stride of
+  2 the output voxel i is centred at input voxel 2 i, as in PyTorch (XLA's 'SAME' would
+  centre it at 2 i + 1).
 
   Args:
     x: [B, *S, Cin].
@@ -121,9 +122,10 @@ _narrow_conv.defvjp(lambda x, k: (_narrow_conv(x, k), (x, k)), _narrow_conv_vjp)
 
 
 def vjp_by_taps(x: Array, kernel: Array, taps: list[Array]) -> tuple[Array, Array]:
-  """Computes the derivatives (cotangents) of a convolution for its image and kernel.
+  """Computes the gradients of a convolution with respect to its image and its kernel.
 
-  Two matrix products, with the cotangent of the output shifted for each tap.
+  The gradients (cotangents) are two matrix products, with the cotangent of the output
+  shifted for each tap.
 
   Args:
     x: Input [B, *S, Cin].

@@ -20,9 +20,10 @@ PLANES = 27
 
 
 def suits(kernel: Array) -> bool:
-  """Checks whether a kernel [*K, Cin, Cout] is small enough for `conv` to be fast.
+  """Checks whether a kernel is small enough for `conv` to be fast.
 
-  All edges must be 3, and taps times output channels at most `PLANES`.
+  All edges of the kernel [*K, Cin, Cout] must be 3, and taps times output channels at
+  most `PLANES`.
   """
   *edges, _, channels = kernel.shape
   return set(edges) == {3} and channels * 3 ** len(edges) <= PLANES

@@ -74,7 +74,7 @@ def _edge_four(x: Array, kernel: Array) -> Array:
 
 
 def reversed_kernel(kernel: Array) -> Array:
-  """Computes the kernel of the transposed convolution: flipped taps, swapped channels.
+  """Flips the taps of a kernel and swaps its channel axes, to transpose a convolution.
 
   Args:
     kernel: [*K, C, W].

@@ -5,7 +5,7 @@ import jax
 
 
 def apply(net: nn.Module, params, *inputs, noise: jax.Array | None):
-  """Applies a network, with dropout if `noise` is a random key, without if it is None.
+  """Applies a network; dropout is active only if a random key `noise` is given.
 
   Args:
     net: Module whose last argument is `deterministic`.

@@ -23,9 +23,10 @@ def keep(encoder: nn.Module, features: jax.Array) -> None:
 
 
 def finest(net: nn.Module, params, *inputs: jax.Array) -> jax.Array:
-  """Computes the feature maps of a network's encoder at its finest level, [B, *S', K].
+  """Computes the feature maps at the finest level of a network's encoder.
 
-  Under `jax.jit` everything else that the network computes is pruned.
+  Their shape is [B, *S', K]. Under `jax.jit` everything else that the network computes
+  is pruned.
 
   Args:
     net: Module whose encoder calls `keep`.

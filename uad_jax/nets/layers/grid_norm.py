@@ -1,4 +1,4 @@
-"""Normalisation layer over the spatial axes, for critics and residual networks."""
+"""Layer that normalises features over the spatial axes of each example and channel."""
 
 import math
 

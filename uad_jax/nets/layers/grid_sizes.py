@@ -32,7 +32,7 @@ def sizes(shape: Sequence[int], levels: int) -> list[tuple[int, ...]]:
 
 
 def halved_grid(shape: Sequence[int], levels: int) -> tuple[int, ...]:
-  """Computes the spatial shape of the bottleneck, after `levels` exact halvings.
+  """Computes the spatial shape of an image after halvings that leave no remainder.
 
   Args:
     shape: Spatial shape of the image, multiples of 2^levels.

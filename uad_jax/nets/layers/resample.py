@@ -8,18 +8,27 @@ import jax.numpy as jnp
 
 
 def upsample(x: jax.Array, shape: Sequence[int]) -> jax.Array:
-  """Interpolates an image [B, *S, C] linearly to another grid, [B, *shape, C]."""
+  """Resizes an image to a finer grid by linear interpolation.
+
+  From [B, *S, C] to [B, *shape, C].
+  """
   return jax.image.resize(x, (len(x), *shape, x.shape[-1]), 'linear')
 
 
 def double(x: jax.Array) -> jax.Array:
-  """Doubles the grid of an image [B, *S, C] by repeating voxels, [B, *(2 S), C]."""
+  """Doubles the resolution of an image by repeating each voxel along all axes.
+
+  From [B, *S, C] to [B, *(2 S), C].
+  """
   for axis in range(1, x.ndim - 1):
     x = jnp.repeat(x, 2, axis)
   return x
 
 
 def halve(x: jax.Array) -> jax.Array:
-  """Halves the grid of an image [B, *S, C] by averaging 2^d voxels, [B, *S / 2, C]."""
+  """Halves the resolution of an image by averaging two voxels along each axis.
+
+  From [B, *S, C] to [B, *S / 2, C], rounded down.
+  """
   window = (2,) * (x.ndim - 2)
   return nn.avg_pool(x, window, window)

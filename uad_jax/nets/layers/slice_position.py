@@ -25,6 +25,9 @@ def position_features(position: jax.Array, frequencies: int = 4) -> jax.Array:
 
 
 def everywhere(features: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-  """Repeats features [B, F] at each voxel of a grid, [B, *shape, F]."""
+  """Repeats the feature vector of each example at every voxel of a grid.
+
+  From [B, F] to [B, *shape, F].
+  """
   features = features.reshape((len(features), *[1] * len(shape), features.shape[-1]))
   return jnp.broadcast_to(features, (len(features), *shape, features.shape[-1]))

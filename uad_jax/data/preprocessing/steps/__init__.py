@@ -50,7 +50,9 @@ def parameters_of(name: str, parameters: Mapping[str, Any]) -> list[str]:
 
 
 def check_steps(steps: Steps) -> None:
-  """Checks the names and parameters of preprocessing steps before any file is read.
+  """Checks that preprocessing steps exist and take the parameters that they are given.
+
+  It needs no scan, so that errors are found before any file is read.
 
   Raises:
     ValueError: A step is unknown, or does not take a parameter.

@@ -58,7 +58,9 @@ def onto_template(
   template: str,
   **measured,
 ) -> ScanState:
-  """Stores an alignment in a scan, whose affine then maps voxels to template mm.
+  """Changes the affine of a scan so that it maps voxels to the mm of a template.
+
+  Nothing is interpolated. A warning is given if the similarity is too low.
 
   Args:
     scan: State of the scan, not aligned yet.
@@ -86,7 +88,10 @@ def onto_template(
 
 
 def crop(scan: ScanState, margin: float = 8.0) -> ScanState:
-  """Crops a scan to the bounding box of its brain mask with a margin of `margin` mm."""
+  """Crops a scan to the bounding box of its brain mask, enlarged by a margin.
+
+  The margin is `margin` mm on each side. The brain mask is needed.
+  """
   need_brain(scan, 'crop')
   first, end = grid.bounding_box(scan.mask)
   more = np.ceil(margin / grid.spacing(scan.to_scan @ scan.affine)).astype(int)
@@ -134,7 +139,7 @@ def resample(
 
 
 def pad_or_crop(scan: ScanState, shape: Sequence[int]) -> ScanState:
-  """Pads a scan with zeros or crops it, about its centre, to a shape in voxels.
+  """Pads a scan with zeros or crops it around its centre, so that it has a given shape.
 
   A warning is given if more than 1 % of the brain mask is cut off.
 
@@ -161,7 +166,7 @@ def slices(
   fraction: float = 0.25,
   heights: tuple[float, float] = (0.0, 1.0),
 ) -> ScanState:
-  """Selects the slices of a scan along z by their brain area and their height.
+  """Selects the slices along z that show enough brain and lie within given heights.
 
   Args:
     scan: State of the scan.

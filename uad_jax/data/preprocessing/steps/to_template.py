@@ -124,9 +124,10 @@ def _least(similarity, least):
 def template_head(
   spacing: float, name: str = alignment.MNI152
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Resamples a template to voxels of `spacing` mm, with a margin of 12 mm around it.
+  """Resamples a template to another voxel size and adds a margin around its brain.
 
-  All sizes of the result are even.
+  The voxel size is `spacing` mm, the margin 12 mm or more. The result has an even
+  number of voxels along each axis.
 
   Returns:
     The volume [X, Y, Z], and its 4x4 affine from voxel to mm.

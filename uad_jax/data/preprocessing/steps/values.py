@@ -58,9 +58,10 @@ def n4(scan: ScanState, shrink: int = 2) -> ScanState:
 
 
 def bias(scan: ScanState, smooth: float = 30.0) -> ScanState:
-  """Divides a T1 scan by its bias field, as estimated by `bias.estimate`.
+  """Estimates the bias field of a T1 scan and divides the scan by it.
 
-  The lesion-free twin is divided by the same field. The brain mask is needed.
+  The field is estimated by `bias.estimate`. The lesion-free twin is divided by the same
+  field. The brain mask is needed.
 
   Args:
     scan: State of the scan.
@@ -77,10 +78,10 @@ def bias(scan: ScanState, smooth: float = 30.0) -> ScanState:
 
 
 def denoise(scan: ScanState, rate: float = 0.125, times: int = 3) -> ScanState:
-  """Denoises a scan by curvature flow: I <- I + rate |grad I| div(grad I / |grad I|).
+  """Denoises a scan by curvature flow (Sethian, Level Set Methods, 1996).
 
-  Sethian, Level Set Methods, 1996; edges move by their curvature only. The voxel size
-  counts as 1 along each axis.
+  Each step is I <- I + rate |grad I| div(grad I / |grad I|): edges move by their
+  curvature only. The voxel size counts as 1 along each axis.
 
   Args:
     scan: State of the scan.
