@@ -148,7 +148,7 @@ def compared_with_today(trial: dict) -> dict:
 
 
 def render(runs: pathlib.Path, output: pathlib.Path) -> None:
-  """Writes the page docs/tuning.md and, beside it, docs/tuning.jsonl with all trials.
+  """Writes the page about all settings tried, and a JSON lines file of the trials.
 
   Args:
     runs: Folder that holds the run folders.

@@ -147,7 +147,7 @@ def chosen(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def first(builders: Mapping[str, Any]) -> Any:
-  """Returns the TFDS builder of the first data set in the training split.
+  """Returns the TFDS builder of the first of the data sets mixed for training.
 
   New scans are preprocessed as the scans of this data set were.
 

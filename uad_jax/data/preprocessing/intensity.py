@@ -60,7 +60,7 @@ def zscore(brain: np.ndarray, centre: float = 0.5, width: float = 1 / 6) -> Map:
 def white_stripe(
   brain: np.ndarray, centre: float = 0.75, width: float = 0.05, tau: float = 0.05
 ) -> Map:
-  """Returns the white stripe normalisation, a z-score around the white-matter peak.
+  """Computes the white stripe normalisation, a z-score about the white-matter peak.
 
   Shinohara et al., NeuroImage: Clinical 2014. The stripe holds the intensities whose
   cumulative probability is within `tau` of that of the white-matter peak mu; sigma is
