@@ -46,8 +46,8 @@ def seed_of(name: str) -> int:
 
 @pytest.fixture
 def key(request):
-  """A key of its own for each test, the same in each run."""
-  return jax.random.key(seed_of(request.node.nodeid))
+  """A key of its own for each test, the same in each run and without xdist's group."""
+  return jax.random.key(seed_of(request.node.nodeid.partition('@')[0]))
 
 
 @pytest.fixture
