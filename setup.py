@@ -4,6 +4,7 @@ from setuptools import find_packages, setup
 
 TEST = [
   'h5py>=3.11',
+  'hypothesis>=6.100',
   'pytest>=8,<9.2',  # whose node ids pytest-xdist 3.8 cannot group tests by
   'pytest-benchmark>=5',
   'pytest-timeout>=2.3',

@@ -1,6 +1,7 @@
 """Worker processes keep the order of the items and use one BLAS thread each."""
 
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -33,3 +34,15 @@ def kernels(item):
 def test_linear_algebra_has_the_kernels_that_all_have(count):
   for found in workers.mapped(kernels, range(2), count):
     assert {*found} == {'Haswell'}
+
+
+def imports_main(item):
+  return hasattr(sys.modules['__main__'], '__file__')
+
+
+def test_processes_need_not_import_the_main_module():
+  main = sys.modules['__main__']
+  before = main.__spec__, getattr(main, '__file__', None)
+  light = workers.mapped(imports_main, range(2), 2, main_module=False)
+  assert list(light) == [False, False]
+  assert (main.__spec__, getattr(main, '__file__', None)) == before

@@ -129,8 +129,8 @@ def chosen(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
   """Returns the options of the data sets that an experiment reads, as a dict by name.
 
   These are the data sets of all its splits. The options are `dir`, `name` and the other
-  keys of the data set, without `SPLITS` and `others`. The data sets are in the order of
-  their first use, those of `train` first.
+  keys of the data set, without `SPLITS`, `others` and `polarity`. The data sets are in
+  the order of their first use, those of `train` first.
 
   Args:
     data: `config.data` as plain dicts.
@@ -139,7 +139,7 @@ def chosen(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
   everything = {HOME: data, **(data.get('others') or {})}
 
   def options(name: str) -> dict[str, Any]:
-    ignored = (*SPLITS, 'others')
+    ignored = (*SPLITS, 'others', 'polarity')
     kept = {k: v for k, v in everything[name].items() if k not in ignored}
     return {'dir': data['dir'], **kept}
 

@@ -61,13 +61,14 @@ def features(
 def slice_height(index: int, depth: int) -> float:
   """Computes the relative height of a slice in its volume, from 0 to 1.
 
-  It is the 'position' of a record: 0 for the lowest slice along z, 1 for the highest.
+  It is the 'position' of a record: 0 for the lowest slice along z, 1 for the highest,
+  0.5 for a single slice.
 
   Args:
     index: Index of the slice along z.
     depth: Number of slices of the volume.
   """
-  return index / max(depth - 1, 1)
+  return index / (depth - 1) if depth > 1 else 0.5
 
 
 def arrays(scan: Any) -> dict[str, np.ndarray]:

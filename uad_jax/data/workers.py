@@ -4,9 +4,12 @@ The results are reproducible: they do not depend on the number of processes or c
 """
 
 import collections
+import contextlib
 import functools
 import multiprocessing
 import os
+import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
@@ -22,12 +25,13 @@ Asking the system for it again took a tenth of the time of preparing a scan.
 
 
 def begin() -> None:
-  """Initialises a worker process so that jax runs on the CPU with a compilation cache.
+  """Initialises a worker process so that jax runs on the CPU.
 
-  Accelerators stay free for other processes.
+  Accelerators stay free for other processes. The process ends without a word when it is
+  told to by SIGTERM, and removes the file that it was writing.
   """
   os.environ['JAX_PLATFORMS'] = 'cpu'
-  os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(cache.folder()))
+  signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 def on_one_thread(work: Callable, item):
@@ -43,7 +47,55 @@ def on_one_thread(work: Callable, item):
     return work(item)
 
 
-def mapped(work: Callable, items: Sequence, workers: int) -> Iterator:
+def until_told_to_end(work: Callable, item):
+  """Calls the function `work` on an item in a worker, and ends the process by SIGTERM.
+
+  The pool would take the SystemExit for the failure of an item and go on with the next.
+
+  Returns:
+    The result of the call.
+  """
+  try:
+    return on_one_thread(work, item)
+  except SystemExit as stop:
+    os._exit(stop.code)
+
+
+@contextlib.contextmanager
+def deaf_to_interrupts():
+  """Context manager whose new processes do not see Ctrl-C, which reaches all at once.
+
+  The calling process ends them, see `mapped`.
+  """
+  if not hasattr(signal, 'pthread_sigmask'):  # Windows
+    yield
+    return
+  before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+  try:
+    yield
+  finally:
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def without_main_module():
+  """Context manager whose new processes do not import the main module of the program.
+
+  A command imports jax and more, which takes seconds and which workers may not need.
+  """
+  main = sys.modules['__main__']
+  hidden = {name: vars(main).pop(name) for name in ('__file__',) if hasattr(main, name)}
+  spec, main.__spec__ = main.__spec__, None
+  try:
+    yield
+  finally:
+    main.__spec__ = spec
+    vars(main).update(hidden)
+
+
+def mapped(
+  work: Callable, items: Sequence, workers: int, *, main_module: bool = True
+) -> Iterator:
   """Applies the function `work` to items in worker processes and yields the results.
 
   The results have the order of the items. Each process uses one BLAS thread, so that
@@ -55,25 +107,35 @@ def mapped(work: Callable, items: Sequence, workers: int) -> Iterator:
     work: A function that can be pickled.
     items: Its arguments.
     workers: Number of processes; below 2 this process does the work. About 2 * workers
-      items are submitted ahead of the consumer.
+      items are submitted ahead of the consumer. Ctrl-C, or a consumer that closes the
+      iterator, ends them at once.
+    main_module: Whether the processes import the main module of the program, in which
+      `work` or the items may be defined.
   """
-  work = functools.partial(on_one_thread, work)
   if workers < 2 or len(items) < 2:
-    yield from map(work, items)
+    yield from map(functools.partial(on_one_thread, work), items)
     return
+  work = functools.partial(until_told_to_end, work)
   # Spawned: the calling process may hold threads of jax, which do not survive a fork.
   context = multiprocessing.get_context('spawn')
   for name, value in MEMORY.items():
     os.environ.setdefault(name, value)  # read by the processes that start from now on
+  if (folder := cache.folder()) is not None:
+    os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(folder))
   with ProcessPoolExecutor(min(workers, len(items)), context, begin) as pool:
     waiting = collections.deque()
     try:
       for item in items:
-        waiting.append(pool.submit(work, item))
+        imports = contextlib.nullcontext() if main_module else without_main_module()
+        with deaf_to_interrupts(), imports:  # as a process may start here
+          waiting.append(pool.submit(work, item))
         if len(waiting) > 2 * workers:
           yield waiting.popleft().result()
       while waiting:
         yield waiting.popleft().result()
-    finally:
-      for future in waiting:
-        future.cancel()
+    except BaseException as reason:
+      pool.shutdown(wait=False, cancel_futures=True)
+      if isinstance(reason, KeyboardInterrupt | GeneratorExit):
+        for process in multiprocessing.active_children():
+          process.terminate()  # what still runs is not waited for
+      raise

@@ -3,6 +3,7 @@ import pathlib
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from tests.data.heads import write
 from uad_jax.data.preprocessing import nifti
@@ -113,3 +114,71 @@ def test_values_are_scaled_by_the_slope(tmp_path):
 def test_a_trailing_axis_of_one_is_a_volume():
   image = nib.Nifti1Image(DATA[..., None], np.eye(4))
   np.testing.assert_array_equal(nifti.read_image(image).data, DATA)
+
+
+TISSUES = (DATA * 4).astype(np.uint8)  # 0 to 3
+DLMUSE = RANDOM.choice([0, 4, 11, 49, 51, 59, 100, 151, 207], DATA.shape)
+NOT_MASKS = {
+  'tissues': TISSUES,
+  'tissues as float': TISSUES.astype(np.float32),
+  'DLMUSE': DLMUSE.astype(np.int16),
+  'of two kinds': (DATA * 3).astype(np.uint8),
+  'signed': (DATA * 3).astype(np.int16) - 1,
+}
+
+
+@pytest.mark.parametrize('kind', NOT_MASKS)
+def test_labels_are_no_mask(tmp_path, kind):
+  scan = nifti.Volume(DATA, np.eye(4), 'scan.nii')
+  path = write(tmp_path / 'labels.nii.gz', NOT_MASKS[kind], np.eye(4))
+  with pytest.raises(BadScan, match='labels .*, .*; allowed is a mask .* --labels'):
+    nifti.read_mask(path, scan)
+  with pytest.raises(BadScan, match='lesion by `lesion_values`'):
+    nifti.read_mask(path, scan, may_be_empty=True)
+  values = [int(NOT_MASKS[kind].max())]
+  chosen = nifti.read_mask(path, scan, may_be_empty=True, values=values)
+  np.testing.assert_array_equal(chosen, NOT_MASKS[kind] == values[0])
+
+
+def interpolated(top):
+  """A block whose border was interpolated, 0 to `top` in whole numbers."""
+  block = np.zeros((22, 22, 22), np.float32)
+  block[3:-3, 3:-3, 3:-3] = 1
+  return np.rint(top * np.clip(ndimage.gaussian_filter(block, 0.5) * 1.1, 0, 1))
+
+
+@pytest.mark.parametrize(
+  'mask, half',
+  [
+    (interpolated(255).astype(np.uint8), 127.5),
+    (interpolated(100).astype(np.int16), 50),
+    ((interpolated(255) / 255).astype(np.float32), 0.5),
+    ((interpolated(1) * 7).astype(np.uint8), 3.5),
+    (DATA, DATA.max() / 2),
+    ((DATA > 0.5) * 2.0 - 1, 0.5),
+  ],
+)
+def test_soft_masks_and_masks_of_one_number_are_cut_at_half(tmp_path, mask, half):
+  scan = nifti.Volume(mask, np.eye(4), 'scan.nii')
+  path = write(tmp_path / 'mask.nii.gz', mask, np.eye(4))
+  np.testing.assert_array_equal(nifti.read_mask(path, scan), mask > half)
+
+
+def test_a_small_soft_mask_of_lesions_is_no_label_file():
+  ball = np.linalg.norm(np.indices((9, 9, 9)) - 4, axis=0)
+  soft = np.rint(255 * np.clip(1.6 - ball / 3, 0, 1)).astype(np.uint8)
+  image = nib.Nifti1Image(soft, np.eye(4))
+  mask = nifti.read_mask(image, nifti.read(image), may_be_empty=True)
+  np.testing.assert_array_equal(mask, soft > 127)
+
+
+@pytest.mark.realdata
+def test_real_masks_are_masks_and_real_labels_are_not(real_data):
+  masks = sorted((real_data / 'stroke_masks_mni').glob('*.nii.gz'))[:1]
+  masks += sorted((real_data / 'ms_t1_flair').rglob('*mask.nii.gz'))[:1]
+  for path in masks:
+    volume = nifti.read(path)
+    assert nifti.read_mask(path, volume).any()
+  path = next((real_data / 'ixi_t1_2mm/derivatives/dlmuse').rglob('*_dseg.nii.gz'))
+  with pytest.raises(BadScan, match='--labels'):
+    nifti.read_mask(path, nifti.read(path))

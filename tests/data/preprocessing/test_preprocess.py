@@ -82,7 +82,7 @@ def test_slices_are_chosen_by_area(files):
 @pytest.mark.parametrize(
   'steps, says',
   [
-    ([('blur', {})], "step 'blur' is unknown; allowed are check, reorient"),
+    ([('blur', {})], "step 'blur' is unknown; allowed are check, "),
     ([('crop', {'border': 3})], "'crop' does not take border; allowed are margin"),
     ([('intensity', {'how': 'log'})], "how='log'; allowed are percentile"),
     ([('intensity', {'how': 'peaks', 'low': 3})], 'does not take low'),

@@ -5,7 +5,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.data.heads import head
+from tests.data.heads import TO_SCAN, head
 from uad_jax.data.cohorts import layout
 from uad_jax.data.preprocessing import brainmask, nifti, preprocess, strip
 from uad_jax.data.preprocessing.grid import spacing
@@ -27,8 +27,11 @@ def scan(image, affine):
 def test_a_brain_is_found_in_its_head():
   image, labels, affine = head()
   found = strip.by_template(image, affine)
-  assert found.shape == image.shape
-  assert dice(found, labels > 0) > 0.93
+  assert found.mask.shape == image.shape
+  assert dice(found.mask, labels > 0) > 0.93
+  # Oracle: the head was made by TO_SCAN.
+  assert found.fit.scale == pytest.approx(np.linalg.det(TO_SCAN[:3, :3]), rel=0.05)
+  assert found.fit.correlation > 0.9 and found.fit.cut == 0
 
 
 @pytest.mark.slow
@@ -41,20 +44,29 @@ def test_real_heads(real_data):
     native = nifti.read_image(entry.image)
     labels = nifti.read_labels(entry.labels, native)
     truth = brainmask.from_labels(labels, spacing(native.affine))
-    overlaps.append(dice(strip.by_template(native.data, native.affine), truth))
+    overlaps.append(dice(strip.by_template(native.data, native.affine).mask, truth))
   assert np.mean(overlaps) > 0.94 and min(overlaps) > 0.93
 
 
 def test_ways_to_the_brain():
   image, labels, affine = head()
   whole, stripped = scan(image, affine), scan(np.where(labels > 0, image, 0), affine)
-  assert brain_mask(whole).measured == {'by': 'template'}
-  assert brain_mask(stripped).measured == {'by': 'stripped'}
-  assert brain_mask(whole._replace(labels=labels)).measured == {'by': 'labels'}
-  given = whole._replace(mask=labels > 0)
-  assert brain_mask(given).measured == {'by': 'given'}
+  estimated = brain_mask(whole).measured
+  assert list(estimated) == [
+    'by', 'volume_ml', 'correlation', 'scale', 'squeeze', 'cut'
+  ]  # fmt: skip
+  assert estimated['by'] == 'template' and 0.9 < estimated['correlation'] < 1
+  volume = np.count_nonzero(labels) * 0.064
+  for state, by in (
+    (stripped, 'stripped'),
+    (whole._replace(labels=labels), 'labels'),
+    (whole._replace(mask=labels > 0), 'given'),
+  ):
+    measured = brain_mask(state).measured
+    assert measured['by'] == by and list(measured) == ['by', 'volume_ml']
+    assert measured['volume_ml'] == pytest.approx(volume, rel=0.06)
   with pytest.warns(UserWarning, match='rough one by Otsu'):
-    assert brain_mask(whole, how='otsu').measured == {'by': 'otsu'}
+    assert brain_mask(whole, how='otsu').measured['by'] == 'otsu'
   with pytest.raises(BadScan, match="head has no brain by 'labels'"):
     brain_mask(whole, how='labels')
   with pytest.raises(ValueError, match="how='bet'; allowed are auto, given, labels"):
@@ -70,6 +82,7 @@ def program(folder, name, body):
 
 def test_programs_of_others(tmp_path, monkeypatch):
   image, labels, affine = head()
+  image = np.where(labels > 0, image, 0)
   whole = scan(image, affine)
   monkeypatch.setenv('PATH', f'{tmp_path}:{os.environ["PATH"]}')
   for how in ('hd_bet', 'synthstrip'):
@@ -86,7 +99,7 @@ def test_programs_of_others(tmp_path, monkeypatch):
   )
   found = brain_mask(whole, how='hd_bet')
   np.testing.assert_array_equal(found.mask, image > 0.5)
-  assert found.measured == {'by': 'hd_bet', 'version': 'unknown'}
+  assert found.measured['by'] == 'hd_bet' and found.measured['version'] == 'unknown'
   program(tmp_path, 'mri_synthstrip', 'print("no model", file=sys.stderr); sys.exit(3)')
   with pytest.raises(BadScan, match='mri_synthstrip found no brain: no model'):
     brain_mask(whole, how='synthstrip')

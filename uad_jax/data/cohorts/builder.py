@@ -7,111 +7,34 @@ scans are preprocessed; scans that cannot be used stop the build or are left out
 
 import dataclasses
 import functools
-import hashlib
 import json
 import pathlib
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import tensorflow_datasets as tfds
 
-from uad_jax.data import manifest, record
-from uad_jax.data.cohorts import examples, parts, splits
+from uad_jax.data import locks, manifest, record
+from uad_jax.data.cohorts import examples, parts, reuse, sources, splits, versions
 from uad_jax.data.cohorts.entry import Entry
+from uad_jax.data.cohorts.scan_config import ScanConfig as ScanConfig
+from uad_jax.data.cohorts.scan_config import named_config as named_config
 from uad_jax.data.preprocessing import preprocess
 from uad_jax.data.preprocessing.nifti import BadScan
-from uad_jax.data.preprocessing.steps import Steps, check_steps
+from uad_jax.data.preprocessing.steps import Steps
 from uad_jax.data.workers import mapped
 from uad_jax.progress import Progress
 
-Find = Callable[[str], tuple[list[Entry], list[str]]]
-"""Function of a folder; returns its scans, and a sentence about each absent scan."""
 
-
-@dataclasses.dataclass(kw_only=True, repr=False)
-class ScanConfig(tfds.core.BuilderConfig):
-  """TFDS config of a data set of MRI scans: source, preprocessing and splits.
-
-  Attributes:
-    steps: Preprocessing steps, pairs (name, parameters); 'pad_or_crop' sets the shape
-      of a record: two sizes for slices, three for volumes.
-    find: Function of the source folder; returns its scans, and one sentence about each
-      absent scan.
-    identity: All that the records depend on, as values for JSON; its hash is part of
-      the name of the config, and the manifest stores it.
-    source: Folder of the scans; '' for the manual_dir of TFDS.
-    label_map: Tissue class to numbers of the label files.
-    fractions: Split to fraction of the subjects, for subjects whose split neither a
-      table nor a list names.
-    listed: Subject to split, from the split list of the data set.
-    healthy: Whether the cohort is one of healthy subjects; those with a pathology then
-      go to the split 'patients'.
-    domain: Name of the scanner or site, for scans without one.
-    keep_going: Whether bad scans are left out and listed; if not, the first one stops
-      the build.
-    workers: Number of processes that prepare scans.
-    beam: Whether to prepare and write with Apache Beam.
-  """
-
-  steps: Steps
-  find: Find
-  identity: Mapping[str, Any]
-  source: str = ''
-  label_map: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
-  fractions: Mapping[str, float] = dataclasses.field(
-    default_factory=splits.HEALTHY.copy
-  )
-  listed: Mapping[str, str] = dataclasses.field(default_factory=dict)
-  healthy: bool = False
-  domain: str = ''
-  keep_going: bool = False
-  workers: int = 2
-  beam: bool = False
-
-  def __repr__(self) -> str:
-    return self.name  # TFDS logs it
-
-  def shape(self) -> tuple[int, ...]:
-    """Returns the spatial shape of one record (slice or volume), in voxels.
-
-    Raises:
-      ValueError: The steps have no 'pad_or_crop' with two or three sizes.
-    """
-    shape = dict(self.steps).get('pad_or_crop', {}).get('shape', ())
-    if len(shape) not in (2, 3):
-      raise ValueError(
-        "the steps give the records no common shape; allowed is a step 'pad_or_crop' "
-        'with two sizes for slices or three for volumes'
-      )
-    return tuple(shape)
-
-
-def named_config(stem: str, **fields) -> ScanConfig:
-  """Creates a TFDS config whose name contains the shape of a record and a hash.
-
-  The name is STEM-SIZE-HASH, such as 'ixi-128x128-0a1b2c3d'. STEM is `stem`, SIZE is
-  the shape of a record. HASH is computed from the field `identity`, which holds all
-  that the records depend on.
-
-  Args:
-    stem: First part of the name.
-    **fields: Fields of `ScanConfig` except the name.
-  """
-  check_steps(fields['steps'])
-  config = ScanConfig(name='unnamed', **{'label_map': preprocess.DLMUSE} | fields)
-  identity = json.dumps(config.identity, sort_keys=True, default=list)
-  size = 'x'.join(str(n) for n in config.shape())
-  config.name = f'{stem}-{size}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}'
-  return config
-
-
-class ScanBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class ScanBuilder(
+  locks.BuiltAlone, tfds.core.GeneratorBasedBuilder, skip_registration=True
+):
   """TFDS builder of a data set of real MRI scans.
 
   The records are sorted by subject, session and slice. The file `manifest.json` beside
-  the records lists every volume with its hashes.
+  the records lists every volume with its hashes, the file `sources.json` the files that
+  they were made from.
   """
 
   VERSION = tfds.core.Version(f'{preprocess.VERSION}.0.0')
@@ -145,10 +68,57 @@ class ScanBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     root = pathlib.Path(self._data_dir_root)
     return root / '.parts' / f'{self.name}-{self.builder_config.name}'
 
+  def up_to_date(self, kept: str = '') -> 'ScanBuilder':
+    """Returns the builder of the data set for the source folder as it is now.
+
+    It is this builder, unless the source has changed since the data were prepared, see
+    `versions`; the user is then told on stderr.
+
+    Args:
+      kept: Full names of data sets, joined by ' + ', that a run has begun with; its
+        version of this data set is kept if it is still prepared.
+
+    Raises:
+      BadScan: The source or its table cannot be used.
+    """
+    settings, stem = self.builder_config, f'{self.name}/{self.builder_config.name}'
+    begun = [name.split('/')[1] for name in kept.split(' + ') if name.startswith(stem)]
+    choice = versions.choose(settings, self._versions(), *begun[:1])
+    if choice.sentence:
+      print(choice.sentence, file=sys.stderr, flush=True)
+    if choice.name != settings.name:
+      return type(self)(
+        config=dataclasses.replace(settings, name=choice.name, first=settings.name),
+        data_dir=self._data_dir_root,
+        file_format='array_record',
+      )
+    return self
+
+  def planned_splits(self) -> dict[str, int]:
+    """Counts the scans of each split, from the manifest or before they are prepared.
+
+    The result is empty if the config names no source.
+
+    Raises:
+      BadScan: The source or its table cannot be used.
+    """
+    settings, names = self.builder_config, []
+    if pathlib.Path(self.data_dir, manifest.NAME).is_file():
+      names = [volume['split'] for volume in manifest.read(self.data_dir)['volumes']]
+    elif settings.source:
+      entries = versions.entries_of(settings, settings.source)
+      names = [entry.split for entry in entries if not entry.problem]
+    return {name: names.count(name) for name in dict.fromkeys(names)}
+
+  def _versions(self) -> list[versions.Version]:
+    """The prepared versions of this data set and of the one that it replaces."""
+    root, settings = pathlib.Path(self._data_dir_root) / self.name, self.builder_config
+    return versions.prepared(root, settings.first or settings.name, str(self.version))
+
   def _download_and_prepare(self, dl_manager, download_config):
     # TFDS writes to a temporary folder, which it renames at the end or removes after an
     # error; so the manifest exists if and only if the data set does.
-    self._volumes, self._skipped, self._absent = [], [], []
+    self._volumes, self._skipped, self._absent, self._scans = [], [], [], []
     tfds.disable_progress_bar()  # `Progress` counts scans, also in logs
     target = pathlib.Path(self.data_dir)
     for incomplete in target.parent.glob('incomplete.*'):
@@ -162,6 +132,8 @@ class ScanBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     super()._download_and_prepare(dl_manager, download_config)
     identity = json.loads(json.dumps(self.builder_config.identity, default=list))
     content = manifest.make(identity, self._volumes, self._skipped, self._absent)
+    sources.check_unchanged(self._scans, self.source(dl_manager))
+    sources.write(self._scans, self.data_dir)
     manifest.write(content, self.data_dir)
     shutil.rmtree(self.parts_folder(), ignore_errors=True)
     for sentence in [*self._skipped, *self._absent]:
@@ -182,7 +154,11 @@ class ScanBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       entries, settings.fractions, settings.listed, settings.healthy
     )
     self._refuse([entry.problem for entry in entries if entry.problem])
-    prepared = self._prepared([entry for entry in entries if not entry.problem])
+    earlier = self._versions()
+    self._scans = versions.record(entries, source, earlier)
+    count = reuse.restore(entries, self._scans, earlier, settings, self.parts_folder())
+    usable = [entry for entry in entries if not entry.problem]
+    prepared = self._prepared(usable, settings.workers if count < len(usable) else 1)
     if not prepared:
       raise BadScan(f'{source} has no usable scan; allowed is one or more')
     for entry, path in prepared:
@@ -194,7 +170,9 @@ class ScanBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       for split in dict.fromkeys(entry.split for entry, _ in prepared)
     }
 
-  def _prepared(self, entries: Sequence[Entry]) -> list[tuple[Entry, str]]:
+  def _prepared(
+    self, entries: Sequence[Entry], workers: int
+  ) -> list[tuple[Entry, str]]:
     """Prepares scans; returns the usable ones with the paths of their parts."""
     settings = self.builder_config
     work = functools.partial(
@@ -209,7 +187,7 @@ class ScanBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       beam.run(work, entries)
       results = map(work, entries)  # all parts exist: this only looks them up
     else:
-      results = mapped(work, entries, settings.workers)
+      results = mapped(work, entries, workers)
     prepared, progress = [], Progress(len(entries), f'{self.name}: scans')
     try:
       for done, (entry, result) in enumerate(zip(entries, results, strict=True), 1):

@@ -175,6 +175,7 @@ def find(
     )
   if cohort.search is not None:
     entries, absent = cohort.search(root, contrast), []
+    layouts.tell(source, entries)
   else:
     entries, absent = _in_trees(source, root, cohort, contrast, tree)
   entries = [_with_site(cohort, entry) for entry in entries]
@@ -202,6 +203,12 @@ def _in_trees(source, root, cohort, contrast, tree):
     scans = layouts.find(source, release.of(contrast), lookup)
     entries += scans
     absent += _absent(root, release, contrast, {(e.subject, e.session) for e in scans})
+  if cohort.people is not no_table and not any(map(lookup, entries)):
+    layouts.tell_note(
+      source,
+      f'the table of subjects of {cohort.name} is missing or names none of these '
+      'subjects: age, sex and diagnosis stay unknown',
+    )
   return entries, absent
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import nibabel as nib
 import numpy as np
 
-from uad_jax.data.cohorts import people
+from uad_jax.data.cohorts import people, scan_files
 from uad_jax.data.cohorts.entry import Entry
 from uad_jax.data.preprocessing.nifti import BadScan
 
@@ -108,7 +108,7 @@ def find(root: pathlib.Path, contrast: str, spelled: str) -> list[Entry]:
     if all(people.number(value) is not None for value in numbers):
       boxes.setdefault(file, []).append(tuple(int(float(v)) for v in numbers))
   entries = []
-  for path in sorted(root.glob(f'**/file_brain_{spelled}_*{SUFFIX}')):
+  for path in scan_files.matches(root, f'**/file_brain_{spelled}_*{SUFFIX}'):
     if path.stem not in labels:
       continue
     diagnoses = sorted(labels[path.stem] - set(NORMAL))

@@ -2,13 +2,15 @@
 
 import functools
 import pathlib
-import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from uad_jax.data.cohorts.entry import COMPANIONS, PEOPLE, Entry
-from uad_jax.data.cohorts.people import Lookup, read_table, row_of
-from uad_jax.data.preprocessing.nifti import SUFFIXES, BadScan
+from uad_jax.data.cohorts import participants, sessions
+from uad_jax.data.cohorts.entry import COMPANIONS, Entry
+from uad_jax.data.cohorts.flat_names import SHORT
+from uad_jax.data.cohorts.people import Lookup
+from uad_jax.data.preprocessing.nifti import BadScan
 from uad_jax.data.preprocessing.preprocess import DLMUSE
 
 BIDS_SUBJECT = r'(?:^|/)(sub-[A-Za-z0-9]+)'
@@ -26,9 +28,9 @@ class Layout(NamedTuple):
     lesion: Glob pattern of the lesion masks; '' if there are none.
     twin: Glob pattern of the lesion-free twins of the scans; '' if there are none.
     subject: Regular expression on a path below the source; its groups, joined by '-',
-      are the name of the subject.
-    session: Regular expression on this path; group 1 is the session. '' for cohorts
-      without sessions.
+      are the name of the subject, or the whole match if it has no groups.
+    session: Regular expression on this path; group 1 (or the whole match) is the
+      session. '' for cohorts without sessions.
     table: Tab-separated table with the column participant_id and, optionally,
       session_id, age, split, pathology, domain and `entry.PEOPLE`; '' for none.
     label_map: Tissue class to numbers of the label file.
@@ -62,6 +64,9 @@ def bids(
   lesion: str = '',
   twin: str = '',
   label_map: Mapping[str, Sequence[int]] = DLMUSE,
+  lesion_values: Sequence[int] | None = None,
+  subject: str = BIDS_SUBJECT,
+  session: str = BIDS_SESSION,
 ) -> Layout:
   """Returns the file patterns (layout) of a BIDS folder.
 
@@ -72,8 +77,21 @@ def bids(
     lesion: Glob pattern of the lesion masks; '' for none.
     twin: Glob pattern of the lesion-free twins; '' for none.
     label_map: Tissue class to numbers of the label file.
+    lesion_values: Numbers of the lesion file that mean lesion; None for a mask.
+    subject: Regular expression of the subject, see `Layout`.
+    session: Regular expression of the session, see `Layout`.
   """
-  return Layout(image, mask, labels, lesion, twin, label_map=label_map)
+  return Layout(
+    image,
+    mask,
+    labels,
+    lesion,
+    twin,
+    subject,
+    session,
+    label_map=label_map,
+    lesion_values=lesion_values,
+  )
 
 
 def lesion_cohort(image: str = 'sub-*/**/anat/*_T1w.nii*') -> Layout:
@@ -95,10 +113,12 @@ def flat(
   labels: str = '',
   lesion: str = '',
   twin: str = '',
-  subject: str = r'([^/._]+)[^/]*$',
+  subject: str = SHORT,
   label_map: Mapping[str, Sequence[int]] = DLMUSE,
+  lesion_values: Sequence[int] | None = None,
+  session: str = '',
 ) -> Layout:
-  """Returns the layout of a folder that has no sessions and no table of subjects.
+  """Returns the layout of a folder that has no table of subjects.
 
   Args:
     image: Glob pattern of the scans.
@@ -107,16 +127,33 @@ def flat(
     lesion: Glob pattern of the lesion masks; '' for none.
     twin: Glob pattern of the lesion-free twins; '' for none.
     subject: Regular expression whose group is the subject; by default the file name up
-      to its first dot or underscore.
+      to its first dot or underscore, or the whole name where several images share that
+      (`flat_names`).
     label_map: Tissue class to numbers of the label file.
+    lesion_values: Numbers of the lesion file that mean lesion; None for a mask.
+    session: Regular expression whose group is the session; '' for no sessions.
   """
-  return Layout(image, mask, labels, lesion, twin, subject, '', '', label_map)
+  return Layout(
+    image,
+    mask,
+    labels,
+    lesion,
+    twin,
+    subject,
+    session,
+    '',
+    label_map,
+    lesion_values=lesion_values,
+  )
 
 
 def find(source: str, layout: Layout, lookup: Lookup | None = None) -> list[Entry]:
   """Finds the scans of a folder and returns them sorted by subject and session.
 
-  A scan with missing or ambiguous files is returned with a sentence in `problem`.
+  The number of subjects and scans is printed to stderr, with a line for all that the
+  user should know: which files were left out, how subjects were named, and which of
+  them the table lacks. A scan with missing or ambiguous files is returned with a
+  sentence in `problem`.
 
   Args:
     source: Path of the folder.
@@ -125,96 +162,63 @@ def find(source: str, layout: Layout, lookup: Lookup | None = None) -> list[Entr
       table that the layout names.
 
   Raises:
-    BadScan: The source is not a folder, or has no image that matches the layout.
+    BadScan: The source is not a folder, or has no image that matches the layout; a
+      pattern cannot be used; or the table cannot be read or fits no subject.
   """
   root = pathlib.Path(source)
   if not root.is_dir():
     raise BadScan(f'{source} is not a folder; allowed is one with NIfTI files')
-  images = images_of(root, layout)
-  if not images:
+  images = sessions.images(root, layout)
+  if not images.files:
+    more = ''.join(f' ({note})' for note in images.notes)
     raise BadScan(
-      f"{source} has no image that matches '{layout.image}'; allowed is a "
+      f"{source} has no image that matches '{layout.image}'{more}; allowed is a "
       'folder with one or more'
     )
   companions = {
-    kind: _files(root, getattr(layout, kind), layout)
+    kind: sessions.companions(root, getattr(layout, kind), layout, images.names)
     for kind in COMPANIONS
     if getattr(layout, kind)
   }
-  if lookup is None:
-    table = read_table(root / layout.table) if layout.table else {}
-    lookup = functools.partial(row_of, table)
-  return [
-    _entry(source, layout, key, paths, companions, lookup)
-    for key, paths in sorted(images.items())
-  ]
+  path = root / layout.table if layout.table and lookup is None else None
+  table = participants.read_table(path) if path else {}
+  lookup = lookup or functools.partial(participants.row_of, table)
+  entries = []
+  for key, paths in sorted(images.files.items()):
+    facts = lookup(Entry(*key, image=paths[0]))
+    entries.append(sessions.entry(layout, key, paths, companions, facts))
+  notes = [*images.notes]
+  if path:
+    notes += participants.unmatched(table, entries, path)
+    notes += participants.other_tables(path)
+  tell(source, entries, notes)
+  return entries
 
 
-def images_of(root: pathlib.Path, layout: Layout) -> dict[tuple[str, str], list[str]]:
+def images_of(root: pathlib.Path, layout: Layout) -> sessions.Files:
   """Finds the image files below a folder that match the patterns of a layout.
 
   Returns:
     Mapping from (subject, session) to the paths of its images.
   """
-  return _files(root, layout.image, layout, layout.name)
+  return sessions.images(root, layout).files
 
 
-def _files(root, pattern, layout, name=None) -> dict[tuple[str, str], list[str]]:
-  """(subject, session) to the paths of the files that match a glob pattern."""
-  paths = {}
-  for path in sorted(root.glob(pattern)):
-    relative = path.relative_to(root).as_posix()
-    if not relative.endswith(SUFFIXES) or path.name.startswith('.'):
-      continue  # a file of another kind, or a shadow such as ._BRATS_001.nii.gz
-    if name and not re.search(name, path.name, re.IGNORECASE):
-      continue
-    subject = re.search(layout.subject, relative)
-    if subject is None:
-      raise BadScan(
-        f"{path} names no subject by '{layout.subject}'; allowed are files that do"
-      )
-    session = re.search(layout.session, relative) if layout.session else None
-    key = ('-'.join(filter(None, subject.groups())), session[1] if session else '')
-    paths.setdefault(key, []).append(str(path))
-  return paths
+def tell(source: str, entries: Sequence[Entry], notes: Sequence[str] = ()) -> None:
+  """Prints to stderr how many subjects and scans a folder has, and notes on them."""
+  subjects = len({entry.subject for entry in entries})
+  counts = [
+    f'{n} {noun}{"" if n == 1 else "s"}'
+    for n, noun in ((subjects, 'subject'), (len(entries), 'scan'))
+  ]
+  for sentence in (', '.join(counts), *notes):
+    tell_note(source, sentence)
 
 
-def _entry(source, layout, key, paths, companions, lookup: Lookup) -> Entry:
-  """The entry of a (subject, session), with a problem if its files are not unique."""
-  entry = Entry(*key, image=paths[0])
-  row = lookup(entry)
-  entry = entry._replace(
-    split=row.get('split') or '',
-    age=_number(row.get('age')),
-    pathology=row.get('pathology') or 'none',
-    domain=row.get('domain') or '',
-    people={name: str(row[name]) for name in PEOPLE if row.get(name)},
-    channel=layout.channel,
-    lesion_values=layout.lesion_values,
-  )
-  name = ' '.join(part for part in key if part)
-  if len(paths) > 1 and layout.several != 'first':
-    problem = f'{name} has {len(paths)} images ({", ".join(paths)}); allowed is one'
-    return entry._replace(problem=problem)
-  known_healthy = row.get('pathology') == 'none'
-  for kind, files in companions.items():
-    matches = files.get(key, [])
-    if not matches and kind in ('lesion', 'twin') and known_healthy:
-      continue
-    if len(matches) != 1:
-      return entry._replace(
-        problem=f"{name} has {len(matches)} {kind} files by '{getattr(layout, kind)}' "
-        f'in {source}; allowed is one for {paths[0]}'
-      )
-    entry = entry._replace(**{kind: matches[0]})
-  if entry.lesion and not row.get('pathology'):
-    entry = entry._replace(pathology='lesion')
-  return entry
+@functools.lru_cache(1000)
+def tell_note(source: str, sentence: str) -> None:
+  """Prints a sentence on a folder to stderr.
 
-
-def _number(text: str | None) -> float:
-  """A number; nan for None and for text that is none."""
-  try:
-    return float(text)
-  except (TypeError, ValueError):
-    return float('nan')
+  The same sentence is printed once in a process, as a builder searches repeatedly.
+  """
+  print(f'{source}: {sentence}', file=sys.stderr, flush=True)

@@ -11,8 +11,8 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from uad_jax.data.cohorts import layout, lesions, people, splits
-from uad_jax.data.preprocessing import align, brainmask, grid, nifti
+from uad_jax.data.cohorts import layout, lesions, participants, scan_files, splits
+from uad_jax.data.preprocessing import align, background, brainmask, grid, nifti
 from uad_jax.data.preprocessing.nifti import BadScan
 
 FRACTIONS = (0.005, 0.025)
@@ -94,7 +94,7 @@ def divide(masks: str, seed: int) -> tuple[list[str], list[str]]:
   Raises:
     BadScan: The folder holds fewer than two files.
   """
-  paths = sorted(p for p in pathlib.Path(masks).glob('*') if p.name.endswith('.nii.gz'))
+  paths = [p for p in scan_files.scans(masks, '*') if p.name.endswith('.nii.gz')]
   if len(paths) < 2:
     raise BadScan(
       f'{masks} has {len(paths)} lesion masks; allowed are 2 .nii.gz or more'
@@ -108,11 +108,12 @@ def divide(masks: str, seed: int) -> tuple[list[str], list[str]]:
 def _fill(folder, source, entries, shapes, files, split, seed) -> dict[str, Any]:
   """Writes all scans and the table; returns the report of `write`."""
   _copy_notes(source, folder, seed)
-  table = people.read_table(pathlib.Path(source) / files.table) if files.table else {}
+  path = pathlib.Path(source) / files.table
+  table = participants.read_table(path) if files.table else {}
   rows, voxels = [], {}
 
   def add_row(entry, session, name, pathology):
-    row = table.get((entry.subject, entry.session)) or {}
+    row = participants.row_of(table, entry)
     known = [row.get(column) or 'n/a' for column in ('age', 'sex')]
     values = (entry.subject, session, *known, name, pathology)
     rows.append(dict(zip(COLUMNS, values, strict=True)))
@@ -170,6 +171,7 @@ def _insert(
   """The scan with lesions, the lesion mask, and a description of the lesions."""
   scan = nifti.read_image(entry.image)
   nifti.check_values(scan)
+  background.need_zero(scan.data, scan.name)
   if entry.labels is None:
     raise BadScan(f'{entry.image} has no labels; allowed are scans with anatomy labels')
   labels = nifti.read_labels(entry.labels, scan)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from uad_jax.data import manifest, record
-from uad_jax.data.cohorts import fastmri
+from uad_jax.data.cohorts import fastmri, sources
 from uad_jax.data.cohorts.entry import COMPANIONS, Entry
 from uad_jax.data.preprocessing import preprocess
 from uad_jax.data.preprocessing.nifti import BadScan
@@ -46,7 +46,7 @@ def name_of(entry: Entry, steps: Steps, label_map: Mapping[str, Sequence[int]]) 
   for kind in ('image', *COMPANIONS):
     path = getattr(entry, kind)
     sha.update(f'{kind} {path is not None};'.encode())
-    for file_path in _files(path):
+    for file_path in sources.files_of(path):
       with open(file_path, 'rb') as file:
         sha.update(hashlib.file_digest(file, 'sha256').digest())
   return sha.hexdigest()[:32]
@@ -86,7 +86,7 @@ def make(
     return BadScan(
       f'{entry.image} cannot be prepared: {type(problem).__name__}: {problem}'
     )
-  _save(path, prepared)
+  save(path, prepared)
   return str(path)
 
 
@@ -121,14 +121,6 @@ def fingerprints(path: str) -> dict[str, Any]:
   return {name: metadata[name] for name in ('sha256', 'slices', 'records')}
 
 
-def _files(path: str | None) -> list[str]:
-  """The file at a path, and the header file of an Analyze pair; [] for None."""
-  if path is None:
-    return []
-  pair = [path[:-4] + '.hdr'] if path.endswith('.img') else []
-  return [path, *(p for p in pair if os.path.isfile(p))]
-
-
 def _prepare(entry: Entry, steps: Steps, label_map) -> preprocess.Prepared:
   """Preprocesses a scan; lesions of fastMRI+ scans come from their boxes."""
   image, lesion = entry.image, entry.lesion
@@ -148,22 +140,36 @@ def _prepare(entry: Entry, steps: Steps, label_map) -> preprocess.Prepared:
   )
 
 
-def _save(path: pathlib.Path, prepared: preprocess.Prepared) -> None:
-  """Writes a temporary file and renames it, so that a part is never incomplete."""
+def save(
+  path: pathlib.Path,
+  prepared: preprocess.Prepared,
+  digests: Mapping[str, str] | None = None,
+) -> None:
+  """Stores a preprocessed scan in a .npz file, which is never incomplete.
+
+  Args:
+    path: The file.
+    prepared: The scan.
+    digests: Its 'sha256' and 'records', see `fingerprints`; None computes them.
+  """
   image_is_twin = prepared.twin is prepared.image or (
     prepared.twin is not None and np.array_equal(prepared.twin, prepared.image)
   )
   arrays: dict[str, Any] = {name: getattr(prepared, name) for name in ARRAYS}
   if image_is_twin or prepared.twin is None:
     del arrays['twin']
-  whole = record.arrays(prepared)
+  if digests is None:
+    whole = record.arrays(prepared)
+    digests = {
+      'sha256': manifest.fingerprint(prepared),
+      'records': record.digest(record.cut(whole, k) for k in prepared.slices),
+    }
   metadata = {
     'native_shape': prepared.native_shape,
     'slices': prepared.slices,
     'chain': prepared.chain,
     'own_twin': image_is_twin,
-    'sha256': manifest.fingerprint(prepared),
-    'records': record.digest(record.cut(whole, k) for k in prepared.slices),
+    **digests,
   }
   path.parent.mkdir(parents=True, exist_ok=True)
   handle, temporary = tempfile.mkstemp(dir=path.parent, suffix='.partial')

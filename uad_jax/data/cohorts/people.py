@@ -1,13 +1,14 @@
 """Functions that read a data set's table of subjects: age, sex and diagnosis."""
 
-import csv
 import functools
+import math
 import pathlib
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from uad_jax.data.cohorts import scan_files
 from uad_jax.data.cohorts.entry import Entry
-from uad_jax.data.cohorts.splits import check_splits
 from uad_jax.data.preprocessing.nifti import BadScan
 
 Rows = Mapping[tuple[str, str], Mapping[str, str]]
@@ -50,7 +51,7 @@ def load(root: pathlib.Path, pattern: str, needed: str = ''):
   """
   import pandas
 
-  paths = sorted(p for p in root.glob(pattern) if not p.name.startswith('.'))
+  paths = [p for p in scan_files.matches(root, pattern) if not p.name.startswith('.')]
   if not paths:
     if needed:
       raise BadScan(f"{root} has no table '{pattern}', {needed}; put it there")
@@ -60,15 +61,21 @@ def load(root: pathlib.Path, pattern: str, needed: str = ''):
     if path.suffix.startswith('.xls'):
       table = pandas.read_excel(path, dtype=str)
     else:
-      separator = '\t' if path.suffix == '.tsv' else ','
-      table = pandas.read_csv(path, sep=separator, dtype=str, encoding_errors='replace')
+      table = pandas.read_csv(
+        path, sep=_separator(path), dtype=str, encoding_errors='replace'
+      )
   except ImportError as error:
     raise ModuleNotFoundError(
       f'{path} is an Excel table, which needs another package ({error}); install it by '
       '`pip install uad_jax[tables]` or save the table as .csv beside it'
     ) from error
-  except (ValueError, pandas.errors.ParserError) as error:
-    raise BadScan(f'{path} cannot be read as a table: {error}') from error
+  except (MemoryError, OSError) as error:
+    raise BadScan(f'{path} cannot be read: {error}') from error
+  except Exception as error:  # each package that reads Excel tables has its own errors
+    reason = ' '.join(str(error).split()) or type(error).__name__
+    raise BadScan(
+      f'{path} cannot be read as a table: {reason}; allowed is a table of text or Excel'
+    ) from error
   return table.rename(columns=lambda name: str(name).strip()).fillna('')
 
 
@@ -87,8 +94,9 @@ def column(table, name: str, path: str) -> Any:
     BadScan: The table has no such column.
   """
   if name not in table.columns:
+    columns = [' '.join(column.split())[:100] for column in table.columns]
     raise BadScan(
-      f"the table '{path}' has no column '{name}'; it has {', '.join(table.columns)}"
+      f"the table '{path}' has no column '{name}'; it has {few(columns, 20)}"
     )
   return table[name].str.strip()
 
@@ -129,11 +137,23 @@ def reader(
       for ours, mapping in (values or {}).items():
         row[ours] = mapping.get(row.get(ours, ''), row.get(ours, ''))
       # Of a subject with several rows, the first value of each column counts.
-      earlier = rows.setdefault((naming(name), ''), {})
+      earlier = rows.setdefault((_named(naming, name, pattern), ''), {})
       earlier |= {k: v for k, v in row.items() if v and not earlier.get(k)}
     return functools.partial(row_of, rows)
 
   return read
+
+
+def _named(naming: Callable[[str], str], name: str, pattern: str) -> str:
+  """The subject that a cell of a table stands for."""
+  try:
+    return naming(name)
+  except (OverflowError, ValueError) as error:
+    text = ' '.join(name.split())[:LONGEST]
+    raise BadScan(
+      f"the table '{pattern}' names a subject '{text}'; allowed are names as the data "
+      "set's provider writes them"
+    ) from error
 
 
 def row_of(table: Rows, entry: Entry) -> Mapping[str, str]:
@@ -145,35 +165,72 @@ def row_of(table: Rows, entry: Entry) -> Mapping[str, str]:
   return table.get(key) or table.get((entry.subject, '')) or {}
 
 
-def read_table(path: pathlib.Path) -> dict[tuple[str, str], dict[str, str]]:
-  """Reads participants.tsv, the table of subjects of a BIDS folder.
-
-  Args:
-    path: The tab-separated file; it may be absent.
-
-  Returns:
-    Mapping from (subject, session) to the row; the session is '' if the table has no
-    column session_id.
-
-  Raises:
-    BadScan: The column participant_id is missing, or a subject is in two splits.
-  """
-  if not path.is_file():
-    return {}
-  with path.open(newline='') as file:
-    rows = list(csv.DictReader(file, delimiter='\t'))
-  if rows and 'participant_id' not in rows[0]:
-    raise BadScan(f"{path} lacks the column 'participant_id'; allowed is a BIDS table")
-  check_splits(
-    ((row['participant_id'], row['split']) for row in rows if row.get('split')),
-    str(path),
-  )
-  return {(row['participant_id'], row.get('session_id') or ''): row for row in rows}
-
-
 def number(text: str) -> float | None:
-  """Converts text to a number; returns None for text that is not a number."""
+  """Converts text to a number; returns None for text that is no finite number."""
   try:
-    return float(text)
+    value = float(text)
   except ValueError:
     return None
+  return value if math.isfinite(value) else None
+
+
+OLDEST = 150.0
+"""Largest number, in years, that is taken for an age."""
+
+IN_A_YEAR = {'': 1, 'y': 1, 'm': 12, 'w': 52.18, 'd': 365.25}
+"""First letter of a unit of time, as DICOM has it, to how many make a year."""
+
+AGE = re.compile(
+  r'[<>=~]*\s*(\d+(?:[.,]\d+)?)\s*(?:(?:-|to|\u2013)\s*(\d+(?:[.,]\d+)?))?\s*\+?\s*'
+  r'(|y|yrs?|years?|yo|m|mo|months?|w|weeks?|d|days?)(?:\s+(?:or|and)\s+\w+)?\.?',
+  re.IGNORECASE,
+)
+
+
+def years(text: str | None) -> float:
+  """Converts the age in a table of subjects to years.
+
+  A limit counts as the age (89+), a range as its middle (20-25), a comma as a decimal
+  point; units are years, months, weeks and days, as in DICOM (030Y, 018M).
+
+    >>> [years(age) for age in ('34.5', '89+', '030Y', '018M', '20-25', '34,5', 'n/a')]
+    [34.5, 89.0, 30.0, 1.5, 22.5, 34.5, nan]
+
+  Args:
+    text: Text of the cell, or None.
+
+  Returns:
+    Age in years; nan for None, for text that is no age, and outside of 0 to `OLDEST`.
+  """
+  text = (text or '').strip()
+  value = number(text)
+  if value is None:
+    match = AGE.fullmatch(text)
+    if match is None:
+      return math.nan
+    limits = [float(n.replace(',', '.')) for n in match.group(1, 2) if n]
+    value = sum(limits) / len(limits) / IN_A_YEAR[match[3][:1].lower()]
+  return value if 0 <= value <= OLDEST else math.nan
+
+
+LONGEST = 500
+"""Largest number of characters of a name in a message."""
+
+
+def few(names: Sequence[str], shown: int = 3) -> str:
+  """Lists the first of several names for a message, with the number of all.
+
+  >>> few(['a', 'b', 'c', 'd', 'e'])
+  'a, b, c and 2 more'
+  """
+  text = ', '.join(str(name)[:LONGEST] for name in names[:shown])
+  return text if len(names) <= shown else f'{text} and {len(names) - shown} more'
+
+
+def _separator(path: pathlib.Path) -> str:
+  """The character between the columns of a table of text, by its first line."""
+  usual = '\t' if path.suffix == '.tsv' else ','
+  with path.open(encoding='utf-8', errors='replace') as file:
+    header = file.readline(100_000)
+  others = [c for c in '\t;,' if c in header]
+  return usual if usual in header or not others else others[0]

@@ -9,6 +9,7 @@ comment.
 import hashlib
 import math
 import pathlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from uad_jax.data.preprocessing.nifti import BadScan
@@ -21,6 +22,9 @@ LESIONS = {'few_shot': 0.1, 'val_lesion': 0.2, 'test': 0.7}
 
 PATIENTS = 'patients'
 """Name of the split for subjects of a healthy cohort not known to be healthy."""
+
+NAME = re.compile(r'[\w-]{1,100}')
+"""Pattern of the names of splits that TFDS and the configs can read."""
 
 
 def read(path: str | pathlib.Path) -> dict[str, str]:
@@ -36,7 +40,11 @@ def read(path: str | pathlib.Path) -> dict[str, str]:
     BadScan: A line does not hold two words, or a subject is in two splits.
   """
   path, pairs = pathlib.Path(path), []
-  for number, line in enumerate(path.read_text().splitlines(), 1):
+  try:
+    text = path.read_text('utf-8-sig')
+  except UnicodeDecodeError as error:
+    raise BadScan(f'{path} is no UTF-8 text; save it as text in UTF-8') from error
+  for number, line in enumerate(text.splitlines(), 1):
     words = line.partition('#')[0].split()
     if not words:
       continue
@@ -119,12 +127,16 @@ def assign(
   """
   named = [entry for entry in entries if entry.split]
   if named and len(named) < len(entries):
-    without = next(entry for entry in entries if not entry.split)
+    without = [entry for entry in entries if not entry.split]
+    names = [f'{entry.subject} {entry.session}'.strip() for entry in without]
+    more = f' and {len(names) - 5} more' if len(names) > 5 else ''
     raise BadScan(
-      f'{without.image} has no split in the table and others have; allowed is a '
-      'split for each scan or for none'
+      f'{without[0].image} has no split in the table and others have; allowed is a '
+      f'split for each scan or for none, {len(names)} of {len(entries)} scans have '
+      f'none: {", ".join(names[:5])}{more}'
     )
   if not named:
+    _check_fractions(fractions)
     patients = ill(entries) if healthy else set()
 
     def split(subject):
@@ -160,7 +172,7 @@ def hashed_split(subject: str, fractions: Mapping[str, float]) -> str:
 
 
 def check_splits(pairs: Iterable[tuple[str, str]], where: str) -> None:
-  """Checks that no subject is in two splits.
+  """Checks that no subject is in two splits, and the names of the splits.
 
   A subject in two splits would be a data leak. Splits whose names agree up to the first
   underscore, such as val and val_lesion, may share subjects.
@@ -170,16 +182,31 @@ def check_splits(pairs: Iterable[tuple[str, str]], where: str) -> None:
     where: Source of the pairs, for the error message.
 
   Raises:
-    BadScan: A subject is in two splits.
+    BadScan: A subject is in two splits, or a name cannot be that of a split.
   """
   first_splits = {}
   for subject, split in pairs:
+    if not NAME.fullmatch(split) or split.lower() == 'all':
+      raise BadScan(
+        f"{where} has {subject} in the split '{split[:100]}'; allowed are names of up "
+        "to 100 letters, digits, _ and -, except 'all'"
+      )
     first = first_splits.setdefault(subject, split)
     if first.split('_')[0] != split.split('_')[0]:
       raise BadScan(
         f"{where} has {subject} in the splits '{first}' and '{split}'; allowed is one "
         'split a subject'
       )
+
+
+def _check_fractions(fractions: Mapping[str, float]) -> None:
+  """Checks that fractions can divide subjects: none negative, and one above 0."""
+  parts = list(fractions.values())
+  if not all(0 <= part < math.inf for part in parts) or not sum(parts) > 0:
+    raise BadScan(
+      f'the fractions of the splits are {dict(fractions)}; allowed are numbers of 0 or '
+      'more, and one above 0'
+    )
 
 
 def _place(subject: str) -> float:

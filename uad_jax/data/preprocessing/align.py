@@ -5,6 +5,7 @@ The affine minimises the squared differences of the intensities. A template is n
 as SRI24.
 """
 
+import contextlib
 import functools
 import importlib.util
 import pathlib
@@ -13,6 +14,7 @@ import nibabel as nib
 import numpy as np
 
 from uad_jax.data.preprocessing import nifti
+from uad_jax.data.preprocessing.brain_sampling import sample_brain
 from uad_jax.data.preprocessing.grid import bounding_box, respaced, sample
 from uad_jax.ops.affine_matrix import matrix
 
@@ -21,6 +23,8 @@ LEVELS = (8, 4)
 
 DEGREES = (6, 9, 12)
 """Degrees of freedom: 6 rigid, 9 with a scale along each axis, 12 with shears too."""
+
+_NOWHERE = (np.full((4, 4), np.nan), np.nan)
 
 MNI152 = 'mni152'
 """Name of the default template, ICBM 2009a symmetric T1."""
@@ -111,6 +115,7 @@ def register(
   affine: np.ndarray,
   degrees: int = 12,
   name: str = MNI152,
+  scan: str = 'the scan',
 ) -> tuple[np.ndarray, float]:
   """Estimates the affine map that aligns a T1 scan with a template.
 
@@ -127,18 +132,38 @@ def register(
     affine: 4x4 from voxel to scan mm.
     degrees: Degrees of freedom, one of `DEGREES`.
     name: The template, as in `template`.
+    scan: Name of the scan, for messages.
 
   Returns:
     The 4x4 affine M, and the correlation of I(M x) and T(x) at 4 mm.
 
   Raises:
     ValueError: `degrees` is not one of `DEGREES`.
+    BadScan: The brain is flat or dark, or the affine does not converge on it, as where
+      it has a few slices only.
   """
   if degrees not in DEGREES:
     raise ValueError(f'align has degrees={degrees}; allowed are {DEGREES}')
-  head = np.where(mask, image, 0).astype(np.float32)
+  to_scan, correlation = _NOWHERE
+  # Parameters that diverge overflow before they are refused.
+  with np.errstate(all='ignore'), contextlib.suppress(np.linalg.LinAlgError):
+    if mask.any():
+      to_scan, correlation = _register(image, mask, affine, degrees, name)
+  if not (np.isfinite(to_scan).all() and np.isfinite(correlation)):
+    raise nifti.BadScan(
+      f'{scan} cannot be aligned with the template, with {np.count_nonzero(mask)} of '
+      f'{image.shape} voxels in the brain; allowed is a whole head or brain'
+    )
+  return to_scan, correlation
+
+
+def _register(image, mask, affine, degrees, name):
+  """The affine and the correlation of `register`; NaN if they are not defined."""
+  head = np.where(mask, image, 0).astype(np.float32, copy=False)
   head /= np.percentile(head[mask], 95)
   start, from_centre, to_centre = _initial(mask, affine, name)
+  if not np.isfinite(start).all():
+    return _NOWHERE
   if degrees == 6:
     start[6:9] = 0
 
@@ -147,7 +172,7 @@ def register(
     fixed, fixed_affine = _template_at(level, name)
     shape, moving_affine = respaced(head.shape, affine, (level,) * 3)
     to_head = np.linalg.inv(affine) @ moving_affine
-    moving = sample(head, to_head, shape, antialias=True)
+    moving = sample_brain(head, mask, to_head, shape)
     before, after = from_centre @ fixed_affine, np.linalg.inv(moving_affine) @ to_centre
     parameters, correlation = _descend(
       parameters, degrees, fixed, moving, before, after
@@ -158,9 +183,8 @@ def register(
 def _initial(mask, affine, name):
   """Start of the registration: matches the brains' centres and extents.
 
-  Returns:
-    The 12 parameters of `affine_matrix.matrix`, and 4x4 translations (mm) that move the
-    template's centre to the origin and the origin to the scan's centre.
+  Returns the 12 parameters of `affine_matrix.matrix`, and 4x4 translations (mm) of the
+  template's centre to the origin and of the origin to the scan's centre.
   """
   volume, template_affine = _template_at(4, name)
   fixed = nib.affines.apply_affine(template_affine, np.argwhere(volume > 0.2))

@@ -4,6 +4,8 @@ import numpy as np
 from scipy import ndimage
 
 from uad_jax.data.preprocessing import grid
+from uad_jax.data.preprocessing.bad_scan import BadScan
+from uad_jax.data.preprocessing.brain_sampling import sample_brain
 
 COARSE = 4.0
 """Resolution in mm at which the field is estimated."""
@@ -15,6 +17,7 @@ def estimate(
   affine: np.ndarray,
   smooth: float = 30.0,
   rounds: int = 15,
+  name: str = 'the scan',
 ) -> np.ndarray:
   """Estimates the multiplicative bias field of a T1 scan of a brain.
 
@@ -31,15 +34,27 @@ def estimate(
     affine: 4x4 from voxel to mm.
     smooth: FWHM of the filter G in mm; a narrow one removes anatomy too.
     rounds: Number of iterations.
+    name: Name of the scan, for messages.
 
   Returns:
     Bias field [X, Y, Z], float32.
+
+  Raises:
+    BadScan: The mask has no part that is as large as a voxel of `COARSE` mm.
   """
   shape, coarse = grid.respaced(image.shape, affine, (COARSE,) * 3)
   to_fine = np.linalg.inv(affine) @ coarse
-  weight = grid.sample(mask.astype(np.float32), to_fine, shape, antialias=True)
-  value = grid.sample(np.where(mask, image, 0), to_fine, shape, antialias=True)
-  inside = weight > 0.9
+  solid = mask.any()
+  if solid:
+    weight = sample_brain(mask.astype(np.float32), mask, to_fine, shape)
+    value = sample_brain(np.where(mask, image, 0), mask, to_fine, shape)
+    inside = weight > 0.9
+    solid = inside.any()
+  if not solid:
+    raise BadScan(
+      f'{name} has a brain mask without any solid part of {COARSE:g} mm, so that no '
+      'bias field can be estimated; allowed is a brain mask'
+    )
   values = value[inside] / weight[inside]
   floor = 0.05 * np.percentile(values, 95)
   values = np.log(np.maximum(values, floor))
@@ -74,4 +89,5 @@ def estimate(
   fine = ndimage.affine_transform(
     volume, to_coarse[:3, :3], to_coarse[:3, 3], image.shape, order=1, mode='nearest'
   )
-  return np.exp(np.clip(fine, *bounds)).astype(np.float32)
+  np.clip(fine, *bounds, out=fine)
+  return np.exp(fine, out=fine).astype(np.float32)

@@ -6,6 +6,8 @@ A grid is a shape [3] and a 4x4 affine from voxel indices to mm.
 import numpy as np
 from scipy import ndimage
 
+from uad_jax.data.preprocessing.nifti_size import check_voxels
+
 FWHM = 2 * np.sqrt(2 * np.log(2))
 """Full width at half maximum of a Gaussian of standard deviation 1."""
 
@@ -95,10 +97,16 @@ def respaced(
 
   Returns:
     Shape and affine of the new grid.
+
+  Raises:
+    BadScan: The new grid has more voxels than are allowed, see `nifti_size`.
   """
   shape = np.asarray(shape)
   old = np.linalg.norm(affine[:3, :3], axis=0)
-  new = np.maximum(np.rint(shape * old / spacing).astype(int), 1)
+  new = np.maximum(np.rint(shape * old / spacing), 1)
+  place = f'the grid of {" x ".join(f"{s:g}" for s in spacing)} mm over the scan'
+  check_voxels(new, place)
+  new = new.astype(int)
   result = np.eye(4)
   result[:3, :3] = affine[:3, :3] / old * spacing
   centre = affine[:3, :3] @ ((shape - 1) / 2) + affine[:3, 3]

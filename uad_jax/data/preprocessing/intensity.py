@@ -57,6 +57,23 @@ def zscore(brain: np.ndarray, centre: float = 0.5, width: float = 1 / 6) -> Map:
   return lambda x: centre + width * (x - mean) / deviation
 
 
+def robust(brain: np.ndarray, centre: float = 0.5, width: float = 1 / 6) -> Map:
+  """Returns the normalisation by the median and the median absolute deviation (MAD).
+
+  It is a scaled robust z-score: x -> centre + width (x - median) / (1.4826 MAD), so
+  that a lesion of less than half of the brain hardly changes it. 1.4826 MAD estimates
+  the standard deviation of a normal distribution.
+
+  Args:
+    brain: Intensities [N] inside the brain mask.
+    centre: Value of the brain's median; 0 with width 1 gives the robust z-score itself.
+    width: Size of one robust standard deviation of the brain.
+  """
+  median = np.median(brain)
+  deviation = 1.4826 * np.median(np.abs(brain - median))
+  return lambda x: centre + width * (x - median) / deviation
+
+
 def white_stripe(
   brain: np.ndarray, centre: float = 0.75, width: float = 0.05, tau: float = 0.05
 ) -> Map:
@@ -167,10 +184,12 @@ def tissue_peaks(brain: np.ndarray) -> tuple[float, float]:
   smooth = ndimage.gaussian_filter1d(counts.astype(float), 3, mode='constant')
   below, above = np.roll(smooth, 1), np.roll(smooth, -1)
   modes = (smooth > below) & (smooth >= above) & (smooth > 0.4 * smooth.max())
-  white_bin = np.flatnonzero(modes)[-1]
+  white_bin = np.flatnonzero(modes)[-1] if modes.any() else np.argmax(smooth)
   white = values[white_bin]
   brighter = brain[(brain > white) & (brain <= high)]
-  deviation = np.sqrt(np.mean((brighter - white) ** 2))
+  deviation = values[1] - values[0]
+  if len(brighter):
+    deviation = np.sqrt(np.mean((brighter - white) ** 2))
   density = smooth[white_bin] * np.exp(-0.5 * ((values - white) / deviation) ** 2)
   rest = ndimage.gaussian_filter1d(np.maximum(counts - density, 0), 8, mode='constant')
   grey = values[np.argmax(np.where(values < white - deviation, rest, -1))]
@@ -179,7 +198,7 @@ def tissue_peaks(brain: np.ndarray) -> tuple[float, float]:
 
 NORMALISATIONS = {
   f.__name__: f
-  for f in (percentile, maximum, zscore, histogram_match, white_stripe, peaks)
+  for f in (percentile, maximum, zscore, robust, histogram_match, white_stripe, peaks)
 }
 """The normalisations by name, the values of `how` in the step 'intensity'."""
 

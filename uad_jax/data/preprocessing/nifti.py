@@ -8,12 +8,23 @@ from typing import NamedTuple
 import nibabel as nib
 import numpy as np
 
+from uad_jax.data.preprocessing import nifti_header, nifti_size, nifti_voxels
+from uad_jax.data.preprocessing.bad_scan import BadScan
+
 SUFFIXES = ('.nii', '.nii.gz', '.img')
 """Suffixes of readable files; .img is of an Analyze pair, with its .hdr beside it."""
 
 
-class BadScan(ValueError):
-  """Error raised for a scan that cannot be used; its message names the file."""
+class Picture(nib.Nifti1Image):
+  """2-D image as a volume of one slice, [X, Y, 1], see `picture.read`."""
+
+  def __init__(self, volume: np.ndarray, affine: np.ndarray, path: str | os.PathLike):
+    super().__init__(volume, affine, dtype=volume.dtype)
+    self.path = os.fspath(path)
+
+  def get_filename(self) -> str:
+    """Returns the path of the picture's file, for messages."""
+    return self.path
 
 
 class Volume(NamedTuple):
@@ -21,13 +32,16 @@ class Volume(NamedTuple):
 
   Attributes:
     data: Values [X, Y, Z].
-    affine: 4x4 from voxel to mm (RAS).
+    affine: 4x4 from voxel to mm (RAS), whatever the unit of the file.
     name: Path of the file, for messages.
+    header: NIfTI header of the file, for `nifti_header.image_like`; None for another
+      format.
   """
 
   data: np.ndarray
   affine: np.ndarray
   name: str
+  header: nib.Nifti1Header | None = None
 
 
 def read(
@@ -36,16 +50,30 @@ def read(
 ) -> Volume:
   """Reads a volume from a NIfTI file or a nibabel image, and checks shape and affine.
 
-  The values are scaled by the slope and intercept of the file's header.
+  The values are scaled by the slope and intercept of the file's header, the affine by
+  its unit of length.
 
   Args:
     source: Path of the file, or the image.
     channel: Index of the volume to read from a 4-D file; None for a 3-D file.
 
   Raises:
-    BadScan: The file is missing, damaged, complex, RGB or not one volume, or its affine
-      cannot be inverted.
+    BadScan: The file is missing, damaged, complex, RGB or not one volume, larger than
+      allowed, or its affine is not one of a head.
   """
+  return _read(source, channel, nifti_voxels.scaled)
+
+
+def read_image(source, channel: int | None = None) -> Volume:
+  """Reads a scan from a NIfTI file or a nibabel image, with its values as float32.
+
+  The file is read and checked by `read`.
+  """
+  return _read(source, channel, nifti_voxels.as_float32)
+
+
+def _read(source, channel: int | None, values) -> Volume:
+  """Reads a volume whose voxels come from `values`, a function of image and part."""
   image, name = _open(source)
   if image.get_data_dtype().fields is not None:
     raise BadScan(f'{name} holds RGB colours; allowed is one number per voxel')
@@ -63,33 +91,24 @@ def read(
     raise BadScan(
       f'{name} has {len(shape)} dimensions {shape}; allowed is one 3-D volume per file'
     )
-  if min(shape[:3]) < 2:
+  if min(shape[: 2 if isinstance(source, Picture) else 3]) < 2:
     raise BadScan(
       f'{name} has shape {shape}; allowed is 2 voxels or more along each axis'
     )
-  affine = np.asarray(image.affine, np.float64)
-  if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
-    raise BadScan(
-      f'{name} has a singular affine {affine[:3].round(3).tolist()}; allowed is one '
-      'that can be inverted'
-    )
+  nifti_size.check_voxels(shape[:3], name)
+  if isinstance(source, Picture):
+    affine = np.asarray(image.affine, np.float64)
+  else:
+    affine = nifti_header.affine_in_mm(image, name)
   part = ... if channel is None else (..., channel)
   try:
-    data = np.asanyarray(image.dataobj[part]).reshape(shape[:3])
+    data = values(image, part).reshape(shape[:3])
   except (EOFError, OSError, ValueError, zlib.error) as error:
     raise BadScan(
       f'{name} ends before its last voxel or is damaged; allowed is a complete file'
     ) from error
-  return Volume(data, affine, name)
-
-
-def read_image(source, channel: int | None = None) -> Volume:
-  """Reads a scan from a NIfTI file or a nibabel image, with its values as float32.
-
-  The file is read and checked by `read`.
-  """
-  volume = read(source, channel)
-  return volume._replace(data=np.asarray(volume.data, np.float32))
+  nifti = isinstance(image, nib.Nifti1Pair) and not isinstance(image, Picture)
+  return Volume(data, affine, name, image.header.copy() if nifti else None)
 
 
 def read_labels(source, scan: Volume) -> np.ndarray:
@@ -107,8 +126,11 @@ def read_labels(source, scan: Volume) -> np.ndarray:
   """
   volume = read(source)
   check_grid(volume, scan)
-  if not np.isfinite(volume.data).all():
-    raise BadScan(f'{volume.name} holds NaN or Inf; allowed are whole numbers')
+  if not np.isfinite(volume.data).all() or np.abs(volume.data).max() >= 2**31:
+    raise BadScan(
+      f'{volume.name} holds NaN, Inf or numbers beyond 32 bits; allowed are whole '
+      'numbers'
+    )
   if not (volume.data > 0).any():
     raise BadScan(
       f'{volume.name} labels nothing; allowed is a file with labels above 0'
@@ -134,8 +156,8 @@ def read_mask(
       the file's maximum.
 
   Raises:
-    BadScan: The mask cannot be read, lies on another grid, is not finite, or is empty
-      and may not be.
+    BadScan: The mask cannot be read, lies on another grid, is not finite, holds labels
+      without `values`, or is empty and may not be.
   """
   volume = read(source)
   check_grid(volume, scan)
@@ -146,6 +168,17 @@ def read_mask(
     raise BadScan(f'{volume.name} is an empty mask; allowed is one with voxels above 0')
   if values is not None:
     return np.isin(np.rint(volume.data), values)
+  if labels := nifti_voxels.labels_in(volume.data, may_be_empty):
+    shown = ', '.join(str(n) for n in labels[:8]) + (', ...' if labels[8:] else '')
+    remedy = (
+      'name the numbers that are lesion by `lesion_values`'
+      if may_be_empty
+      else 'give a file of anatomical labels by --labels'
+    )
+    raise BadScan(
+      f'{volume.name} holds the labels {shown}; allowed is a mask of one number beside '
+      f'0 or a soft mask; {remedy}'
+    )
   return volume.data > max(top / 2, 0)
 
 
@@ -180,8 +213,10 @@ def _open(source) -> tuple[nib.spatialimages.SpatialImage, str]:
     )
   if os.path.getsize(name) == 0:
     raise BadScan(f'{name} is an empty file; allowed is a complete NIfTI file')
+  nifti_size.check_file(name)
   try:
-    return nib.load(name), name
+    with np.errstate(all='ignore'):  # of places that are refused or not used
+      return nib.load(name), name
   except (
     nib.filebasedimages.ImageFileError,
     nib.spatialimages.HeaderDataError,
@@ -209,10 +244,7 @@ def check_grid(volume: Volume, scan: Volume) -> None:
       f'{volume.name} has shape {volume.data.shape} and its scan {scan.name} has '
       f'{scan.data.shape}; allowed is the grid of the scan'
     )
-  corners = np.stack(np.meshgrid(*[(0, n - 1) for n in scan.data.shape]), -1)
-  corners = corners.reshape(-1, 3)
-  places = nib.affines.apply_affine(volume.affine, corners)
-  apart = np.abs(places - nib.affines.apply_affine(scan.affine, corners)).max()
+  apart = nifti_header.corners_apart(volume.affine, scan.affine, scan.data.shape)
   if apart > 0.5 * nib.affines.voxel_sizes(scan.affine).min():
     raise BadScan(
       f'{volume.name} lies up to {apart:.1f} mm from its scan {scan.name}; '

@@ -5,16 +5,26 @@ a key of `steps.STEPS`. Arrays are interpolated only once, by the step 'resample
 the scan's native grid.
 """
 
+import functools
 import importlib.metadata
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import nibabel
 import numpy as np
 
-from uad_jax.data.preprocessing import grid, nifti
+from uad_jax.data.preprocessing import (
+  background,
+  grid,
+  nifti,
+  nifti_header,
+  picture,
+  step_sequence,
+)
 from uad_jax.data.preprocessing.scan import ScanState
-from uad_jax.data.preprocessing.steps import STEPS, Steps, check_steps
-from uad_jax.data.preprocessing.tissue_classes import CLASSES
+from uad_jax.data.preprocessing.steps import Steps, check_steps
+from uad_jax.data.preprocessing.tissue_classes import class_indices
 
 VERSION = '1'
 """Version of the preprocessing, increased when any step's results change.
@@ -48,6 +58,8 @@ class Prepared(NamedTuple):
     slices: Indices of the chosen slices along z; all slices if none were chosen.
     chain: Package versions, then each step with its parameters and what it measured;
       can be written as JSON.
+    header: NIfTI header of the scan, for `nifti_header.image_like`; None for another
+      format, and for a scan that was stored and read again.
   """
 
   image: np.ndarray
@@ -61,6 +73,7 @@ class Prepared(NamedTuple):
   native_affine: np.ndarray
   slices: tuple[int, ...]
   chain: list[dict[str, Any]]
+  header: nibabel.Nifti1Header | None = None
 
 
 def job(
@@ -96,6 +109,40 @@ def job(
   )
 
 
+def picture_job(
+  shape: Sequence[int] = (128, 128),
+  spacing: float = 1.5,
+  intensity: str = 'robust',
+  channel: int | None = None,
+  pixel_mm: float | Sequence[float] | None = None,
+) -> Steps:
+  """Returns preprocessing steps that turn 2-D images (pictures) into slices.
+
+  Args:
+    shape: Sizes along x and y, in pixels.
+    spacing: Pixel size in mm; 0 scales each whole picture to the shape.
+    intensity: Name of a normalisation in `intensity.NORMALISATIONS`.
+    channel: Index of the colour channel to read; None or -1 for grey pictures.
+    pixel_mm: Pixel size of the files in mm, one number or (x, y); None or 0 reads it
+      from the files, see `picture.read`.
+
+  Returns:
+    Pairs (name, parameters), as `prepare_scan` takes them.
+  """
+  size = np.broadcast_to(pixel_mm, (2,)).tolist() if pixel_mm else None
+  channel = None if channel is None or channel < 0 else channel
+  return (
+    ('check', {}),
+    ('picture', {'channel': channel, 'pixel_mm': size}),
+    ('foreground', {}),
+    ('resample', {'spacing': (float(spacing), float(spacing), 1.0)})
+    if spacing
+    else ('fit', {'shape': tuple(shape)}),
+    ('intensity', {'how': intensity}),
+    ('pad_or_crop', {'shape': tuple(shape)}),
+  )
+
+
 IXI_3MM = job((64, 64), 3.0)
 """Steps for IXI: aligned T1 slices of 64 x 64 at 3 mm."""
 
@@ -124,10 +171,21 @@ def prepare_scan(
     label_map: From a class of `tissue_classes.CLASSES` to numbers of the label file.
     channel: Index of the volume to read as the scan, if the file is 4-D.
     lesion_values: Numbers of the lesion file that mean lesion; None takes the voxels
-      above half of its maximum.
+      above half of its maximum, and refuses a file of several labels.
+
+  Raises:
+    BadScan: A file cannot be used, or the image is not finite or constant in the brain
+      after the steps.
+    ValueError: A step is unknown or cannot be applied.
   """
   check_steps(steps)
+  if (options := dict(steps).get('picture')) is not None:
+    path, mask, labels, lesion, twin = picture.opened(
+      path, mask, labels, lesion, twin, options.get('channel')
+    )
   native = nifti.read_image(path, channel)
+  if doubt := nifti_header.doubt(native.header, native.data.shape, native.name):
+    warnings.warn(doubt, stacklevel=2)
   scan = ScanState(
     image=native.data,
     twin=None if twin is None else _read_twin(twin, native),
@@ -143,13 +201,12 @@ def prepare_scan(
     measured={},
     name=native.name,
   )
-  chain = [
-    {'preprocessing': VERSION} | {p: importlib.metadata.version(p) for p in USED}
-  ]
-  for name, parameters in steps:
-    scan = STEPS[name](scan._replace(measured={}), **parameters)
-    chain.append({'step': name, **parameters, **scan.measured})
-
+  chain = [{'preprocessing': VERSION} | _versions()]
+  if not isinstance(path, nifti.Picture):
+    scan, shift = background.to_zero(scan)
+    chain[0] |= shift
+  scan, entries = step_sequence.apply(scan, steps)
+  chain += entries
   shape = scan.image.shape
   healthy = scan.lesion is None or not scan.lesion.any()
   twin = scan.image if scan.twin is None and healthy else scan.twin
@@ -158,7 +215,7 @@ def prepare_scan(
   return Prepared(
     image=scan.image[..., None],
     mask=mask[..., None].astype(np.uint8),
-    labels=_classes(scan.labels, shape, label_map)[..., None],
+    labels=class_indices(scan.labels, shape, label_map)[..., None],
     lesion=lesion[..., None].astype(np.uint8),
     twin=None if twin is None else twin[..., None],
     affine=scan.affine,
@@ -167,6 +224,7 @@ def prepare_scan(
     native_affine=native.affine,
     slices=scan.slices or tuple(range(shape[2])),
     chain=chain,
+    header=native.header,
   )
 
 
@@ -191,15 +249,9 @@ def restore(
   return grid.sample(volume, to_voxel, prepared.native_shape, order, fill=fill)
 
 
-def _classes(labels, shape, label_map) -> np.ndarray:
-  """Class index of each voxel, uint8, from the numbers of a label file."""
-  result = np.zeros(shape, np.uint8)
-  for name, numbers in label_map.items():
-    if name not in CLASSES:
-      raise ValueError(f"label_map has '{name}'; allowed are {', '.join(CLASSES)}")
-    if labels is not None:
-      result[np.isin(labels, numbers)] = CLASSES.index(name)
-  return result
+@functools.cache
+def _versions() -> dict[str, str]:
+  return {name: importlib.metadata.version(name) for name in USED}
 
 
 def _read_twin(twin, native: nifti.Volume) -> np.ndarray:

@@ -4,11 +4,15 @@ They use the aligned MNI152 template and an intensity threshold.
 """
 
 import functools
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
+from skimage.filters import threshold_otsu
 
-from uad_jax.data.preprocessing import align, brainmask, grid
+from uad_jax.data.preprocessing import align, brain_checks, brainmask, grid
+from uad_jax.data.preprocessing.nifti import BadScan
 
 SPACING = 2.0
 """Resolution in mm at which the brain mask is computed."""
@@ -28,6 +32,14 @@ DARK = 0.45
 OPENING, CLOSING = 2.0, 8.0
 """Radii in mm: the opening cuts bridges to the skull, the closing fills furrows."""
 
+ROBUST = ((0.0, 5.0), (0.0, 10.0), (0.3, 10.0), (0.6, 10.0))
+"""Further rough masks, of long necks and smooth images: position of the threshold
+between Otsu's of the head and Otsu's of its brighter part, and erosion in mm."""
+
+HEIGHT, TOP = 170.0, 1000.0
+"""Height in mm below the top of the head that they look at, and area in mm^2 of the
+section that counts as its top."""
+
 
 @functools.cache
 def distance_to_outline() -> np.ndarray:
@@ -43,32 +55,121 @@ def distance_to_outline() -> np.ndarray:
   return (inside - ndimage.distance_transform_edt(~brain)).astype(np.float32)
 
 
-def by_template(image: np.ndarray, affine: np.ndarray) -> np.ndarray:
+class Stripping(NamedTuple):
+  """Brain mask of a head with the measurements that it was accepted by.
+
+  Attributes:
+    mask: Brain mask [X, Y, Z], bool.
+    fit: Measurements of the mask and of the alignment.
+  """
+
+  mask: np.ndarray
+  fit: brain_checks.Fit
+
+
+def by_template(
+  image: np.ndarray, affine: np.ndarray, name: str = 'the scan'
+) -> Stripping:
   """Computes the brain mask of a whole T1 head with the aligned MNI152 template.
 
-  Starts with Otsu's rough brain mask (`brainmask.rough`). Then, `PASSES` times: aligns
-  that brain to the template, keeps voxels as bright as tissue that lie inside the
-  template's outline or at most `BEYOND` outside, cuts bridges and fills furrows.
+  Starts with a rough brain mask. Then, `PASSES` times: aligns that brain to the
+  template, keeps voxels as bright as tissue that lie inside the template's outline or
+  at most `BEYOND` outside, cuts bridges and fills furrows. The first rough mask is that
+  of `brainmask.rough`; if the result is not that of a brain (`brain_checks.faults`),
+  those of `ROBUST` follow, and the first plausible result is taken.
 
   Args:
     image: T1 scan [X, Y, Z].
     affine: 4x4 from voxel to mm.
+    name: Name of the scan, for messages.
 
-  Returns:
-    Brain mask [X, Y, Z], bool.
+  Raises:
+    BadScan: No result is plausible, as of a head that is only partly in the field of
+      view.
   """
   shape, coarse = grid.respaced(image.shape, affine, (SPACING,) * 3)
   to_image = np.linalg.inv(affine) @ coarse
   head = grid.sample(image, to_image, shape, antialias=True)
-  spacing = grid.spacing(coarse)
-  brain = brainmask.rough(head, spacing)
+  attempts = []
+  for start in _starts(head, coarse):
+    try:
+      brain, to_head, correlation = _refined(head, start, coarse, name)
+    except BadScan:
+      continue
+    fit = brain_checks.measure(brain, coarse, to_head, correlation)
+    if not brain_checks.faults(fit):
+      mask = grid.sample_mask(brain, np.linalg.inv(to_image), image.shape)
+      return Stripping(mask, fit)
+    attempts.append(fit)
+    if brain_checks.is_part(fit):
+      break
+  reason = 'nothing aligns with the template'
+  if attempts:
+    best = min(attempts, key=lambda fit: (len(brain_checks.faults(fit)), -fit[1]))
+    reason = ', '.join(brain_checks.faults(best))
+  raise BadScan(
+    f'{name} has no brain that is whole and plausible, found with the template: '
+    f'{reason}; {brain_checks.REMEDY}'
+  )
+
+
+def _starts(head: np.ndarray, affine: np.ndarray) -> Iterator[np.ndarray]:
+  """Yields rough brain masks, the usual one first; none of them is empty."""
+  spacing = grid.spacing(affine)
+  with np.errstate(all='ignore'):
+    brain = brainmask.rough(head, spacing)
+  if brain.any():
+    yield brain
+  upper = _upper(head, affine)
+  for raised, erode in ROBUST:
+    brain = _core(head, upper, spacing, raised, erode)
+    if brain.any():
+      yield brain
+
+
+def _refined(head, brain, affine, name):
+  """Brain mask, alignment (4x4 from template mm) and correlation by a rough mask."""
+  spacing = grid.spacing(affine)
   for _ in range(PASSES):
-    to_head, _ = align.register(head, brain, coarse)
-    depth = _depth(to_head, coarse, shape)
-    bright = head > DARK * np.median(head[depth > WITHIN])
+    to_head, correlation = align.register(head, brain, affine, scan=name)
+    depth = _depth(to_head, affine, head.shape)
+    within = depth > WITHIN
+    if not within.any():
+      raise BadScan(f'{name} does not lie where its alignment puts the template')
+    bright = head > DARK * np.median(head[within])
     brain = brainmask.opened(bright & (depth > -BEYOND), spacing, OPENING)
-    brain = brainmask.closed(brain, spacing, CLOSING) | (depth > WITHIN)
-  return grid.sample_mask(brain, np.linalg.inv(to_image), image.shape)
+    brain = brainmask.closed(brain, spacing, CLOSING) | within
+  return brain, to_head, correlation
+
+
+def _upper(head: np.ndarray, affine: np.ndarray) -> np.ndarray:
+  """Voxels [X, Y, Z] at most `HEIGHT` below the top of the head."""
+  axes = np.ogrid[tuple(slice(n) for n in head.shape)]
+  height = sum(affine[2, k] * axes[k] for k in range(3)) + affine[2, 3]
+  height = np.broadcast_to(height, head.shape)
+  low, high = np.percentile(head, (0.5, 99.5))
+  if low == high:
+    return np.ones(head.shape, bool)
+  bright = ndimage.binary_opening(head > threshold_otsu(np.clip(head, low, high)))
+  layers = np.rint((height[bright] - height.min()) / SPACING).astype(int)
+  area = np.bincount(layers, minlength=1) * abs(np.linalg.det(affine[:3, :3])) / SPACING
+  wide = np.flatnonzero(area > TOP)
+  top = height.min() + SPACING * wide[-1] if len(wide) else height.max()
+  return height > top - HEIGHT
+
+
+def _core(head, upper, spacing, raised, erode) -> np.ndarray:
+  """Largest part of the bright voxels after an erosion, dilated again and closed."""
+  low, high = np.percentile(head[upper], (0.5, 99.5))
+  values = np.clip(head, low, high)
+  if low == high:
+    return np.zeros(head.shape, bool)
+  threshold = threshold_otsu(values[upper])
+  brighter = values[upper & (values > threshold)]
+  if brighter.min() < brighter.max():
+    threshold += raised * (threshold_otsu(brighter) - threshold)
+  bright = upper & (values > threshold)
+  return brainmask.largest_core(bright, spacing, erode)
 
 
 def _depth(to_head, affine, shape) -> np.ndarray:

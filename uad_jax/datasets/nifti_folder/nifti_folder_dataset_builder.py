@@ -1,6 +1,7 @@
 """TFDS builder of a folder of NIfTI files, in BIDS format or in another layout."""
 
 import functools
+import inspect
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -66,13 +67,14 @@ def open_builder(
     source: Path of the folder.
     data_dir: Folder of the prepared data sets; None for the default of TFDS.
     layout: Function of `data.cohorts.layout`: 'bids', 'flat' or 'lesion_cohort'.
-    patterns: Arguments of the layout: glob patterns of the files.
+    patterns: Arguments of the layout: glob patterns of the files, and the regular
+      expressions 'subject' and 'session'; those that are None are left out.
     job: Arguments of `preprocess.job`, which makes the preprocessing steps.
     steps: Preprocessing steps that replace those of the job; () for none.
     **options: The fields `FIELDS` of `ScanConfig`.
 
   Raises:
-    ValueError: The layout or an option is unknown.
+    ValueError: The layout, a pattern or an option is unknown.
   """
   if layout not in LAYOUTS:
     raise ValueError(f"layout is '{layout}'; allowed are {', '.join(LAYOUTS)}")
@@ -84,7 +86,7 @@ def open_builder(
       )
   settings = config(
     os.fspath(source),
-    LAYOUTS[layout](**dict(patterns or {})),
+    LAYOUTS[layout](**_arguments(layout, patterns or {})),
     tuple((name, dict(parameters)) for name, parameters in steps)
     or preprocess.job(**dict(job or {})),
     **options,
@@ -94,6 +96,19 @@ def open_builder(
 
 class Builder(builder.ScanBuilder):
   """TFDS builder of a folder of NIfTI files."""
+
+
+def _arguments(layout: str, patterns: Mapping[str, Any]) -> dict[str, Any]:
+  """The patterns that a layout takes, without those that are not set."""
+  allowed = inspect.signature(LAYOUTS[layout]).parameters
+  unknown = [name for name in patterns if name not in allowed]
+  for name in unknown:
+    if patterns[name]:
+      raise ValueError(
+        f"the layout '{layout}' takes no pattern '{name}'; it takes "
+        f'{", ".join(allowed)}'
+      )
+  return {k: v for k, v in patterns.items() if v is not None and k not in unknown}
 
 
 def _find(source: str, layout: layouts.Layout):

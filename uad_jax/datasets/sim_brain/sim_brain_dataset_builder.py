@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from uad_jax.data import manifest, record
+from uad_jax.data import locks, manifest, record
 from uad_jax.data.preprocessing import preprocess
 from uad_jax.data.simulation.pathology import KINDS
 from uad_jax.data.simulation.simulate import Grid, Subject, simulate
@@ -145,7 +145,7 @@ def open_builder(
   return Builder(config=settings, data_dir=data_dir, file_format='array_record')
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(locks.BuiltAlone, tfds.core.GeneratorBasedBuilder):
   """TFDS builder of the simulated brain MRI data set.
 
   The records are stored in the order of subjects and slices.
@@ -185,6 +185,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """Reads the SHA-256 hash that identifies the whole data set from manifest.json."""
     return manifest.read(self.data_dir)['digest']
 
+  def planned_splits(self) -> dict[str, int]:
+    """Counts the subjects of each split, whether they are simulated yet or not."""
+    names = [planned.split for planned in self.builder_config.plan()]
+    return {name: names.count(name) for name in dict.fromkeys(names)}
+
   def _download_and_prepare(self, dl_manager, download_config):
     self._volumes = []
     super()._download_and_prepare(dl_manager, download_config)
@@ -198,13 +203,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     plan = settings.plan()
     work = functools.partial(_simulate, grid=settings.grid, seed=settings.seed)
     # One pool for all splits, which are written one after another in this order.
-    subjects = tqdm(
-      mapped(work, plan, settings.workers),
-      desc='simulating',
-      total=len(plan),
-      unit='subject',
-      disable=None,
-    )
+    options = {'desc': 'simulating', 'total': len(plan), 'unit': 'subject'}
+    subjects = tqdm(mapped(work, plan, settings.workers), disable=None, **options)
     simulated = zip(plan, subjects, strict=True)
     return {
       split: self._generate_examples(itertools.islice(simulated, len(list(group))))

@@ -17,6 +17,7 @@ from uad_jax.data.preprocessing.steps.geometry import (
   resample,
   slices,
 )
+from uad_jax.data.preprocessing.steps.pictures import fit, foreground, picture
 from uad_jax.data.preprocessing.steps.to_template import affine, ants
 from uad_jax.data.preprocessing.steps.values import bias, check, denoise, intensity, n4
 
@@ -24,8 +25,8 @@ Steps = Sequence[tuple[str, Mapping[str, Any]]]
 """Pairs (name, parameters) of steps, in the order in which they are applied."""
 
 _IN_ORDER = (
-  check, reorient, n4, brain_mask, bias, align, affine, ants, crop, denoise, resample,
-  intensity, pad_or_crop, slices,
+  check, picture, reorient, n4, brain_mask, foreground, bias, align, affine,
+  ants, crop, denoise, fit, resample, intensity, pad_or_crop, slices,
 )  # fmt: skip
 STEPS = {step.__name__: step for step in _IN_ORDER}
 """The steps by name, in a usual order."""

@@ -1,6 +1,18 @@
-"""Preprocessing step that computes the brain mask, and a check that a scan has one."""
+"""Preprocessing step that computes the brain mask, and checks of the mask."""
 
-from uad_jax.data.preprocessing import brainmask, grid, strip, strip_program
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from uad_jax.data.preprocessing import (
+  brain_checks,
+  brainmask,
+  grid,
+  strip,
+  strip_program,
+)
 from uad_jax.data.preprocessing.nifti import BadScan
 from uad_jax.data.preprocessing.scan import ScanState
 
@@ -9,6 +21,9 @@ def brain_mask(
   scan: ScanState, how: str = 'auto', close: float = 4.0, erode: float = 5.0
 ) -> ScanState:
   """Computes the brain mask of a scan by one of several methods, named by `how`.
+
+  Its volume must be one of a brain; a mask by 'template' is checked by its alignment
+  too, see `brain_checks`.
 
   Args:
     scan: State of the scan.
@@ -21,20 +36,20 @@ def brain_mask(
 
   Raises:
     ValueError: `how` is none of these.
-    BadScan: No brain was found.
+    BadScan: No brain was found, or it is not as large as a brain.
   """
   spacing = grid.spacing(scan.affine)
   ways = {
     'given': lambda: scan.mask,
     'labels': lambda: brainmask.from_labels(scan.labels, spacing, close),
     'stripped': lambda: brainmask.stripped(scan.image, spacing, close),
-    'template': lambda: strip.by_template(scan.image, scan.affine),
+    'template': lambda: strip.by_template(scan.image, scan.affine, scan.name),
   }
   if how == 'auto':
     tried = ways
   elif how in strip_program.PROGRAMS:
     mask, version = strip_program.run(how, scan.image, scan.affine)
-    return scan._replace(mask=mask, measured={'by': how, 'version': version})
+    return _with_mask(scan, mask, how, {'version': version})
   else:
     ways['otsu'] = lambda: brainmask.by_otsu(scan.image, spacing, erode)
     if how not in ways:
@@ -44,10 +59,45 @@ def brain_mask(
       )
     tried = (how,)
   for way in tried:
-    mask = ways[way]()
+    mask, more = ways[way](), {}
+    if isinstance(mask, strip.Stripping):
+      mask, more = mask.mask, mask.fit.rounded()
     if mask is not None and mask.any():
-      return scan._replace(mask=mask, measured={'by': way})
+      return _with_mask(scan, mask, way, more)
   raise BadScan(f"{scan.name} has no brain by '{how}'; allowed are {', '.join(ways)}")
+
+
+def _with_mask(scan: ScanState, mask: np.ndarray, by: str, more) -> ScanState:
+  """The scan with a brain mask whose volume is one of a brain."""
+  if fault := brain_checks.volume_fault(mask, scan.affine):
+    size = ' x '.join(f'{s:.3g}' for s in grid.spacing(scan.affine))
+    raise BadScan(
+      f"{scan.name} has a brain mask by '{by}' of {fault}; look at the mask and at the "
+      f'voxel size of {size} mm, or {brain_checks.REMEDY}'
+    )
+  volume = round(brain_checks.volume_ml(mask, scan.affine), 1)
+  return scan._replace(mask=mask, measured={'by': by} | more | {'volume_ml': volume})
+
+
+def warn_if_estimated(chain: Iterable[Mapping[str, Any]]) -> None:
+  """Warns if the brain mask of a preprocessed scan was estimated with the template.
+
+  Args:
+    chain: Steps with what they measured, as in `preprocess.Prepared`.
+  """
+  for entry in chain:
+    if entry.get('step') == 'brain_mask' and entry.get('by') == 'template':
+      numbers = ''
+      if 'correlation' in entry:
+        numbers = (
+          f' ({entry["volume_ml"]:.0f} ml, correlation with the template '
+          f'{entry["correlation"]:.2f})'
+        )
+      warnings.warn(
+        f'the brain mask was estimated from the whole head{numbers}; for results that '
+        f'count, {brain_checks.REMEDY}',
+        stacklevel=3,
+      )
 
 
 def need_brain(scan: ScanState, step: str) -> None:
@@ -59,6 +109,12 @@ def need_brain(scan: ScanState, step: str) -> None:
 
   Raises:
     ValueError: There is no brain mask yet.
+    BadScan: The brain mask is empty.
   """
   if scan.mask is None:
     raise ValueError(f"step '{step}' needs the brain; put 'brain_mask' before it")
+  if not scan.mask.any():
+    raise BadScan(
+      f"{scan.name} has no voxel in its brain mask at the step '{step}'; allowed is a "
+      'mask of a brain'
+    )

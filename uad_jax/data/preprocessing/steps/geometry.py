@@ -7,7 +7,8 @@ import nibabel as nib
 import numpy as np
 
 from uad_jax.data.preprocessing import align as alignment
-from uad_jax.data.preprocessing import grid
+from uad_jax.data.preprocessing import brain_checks, grid
+from uad_jax.data.preprocessing.nifti import BadScan
 from uad_jax.data.preprocessing.scan import ScanState
 from uad_jax.data.preprocessing.steps.brain import need_brain
 
@@ -42,10 +43,14 @@ def align(
     degrees: Degrees of freedom: 6, 9 or 12.
     least: Correlation with the template below which it warns.
     template: 'mni152', or the path of a skull-stripped T1 template.
+
+  Raises:
+    ValueError: `degrees` is not allowed, or there is no brain mask.
+    BadScan: The scan cannot be aligned, as one of a few slices.
   """
   need_brain(scan, 'align')
   to_scan, correlation = alignment.register(
-    scan.image, scan.mask, scan.affine, degrees, template
+    scan.image, scan.mask, scan.affine, degrees, template, scan.name
   )
   return onto_template(scan, to_scan, {'correlation': correlation}, least, template)
 
@@ -60,7 +65,8 @@ def onto_template(
 ) -> ScanState:
   """Changes the affine of a scan so that it maps voxels to the mm of a template.
 
-  Nothing is interpolated. A warning is given if the similarity is too low.
+  Nothing is interpolated. A warning is given if the similarity is too low, or if the
+  scales are not those of a whole brain (`brain_checks`).
 
   Args:
     scan: State of the scan, not aligned yet.
@@ -70,8 +76,12 @@ def onto_template(
     least: Similarity below which it warns.
     template: Name of the template.
     **measured: Further values to record in the chain.
+
+  Raises:
+    BadScan: The affine cannot be inverted.
   """
   ((name, value),) = similarity.items()
+  _check_scales(scan.name, to_scan)
   if value < least:
     warnings.warn(
       f'{scan.name} agrees with the template by {value:.2f} ({name}) only after '
@@ -85,6 +95,24 @@ def onto_template(
     aligned=template,
     measured=measured,
   )
+
+
+def _check_scales(name: str, to_scan: np.ndarray) -> None:
+  """Refuses an alignment that is singular; warns of one that squeezes the brain."""
+  if not np.isfinite(to_scan).all() or abs(np.linalg.det(to_scan[:3, :3])) < 1e-6:
+    raise BadScan(
+      f'{name} cannot be aligned with the template; allowed is a whole head or brain'
+    )
+  scales = np.linalg.svd(to_scan[:3, :3], compute_uv=False)
+  low, high = brain_checks.SCALE
+  if not low <= scales.prod() <= high or scales[-1] < brain_checks.SQUEEZE * scales[0]:
+    numbers = ' x '.join(f'{scale:.2f}' for scale in scales)
+    warnings.warn(
+      f'{name} is scaled by {numbers} in the alignment with the template, as no whole '
+      'brain is: it may show a part of the brain, or its brain mask may be wrong; look '
+      'at it',
+      stacklevel=4,
+    )
 
 
 def crop(scan: ScanState, margin: float = 8.0) -> ScanState:
@@ -151,7 +179,7 @@ def pad_or_crop(scan: ScanState, shape: Sequence[int]) -> ScanState:
   first = (np.array(scan.image.shape) - shape) // 2
   if scan.mask is not None:
     inside = scan.box(first, first + shape).mask.sum()
-    lost = 1 - inside / scan.mask.sum()
+    lost = 1 - inside / max(scan.mask.sum(), 1)
     if lost > 0.01:
       warnings.warn(
         f'{scan.name} loses {lost:.0%} of its brain when cut to {shape.tolist()}; '

@@ -66,9 +66,12 @@ def bias(scan: ScanState, smooth: float = 30.0) -> ScanState:
   Args:
     scan: State of the scan.
     smooth: FWHM in mm of the filter that makes the field smooth.
+
+  Raises:
+    BadScan: The brain mask has no solid part.
   """
   need_brain(scan, 'bias')
-  field = biases.estimate(scan.image, scan.mask, scan.affine, smooth)
+  field = biases.estimate(scan.image, scan.mask, scan.affine, smooth, name=scan.name)
   low, high = np.percentile(field[scan.mask], (1, 99))
   return scan._replace(
     image=scan.image / field,
@@ -130,10 +133,14 @@ def intensity(
     clip: Range to which the normalised intensities are clipped; None for no clipping.
     background: Value outside the brain mask.
     **parameters: Parameters of the normalisation.
+
+  Raises:
+    ValueError: No normalisation is called `how`.
+    BadScan: The intensities of the brain hardly differ, so that nothing can be fitted.
   """
   mask = np.ones(scan.image.shape, bool) if scan.mask is None else scan.mask
   brain = scan.image[mask].astype(np.float64)
-  apply = intensities.by_name(how)(brain, **parameters)
+  apply = _fitted(intensities.by_name(how), brain, parameters, scan.name)
 
   def mapped(image):
     image = apply(image)
@@ -143,3 +150,30 @@ def intensity(
 
   twin = None if scan.twin is None else mapped(scan.twin)
   return scan._replace(image=mapped(scan.image), twin=twin)
+
+
+def _fitted(normalisation, brain: np.ndarray, parameters, name: str) -> intensities.Map:
+  """The normalisation fitted to a brain, which maps different numbers differently.
+
+  Args:
+    normalisation: Function of `intensity.NORMALISATIONS`.
+    brain: Intensities [N] of the brain.
+    parameters: Parameters of the normalisation.
+    name: Name of the scan, for the message.
+  """
+  reason = 'there is no voxel'
+  if len(brain):
+    reason = f'they are from {brain.min():g} to {brain.max():g} and hardly differ'
+  if len(brain) and brain.min() < brain.max():
+    with np.errstate(all='ignore'):
+      try:
+        apply = normalisation(brain, **parameters)
+        low, high = apply(np.array([brain.min(), brain.max()]))
+      except IndexError:  # of a histogram without landmarks
+        low = high = np.nan
+    if np.isfinite([low, high]).all() and low != high:
+      return apply
+  raise nifti.BadScan(
+    f"{name} has intensities in the brain that '{normalisation.__name__}' cannot be "
+    f'fitted to, {reason}; allowed is an image of a brain'
+  )

@@ -1,0 +1,224 @@
+"""Functions that read participants.tsv, the table of subjects of a BIDS folder.
+
+The table is read as BIDS readers do: tabs between columns, UTF-8 with or without a byte
+order mark, any line ends, `n/a` for a missing value, and subjects and sessions with or
+without `sub-` and `ses-`.
+"""
+
+import contextlib
+import os
+import pathlib
+import re
+from collections.abc import Iterator, Sequence
+
+from uad_jax.data.cohorts import tab_separated
+from uad_jax.data.cohorts.entry import PEOPLE, Entry
+from uad_jax.data.cohorts.people import few
+from uad_jax.data.cohorts.splits import check_splits
+from uad_jax.data.cohorts.tab_separated import BLANKS
+from uad_jax.data.preprocessing.nifti import BadScan
+
+SUBJECT, SESSION = 'participant_id', 'session_id'
+FACTS = ('age', 'split', 'pathology', 'domain', *PEOPLE)
+"""Columns that are read, beside those of the subject and the session."""
+
+MISSING = ('', 'n/a', 'na', 'nan', 'null')
+"""Texts, in small letters, that stand for a missing value."""
+
+OTHER_SEPARATORS = {',': 'commas', ';': 'semicolons', ' ': 'spaces', '|': 'bars'}
+
+Table = dict[tuple[str, str], dict[str, str]]
+"""Mapping from (subject, session) to the known facts, a mapping from column to text."""
+
+
+def subject_id(text: str) -> str:
+  """Returns the name of a subject with one `sub-` in front and no spaces about it.
+
+  >>> subject_id(' 01 '), subject_id('sub-01')
+  ('sub-01', 'sub-01')
+  """
+  return 'sub-' + text.strip(BLANKS).removeprefix('sub-')
+
+
+def session_id(text: str) -> str:
+  """Returns the name of a session with one `ses-` in front; '' for no session."""
+  text = text.strip(BLANKS)
+  return f'ses-{text.removeprefix("ses-")}' if text else ''
+
+
+def read_table(path: pathlib.Path) -> Table:
+  """Reads participants.tsv, the table of subjects of a BIDS folder.
+
+  Args:
+    path: The tab-separated file; it may be absent.
+
+  Returns:
+    Mapping from (subject, session) to the known facts, without missing values. Subjects
+    begin with `sub-`, sessions with `ses-`; the session is '' if the table names none.
+    It is {} if the file is absent.
+
+  Raises:
+    BadScan: The file is empty or no tab-separated UTF-8 text, lacks the column
+      participant_id, names no subject, or has rows that disagree; or a subject is in
+      two splits.
+  """
+  if not os.path.lexists(path) or path.is_dir():
+    return {}
+  (_, header), *rows = tab_separated.rows(path)
+  facts = [row for row in _facts(header, rows, path) if row[0][0]]
+  check_splits(((key[0], f['split']) for key, f in facts if 'split' in f), str(path))
+  table = {}
+  for key, known in facts:
+    _add(table, key, known, path)
+  if not table:
+    raise BadScan(
+      f'{path} names no subject; allowed is a row a subject (or no such file)'
+    )
+  return table
+
+
+def row_of(table: Table, entry: Entry) -> dict[str, str]:
+  """Returns the known facts about a scan: those of its session and of its subject.
+
+  A scan without a session has the facts of the only row of its subject.
+
+  Args:
+    table: Table of subjects, as `read_table` returns it.
+    entry: The scan; its subject may lack the `sub-`, its session the `ses-`.
+  """
+  subject, session = subject_id(entry.subject), session_id(entry.session)
+  facts = table.get((subject, ''), {})
+  if session or facts:
+    return {**facts, **table.get((subject, session), {})}
+  rows = [row for key, row in table.items() if key[0] == subject]
+  return rows[0] if len(rows) == 1 else {}
+
+
+def unmatched(table: Table, entries: Sequence[Entry], path: pathlib.Path) -> list[str]:
+  """Compares the subjects of a table with those of the folder.
+
+  Args:
+    table: Table of subjects; {} for none, which is compared with nothing.
+    entries: Scans of the folder.
+    path: Path of the table, for messages.
+
+  Returns:
+    Sentences about the subjects that only the table or only the folder has.
+
+  Raises:
+    BadScan: The table names none of the folder's subjects.
+  """
+  if not table:
+    return []
+  scanned = sorted({entry.subject for entry in entries})
+  listed = {subject for subject, _ in table}
+  known = {subject_id(name) for name in scanned}
+  if not listed & known:
+    raise BadScan(
+      f'{path} names no subject of the folder: it names {few(sorted(listed))}, the '
+      f'folder has {few(scanned)}; allowed are the names of the folder, with or '
+      'without sub-'
+    )
+  more = [name for name in sorted(listed) if name not in known]
+  rest = [name for name in scanned if subject_id(name) not in listed]
+  return [
+    *([f'{path} names subjects without a scan: {few(more)}'] if more else []),
+    *([f'{path} lacks subjects that have scans: {few(rest)}'] if rest else []),
+  ]
+
+
+def other_tables(path: pathlib.Path) -> list[str]:
+  """Looks for tables of subjects under other names, which are not read.
+
+  Args:
+    path: Path of participants.tsv; the other names are participants.csv, .txt, .xlsx
+      and the like.
+
+  Returns:
+    A sentence for each; [] if participants.tsv is there.
+
+  Raises:
+    BadScan: Such a table of text has a column of splits.
+  """
+  if os.path.lexists(path) or not path.parent.is_dir():
+    return []
+  sentences = []
+  for other in sorted(path.parent.glob(f'[{path.stem[0]}{path.stem[0].upper()}]*')):
+    name = other.name.casefold()
+    kinds = rf'{re.escape(path.stem)}\.(tsv|csv|txt|xlsx?|ods)(\..*)?'
+    if not re.fullmatch(kinds, name) or not other.is_file():
+      continue
+    sentence = f'{other} is not read; allowed is {path.name}, separated by tabs'
+    header = ''
+    with contextlib.suppress(OSError), other.open('rb') as file:
+      header = file.readline(100_000).decode(errors='replace').casefold()
+    if re.search(r'\bsplit\b', header):
+      raise BadScan(f'{other} names splits and {sentence.removeprefix(f"{other} ")}')
+    sentences.append(sentence)
+  return sentences
+
+
+def _columns(header: list[str], path: pathlib.Path) -> dict[str, int]:
+  """Name to index of the columns that are read."""
+  columns = dict(_indices(header))
+  for name in columns:
+    # A name in other letters, such as Age, counts unless the exact name is there too.
+    alike = [h for h in header if h == name] or [
+      h for h in header if h.casefold() == name
+    ]
+    if len(alike) > 1:
+      raise BadScan(f"{path} has {len(alike)} columns '{name}'; allowed is one")
+  if SUBJECT in columns:
+    return columns
+  for separator, plural in OTHER_SEPARATORS.items():
+    names = [n.strip(BLANKS + '"').casefold() for n in header[0].split(separator)]
+    if len(names) > 1 and SUBJECT in names:
+      raise BadScan(
+        f'{path} is separated by {plural}; allowed are tabs (BIDS): save it as text '
+        'separated by tabs'
+      )
+  raise BadScan(
+    f"{path} lacks the column '{SUBJECT}'; allowed is a BIDS table, its columns are "
+    f'{few(header)}'
+  )
+
+
+def _indices(header: list[str]) -> Iterator[tuple[str, int]]:
+  """Name and index of each column that is read."""
+  folded = [name.casefold() for name in header]
+  for name in (SUBJECT, SESSION, *FACTS):
+    if name in header or name in folded:
+      yield name, header.index(name) if name in header else folded.index(name)
+
+
+def _facts(header, rows, path) -> Iterator[tuple[tuple[str, str], dict[str, str]]]:
+  """(subject, session) and known facts of each row; the subject may be ''."""
+  columns = _columns(header, path)
+  for line, cells in rows:
+    if any(cells[len(header) :]):
+      raise BadScan(
+        f'{path} has {len(cells)} cells in line {line} and {len(header)} columns; '
+        'allowed are as many cells as columns'
+      )
+    values = {n: cells[i] for n, i in columns.items() if i < len(cells)}
+    known = {n: v for n, v in values.items() if v.casefold() not in MISSING}
+    if known.get('pathology', '').casefold() == 'none':
+      known['pathology'] = 'none'
+    subject, session = known.pop(SUBJECT, ''), known.pop(SESSION, '')
+    if 'split' in known and not subject:
+      raise BadScan(
+        f'{path} has a split and no {SUBJECT} in line {line}; allowed are rows with '
+        'both'
+      )
+    yield (subject_id(subject) if subject else '', session_id(session)), known
+
+
+def _add(table: Table, key: tuple[str, str], facts: dict[str, str], path) -> None:
+  """Adds a row to the table; another row of the same scan must agree with it."""
+  earlier = table.setdefault(key, {})
+  for name, value in facts.items():
+    if earlier.setdefault(name, value) != value:
+      raise BadScan(
+        f'{path} has rows of {" ".join(filter(None, key))} with {name} '
+        f"'{earlier[name]}' and '{value}'; allowed is one row, or rows that agree"
+      )

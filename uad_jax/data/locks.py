@@ -1,0 +1,174 @@
+"""Locks on files: one process at a time builds a data set, or trains in a run folder.
+
+A lock is a file that its process holds by `flock`, so that the system frees it when the
+process ends in any way. On file systems without `flock` a file with the number of the
+process and the name of its host is the lock; one of a process of this host that has
+ended is taken over.
+"""
+
+import contextlib
+import errno
+import os
+import pathlib
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+try:
+  import fcntl
+except ImportError:  # Windows
+  fcntl = None
+
+PAUSE = 0.5
+"""Time between two tries to take a lock that another process holds, in seconds."""
+
+UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+"""Errors of file systems that have no `flock`."""
+
+Release = Callable[[], None]
+"""Function that frees a lock."""
+
+
+class Busy(ValueError):
+  """Error: another process holds the lock; the message is that process, in words."""
+
+
+@contextlib.contextmanager
+def alone(path: pathlib.Path, waiting: Callable[[str], None] | None) -> Iterator[None]:
+  """Context manager that holds the lock `path`, a file, in this process alone.
+
+  The file is deleted at the end. A process must not take a lock that it holds.
+
+  Args:
+    path: The file; its folder is made if it is missing.
+    waiting: Called once with the words for the process that holds the lock, before this
+      one waits for it; None does not wait.
+
+  Raises:
+    Busy: Another process holds the lock, and `waiting` is None.
+  """
+  path.parent.mkdir(parents=True, exist_ok=True)
+  announced = False
+  while isinstance(release := _attempt(path), str):
+    if waiting is None:
+      raise Busy(release)
+    if not announced:
+      waiting(release)
+    announced = True
+    time.sleep(PAUSE)
+  try:
+    yield
+  finally:
+    release()
+
+
+class BuiltAlone:
+  """Base class of TFDS builders whose data set one process at a time prepares."""
+
+  def download_and_prepare(self, **options) -> None:
+    """Prepares the data set unless it exists, or waits for the process that does.
+
+    Args:
+      **options: Options of TFDS.
+    """
+    build = super().download_and_prepare  # returns at once if the data set exists
+    if os.path.isdir(self.data_dir):
+      build(**options)
+    else:
+      name = f'{self.name}/{self.builder_config.name}'
+
+      def waiting(process):
+        print(f'{name} is being prepared by {process}; waiting', file=sys.stderr)
+
+      root = pathlib.Path(self.data_dir).parents[2]
+      with alone(root / '.parts' / f'{name.replace("/", "-")}.lock', waiting):
+        build(**options)
+    if not self.info.splits:  # another process has built it since it was opened
+      self.info.read_from_directory(self.data_dir)
+
+
+def _attempt(path: pathlib.Path) -> Release | str:
+  """Tries to take a lock; returns a function that frees it, or words for its holder."""
+  if fcntl is None:
+    return _attempt_by_name(path.with_suffix('.pid'))
+  while True:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+      fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+      text = os.read(handle, 1000).decode(errors='replace')
+      os.close(handle)
+      if error.errno in UNSUPPORTED:
+        with contextlib.suppress(OSError):
+          path.unlink()
+        return _attempt_by_name(path.with_suffix('.pid'))
+      if isinstance(error, BlockingIOError):
+        return _words(text)
+      raise
+    if _is_file(handle, path):
+      break
+    os.close(handle)  # the holder before deleted it after it was opened here
+  os.ftruncate(handle, 0)
+  os.pwrite(handle, _here().encode(), 0)
+
+  def release():
+    with contextlib.suppress(OSError):
+      path.unlink()  # before the lock is freed: nobody can have taken it meanwhile
+    os.close(handle)
+
+  return release
+
+
+def _attempt_by_name(path: pathlib.Path) -> Release | str:
+  """Takes a lock that is the existence of a file, as `_attempt` does."""
+  while True:
+    try:
+      handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except FileExistsError:
+      try:
+        text = path.read_text()
+      except FileNotFoundError:
+        continue
+      number, _, host = text.partition(' ')
+      if host == socket.gethostname() and not _runs(number):
+        path.unlink(missing_ok=True)
+        continue
+      return f'{_words(text)} (delete {path} if that process has ended)'
+    with os.fdopen(handle, 'w') as file:
+      file.write(_here())
+
+    def release():
+      path.unlink(missing_ok=True)
+
+    return release
+
+
+def _here() -> str:
+  """Text that a lock holds: number of this process and name of its host."""
+  return f'{os.getpid()} {socket.gethostname()}'
+
+
+def _words(text: str) -> str:
+  """Words for the process whose `_here` is `text`."""
+  number, _, host = text.partition(' ')
+  return f'process {number} on {host}' if host else 'another process'
+
+
+def _is_file(handle: int, path: pathlib.Path) -> bool:
+  """Whether an open file is the one that the path names now."""
+  try:
+    return os.path.samestat(os.fstat(handle), os.stat(path))
+  except FileNotFoundError:
+    return False
+
+
+def _runs(number: str) -> bool:
+  """Whether a process of this host with this number exists."""
+  try:
+    os.kill(int(number), 0)
+  except (ProcessLookupError, ValueError):
+    return False
+  except PermissionError:  # of another user
+    return True
+  return True

@@ -1,0 +1,71 @@
+"""Functions that read the voxels of an image, and tell labels from masks."""
+
+import nibabel as nib
+import numpy as np
+from nibabel.volumeutils import apply_read_scaling
+
+SOFT_TOPS = (100, 255)
+"""Lowest and highest maximum of a soft mask that is stored as whole numbers."""
+
+MANY = 12
+"""Number of values above which whole numbers in a lesion file are a soft mask."""
+
+
+def scaled(image: nib.spatialimages.SpatialImage, part=...) -> np.ndarray:
+  """Reads the voxels of an image, scaled, in the type that nibabel chooses.
+
+  Args:
+    image: The image.
+    part: Index of the part to read, such as `(..., 0)` for the first volume.
+  """
+  with np.errstate(over='ignore', invalid='ignore'):  # what is not finite is refused
+    return np.asanyarray(image.dataobj[part])
+
+
+def as_float32(image: nib.spatialimages.SpatialImage, part=...) -> np.ndarray:
+  """Reads the voxels of an image as float32.
+
+  Integers with a slope are scaled slice by slice, to the numbers that nibabel gives; it
+  scales a whole volume in float64, which needs several times the memory.
+
+  Args:
+    image: The image.
+    part: Index of the part to read.
+  """
+  proxy = image.dataobj
+  plain = part is not ... or not isinstance(proxy, nib.arrayproxy.ArrayProxy)
+  with np.errstate(over='ignore', invalid='ignore'):
+    if plain or (proxy.slope, proxy.inter) == (1, 0):
+      return np.asarray(scaled(image, part), np.float32)
+    raw = proxy.get_unscaled()
+    data = np.empty(raw.shape, np.float32, order='F')
+    for k in range(raw.shape[2]):
+      data[:, :, k] = apply_read_scaling(raw[:, :, k], proxy.slope, proxy.inter)
+  return data
+
+
+def labels_in(data: np.ndarray, of_lesions: bool = False) -> tuple[int, ...]:
+  """Returns the numbers of a volume of labels; () if the volume is a mask.
+
+  A mask has at most two values, or is soft. A soft mask holds values that are not whole
+  numbers, such as probabilities, or it was scaled to 100 or 255 when it was stored as
+  whole numbers: then most of its voxels beyond a tenth of the maximum are near to it;
+  in a small soft mask of lesions they may not be, but there are few kinds of lesions.
+
+  Args:
+    data: Values [X, Y, Z], finite.
+    of_lesions: Whether the labels would be kinds of lesions, and not of anatomy.
+  """
+  values = data[data != 0]
+  if values.dtype.kind == 'f' and (values != np.rint(values)).any():
+    return ()
+  numbers = np.unique(values)
+  if len(numbers) + (values.size < data.size) <= 2:
+    return ()
+  top = float(numbers[-1])
+  if SOFT_TOPS[0] <= top <= SOFT_TOPS[1] and numbers[0] > 0:
+    high = np.count_nonzero(values >= 0.9 * top)
+    mostly_high = high > 0.5 * np.count_nonzero(values > 0.1 * top)
+    if mostly_high or (of_lesions and len(numbers) > MANY):
+      return ()
+  return tuple(int(n) for n in numbers)
