@@ -2,8 +2,9 @@
 
   python -m uad_jax.main --config=configs/ae.py --workdir=runs/ae
 
-Arguments, data sets of uad_jax/base_config.py: `demo` (default), `slices`, `ixi`,
-`ixi128`, `folder`, `cohort`.
+Arguments, data sets of uad_jax/base_config: `demo` (default), `slices`, `ixi`,
+`ixi128`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`, `stroke_flair64`,
+`images`.
 
 Measured (docs/results.md), means over seeds 0, 1 and 2 on slices of 64 x 64: minutes of
 training, on two CPU cores (docs/comparison.md), and AUPRC on the test scans of the

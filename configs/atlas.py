@@ -2,8 +2,9 @@
 
   python -m uad_jax.main --config=configs/atlas.py --workdir=runs/atlas
 
-Arguments, data sets of uad_jax/base_config.py: `demo` (default), `slices`, `ixi`,
-`ixi128`, `folder`, `cohort`.
+Arguments, data sets of uad_jax/base_config: `demo` (default), `slices`, `ixi`,
+`ixi128`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`, `stroke_flair64`,
+`images`.
 
 No network is trained: `config.steps` is the number of batches that are counted, in 0.01
 minutes at 64 x 64.
@@ -27,7 +28,8 @@ from uad_jax import base_config
 def get_config(arg: str = 'demo'):
   """Makes the config for the data set `arg`, a key of `base_config.DATA`."""
   config = base_config.get_config(arg)
-  config.method.update(name='atlas', bins=16, smooth=1.0, floor=0.01)
+  bins = 1 if arg in base_config.SINGLE else 16
+  config.method.update(name='atlas', bins=bins, smooth=1.0, floor=0.01)
   config.steps = (200,)  # batches that are counted
   config.scores.update(
     standardised=dict(scorer='standardised'),

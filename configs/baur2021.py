@@ -5,9 +5,10 @@
 
 The argument is METHOD, DATA or METHOD:DATA. Methods: `vae` (default), `vae_bayesian`,
 `ae`, `ae_spatial`, `ae_bayesian`, `cevae`, `gmvae`, `gmvae_spatial`, `cae`, `aae`,
-`caae`, `fanogan`, `anovaegan`. Data: `slices` (default; the simulated cohort at
-128 x 128), `ixi128`, `cohort` (with the preprocessing of the study), and at 64 x 64
-`demo`, `ixi`, `folder`. Time, memory and AUPRC were not measured.
+`caae`, `fanogan`, `anovaegan`. Data: `slices` (default; the simulated cohort at 128 x
+128), `ixi128`, `stroke_flair`, `images`, `cohort` (with the preprocessing of the
+study), and at 64 x 64 `demo`, `ixi`, `folder`, `stroke_flair64`, or `stroke_flair96` at
+96 x 96. Time, memory and AUPRC were not measured.
 
 At 128 x 128 the setting is that of the study: bottleneck 8 x 8, 128 latent values,
 dropout 0.2, Adam with rate 1e-4 and beta1 0.5, batches of 8; 20 steps of a critic of
@@ -66,7 +67,10 @@ METHODS = {
   'fanogan': dict(name='fanogan', critic_steps=5, penalty=10.0, kappa=1.0, **BAYES),
   'anovaegan': dict(name='anovaegan', critic_steps=5, penalty=10.0, **BAYES),
 }
-DATA = ('slices', 'ixi128', 'cohort', 'demo', 'ixi', 'folder')
+DATA = (
+  'slices', 'ixi128', 'cohort', 'stroke_flair', 'images', 'demo', 'ixi', 'folder',
+  'stroke_flair96', 'stroke_flair64',
+)  # fmt: skip
 
 
 def scores(name: str, fine: bool) -> dict:

@@ -2,8 +2,9 @@
 
   python -m uad_jax.main --config=configs/caae.py --workdir=runs/caae
 
-Arguments, data sets of uad_jax/base_config.py: `demo` (default), `slices`, `ixi`,
-`ixi128`, `folder`, `cohort`.
+Arguments, data sets of uad_jax/base_config: `demo` (default), `slices`, `ixi`,
+`ixi128`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`, `stroke_flair64`,
+`images`.
 
 At 128 x 128 the network has the widths of the paper, which works at 256 x 256; at
 64 x 64 it has half of them and one halving fewer. `--config.method.architecture=study`

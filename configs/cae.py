@@ -2,8 +2,9 @@
 
   python -m uad_jax.main --config=configs/cae.py --workdir=runs/cae
 
-Arguments, data sets of uad_jax/base_config.py: `demo` (default), `slices`, `ixi`,
-`ixi128`, `folder`, `cohort`.
+Arguments, data sets of uad_jax/base_config: `demo` (default), `slices`, `ixi`,
+`ixi128`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`, `stroke_flair64`,
+`images`.
 
 At 128 x 128 the network is that of the comparative study of Baur et al. 2021 (1 625 777
 parameters); at 64 x 64 it has half the width and one halving fewer. The study trains

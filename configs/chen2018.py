@@ -5,10 +5,10 @@ r"""Constrained adversarial auto-encoders (Chen & Konukoglu 2018, arXiv 1806.049
   python -m uad_jax.main --config=configs/chen2018.py:demo --workdir=runs/chen_demo
 
 The argument is METHOD, DATA or METHOD:DATA. Methods: `caae` (default) and `aae`, the
-same without the constraint. Data: `slices` (default), `ixi128`, `cohort` (with the
-preprocessing of the paper, 256 x 256), and at 64 x 64 `demo`, `ixi`, `folder`. Time,
-memory and AUPRC were not measured; at 64 x 64 sizes and steps are those of
-configs/caae.py.
+same without the constraint. Data: `slices` (default), `ixi128`, `stroke_flair`,
+`images`, `cohort` (with the preprocessing of the paper, 256 x 256), and at 64 x 64
+`demo`, `ixi`, `folder`, `stroke_flair64`, or `stroke_flair96` at 96 x 96. Time, memory
+and AUPRC were not measured; at 64 x 64 sizes and steps are those of configs/caae.py.
 
 As in the paper and its program: a residual network of widths 16 to 256 with 128 latent
 values; a critic of layers 200 and 400, with 20 steps for each step of the others;
@@ -30,7 +30,10 @@ from uad_jax import base_config
 METHODS = {'caae': 0.5, 'aae': 0.0}
 """Weight of the constraint, for z-scored images of 256 x 256."""
 
-DATA = ('slices', 'ixi128', 'cohort', 'demo', 'ixi', 'folder')
+DATA = (
+  'slices', 'ixi128', 'cohort', 'stroke_flair', 'images', 'demo', 'ixi', 'folder',
+  'stroke_flair96', 'stroke_flair64',
+)  # fmt: skip
 
 
 def get_config(arg: str = 'caae'):

@@ -2,8 +2,9 @@
 
   python -m uad_jax.main --config=configs/dae.py:ixi128 --workdir=runs/dae
 
-Arguments, data sets of uad_jax/base_config.py: `demo` (default), `slices`, `ixi`,
-`ixi128`, `folder`, `cohort`.
+Arguments, data sets of uad_jax/base_config: `demo` (default), `slices`, `ixi`,
+`ixi128`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`, `stroke_flair64`,
+`images`.
 
 At 128 x 128 it is the published network (3 854 755 parameters); at 64 x 64 it has one
 halving fewer. configs/dae_unc.py compares uniform strengths: its deformer takes the
@@ -29,10 +30,11 @@ PUBLISHED = (16, 32, 64, 128, 256, 256, 256)
 def get_config(arg: str = 'demo'):
   """Makes the config for the data set `arg`, a key of `base_config.DATA`."""
   config, fine = base_config.get_config(arg), arg in base_config.FINE
+  halvings = 7 if fine else 5 if arg == 'stroke_flair96' else 6  # 96 = 3 * 2 ** 5
   steps = 900
   config.method.update(
     name='dae',
-    widths=PUBLISHED if fine else PUBLISHED[:-1],
+    widths=PUBLISHED[:halvings],
     taps=3,
     deformer_features=32,
     structure=1.0,

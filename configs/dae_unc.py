@@ -2,8 +2,9 @@
 
   python -m uad_jax.main --config=configs/dae_unc.py --workdir=runs/dae_unc
 
-Arguments: `first` (default), or a data set of uad_jax/base_config.py: `demo`, `slices`,
-`volumes`, `ixi`, `ixi128`, `folder`, `cohort`.
+Arguments: `first` (default), or a data set of uad_jax/base_config: `demo`, `slices`,
+`volumes`, `ixi`, `ixi128`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`,
+`stroke_flair64`, `images`.
 
 `first` is a quick look: the data and networks of `demo` with a sixth of the steps of
 the gate, which has not finished learning then (not measured).
@@ -42,7 +43,7 @@ def get_config(arg: str = 'first'):
   config = base_config.get_config('demo' if first else arg)
   config.method.update(
     name='dae_unc',
-    bins=1 if arg == 'volumes' else 32,
+    bins=1 if arg in base_config.SINGLE else 32,
     widths=(8, 16, 32, 64, 128) if fine else (16, 32, 64, 128),
     latent=16,
     heads=3,
@@ -94,6 +95,9 @@ def get_config(arg: str = 'first'):
     ssim=dict(scorer='ssim', of='reconstruction'),
     log_jacobian=dict(scorer='log_jacobian'),
   )
+  if arg.startswith('stroke_flair'):
+    for name, weight in (('0p5', 0.5), ('1', 1.0), ('1p5', 1.5), ('2', 2.0)):
+      config.scores[f'log_odds_{name}'] = dict(scorer='log_odds', brightness=weight)
   config.variant_scores = ('standardised', 'fused')
   for name, strength in UNIFORM.items():
     config.variants[name] = dict(open=0.0, strength=strength)

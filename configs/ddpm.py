@@ -2,8 +2,9 @@
 
   python -m uad_jax.main --config=configs/ddpm.py --workdir=runs/ddpm
 
-Arguments, data sets of uad_jax/base_config.py: `demo` (default), `slices`, `volumes`,
-`ixi`, `ixi128`, `folder`, `cohort`.
+Arguments, data sets of uad_jax/base_config: `demo` (default), `slices`, `volumes`,
+`ixi`, `ixi128`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`, `stroke_flair64`,
+`images`.
 
 The published size is configs/wyatt2022.py. Scans are noised to step 150 of 1000, not to
 250 as published: lesions of the validation subjects were found better. Six samples, and

@@ -2,8 +2,9 @@
 
   python -m uad_jax.main --config=configs/denoising_ae.py --workdir=runs/denoising_ae
 
-Arguments, data sets of uad_jax/base_config.py: `demo` (default), `slices`, `volumes`,
-`ixi`, `ixi128`, `folder`, `cohort`.
+Arguments, data sets of uad_jax/base_config: `demo` (default), `slices`, `volumes`,
+`ixi`, `ixi128`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`, `stroke_flair64`,
+`images`.
 
 The published size (Kascenas et al. 2022) is configs/kascenas2022.py.
 

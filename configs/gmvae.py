@@ -2,8 +2,9 @@
 
   python -m uad_jax.main --config=configs/gmvae.py --workdir=runs/gmvae
 
-Arguments, data sets of uad_jax/base_config.py: `demo` (default), `slices`, `volumes`,
-`ixi`, `ixi128`, `folder`, `cohort`.
+Arguments, data sets of uad_jax/base_config: `demo` (default), `slices`, `volumes`,
+`ixi`, `ixi128`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`, `stroke_flair64`,
+`images`.
 
 For a spatial latent: `--config.method.bottleneck=spatial --config.method.latent=1`;
 c_lambda then holds for each place of the latent.

@@ -2,8 +2,9 @@
 
   python -m uad_jax.main --config=configs/kascenas2022.py:slices --workdir=runs/kascenas
 
-Arguments, data sets of uad_jax/base_config.py: `demo` (default), `slices`, `volumes`,
-`ixi`, `ixi128`, `folder`, `cohort`.
+Arguments, data sets of uad_jax/base_config: `demo` (default), `slices`, `volumes`,
+`ixi`, `ixi128`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`, `stroke_flair64`,
+`images`.
 
 `demo` has the sizes and steps of configs/denoising_ae.py. The other arguments train the
 published size, for which an accelerator is needed. Time, memory and AUPRC were not

@@ -2,8 +2,9 @@
 
   python -m uad_jax.main --config=configs/pinaya2021.py:slices --workdir=runs/pinaya
 
-Arguments, data sets of uad_jax/base_config.py: `demo` (default), `slices`, `ixi`,
-`ixi128`, `folder`, `cohort`.
+Arguments, data sets of uad_jax/base_config: `demo` (default), `slices`, `ixi`,
+`ixi128`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`, `stroke_flair64`,
+`images`.
 
 Pinaya et al., arXiv 2102.11650; Medical Image Analysis 79, 2022. `demo` has the sizes
 of configs/vqvae_transformer.py and fewer steps. The other arguments train the published

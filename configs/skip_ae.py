@@ -2,8 +2,9 @@
 
   python -m uad_jax.main --config=configs/skip_ae.py --workdir=runs/skip_ae
 
-Arguments, data sets of uad_jax/base_config.py: `demo` (default), `slices`, `volumes`,
-`ixi`, `ixi128`, `folder`, `cohort`.
+Arguments, data sets of uad_jax/base_config: `demo` (default), `slices`, `volumes`,
+`ixi`, `ixi128`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`, `stroke_flair64`,
+`images`.
 
 The dropout rate decides whether lesions are copied: compare `--config.method.dropout=`
 0.2, 0.5 and 0.9. The bottleneck of the paper is spatial

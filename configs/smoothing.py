@@ -2,8 +2,9 @@
 
   python -m uad_jax.main --config=configs/smoothing.py --workdir=runs/smoothing
 
-Arguments, data sets of uad_jax/base_config.py: `demo` (default), `slices`, `ixi`,
-`ixi128`, `folder`, `cohort`.
+Arguments, data sets of uad_jax/base_config: `demo` (default), `slices`, `ixi`,
+`ixi128`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`, `stroke_flair64`,
+`images`.
 
 Measured (docs/results.md): AUPRC on the test scans of the anomaly map (in brackets)
 that each run chose on validation scans; means over seeds 0, 1 and 2 on slices of

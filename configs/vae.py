@@ -2,8 +2,9 @@
 
   python -m uad_jax.main --config=configs/vae.py --workdir=runs/vae
 
-Arguments, data sets of uad_jax/base_config.py: `demo` (default), `slices`, `ixi`,
-`ixi128`, `folder`, `cohort`.
+Arguments, data sets of uad_jax/base_config: `demo` (default), `slices`, `ixi`,
+`ixi128`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`, `stroke_flair64`,
+`images`.
 
 The decoder predicts a variance, which makes the gradient of a restoration about ten
 times the published one. The weight and the rates of the restoration belong to it and

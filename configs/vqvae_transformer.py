@@ -2,8 +2,9 @@
 
   python -m uad_jax.main --config=configs/vqvae_transformer.py --workdir=runs/vqvae
 
-Arguments, data sets of uad_jax/base_config.py: `demo` (default), `slices`, `ixi`,
-`ixi128`, `folder`, `cohort`.
+Arguments, data sets of uad_jax/base_config: `demo` (default), `slices`, `ixi`,
+`ixi128`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`, `stroke_flair64`,
+`images`.
 
 The published size is configs/pinaya2021.py.
 

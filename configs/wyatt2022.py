@@ -2,8 +2,9 @@
 
   python -m uad_jax.main --config=configs/wyatt2022.py:slices --workdir=runs/anoddpm
 
-Arguments, data sets of uad_jax/base_config.py: `demo` (default), `slices`, `volumes`,
-`ixi`, `ixi128`, `folder`, `cohort`.
+Arguments, data sets of uad_jax/base_config: `demo` (default), `slices`, `volumes`,
+`ixi`, `ixi128`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`, `stroke_flair64`,
+`images`.
 
 `demo` has the sizes and steps of configs/ddpm.py, with 10 hops instead of 250. The
 other arguments train the published size, for which an accelerator is needed: one scan

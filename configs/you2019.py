@@ -6,9 +6,10 @@ r"""Restoration with a normative prior (You et al., MIDL 2019; Chen et al. 2020)
 
 The argument is METHOD, DATA or METHOD:DATA. Methods: `gmvae` (default, the method of
 the paper) and `vae`, to which the paper compares: the same network, with a normal prior
-of its one latent map. Data: `slices` (default), `ixi128`, `cohort` (with the
-preprocessing of the paper at 160 x 200; the paper crops to 158 x 198), and at 64 x 64
-`demo`, `ixi`, `folder`. Time, memory and test AUPRC were not measured.
+of its one latent map. Data: `slices` (default), `ixi128`, `stroke_flair`, `images`,
+`cohort` (with the preprocessing of the paper at 160 x 200; the paper crops to 158 x
+198), and at 64 x 64 `demo`, `ixi`, `folder`, `stroke_flair64`, or `stroke_flair96` at
+96 x 96. Time, memory and test AUPRC were not measured.
 
 As in the paper: latent maps z and w of one channel at a quarter of the resolution, 6
 clusters, c_lambda 0.5, 64 channels, a predicted variance, sums over voxels, Adam with
@@ -66,7 +67,10 @@ METHODS = {
 RESTORATION = {'gmvae': (1.8, 100.0), 'vae': (2.2, 50.0)}
 """Weight of the total variation and bound of the gradient, by method; for z-scores."""
 
-DATA = ('slices', 'ixi128', 'cohort', 'demo', 'ixi', 'folder')
+DATA = (
+  'slices', 'ixi128', 'cohort', 'stroke_flair', 'images', 'demo', 'ixi', 'folder',
+  'stroke_flair96', 'stroke_flair64',
+)  # fmt: skip
 
 
 def get_config(arg: str = 'gmvae'):

@@ -70,7 +70,7 @@ def test_a_config_tells_its_command_and_every_switch(name):
   text = pathlib.Path(f'configs/{name}.py').read_text()
   assert f'--config=configs/{name}.py' in text
   make = registry.named('methods', config.method.name)
-  switches = set(inspect.signature(make).parameters) - {'shape', 'channels'}
+  switches = set(inspect.signature(make).parameters) - {'shape', 'channels', 'polarity'}
   # All of them are there, or the command line could not change them.
   given = set(config.method) - {'name'}
   assert given == switches

@@ -17,6 +17,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from uad_jax.ops.choices import check_choice
+from uad_jax.ops.residual_sign import POLARITIES
+
 
 def names(package: str) -> list[str]:
   """Lists the names of all methods, scorers or adaptations that a config can use.
@@ -71,9 +74,58 @@ def call(what: str, make: Callable, options: Mapping[str, Any], **fixed):
   return make(**fixed, **options)
 
 
+BRIGHT = ('flair', 't2')
+"""MRI contrasts on which lesions are brighter than healthy tissue."""
+
+
+def polarity(data: Mapping[str, Any]) -> str:
+  """Returns whether lesions are 'bright', 'dark' or may be 'both' in a data set.
+
+  It is `config.data.polarity`; where that is missing or 'auto', lesions are bright in
+  the contrasts `BRIGHT` and may be both in others.
+
+  Args:
+    data: `config.data`.
+
+  Raises:
+    ValueError: The polarity is none of these.
+  """
+  value = data.get('polarity', 'auto')
+  check_choice('polarity', value, ('auto', *POLARITIES), 'config.data')
+  if value != 'auto':
+    return value
+  return 'bright' if data.get('contrast') in BRIGHT else 'both'
+
+
+def takes(make: Callable, option: str) -> bool:
+  """Returns whether the function `make` has a parameter with the name `option`."""
+  return option in inspect.signature(make).parameters
+
+
 def plain(config: Any) -> Any:
-  """Converts a config to the types of JSON: dicts, lists, numbers and text."""
-  return json.loads(json.dumps(ConfigDict.to_dict(config), default=str))
+  """Converts a config to the types of JSON: dicts, lists, numbers and text.
+
+  Keys that are not set (placeholders, None) are left out, so that a new key of this
+  kind changes no hash.
+
+  `config.data.polarity` is resolved (`polarity`), and left out where it is 'both', as
+  in configs from before this key existed.
+  """
+  settings = _set(json.loads(json.dumps(ConfigDict.to_dict(config), default=str)))
+  data = settings.get('data')
+  if isinstance(data, dict):
+    resolved = polarity(data)
+    data.pop('polarity', None)
+    if resolved != 'both':
+      data['polarity'] = resolved
+  return settings
+
+
+def _set(settings: Any) -> Any:
+  """Nested dicts without the keys whose value is None."""
+  if not isinstance(settings, dict):
+    return settings
+  return {key: _set(value) for key, value in settings.items() if value is not None}
 
 
 AFTER_TRAINING = ('scores', 'variants', 'variant_scores', 'postprocess', 'resamples')

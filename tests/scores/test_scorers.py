@@ -20,6 +20,7 @@ NEEDS = {
   'ssim': ({}, ('reconstruction',)),
   'log_jacobian': ({}, ('displacement',)),
   'output': ({'of': 'gate'}, ('gate',)),
+  'log_odds': ({}, ('posterior',)),
   'likelihood': ({'smooth': 1.0}, ('improbability',)),
   'input_threshold': ({'equalise': True}, ()),
   'perceptual': ({'smooth': 1.0}, ('features', 'reconstruction')),

@@ -25,7 +25,9 @@ ROWS = (
 """Names of the rows, files of configs/, in the order of the tables; the methods that
 learn no image come first."""
 
-SUITES = ('demo', 'slices', 'ixi', 'ixi128')
+SUITES = (
+  'demo', 'slices', 'ixi', 'ixi128', 'stroke_flair', 'stroke_flair96', 'stroke_flair64',
+)  # fmt: skip
 """Data sets of the tables, as named in the argument of a config."""
 
 INDEX = 'row.json'

@@ -22,6 +22,7 @@ def make(
   share: float = 0.8,
   steps: int = 5,
   position: bool = True,
+  polarity: str = 'both',
 ) -> Method:
   """Builds a network that removes anomalies step by step, by cold diffusion.
 
@@ -56,6 +57,7 @@ def make(
       network learns to leave healthy scans unchanged.
     steps: Steps of the sampler, 1 or more.
     position: Give the slice height to the network.
+    polarity: Allowed changes of intensity, see `synthetic_lesions.one_sided`.
 
   Raises:
     ValueError: There is not a single step.
@@ -83,7 +85,9 @@ def make(
   def loss(params, stats, batch: Batch, key, step):
     key_paint, key_severity = jax.random.split(key)
     image, mask = jnp.asarray(batch['image']), batch['mask']
-    painted, _ = synthetic_lesions.paint(key_paint, image, mask, painters, share)
+    painted, _ = synthetic_lesions.paint(
+      key_paint, image, mask, painters, share, polarity=polarity
+    )
     severity = 1 - jax.random.uniform(key_severity, (len(image),))  # in (0, 1]
     mixed = image + losses.per_example(severity, image) * (painted - image)
     restored = restore(params, batch, mixed, severity)

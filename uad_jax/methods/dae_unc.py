@@ -26,6 +26,8 @@ from uad_jax.methods.families import gate_calibration, painted_twins
 from uad_jax.methods.families.guided_deformation import PRIOR, Guided, voxel_weight
 from uad_jax.nets.dae_unc import Deformer, Evidence, Prior
 from uad_jax.ops import losses
+from uad_jax.ops.choices import choose
+from uad_jax.ops.residual_sign import POLARITIES
 from uad_jax.registration import energy, gate
 from uad_jax.registration.similarity import distance as distance_by
 from uad_jax.registration.warp import warp
@@ -63,6 +65,7 @@ def make(
   twin: float = 1.0,
   solve: bool = False,
   beta: float = 0.5,
+  polarity: str = 'both',
 ) -> Method:
   """Builds an auto-encoder that warps a healthy image onto the scan, except at lesions.
 
@@ -122,12 +125,15 @@ def make(
     solve: At inference predict the field of a closed gate, and fill it in inside the
       gate by a screened Poisson equation.
     beta: beta of the beta-NLL that trains the prior.
+    polarity: Lesions are 'bright', 'dark' or 'both': the synthetic lesions are painted
+      so (`synthetic_lesions.one_sided`), and standardised residuals have this sign.
 
   Raises:
     ValueError: A kind of evidence or the similarity is unknown.
   """
   gate_calibration.check(open_by, 'dae_unc')
   distance = distance_by(similarity, window, mse_weight)
+  sign = choose('polarity', polarity, POLARITIES, 'dae_unc')
   gating = energy.Gating(stiffness_ratio, magnitude, data_weight, dilation)
   nets = Guided(
     shape,
@@ -139,6 +145,7 @@ def make(
     gate_prior,
     stiff_strength if two_pass else 0.0,
     gating,
+    sign,
   )
 
   def prior_loss(params, stats, batch: Batch, key: Key, step):
@@ -147,7 +154,7 @@ def make(
     image, position = clean, batch['position']
     if denoise:
       image, _ = synthetic_lesions.paint(
-        key_paint, clean, mask, painters, share=denoise
+        key_paint, clean, mask, painters, share=denoise, polarity=polarity
       )
     usual = nets.usual(stats, position)
     expected = nets.expect(params, usual, image, mask, position)
@@ -161,7 +168,7 @@ def make(
     return losses.masked_mean(error, chosen), (stats, {'l1': l1})
 
   def deformer_loss(params, stats, batch: Batch, key: Key, step):
-    twins = painted_twins.draw(key, batch, painters, strength_range)
+    twins = painted_twins.draw(key, batch, painters, strength_range, polarity)
     image, mask, g, lambda0 = twins.image, twins.mask, twins.gate, twins.strength
     usual = nets.usual(stats, twins.position)
     expected = nets.expect(params, usual, image, mask, twins.position).image
@@ -183,7 +190,7 @@ def make(
   def gate_loss(params, stats, batch: Batch, key: Key, step):
     mask, position = voxel_weight(batch), batch['position']
     image, painted = synthetic_lesions.paint(
-      key, batch['image'], mask, painters, share=0.8
+      key, batch['image'], mask, painters, share=0.8, polarity=polarity
     )
     usual = nets.usual(stats, position)
     if gate_prior:
@@ -214,7 +221,7 @@ def make(
     # The variance before the warp: a small residual must not count where healthy scans
     # differ much.
     log_variance = expected.log_variance
-    z = gate.standardised_residual(image, reconstruction, log_variance)
+    z = gate.standardised_residual(image, reconstruction, log_variance, sign=sign)
     posterior = jax.nn.sigmoid(evidence['learned']) * mask
     return {
       'latent': expected.latent,
@@ -232,7 +239,7 @@ def make(
       'displacement': displacement,
       'reconstruction': reconstruction,
       'reconstruction_log_variance': log_variance,
-      'fused': posterior * z * mask,
+      'fused': posterior * jnp.maximum(z, 0.0) * mask,
     }
 
   objectives = {

@@ -14,6 +14,10 @@ SIGNS = {'absolute': jnp.abs, 'bright': jnp.asarray, 'dark': jnp.negative}
 """Functions of the residual, image minus expected image, that are high at anomalies:
 its absolute value, the residual itself (brighter) or its negative (darker)."""
 
+POLARITIES = {'both': 'absolute', 'bright': 'bright', 'dark': 'dark'}
+"""Polarity of lesions (whether they are brighter than healthy tissue, darker, or may be
+both) to the sign of the residual at them, a key of `SIGNS`."""
+
 
 def signed(sign: str, scorer: str) -> Callable[[jax.Array], jax.Array]:
   """Returns a function that turns an image difference into anomaly scores.
@@ -36,3 +40,25 @@ def signed(sign: str, scorer: str) -> Callable[[jax.Array], jax.Array]:
     [0.5, -2.0]
   """
   return choose('sign', sign, SIGNS, scorer)
+
+
+def one_sided(value: jax.Array, residual: jax.Array, sign: str) -> jax.Array:
+  """Sets an anomaly map without a sign to 0 where the residual has the wrong sign.
+
+  Args:
+    value: Anomaly map [B, *S, 1], 0 or above, such as a dissimilarity.
+    residual: Image minus expected image [B, *S, C]; averaged over channels.
+    sign: Key of `SIGNS`; 'absolute' returns the map unchanged.
+
+  Returns:
+    [B, *S, 1].
+
+  Examples:
+    >>> value, residual = jnp.ones((1, 2, 1)), jnp.array([[[-0.5], [0.5]]])
+    >>> one_sided(value, residual, 'bright').ravel().tolist()
+    [0.0, 1.0]
+  """
+  if sign == 'absolute':
+    return value
+  side = choose('sign', sign, SIGNS)(residual).mean(-1, keepdims=True)
+  return jnp.where(side > 0, value, 0.0)

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.ops.filters import dilate, gaussian_smooth
+from uad_jax.ops.residual_sign import SIGNS
 
 
 def standardised_residual(
@@ -27,12 +28,14 @@ def standardised_residual(
   log_variance: jax.Array,
   sigma: float = 1.0,
   tau: float = 0.02,
+  sign: str = 'absolute',
 ) -> jax.Array:
   """Divides the difference between a scan and its prior image by its healthy spread.
 
   The spread is the standard deviation that the difference has in healthy scans:
   z = (G_sigma * |x - x_a|) / sqrt(s_ale^2 + tau^2), G_sigma being a Gaussian filter;
-  z is averaged over channels.
+  z is averaged over channels. With a sign, x - x_a or x_a - x takes the place of the
+  absolute value.
 
   Args:
     image: Scan x [B, *S, C].
@@ -42,6 +45,7 @@ def standardised_residual(
       (aleatoric). The epistemic variance does not belong here: it would hide lesions.
     sigma: Standard deviation of the Gaussian in voxels.
     tau: Smallest standard deviation of the residual, in image units.
+    sign: Key of `ops.residual_sign.SIGNS`: 'absolute', 'bright' or 'dark'.
 
   Returns:
     z [B, *S, 1].
@@ -52,7 +56,7 @@ def standardised_residual(
     >>> z.shape, round(float(z[0, 1, 1, 0]), 4)
     ((1, 3, 3, 1), 3.0)
   """
-  residual = gaussian_smooth(jnp.abs(image - prior), sigma)
+  residual = gaussian_smooth(SIGNS[sign](image - prior), sigma)
   return (residual / jnp.sqrt(jnp.exp(log_variance) + tau**2)).mean(-1, keepdims=True)
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
 from uad_jax.ops.choices import choose
-from uad_jax.ops.residual_sign import signed
+from uad_jax.ops.residual_sign import one_sided, signed
 
 
 def draw(infer: Infer, batch: Batch, key: Key, of: str) -> Array:
@@ -155,14 +155,17 @@ class Kind(NamedTuple):
   Attributes:
     gather: (infer, batch, key, samples, of) -> tuple of statistics of the samples.
     value: (image, *statistics, floor, side) -> anomaly map [B, *S, 1].
-    signed: Whether `value` uses `side`, the sign of the residual.
+    signed: Whether `value` uses `side`, the sign of the residual; if not, the map is 0
+      where the image deviates from the samples' mean to the other side.
     floored: Whether `value` uses `floor`.
+    stacked: Whether `gather` returns the samples themselves.
   """
 
   gather: Callable
   value: Callable
   signed: bool = False
   floored: bool = False
+  stacked: bool = False
 
 
 FLOOR = 0.02
@@ -172,7 +175,7 @@ KINDS = {
   'mean': Kind(moments, residual_to_mean, signed=True),
   'variance': Kind(moments, sample_variance),
   'mahalanobis': Kind(moments, mahalanobis_by_voxel, floored=True),
-  'mahalanobis_full': Kind(all_samples, mahalanobis_full, floored=True),
+  'mahalanobis_full': Kind(all_samples, mahalanobis_full, floored=True, stacked=True),
 }
 
 
@@ -204,27 +207,31 @@ def make(
     of: Output to sample: 'reconstruction' or 'prior' (the prior image).
     floor: For the two distances: standard deviation added to that of the samples, in
       image units; None for 0.02.
-    sign: For 'mean': 'absolute', 'bright' (x - mean, as Baur et al.) or 'dark'.
+    sign: 'absolute', 'bright' or 'dark'. For 'mean' |x - mean|, x - mean (as Baur et
+      al.) or mean - x; the other maps are 0 where x - mean has the other sign.
 
   Returns:
     A scorer of anomaly maps [B, *S, 1], 0 outside the brain mask.
 
   Raises:
-    ValueError: `kind` is unknown, `samples` is below 2, or `sign` or `floor` is set
-      for a kind that does not use it.
+    ValueError: `kind` or `sign` is unknown, `samples` is below 2, or `floor` is set for
+      a kind that does not use it.
   """
-  gather, value, has_sign, has_floor = choose('kind', kind, KINDS, 'monte_carlo')
+  chosen = choose('kind', kind, KINDS, 'monte_carlo')
   if samples < 2:
     raise ValueError(f'monte_carlo needs at least 2 samples, not {samples}')
   side = signed(sign, 'monte_carlo')
-  if sign != 'absolute' and not has_sign:
-    raise ValueError(f"monte_carlo: kind '{kind}' has no sign, '{sign}' was given")
-  if floor is not None and not has_floor:
+  if floor is not None and not chosen.floored:
     raise ValueError(f"monte_carlo: kind '{kind}' has no floor, {floor} was given")
   floor = FLOOR if floor is None else floor
 
   def score(infer: Infer, batch: Batch, key: Key) -> Array:
-    statistics = gather(infer, batch, key, samples, of)
-    return value(batch['image'], *statistics, floor, side) * batch['mask']
+    image = batch['image']
+    statistics = chosen.gather(infer, batch, key, samples, of)
+    value = chosen.value(image, *statistics, floor, side) * batch['mask']
+    if chosen.signed:
+      return value
+    mean = statistics[0].mean(0) if chosen.stacked else statistics[0]
+    return one_sided(value, image - mean, sign)
 
   return score

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
 from uad_jax.nets.layers.resample import upsample
 from uad_jax.ops.filters import gaussian_smooth
+from uad_jax.ops.residual_sign import one_sided
 
 
 def distance(a: Array, b: Array, epsilon: float = 1e-6) -> Array:
@@ -28,7 +29,10 @@ def distance(a: Array, b: Array, epsilon: float = 1e-6) -> Array:
 
 
 def make(
-  of: str = 'reconstruction', residual: bool = False, smooth: float = 0.0
+  of: str = 'reconstruction',
+  residual: bool = False,
+  smooth: float = 0.0,
+  sign: str = 'absolute',
 ) -> Scorer:
   """Builds a scorer of the distance between features of image and reconstruction.
 
@@ -48,6 +52,8 @@ def make(
     residual: Whether the distance is multiplied by the residual |x - x'|, averaged over
       channels.
     smooth: Standard deviation of a Gaussian that smooths the distance, in voxels.
+    sign: 'bright' or 'dark' sets the map to 0 where x - x' has the other sign
+      (`residual_sign.one_sided`); 'absolute' keeps it everywhere.
 
   Returns:
     A scorer of anomaly maps [B, *S, 1] on the grid of the image, 0 outside the brain
@@ -64,6 +70,6 @@ def make(
     value = gaussian_smooth(value, smooth)
     if residual:
       value = value * jnp.abs(image - expected).mean(-1, keepdims=True)
-    return value * batch['mask']
+    return one_sided(value * batch['mask'], image - expected, sign)
 
   return score

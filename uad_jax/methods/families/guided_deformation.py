@@ -67,6 +67,7 @@ class Guided(NamedTuple):
     stiff_strength: lambda0 of the stiff pass that aligns the prior image before the
       evidence is computed; 0 leaves the pass out.
     gating: Effect of the gate on the data term and the regularisation.
+    sign: Sign of the standardised residual, a key of `ops.residual_sign.SIGNS`.
   """
 
   shape: tuple[int, ...]
@@ -78,6 +79,7 @@ class Guided(NamedTuple):
   gate_sees_prior: bool
   stiff_strength: float
   gating: energy.Gating
+  sign: str = 'absolute'
 
   def init(self, key: Key, batch: Batch) -> tuple[Params, Stats]:
     """Creates the initial parameters of the networks and the initial, empty statistics.
@@ -217,7 +219,7 @@ class Guided(NamedTuple):
       closed = jnp.zeros_like(mask)
       velocity = self.velocity(params, image, aligned, closed, lambda0)
       aligned = warp(aligned, self.displacement(velocity))
-    z = gate.standardised_residual(image, aligned, log_variance)
+    z = gate.standardised_residual(image, aligned, log_variance, sign=self.sign)
     spread = jnp.log(expected.spread.mean(-1, keepdims=True) + 1e-6)
     prior = [image - aligned, 0.2 * z, 0.2 * spread, 0.3 * log_variance + 1]
     learned = self.logit(params, usual, image, prior if self.gate_sees_prior else ())

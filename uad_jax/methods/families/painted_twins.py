@@ -41,6 +41,7 @@ def draw(
   batch: Batch,
   painters: Sequence[str],
   strength_range: tuple[float, float],
+  polarity: str = 'both',
 ) -> PaintedTwins:
   """Creates a batch of scans with synthetic lesions and the same scans without them.
 
@@ -51,12 +52,15 @@ def draw(
     batch: [B, *S, C] images and masks, as `method.Batch`; P = B / 2, rounded up.
     painters: Kinds of synthetic lesions, names from `synthetic_lesions.PAINTERS`.
     strength_range: Range from which lambda0 is drawn log-uniformly, above 0.
+    polarity: Allowed changes of intensity, see `synthetic_lesions.one_sided`.
   """
   key_paint, key_gate, key_strength = jax.random.split(key, 3)
   # Half of the batch, painted and untouched, has the size of the batch again.
   batch = {name: value[::2] for name, value in batch.items()}
   clean, mask = batch['image'], batch['mask']
-  image, painted = synthetic_lesions.paint(key_paint, clean, mask, painters)
+  image, painted = synthetic_lesions.paint(
+    key_paint, clean, mask, painters, polarity=polarity
+  )
   g = lesion_shapes.rough_gate(key_gate, painted, mask)
   low, high = (jnp.log(strength) for strength in strength_range)
   drawn = jax.random.uniform(key_strength, (len(clean),), minval=low, maxval=high)

@@ -5,120 +5,15 @@ from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
-from uad_jax.data.mixing import PAINTED
+from uad_jax.base_config.data import DATA as DATA
+from uad_jax.base_config.data import FINE as FINE
+from uad_jax.base_config.data import PLACES as PLACES
+from uad_jax.base_config.data import SINGLE as SINGLE
 from uad_jax.ops.choices import check_choice, choose
 from uad_jax.registry import read_config
 
-IXI = 'data/ixi_lesions'
-"""Folder of the IXI scans with inserted lesions, which have the shapes of real strokes;
-the command `prepare lesions` in README.md writes it."""
-
-PLACES = dict(dir='data', train='train', val='val', test='test')
-"""Folder of the prepared data and the names of the splits, in every data config."""
-
-
-def sim_brain(name: str) -> ConfigDict:
-  """Returns the data config of the simulated brain scans.
-
-  Args:
-    name: Size of the data set: 'demo', 'slices' or 'volumes'.
-  """
-  return ConfigDict(
-    dict(
-      name='sim_brain',
-      config=name,
-      **PLACES,
-      selection='val_lesion',
-    )
-  )
-
-
-def ixi(shape: tuple[int, ...], spacing: float) -> ConfigDict:
-  """Returns the data config of IXI T1 scans into which lesions were inserted.
-
-  The lesions have the shapes of real strokes; see the command `prepare lesions`.
-
-  Args:
-    shape: Spatial shape of the images, in voxels.
-    spacing: Voxel size, mm.
-  """
-  return ConfigDict(
-    dict(
-      name='nifti_folder',
-      source=IXI,
-      layout='lesion_cohort',
-      job=dict(shape=shape, spacing=spacing, align=True, intensity='percentile'),
-      domain='ixi',
-      **PLACES,
-      selection='val_lesion',
-    )
-  )
-
-
-def folder() -> ConfigDict:
-  """Returns the data config of a folder with the user's own NIfTI scans.
-
-  The folder is set by the flag `--config.data.source=DIR`.
-  """
-  return ConfigDict(
-    dict(
-      name='nifti_folder',
-      source='',
-      layout='bids',
-      patterns=dict(image='sub-*/**/anat/*_T1w.nii*', mask='', labels='', lesion=''),
-      job=dict(shape=(64, 64), spacing=3.0, align=True, intensity='percentile'),
-      keep_going=False,
-      **PLACES,
-      selection=PAINTED,
-    )
-  )
-
-
-def cohort() -> ConfigDict:
-  """Returns the data config of a public data set, such as IXI or BraTS.
-
-  Flags choose it: `--config.data.name=ixi --config.data.source=DIR`. A second data set,
-  `others.target`, is opened if the config of a split names it:
-  `--config.data.others.target.name=brats --config.data.test=target/test`.
-  """
-  settings = dict(
-    name='ixi',
-    source='',
-    contrast='t1',
-    form='slices',
-    preset='default',
-    shape=(),
-    spacing=0.0,
-    bias='',
-    keep_going=False,
-  )
-  return ConfigDict(
-    dict(
-      **settings,
-      **PLACES,
-      selection=PAINTED,
-      others=dict(target=dict(settings, name='brats')),
-    )
-  )
-
-
 SPREAD = 0.25
 """Approximate standard deviation, within the brain, of intensities scaled to [0, 1]."""
-
-FINE = ('slices', 'ixi128', 'cohort')
-"""Data sets with slices of 128 x 128 voxels. Networks halve their resolution once more,
-so that a voxel of the bottleneck covers as many millimetres as at 64 x 64."""
-
-DATA = {
-  'demo': lambda: sim_brain('demo'),
-  'slices': lambda: sim_brain('slices'),
-  'volumes': lambda: sim_brain('volumes'),
-  'ixi': lambda: ixi((64, 64), 3.0),
-  'ixi128': lambda: ixi((128, 128), 2.0),
-  'folder': folder,
-  'cohort': cohort,
-}
-"""Data configs by the name in a config's argument, as in configs/vae.py:NAME."""
 
 
 def get_config(arg: str = 'demo') -> ConfigDict:
@@ -169,7 +64,8 @@ def norm_share(arg: str) -> float:
   Args:
     arg: Name of the data set, a key of `DATA`; its slices have intensities in [0, 1].
   """
-  return SPREAD * (128 if arg in FINE else 64) / 256
+  size = 96 if arg == 'stroke_flair96' else 64
+  return SPREAD * (128 if arg in FINE else size) / 256
 
 
 def with_critic(
