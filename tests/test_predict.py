@@ -1,9 +1,14 @@
 """Prediction, from a finished run to maps in the scans' own space."""
 
 import json
+import os
+import pathlib
 import shutil
+import signal
 import subprocess
 import sys
+import time
+import types
 import warnings
 
 import nibabel
@@ -13,6 +18,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.small_run import world as world  # the finished run
 from uad_jax import predict
+from uad_jax.prediction import batch, native_space, plan
 
 
 def scan_of(source):
@@ -44,8 +50,9 @@ def test_predict_command_writes_all_files(world, tmp_path):
   scan = scan_of(source)
   opened = predict.load(run)
   found = predict.predict(scan, opened, labels=labels_of(source), percent='10')
-  predict.write(found, scan, opened, tmp_path, '10')
   stem = scan.name.split('.')[0]
+  writers = native_space.files_of(found, scan)
+  native_space.write(found, writers, opened, tmp_path / stem, '10')
   names = sorted(p.name for p in tmp_path.iterdir())
   kinds = ('.json', '_anomaly.nii.gz', '_lesion.nii.gz', '_overlay.png')
   assert names == sorted(f'{stem}{k}' for k in (*kinds, '_reconstruction.nii.gz'))
@@ -67,7 +74,7 @@ def test_predict_refuses_with_a_sentence(world, tmp_path):
   with pytest.raises(ValueError, match="no threshold at '7' %.*there are 1, 5, 10"):
     predict.predict(scan_of(source), run, percent='7')
   with pytest.raises(FileNotFoundError, match='holds no scans'):
-    predict.find_scans(str(tmp_path), '')
+    plan.find_scans(str(tmp_path))
 
 
 def test_a_checkpoint_of_another_method_is_refused(world, tmp_path):
@@ -81,31 +88,127 @@ def test_a_checkpoint_of_another_method_is_refused(world, tmp_path):
     predict.load(other)
 
 
-def predicted(run, scans, output, *flags):
-  return subprocess.run(
-    [sys.executable, '-m', 'uad_jax.predict', f'--checkpoint={run}',
-     f'--input={scans}', f'--output={output}', *flags],
-    cwd=ROOT, capture_output=True, text=True, timeout=120,
-  )  # fmt: skip
+@pytest.fixture
+def command(world, monkeypatch, capsys):
+  """The command on some scans: its exit status and the lines that it prints."""
+
+  def run(scans, output, **options):
+    defaults = {'pattern': '', 'scorer': '', 'percent': '5', 'keep_going': False}
+    values = {**flags(), **defaults, 'workers': 1, 'checkpoint': world[2], **options}
+    monkeypatch.setattr(
+      predict, 'FLAGS', types.SimpleNamespace(input=scans, output=output, **values)
+    )
+    monkeypatch.setattr(predict.signal, 'signal', lambda *_: None)
+    monkeypatch.setattr(native_space, 'overlay', lambda *_: b'a picture')
+    try:
+      predict.main([])
+    except SystemExit as stop:
+      return stop.code, capsys.readouterr().out.splitlines()
+    return 0, capsys.readouterr().out.splitlines()
+
+  return run
 
 
-def test_a_bad_scan_ends_prediction_or_is_listed_at_its_end(world, tmp_path):
-  _, source, run, _ = world
-  scans = tmp_path / 'scans'
+def test_a_bad_scan_ends_prediction_or_is_listed_at_its_end(world, tmp_path, command):
+  scans, maps = tmp_path / 'scans', tmp_path / 'maps'
   scans.mkdir()
-  good = scan_of(source)
+  good = scan_of(world[1])
   (scans / 'a_bad.nii.gz').write_bytes(b'')
   shutil.copy(good, scans / f'b_{good.name}')
-  done = predicted(run, scans, tmp_path / 'stopped')
-  assert done.returncode == 1 and not (tmp_path / 'stopped').exists()
-  assert 'a_bad.nii.gz' in done.stderr.strip().splitlines()[-1]
-  done = predicted(run, scans, tmp_path / 'maps', '--keep_going')
-  assert done.returncode == 0, done.stderr
-  told = done.stdout.strip().splitlines()
-  assert told[0].startswith('1 of 2 scans predicted')
-  assert told[1].startswith('left out: ') and 'a_bad.nii.gz' in told[1]
-  names = {p.name.split('_')[0] for p in (tmp_path / 'maps').iterdir()}
-  assert names == {'b'}
+  shutil.copy(labels_of(world[1]), scans.parent / 'labels.nii.gz')
+  with pytest.raises(ValueError, match=r'a_bad\.nii\.gz'):
+    command(scans, tmp_path / 'stopped')
+  assert not (tmp_path / 'stopped').exists()
+  labels = {'labels_pattern': '../labels.nii.gz'}
+  status, lines = command(scans, maps, keep_going=True, **labels)
+  assert status == 1
+  assert lines[0].startswith('left out: ') and 'a_bad.nii.gz' in lines[0]
+  assert lines[-1].startswith('1 of 2 scans predicted')
+  names = {p.name.split('_')[0] for p in maps.iterdir()}
+  assert names == {'b', 'scans.csv', 'lesions.csv', 'index.html'}
+  (scans / 'a_bad.nii.gz').unlink()
+  status, lines = command(scans, maps, **labels)
+  assert status == 0 and lines[-1].endswith('1 of 1 were done already')
+
+
+def test_results_beside_the_scans_are_told_and_left_out(world, tmp_path, command):
+  labels = {'labels': str(shutil.copy(labels_of(world[1]), tmp_path / 'l.nii.gz'))}
+  scans = tmp_path / 'scans'
+  scans.mkdir()
+  shutil.copy(scan_of(world[1]), scans / 'a.nii.gz')
+  assert command(scans, scans, **labels)[0] == 0
+  before = sorted(scans.iterdir())
+  status, lines = command(scans, scans, **labels)
+  assert status == 0 and sorted(scans.iterdir()) == before
+  assert lines[0] == f'3 results of predict in {scans} are left out'
+  assert lines[-1].endswith('1 of 1 were done already')
+
+
+def test_a_run_describes_its_healthy_validation_scans(world):
+  results = json.loads((world[2] / 'results.json').read_text())
+  healthy = results['healthy_validation']
+  assert healthy['scans'] == 1 and {*healthy['marked']} == {*results['scorers']}
+  mean, highest = healthy['marked']['residual']['5']
+  assert 0.04 < mean == highest <= 0.05  # the threshold lies at 5 % of this scan
+  low, high = healthy['intensity']['50']
+  assert 0 < low == high < 1
+
+
+def flags(**values):
+  return {name: values.get(name, '') for name in predict.MASKS}
+
+
+def test_masks_of_one_scan_are_no_masks_of_several(world):
+  scans = plan.search(str(world[1]))
+  predict.check_masks(scans, flags(mask_pattern='{id}'))
+  predict.check_masks(plan.search(str(scan_of(world[1]))), flags(mask='m.nii'))
+  with pytest.raises(ValueError, match='--labels goes with one scan; --input has 6'):
+    predict.check_masks(scans, flags(labels='l.nii'))
+  with pytest.raises(ValueError, match='--mask and --mask_pattern exclude each other'):
+    predict.check_masks(scans, flags(mask='m.nii', mask_pattern='{id}'))
+
+
+def test_the_end_of_the_command_lists_what_to_look_at(tmp_path):
+  names = [f'{i:02d}.nii' for i in range(25)]
+  summary = batch.Summary(25, 3, ['x.nii is bad'], {n: ['a', 'b'] for n in names})
+  lines = predict.lines_of(summary, 26, tmp_path)
+  assert lines[0] == 'left out: x.nii is bad' and lines[1] == 'warning: 00.nii: a; b'
+  assert lines[-2] == '5 further scans have warnings, see scans.csv'
+  assert lines[-1].startswith('25 of 26 scans predicted in ')
+  assert lines[-1].endswith('; 3 of 26 were done already')
+
+
+def alive(group):
+  """Processes of a group that are no zombies, by Linux's /proc."""
+  places = [p.read_text().rpartition(')')[2].split() for p in
+            pathlib.Path('/proc').glob('[0-9]*/stat')]  # fmt: skip
+  return [place for place in places if place[2] == str(group) and place[0] != 'Z']
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('sign', [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_is_one_line_and_leaves_no_process(world, tmp_path, sign):
+  _, source, run, _ = world
+  command = subprocess.Popen(
+    [sys.executable, '-m', 'uad_jax.predict', f'--checkpoint={run}', '--workers=2',
+     f'--input={source}', f'--output={tmp_path / "out"}'],
+    cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    start_new_session=True,
+  )  # fmt: skip
+  deadline = time.monotonic() + 100
+  while not (tmp_path / 'out' / 'scans.csv').exists() and time.monotonic() < deadline:
+    time.sleep(0.05)
+  os.killpg(command.pid, sign) if sign == signal.SIGINT else command.send_signal(sign)
+  _, told = command.communicate(timeout=60)
+  assert command.returncode == 130
+  last = told.strip().splitlines()[-1]
+  assert last.endswith('the same command goes on with the others'), told
+  assert 'Traceback' not in told
+  deadline = time.monotonic() + 20
+  while alive(command.pid) and time.monotonic() < deadline:
+    time.sleep(0.1)
+  assert not alive(command.pid)
+  assert not [p for p in (tmp_path / 'out').rglob('.*')]
 
 
 @pytest.mark.realdata
@@ -124,7 +227,7 @@ def test_real_scans_get_maps_in_their_own_grid(world, real_data, folder):
 
 def test_bids_and_flat_folders_are_searched(world, tmp_path):
   _, source, _, _ = world
-  found = predict.find_scans(str(source), '')
+  found = plan.find_scans(str(source))
   assert len(found) == 6 and all('T1w' in p.name for p in found)
   shutil.copy(scan_of(source), tmp_path)
-  assert len(predict.find_scans(str(tmp_path), '')) == 1
+  assert len(plan.find_scans(str(tmp_path))) == 1

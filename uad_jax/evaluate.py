@@ -5,13 +5,14 @@ validation scans with lesions (`decide`); both are then fixed for the test scans
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from uad_jax import parallel
 from uad_jax.data.preprocessing.tissue_classes import CLASSES, VENTRICLE
 from uad_jax.evaluation import (
+  healthy_ranges,
   histogram,
   lesionwise,
   reconstruction_quality,
@@ -25,7 +26,6 @@ from uad_jax.evaluation.measure import (
   pooled_histograms,
   scored,
 )
-from uad_jax.evaluation.metrics import FPR_PERCENT
 from uad_jax.evaluation.postprocess import Postprocess, preset
 from uad_jax.evaluation.scans import Scan, lesion_in
 from uad_jax.evaluation.summary import Results, make_sample, subject_rows, summarise
@@ -47,11 +47,13 @@ class Decisions(NamedTuple):
     default: Scorer of the default anomaly map.
     selection_auprc: AUPRC (area under the precision-recall curve) by scorer on the
       selection split; empty without that split, when the first scorer is the default.
+    healthy: Description of the healthy validation scans, see `healthy_ranges`.
   """
 
   thresholds: Mapping[str, Mapping[int, float]]
   default: str
   selection_auprc: Mapping[str, float]
+  healthy: Mapping[str, Any] | None = None
 
 
 def stored_decisions(results: Mapping) -> Decisions:
@@ -128,14 +130,10 @@ def decide(
     chain: Post-processing of the maps.
   """
   scorers = list(scorers)
-  histograms = pooled_histograms(healthy, scorers, chain)
-  thresholds = {
-    scorer: {p: histogram.threshold_at(pooled, p / 100) for p in FPR_PERCENT}
-    for scorer, pooled in histograms.items()
-  }
+  thresholds, described = healthy_ranges.measure(healthy, scorers, chain)
   auprc = {} if selection is None else selection_auprc(selection, scorers, chain)
   default = max(auprc, key=auprc.get) if auprc else scorers[0]
-  return Decisions(thresholds, default, auprc)
+  return Decisions(thresholds, default, auprc, described)
 
 
 def examine(
@@ -252,6 +250,8 @@ def evaluate(
     resamples=resamples,
     seed=seed,
   )
+  if decisions.healthy:
+    summary['healthy_validation'] = decisions.healthy
   values = samples[decisions.default].values
   unknown = np.full(len(people), np.nan)
   cases = choose(

@@ -3,34 +3,48 @@
   python -m uad_jax.predict --checkpoint=runs/dae_unc --input=scan.nii.gz --output=maps
 
 The maps are computed by a trained run (`--checkpoint`). The input is a file, a folder
-of files or a BIDS folder. For each scan NAME are written:
-NAME_anomaly.nii.gz (anomaly map), NAME_lesion.nii.gz (voxels at or above the run's
-threshold), NAME_reconstruction.nii.gz, NAME_gate.nii.gz where the method has a gate,
-NAME_overlay.png and NAME.json. Research software; not for clinical use.
+of files or a BIDS folder, whose folders the results mirror. For each scan NAME are
+written: NAME_anomaly.nii.gz (anomaly map), NAME_lesion.nii.gz (voxels at or above the
+run's threshold), NAME_reconstruction.nii.gz, NAME_gate.nii.gz where the method has a
+gate, NAME_overlay.png and NAME.json; and about all scans the tables scans.csv and
+lesions.csv and the page index.html.
+
+A run that was trained on 2-D images (`image_folder`) takes pictures such as PNG files,
+and folders of them, and writes NAME_anomaly.tiff (float32, on the pixels of the image),
+NAME_lesion.png (0 and 255) and the like.
+
+The same command given again leaves out the scans that are done. A scan that cannot be
+used stops the command; with `--keep_going` it is left out, listed at the end, and the
+exit status is 1. Research software; not for clinical use.
 """
 
 import os
 import pathlib
+import signal
 import sys
+from collections.abc import Mapping
 
 import nibabel
-import numpy as np
 from absl import flags
 
 from uad_jax import cli
+from uad_jax.data import workers
 from uad_jax.data.preprocessing import nifti, preprocess
-from uad_jax.prediction.detection import detect
-from uad_jax.prediction.native_space import Prediction, to_native, write
-from uad_jax.progress import Progress
+from uad_jax.prediction import batch
+from uad_jax.prediction.native_space import Prediction, predict_prepared
+from uad_jax.prediction.plan import Search, plan, search, takes_pictures
+from uad_jax.prediction.result_tables import text_of
 from uad_jax.trained_run import TrainedRun, load
 
 FLAGS = flags.FLAGS
 PERCENT = '5'
 """Default threshold: this percentage of healthy validation voxels lies above it."""
 
-DOUBTFUL = 0.25
-"""If more than this share of the brain is detected, it is hardly a lesion: the scan is
-probably of another kind (contrast, scanner, skull stripping) than those of training."""
+MASKS = ('mask', 'labels', 'mask_pattern', 'labels_pattern')
+"""Flags about files beside the scans."""
+
+SHOWN = 20
+"""Number of scans whose warnings are printed; scans.csv and the sidecars hold all."""
 
 
 def predict(
@@ -47,105 +61,114 @@ def predict(
   those of the run's evaluation.
 
   Args:
-    image: NIfTI file or nibabel image, 3-D.
+    image: NIfTI file or nibabel image, 3-D; or a picture such as a PNG file, whose maps
+      are volumes of one slice (`picture.from_volume` turns them into rows).
     run: Run folder of a finished run, or a run that `load` opened.
     mask: Brain mask on the scan's grid; without one it is estimated, with a warning.
     labels: Anatomy labels on the scan's grid, which also give the brain mask.
     percent: Threshold of the run: '1', '5' or '10' % of healthy voxels lie above it.
+
+  A warning tells if the scan is unlike the healthy validation scans of the run.
 
   Raises:
     BadScan: The file cannot be used; the message says why.
     ValueError: The run has no such threshold.
   """
   run = run if isinstance(run, TrainedRun) else load(run)
+  check_percent(run, percent)
+
+  def prepare(scan):
+    return preprocess.prepare_scan(scan, run.steps, mask=mask, labels=labels)
+
+  # With one thread, as data sets are prepared and as the command does.
+  prepared = workers.on_one_thread(prepare, image)
+  return predict_prepared(prepared, run, percent)
+
+
+def check_percent(run: TrainedRun, percent: str) -> None:
+  """Checks that a run has a threshold at a percentage of healthy voxels.
+
+  Raises:
+    ValueError: The run has no such threshold.
+  """
   if percent not in run.thresholds:
     raise ValueError(
       f"run {run.folder} has no threshold at '{percent}' % of healthy voxels; "
       f'there are {", ".join(run.thresholds)}'
     )
-  threshold = run.thresholds[percent]
-  prepared = preprocess.prepare_scan(image, run.steps, mask=mask, labels=labels)
-  detection = detect(prepared, run, threshold)
-  anomaly, lesion, brain = to_native(detection, prepared, threshold)
-  outputs = {
-    name: preprocess.restore(volume, prepared)
-    for name, volume in detection.outputs.items()
-  }
-  return Prediction(
-    anomaly,
-    lesion.astype(np.uint8),
-    float(lesion.sum() / max(brain.sum(), 1)),
-    outputs,
-    prepared.native_affine,
-    run.scorer,
-    threshold,
-    prepared.chain,
-  )
 
 
-def find_scans(source: str, pattern: str) -> list[pathlib.Path]:
-  """Lists the NIfTI files of an input: a file, a BIDS folder or a flat folder.
+def lines_of(summary: batch.Summary, total: int, folder: pathlib.Path) -> list[str]:
+  """Formats the lines about failures, warnings and counts that end the command.
 
   Args:
-    source: File or folder.
-    pattern: Glob pattern of the files below a folder; '' for all NIfTI files in the
-      anat/ folders of a BIDS folder, or else for those directly in the folder.
+    summary: Result of `batch.Batch.predict`.
+    total: Number of scans in the input.
+    folder: Folder of the results.
+  """
+  lines = [f'left out: {problem}' for problem in summary.failed]
+  warned = [(name, texts) for name, texts in summary.warnings.items() if texts]
+  lines += [f'warning: {name}: {"; ".join(texts)}' for name, texts in warned[:SHOWN]]
+  if len(warned) > SHOWN:
+    lines.append(f'{len(warned) - SHOWN} further scans have warnings, see scans.csv')
+  last = f'{summary.predicted} of {total} scans predicted in {folder}'
+  if summary.earlier:
+    last += f'; {summary.earlier} of {total} were done already'
+  return [text_of(line) for line in (*lines, last)]
+
+
+def check_masks(scans: Search, options: Mapping[str, str]) -> None:
+  """Checks that the flags about masks and labels fit the number of scans.
+
+  Args:
+    scans: Scans of the input.
+    options: Values of the flags by name.
 
   Raises:
-    FileNotFoundError: The source is missing or holds no scan.
+    ValueError: A single mask is given for several scans, or beside a pattern.
   """
-  path = pathlib.Path(source)
-  if not path.exists():
-    raise FileNotFoundError(f'--input {source} does not exist')
-  if path.is_file():
-    return [path]
-  patterns = [pattern] if pattern else ['sub-*/**/anat/*.nii*', '*.nii*']
-  for glob in patterns:
-    scans = sorted(p for p in path.glob(glob) if p.name.endswith(nifti.SUFFIXES))
-    if scans:
-      return scans
-  raise FileNotFoundError(
-    f'--input {source} holds no scans; it was searched for {" and ".join(patterns)}'
-  )
+  for kind, end in (('mask', 'mask'), ('labels', 'dseg')):
+    if options[kind] and options[f'{kind}_pattern']:
+      raise ValueError(f'--{kind} and --{kind}_pattern exclude each other; give one')
+    if options[kind] and len(scans.names) > 1:
+      raise ValueError(
+        f'--{kind} goes with one scan; --input has {len(scans.names)}: give '
+        f"--{kind}_pattern, such as 'derivatives/**/{{id}}*_{end}.nii.gz'"
+      )
 
 
 def main(_: list[str]) -> None:
   """Computes and writes the anomaly maps of all scans in `--input`.
 
-  A scan that cannot be used stops the command; with `--keep_going` it is left out and
-  listed at the end.
-
   Raises:
-    ValueError: A mask or labels are given for several scans.
+    BadScan: A scan has no mask by `--mask_pattern`, or several.
   """
-  scans = find_scans(FLAGS.input, FLAGS.pattern)
-  if (FLAGS.mask or FLAGS.labels) and len(scans) > 1:
-    raise ValueError(f'--mask and --labels go with one scan; --input has {len(scans)}')
+  signal.signal(signal.SIGTERM, signal.default_int_handler)
+  pictures = takes_pictures(FLAGS.checkpoint)
+  scans = search(FLAGS.input, FLAGS.pattern, pictures)
+  options = {name: getattr(FLAGS, name) for name in MASKS}
+  check_masks(scans, options)
+  folder = pathlib.Path(FLAGS.output)
+  tasks = plan(scans, folder, options['mask_pattern'], options['labels_pattern'])
+  problems = [task.problem for task in tasks if task.problem]
+  if problems and not FLAGS.keep_going:
+    more = len(problems) - 1
+    others = f'; {more} other scans have such problems' if more else ''
+    raise nifti.BadScan(problems[0] + others)
+  for kind in ('mask', 'labels'):
+    if options[kind]:
+      tasks = [tasks[0]._replace(**{kind: pathlib.Path(options[kind])})]
+  if scans.results:
+    print(f'{len(scans.results)} results of predict in {FLAGS.input} are left out')
+  for place in scans.unreadable:
+    print(f'{place} cannot be read and is left out')
   run = load(FLAGS.checkpoint, FLAGS.scorer or None)
-  folder, bad, doubtful = pathlib.Path(FLAGS.output), [], []
-  shown = Progress(len(scans), 'predict')
-  for done, scan in enumerate(scans):
-    try:
-      options = {'mask': FLAGS.mask or None, 'labels': FLAGS.labels or None}
-      prediction = predict(scan, run, percent=FLAGS.percent, **options)
-      write(prediction, scan, run, folder, FLAGS.percent)
-      if prediction.marked > DOUBTFUL:
-        doubtful.append(f'{scan.name}: {prediction.marked:.0%} of the brain is marked')
-    except nifti.BadScan as problem:
-      if not FLAGS.keep_going:
-        raise
-      bad.append(str(problem))
-    shown.update(done + 1, scan.name)
-  shown.close()
-  print(f'{len(scans) - len(bad)} of {len(scans)} scans predicted in {folder}')
-  for problem in bad:
-    print(f'left out: {problem}')
-  for problem in doubtful:
-    print(
-      f'doubtful: {problem}; the scan may be of another kind (contrast, scanner, '
-      'stripping) than those of the training'
-    )
-  if len(bad) == len(scans):
+  check_percent(run, FLAGS.percent)
+  work = batch.Batch(run, folder, FLAGS.percent, FLAGS.keep_going)
+  processes = batch.default_workers() if FLAGS.workers is None else FLAGS.workers
+  summary = work.predict(tasks, processes)
+  print('\n'.join(lines_of(summary, len(tasks), folder)))
+  if summary.failed:
     sys.exit(1)
 
 
@@ -157,6 +180,19 @@ def define_flags() -> None:
   flags.DEFINE_string('pattern', '', 'Glob pattern of the scans below a folder.')
   flags.DEFINE_string('mask', '', "Brain mask on the scan's grid.")
   flags.DEFINE_string('labels', '', "Anatomy labels on the scan's grid.")
+  flags.DEFINE_string(
+    'mask_pattern',
+    '',
+    'Glob pattern below the input of the brain masks; {id} is the BIDS subject and '
+    "session of a scan, or its name: 'derivatives/**/{id}*_mask.nii.gz'.",
+  )
+  flags.DEFINE_string('labels_pattern', '', 'The same for anatomy labels.')
+  flags.DEFINE_integer(
+    'workers',
+    None,
+    'Processes that preprocess scans beside the inference; by default one a core.',
+    lower_bound=1,
+  )
   flags.DEFINE_string('scorer', '', 'Anomaly map of the run; its default map if empty.')
   flags.DEFINE_string('percent', PERCENT, 'Threshold: 1, 5 or 10 % of healthy voxels.')
   flags.DEFINE_bool(

@@ -56,12 +56,12 @@ def scored(
   return chain.soft(scores, brain), brain
 
 
-def pooled_histograms(
+def scan_histograms(
   scans: Iterable[Scan], scorers: Iterable[str], chain: Postprocess
-) -> dict[str, Histogram]:
-  """Computes, for each scorer, one histogram of the anomaly scores in all scans.
+) -> dict[str, list[Histogram]]:
+  """Computes, for each scorer, the histogram of the anomaly scores in each scan.
 
-  The scans of all hosts are pooled.
+  The scans of all hosts are collected.
 
   Args:
     scans: Scans of this host, with anomaly maps.
@@ -69,7 +69,7 @@ def pooled_histograms(
     chain: Post-processing.
 
   Returns:
-    Histograms by name of the scorer.
+    Histograms of the scans, by name of the scorer.
   """
   parts = {scorer: [] for scorer in scorers}
   for scan in scans:
@@ -79,9 +79,19 @@ def pooled_histograms(
         histogram.histogram(scores[brain], lesion_in(scan.arrays)[brain])
       )
   hosts = parallel.gather(parts)
+  return {scorer: [part for host in hosts for part in host[scorer]] for scorer in parts}
+
+
+def pooled_histograms(
+  scans: Iterable[Scan], scorers: Iterable[str], chain: Postprocess
+) -> dict[str, Histogram]:
+  """Computes, for each scorer, one histogram of the anomaly scores in all scans.
+
+  The arguments are those of `scan_histograms`.
+  """
   return {
-    scorer: histogram.pool(part for host in hosts for part in host[scorer])
-    for scorer in parts
+    scorer: histogram.pool(parts)
+    for scorer, parts in scan_histograms(scans, scorers, chain).items()
   }
 
 

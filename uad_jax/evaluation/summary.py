@@ -15,8 +15,9 @@ Layout of results.json, to which `report.write` adds the entry 'run'; an estimat
                    by_pathology {name: {scans, pooled metrics on those scans alone}};
                    by_lesion_size {bin: {lesions, lesion_recall_at_*}};
                    minus_default {auprc, oracle_dice, dice_at_5}: paired differences
-  restoration      {metric: estimate} of the method, equal for all its scorers
-  registration     {metric: estimate} of the method, equal for all its scorers
+  step             optional: training step of the parameters, see `evaluated_step`
+  restoration, registration  {metric: estimate} of the method, for all its scorers
+  healthy_validation  optional: ranges of these scans, see `healthy_ranges`
 """
 
 from collections.abc import Mapping, Sequence

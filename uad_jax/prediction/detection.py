@@ -11,6 +11,7 @@ import numpy as np
 
 from uad_jax.data import pipeline, record
 from uad_jax.data.preprocessing import preprocess
+from uad_jax.data.preprocessing.nifti import BadScan
 from uad_jax.evaluation.measure import detected, scored
 from uad_jax.inference import scans_of
 from uad_jax.trained_run import TrainedRun
@@ -88,6 +89,24 @@ def records_of(prepared: preprocess.Prepared, run: TrainedRun) -> list[dict[str,
   ]
 
 
+def check_finite(volume: np.ndarray, name: str) -> None:
+  """Checks that a result of the model is finite, so that no file holds anything else.
+
+  Args:
+    volume: Values, of any shape.
+    name: Name of the result, for the message.
+
+  Raises:
+    BadScan: A value is NaN or Inf.
+  """
+  bad = np.count_nonzero(~np.isfinite(volume))
+  if bad:
+    raise BadScan(
+      f'the {name} of the scan is NaN or Inf in {bad} voxels, so that nothing is '
+      'written; allowed are scans like those that the run was trained on'
+    )
+
+
 def detect(
   prepared: preprocess.Prepared, run: TrainedRun, threshold: float
 ) -> Detection:
@@ -97,17 +116,23 @@ def detect(
     prepared: Scan that went through `run.steps`.
     run: Trained run.
     threshold: Lowest score of a detected voxel.
+
+  Raises:
+    BadScan: The anomaly map or another result is not finite.
   """
   grid = prepared.image.shape[:3]
   scores = np.full(grid, np.nan, np.float32)
   brain, marked, removed = (np.zeros(grid, bool) for _ in range(3))
   outputs = {}
-  batches = pipeline.ordered_batches(records_of(prepared, run), run.batch_size)
+  records = records_of(prepared, run)
+  size = 1 if len(records) == 1 else run.batch_size  # a batch of copies takes longer
+  batches = pipeline.ordered_batches(records, size)
   scans = scans_of(
     batches, 'predict', run.infer, run.params, run.stats, run.key, progress=False
   )
   for scan, stack in zip(scans, stacks(prepared, run), strict=True):
     soft, inside = scored(scan, run.scorer, run.postprocess)
+    check_finite(soft[inside], f"anomaly map '{run.scorer}'")
     hard = detected(soft, inside, threshold, run.postprocess)
     background = ~inside & (soft <= soft[inside].min())
     scores[:, :, stack] = np.where(background, np.nan, soft)
@@ -117,6 +142,7 @@ def detect(
       if name in scan.arrays:
         volume = outputs.setdefault(name, np.zeros(grid, np.float32))
         volume[:, :, stack] = scan.arrays[name][..., 0]
+        check_finite(volume, name)
   # Each stack has a lowest score of its own; the background gets that of the scan.
   scores = np.where(np.isnan(scores), np.float32(np.nanmin(scores)), scores)
   return Detection(scores, brain, marked, removed, outputs)

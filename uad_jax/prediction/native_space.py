@@ -1,19 +1,26 @@
 """Functions that resample anomaly maps to a scan's native grid and write files."""
 
-import json
-import os
+import functools
 import pathlib
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import nibabel
 import numpy as np
 from scipy import ndimage
 
-from uad_jax.data.preprocessing import nifti, preprocess
-from uad_jax.prediction.detection import Detection
-from uad_jax.report.atomic_files import write_atomically, write_text
+from uad_jax.data.preprocessing import nifti, nifti_header, preprocess
+from uad_jax.data.preprocessing.picture import is_picture
+from uad_jax.data.preprocessing.steps.brain import warn_if_estimated
+from uad_jax.prediction import picture_files, reference, sidecar
+from uad_jax.prediction.detection import Detection, detect
+from uad_jax.prediction.result_tables import lesion_components
+from uad_jax.report.atomic_files import write_together
 from uad_jax.report.overlay import overlay
 from uad_jax.trained_run import TrainedRun
+
+Writer = Callable[[pathlib.Path], object]
+"""Function that writes a file to a path."""
 
 
 class Prediction(NamedTuple):
@@ -30,6 +37,7 @@ class Prediction(NamedTuple):
     scorer: Name of the anomaly map in the run.
     threshold: Threshold on the anomaly map.
     chain: Package versions and preprocessing steps with their measurements.
+    brain_ml: Volume of the brain that was examined, ml.
   """
 
   anomaly: np.ndarray
@@ -40,6 +48,7 @@ class Prediction(NamedTuple):
   scorer: str
   threshold: float
   chain: list[dict[str, Any]]
+  brain_ml: float = float('nan')
 
 
 def to_native(
@@ -70,36 +79,66 @@ def to_native(
   return anomaly, (anomaly >= threshold) & brain & (removed == 0), brain
 
 
-def write(
-  prediction: Prediction,
-  scan: pathlib.Path,
-  run: TrainedRun,
-  folder: pathlib.Path,
-  percent: str,
-) -> None:
-  """Writes the prediction for one scan as NIfTI files, a picture and a JSON file.
+def predict_prepared(
+  prepared: preprocess.Prepared, run: TrainedRun, percent: str
+) -> Prediction:
+  """Computes the anomaly map and the lesion mask of a scan that is preprocessed.
 
-  The JSON file is written last, so its presence shows that all files are complete.
+  Warnings tell if the brain mask was estimated with the template, and if the scan is
+  unlike the healthy scans of the run, see `reference`.
+
+  Args:
+    prepared: Scan that went through `run.steps`.
+    run: Trained run.
+    percent: Percentage of healthy voxels above the threshold: '1', '5' or '10'.
+  """
+  threshold = run.thresholds[percent]
+  warn_if_estimated(prepared.chain)
+  reference.check_intensities(prepared, run)
+  detection = detect(prepared, run, threshold)
+  reference.check_share(detection, run, percent)
+  anomaly, lesion, brain = to_native(detection, prepared, threshold)
+  outputs = {
+    name: preprocess.restore(volume, prepared)
+    for name, volume in detection.outputs.items()
+  }
+  return Prediction(
+    anomaly,
+    lesion.astype(np.uint8),
+    float(lesion.sum() / max(brain.sum(), 1)),
+    outputs,
+    prepared.native_affine,
+    run.scorer,
+    threshold,
+    prepared.chain,
+    float(brain.sum()) * voxel_ml(prepared.native_affine),
+  )
+
+
+def voxel_ml(affine: np.ndarray) -> float:
+  """Returns the volume of a voxel in ml.
+
+  Args:
+    affine: 4x4, voxel to mm.
+  """
+  return abs(float(np.linalg.det(affine[:3, :3]))) / 1000
+
+
+def files_of(prediction: Prediction, scan: pathlib.Path) -> dict[str, Writer]:
+  """Returns the functions that write the files of a prediction, by end of their name.
 
   Args:
     prediction: Prediction for the scan.
-    scan: NIfTI file of the scan, whose name the files take.
-    run: Trained run that made the prediction.
-    folder: Folder to write to; made where it is missing.
-    percent: Percentage of healthy voxels above the threshold, as in `predict`.
+    scan: File of the scan, NIfTI or a picture.
   """
-  folder.mkdir(parents=True, exist_ok=True)
-  name = scan.name.removesuffix('.gz').removesuffix('.nii')
   volumes = {
     'anomaly': prediction.anomaly,
     'lesion': prediction.lesion,
     **prediction.outputs,
   }
-  for kind, volume in volumes.items():
-    target = folder / f'{name}_{kind}.nii.gz'
-    part = folder / f'.{name}_{kind}.part.nii.gz'
-    nibabel.save(nibabel.Nifti1Image(volume, prediction.affine), part)
-    os.replace(part, target)
+  if is_picture(scan):
+    (channel,) = (s['channel'] for s in prediction.chain if s.get('step') == 'picture')
+    return picture_files.writers(scan, volumes, prediction.threshold, channel)
   native = nifti.read_image(scan)
   picture = overlay(
     native.data,
@@ -108,18 +147,72 @@ def write(
     prediction.affine,
     prediction.threshold,
   )
-  write_atomically(folder / f'{name}_overlay.png', lambda file: file.write(picture))
-  voxel_ml = abs(float(np.linalg.det(prediction.affine[:3, :3]))) / 1000
-  sidecar = {
-    'scan': scan.name,
+  writers: dict[str, Writer] = {
+    f'{kind}.nii.gz': functools.partial(save, volume, native)
+    for kind, volume in volumes.items()
+  }
+  return writers | {'overlay.png': lambda path: path.write_bytes(picture)}
+
+
+def save(volume: np.ndarray, scan: nifti.Volume, path: pathlib.Path) -> None:
+  """Writes a volume as a NIfTI file with the geometry of the header of its scan.
+
+  Args:
+    volume: [X, Y, Z] on the grid of the scan.
+    scan: The scan.
+    path: The file.
+  """
+  nibabel.save(nifti_header.image_like(volume, scan.header, scan.affine), path)
+
+
+def write(
+  prediction: Prediction,
+  writers: Mapping[str, Writer],
+  run: TrainedRun,
+  target: pathlib.Path,
+  percent: str,
+  facts: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+  """Writes the files of a prediction and the JSON file that describes it.
+
+  The files take their names when all of them are complete, the JSON file last.
+
+  Args:
+    prediction: Prediction for the scan.
+    writers: Functions from `files_of`.
+    run: Trained run that made the prediction.
+    target: Path of the files up to '_anomaly.nii.gz'; its folder is made if missing.
+    percent: Percentage of healthy voxels above the threshold, as in `predict`.
+    facts: Further entries of the JSON file, such as the scan.
+
+  Returns:
+    Content of the JSON file.
+  """
+  files = {
+    target.with_name(f'{target.name}_{end}'): writer for end, writer in writers.items()
+  }
+  lesions = lesion_components(prediction.lesion, prediction.anomaly, prediction.affine)
+  content = {
+    **(facts or {}),
     'run': run.folder.name,
     'map': prediction.scorer,
+    'percent': percent,
     'threshold': prediction.threshold,
     'threshold_means': f'{percent} % of healthy validation brain voxels lie above it',
-    'lesion_ml': float(prediction.lesion.sum()) * voxel_ml,
-    'marked_share_of_brain': prediction.marked,
+    'lesion_ml': float(prediction.lesion.sum()) * voxel_ml(prediction.affine),
+    'lesions': len(lesions),
+    'brain_ml': prediction.brain_ml,
+    sidecar.OURS: prediction.marked,
     'reconstruction_unit': 'normalised intensity, see preprocessing',
     'preprocessing': prediction.chain,
     'warning': 'research software; not for clinical use',
+    'files': [path.name for path in files],
+    sidecar.LESIONS: lesions,
   }
-  write_text(folder / f'{name}.json', json.dumps(sidecar, indent=1, default=str))
+  text = sidecar.render(content)
+  described = target.with_name(f'{target.name}.json')
+  earlier = sidecar.read(described)
+  write_together({**files, described: lambda path: path.write_text(text)})
+  for name in {*earlier.get('files', ())} - {*content['files']}:
+    described.with_name(name).unlink(missing_ok=True)
+  return content

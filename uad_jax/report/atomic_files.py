@@ -8,6 +8,48 @@ from collections.abc import Callable, Mapping
 from typing import IO
 
 
+def named(error: OSError, path: pathlib.Path) -> OSError:
+  """Returns an error about a write with the path of the file, which a full disk omits.
+
+  Args:
+    error: Error that the system reported.
+    path: File that was to be written.
+  """
+  if error.errno is None:
+    return error
+  return OSError(error.errno, error.strerror, str(path))
+
+
+def write_together(
+  writers: Mapping[pathlib.Path, Callable[[pathlib.Path], None]],
+) -> None:
+  """Writes several files that belong together: either all of them, or none.
+
+  Each is first a hidden temporary file beside it; all are renamed at the end, in order.
+
+  Args:
+    writers: By target file, a function that writes the content to the path given to it,
+      which ends like the target.
+
+  Raises:
+    OSError: A file cannot be written; the error names the target.
+  """
+  parts = {path: path.with_name(f'.{os.getpid()}.part.{path.name}') for path in writers}
+  try:
+    for path, part in parts.items():
+      try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writers[path](part)
+      except OSError as error:
+        raise named(error, path) from error
+    for path, part in parts.items():
+      os.replace(part, path)
+  except BaseException:
+    for part in parts.values():
+      part.unlink(missing_ok=True)
+    raise
+
+
 def write_atomically(path: pathlib.Path, write: Callable[[IO[bytes]], None]) -> None:
   """Writes a file atomically: first a temporary file, which is renamed at the end.
 
@@ -16,6 +58,9 @@ def write_atomically(path: pathlib.Path, write: Callable[[IO[bytes]], None]) -> 
   Args:
     path: Target file.
     write: Function that writes the content to an open binary file.
+
+  Raises:
+    OSError: The file cannot be written; the error names it.
   """
   handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
   try:
@@ -23,6 +68,9 @@ def write_atomically(path: pathlib.Path, write: Callable[[IO[bytes]], None]) -> 
       write(file)
     os.chmod(temporary, 0o644)
     os.replace(temporary, path)
+  except OSError as error:
+    os.unlink(temporary)
+    raise named(error, path) from error
   except BaseException:
     os.unlink(temporary)
     raise

@@ -15,6 +15,7 @@ from uad_jax.data.cohorts import cohort_builder
 from uad_jax.data.cohorts.cohort import Cohort, listed
 from uad_jax.data.preprocessing import presets
 from uad_jax.evaluation.bootstrap import mean_of
+from uad_jax.report import own_folder
 from uad_jax.report.tables import markdown
 
 HEAD = """# Data sets
@@ -43,8 +44,9 @@ Split sizes are those of the list beside the builder
 val, test by 70, 10, 20 % (healthy cohorts) or few_shot, val_lesion, test by 10, 20,
 70 % (patients). Subjects of a healthy cohort who are not known to be healthy go to the
 split `patients`, with all of their sessions.
+"""
 
-## Presets
+PRESETS = """## Presets
 """
 
 
@@ -104,7 +106,14 @@ def page(cohorts: Sequence[Cohort], folder: pathlib.Path) -> str:
     cohorts: Cohorts of the table, in order.
     folder: Folder with the stored measurements, such as alignment.json.
   """
-  parts = [HEAD, cohort_table(cohorts), SPLITS, preset_table()]
+  parts = [
+    HEAD,
+    cohort_table(cohorts),
+    SPLITS,
+    own_folder.SECTION,
+    PRESETS,
+    preset_table(),
+  ]
   return '\n'.join(parts + measured(QUALITY, folder))
 
 

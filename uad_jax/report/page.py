@@ -104,10 +104,11 @@ def write(
   page = render(results, run, title, workdir / 'metrics.jsonl')
   content = json.dumps({**results.summary, 'run': run}, indent=1, allow_nan=False)
   arrays = sample.pack(results.samples)
-  write_text(workdir / 'results.json', content + '\n')
   write_text(workdir / 'subjects.csv', subjects_csv(results.subjects))
   write_atomically(
     workdir / 'evaluation.npz', lambda file: np.savez_compressed(file, **arrays)
   )
   write_text(workdir / 'report.html', page)
+  # Last: a run with results.json counts as evaluated.
+  write_text(workdir / 'results.json', content + '\n')
   return workdir / 'report.html'

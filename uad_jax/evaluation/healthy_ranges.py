@@ -1,0 +1,106 @@
+"""Functions that describe the healthy validation scans of a run, for comparisons.
+
+Prediction compares a new scan with them: its intensities before the inference, and the
+share of its brain that reaches the threshold after it. Layout of the description, which
+is the entry 'healthy_validation' of results.json:
+
+  scans             number of healthy validation scans
+  intensity.Q       [lowest, highest] Q % quantile of the intensities in a scan's brain
+  marked.NAME.P     [mean, highest] share of a scan's brain at or above the threshold
+                    that P % of all healthy voxels reach, by scorer NAME
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from uad_jax import parallel
+from uad_jax.evaluation.histogram import Histogram, lower_edge, pool, threshold_at
+from uad_jax.evaluation.measure import scan_histograms
+from uad_jax.evaluation.metrics import FPR_PERCENT
+from uad_jax.evaluation.postprocess import Postprocess
+from uad_jax.evaluation.scans import Scan
+
+QUANTILES = (25, 50, 75)
+"""Quantiles of the intensities in per cent; the tails depend on the brain mask."""
+
+
+def intensities(image: np.ndarray, brain: np.ndarray) -> list[float]:
+  """Computes the quantiles of the intensities in the brain, first channel.
+
+  Args:
+    image: [X, Y, Z, C].
+    brain: Brain mask, bool [X, Y, Z].
+
+  Returns:
+    One number for each of `QUANTILES`.
+  """
+  values = np.asarray(image[..., 0], np.float64)[brain]
+  return [float(value) for value in np.percentile(values, QUANTILES)]
+
+
+def share_above(scores: Histogram, threshold: float) -> float:
+  """Returns the share of the healthy voxels of a scan at or above a threshold."""
+  above = scores.healthy[lower_edge(scores.codes) >= np.float32(threshold)].sum()
+  return float(above / max(scores.healthy.sum(), 1))
+
+
+def describe(
+  quantiles: Sequence[Sequence[float]],
+  histograms: Mapping[str, Sequence[Histogram]],
+  thresholds: Mapping[str, Mapping[int, float]],
+) -> dict[str, Any]:
+  """Describes healthy validation scans by ranges, see the module docstring.
+
+  Args:
+    quantiles: Quantiles of the intensities of each scan.
+    histograms: Scores of each scan, by scorer.
+    thresholds: Thresholds by scorer and percentage.
+  """
+  ranges = {
+    str(q): [float(min(values)), float(max(values))]
+    for q, values in zip(QUANTILES, zip(*quantiles, strict=True), strict=False)
+  }
+  marked = {}
+  for scorer, parts in histograms.items():
+    marked[scorer] = {}
+    for percent, threshold in thresholds[scorer].items():
+      shares = [share_above(part, threshold) for part in parts]
+      marked[scorer][str(percent)] = [float(np.mean(shares)), max(shares)]
+  return {
+    'scans': max(map(len, histograms.values())),
+    'intensity': ranges,
+    'marked': marked,
+  }
+
+
+def measure(
+  scans: Iterable[Scan], scorers: Iterable[str], chain: Postprocess
+) -> tuple[dict[str, dict[int, float]], dict[str, Any]]:
+  """Sets the thresholds on healthy validation scans, and describes these scans.
+
+  Args:
+    scans: Healthy validation scans of this host, with anomaly maps.
+    scorers: Names of the anomaly maps.
+    chain: Post-processing of the maps.
+
+  Returns:
+    Thresholds by scorer and by percentage of healthy voxels above them; description of
+    the scans, see the module docstring.
+  """
+  quantiles = []
+
+  def recorded():
+    for scan in scans:
+      brain = scan.arrays['mask'][..., 0] > 0
+      quantiles.append(intensities(scan.arrays['image'], brain))
+      yield scan
+
+  histograms = scan_histograms(recorded(), scorers, chain)
+  thresholds = {}
+  for scorer, parts in histograms.items():
+    pooled = pool(parts)
+    thresholds[scorer] = {p: threshold_at(pooled, p / 100) for p in FPR_PERCENT}
+  everywhere = sum(parallel.gather(quantiles), [])
+  return thresholds, describe(everywhere, histograms, thresholds)

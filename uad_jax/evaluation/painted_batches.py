@@ -1,0 +1,40 @@
+"""Function that inserts synthetic lesions into batches of healthy scans."""
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping
+
+import jax
+import numpy as np
+
+from uad_jax import parallel
+from uad_jax.augmentation import synthetic_lesions
+from uad_jax.data.mixing import PAINTED
+
+
+def painted(
+  batches: Iterable[Mapping[str, np.ndarray]], polarity: str
+) -> Iterator[dict[str, np.ndarray]]:
+  """Yields batches of healthy scans with synthetic lesions inserted.
+
+  Lesions of all kinds in `synthetic_lesions.PAINTERS` are sampled, the same at each
+  call. A voxel counts as lesion if the soft lesion shape is above one half there.
+
+  Args:
+    batches: Batches of healthy scans.
+    polarity: Sign of the lesions, see `synthetic_lesions.paint`.
+  """
+  key = jax.random.key(0)
+  painters = tuple(synthetic_lesions.PAINTERS)
+  paint = parallel.jit(
+    functools.partial(synthetic_lesions.paint, painters=painters, polarity=polarity)
+  )
+  for index, batch in enumerate(batches):
+    image, shape = paint(jax.random.fold_in(key, index), batch['image'], batch['mask'])
+    lesion = (np.asarray(shape) > 0.5).astype(np.float32) * batch['mask']
+    pathology = np.full(len(lesion), PAINTED)
+    yield {
+      **batch,
+      'image': np.asarray(image),
+      'lesion': lesion,
+      'pathology': pathology,
+    }

@@ -1,0 +1,173 @@
+"""Functions that predict many scans, and keep tables and a page of the results.
+
+Worker processes preprocess the next scans while this process infers. Scans that were
+predicted before are not predicted again.
+"""
+
+import contextlib
+import functools
+import pathlib
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
+from typing import NamedTuple
+
+from uad_jax import parallel
+from uad_jax.data import workers
+from uad_jax.data.preprocessing import nifti
+from uad_jax.prediction import file_stamps, sidecar
+from uad_jax.prediction.native_space import files_of, predict_prepared, write
+from uad_jax.prediction.result_folder import ResultFolder
+from uad_jax.prediction.result_tables import DONE, FAILED
+from uad_jax.prediction.scan_preparation import (
+  Outcome,
+  Task,
+  collected,
+  facts_of,
+  prepare,
+  problem_of,
+)
+from uad_jax.progress import Progress
+from uad_jax.train import Interrupted
+from uad_jax.trained_run import TrainedRun
+
+MOST_WORKERS = 8
+"""Largest default number of worker processes; a large head takes some GB in each."""
+
+
+class Summary(NamedTuple):
+  """Counts and messages at the end of a command.
+
+  Attributes:
+    predicted: Number of scans with results.
+    earlier: Number of those that were predicted by an earlier command.
+    failed: Sentences about the scans that could not be predicted.
+    warnings: Warnings of each scan by its name.
+  """
+
+  predicted: int
+  earlier: int
+  failed: list[str]
+  warnings: dict[str, list[str]]
+
+
+def default_workers() -> int:
+  """Returns the default number of worker processes: one for each usable core."""
+  return min(parallel.usable_cores(), MOST_WORKERS)
+
+
+class Batch:
+  """Predictions of many scans by one run, with their tables in one folder.
+
+  Args:
+    run: Trained run.
+    folder: Folder for the results.
+    percent: Percentage of healthy voxels above the threshold.
+    keep_going: Whether a scan that fails is left out; else it ends the work.
+  """
+
+  def __init__(
+    self, run: TrainedRun, folder: pathlib.Path, percent: str, keep_going: bool
+  ):
+    """Reads the results that the folder holds already."""
+    self._run, self._folder, self._percent = run, folder, percent
+    self._keep_going = keep_going
+    self._made_by = sidecar.fingerprint(run, percent)
+    self._failed: list[str] = []
+    self._results = ResultFolder(folder)
+
+  def predict(self, tasks: Sequence[Task], processes: int) -> Summary:
+    """Predicts scans and writes their results, the tables and the page.
+
+    Args:
+      tasks: The scans.
+      processes: Number of worker processes that preprocess; below 2 there is none.
+
+    Raises:
+      Interrupted: The user interrupted the work.
+      BadScan: A scan cannot be predicted, and `keep_going` is false.
+      OSError: A result cannot be written.
+      ChildProcessError: The system ended a worker process.
+    """
+    current, todo = [], []
+    for task in tasks:
+      (current if self._is_current(task) else todo).append(task)
+    for task in current:
+      self._results.keep(task.stem, facts_of(task))
+    for task in todo:
+      self._results.drop(task.stem)
+    shown = Progress(len(tasks), 'predict')
+    shown.update(len(current))
+    work = functools.partial(prepare, steps=self._run.steps)
+    sound = [task for task in todo if not task.problem]
+    try:
+      outcomes = workers.mapped(work, sound, processes, main_module=False)
+      with contextlib.closing(outcomes):
+        for done, task in enumerate(todo, len(current) + 1):
+          self._finish(task, None if task.problem else next(outcomes))
+          shown.update(done, task.name)
+    except KeyboardInterrupt:
+      signal.signal(signal.SIGINT, signal.SIG_IGN)
+      ready = self._results.predicted(task.stem for task in tasks)
+      raise Interrupted(
+        f'stopped; {ready} of {len(tasks)} scans are predicted, and the same command '
+        'goes on with the others'
+      ) from None
+    except BrokenProcessPool as error:
+      raise ChildProcessError(
+        'the system ended a worker process, perhaps because memory ran out; fewer '
+        '--workers need less'
+      ) from error
+    finally:
+      if todo:
+        shown.close()
+      self._results.close(failing=sys.exc_info()[0] is not None)
+    stems = [task.stem for task in tasks]
+    return Summary(
+      self._results.predicted(stems),
+      len(current),
+      self._failed,
+      {task.name: self._results.warnings(task.stem) for task in tasks},
+    )
+
+  def _is_current(self, task: Task) -> bool:
+    """Whether a scan was predicted before, from the same files by the same run."""
+    if task.problem:
+      return False
+    files = {'scan': task.scan, 'mask': task.mask, 'labels': task.labels}
+    target = self._folder / task.stem
+    content = self._results.earlier.get(task.stem, {})
+    return sidecar.is_current(content, target.parent, self._made_by, files)
+
+  def _finish(self, task: Task, outcome: Outcome | None) -> None:
+    """Infers a preprocessed scan and writes its results; or notes its failure."""
+    problem = outcome.problem if outcome else task.problem
+    if not problem:
+      start, sentences = time.monotonic(), outcome.warnings
+      try:
+        with collected(sentences):
+          prediction = predict_prepared(outcome.prepared, self._run, self._percent)
+          writers = files_of(prediction, task.scan)
+      except Exception as error:
+        problem = problem_of(task, error)
+      else:
+        facts = facts_of(task) | {
+          'warnings': sentences,
+          'seconds': round(outcome.seconds + time.monotonic() - start, 2),
+          'made_from': {'run': self._made_by, **outcome.stamps},
+        }
+        content = write(
+          prediction, writers, self._run, self._folder / task.stem, self._percent, facts
+        )
+        self._results.add(task.stem, content | {'status': DONE})
+        return
+    self._failed.append(problem)
+    earlier = self._results.earlier.get(task.stem, {}).get('made_from', {})
+    if outcome and not file_stamps.agrees(earlier.get('scan'), task.scan):
+      sidecar.remove(self._folder / task.stem)  # made from an earlier file of this name
+    if not self._keep_going:
+      raise nifti.BadScan(problem)
+    failure = facts_of(task) | {'warnings': [problem], 'status': FAILED}
+    self._results.add(task.stem, failure)

@@ -1,0 +1,208 @@
+"""Functions that plan predictions: the scans, their masks, and where results go.
+
+Everything that can be refused is refused here, before any work.
+"""
+
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from uad_jax.data.cohorts import image_layout, scan_files
+from uad_jax.data.preprocessing import nifti, picture
+from uad_jax.prediction import index_page, sidecar
+from uad_jax.prediction.result_tables import LESIONS, SCANS
+from uad_jax.prediction.scan_preparation import Task
+from uad_jax.prediction.scan_search import Companions, person_of, stem_of
+from uad_jax.trained_run import require_json
+
+DEFAULT_PATTERNS = ('sub-*/**/anat/*.nii*', '*.nii*')
+"""Patterns of the scans below a folder: of BIDS, else those directly in it."""
+
+PICTURE_PATTERNS = ('*', '**/*')
+"""Patterns of the pictures below a folder: those directly in it, else in any folder but
+those of masks (`image_layout.MASKS`)."""
+
+TABLES = {
+  'scans.csv': ','.join(SCANS),
+  'lesions.csv': ','.join(LESIONS),
+  'index.html': index_page.MARK,
+}
+"""Files beside the predictions, with text by which they are known as ours."""
+
+
+class Search(NamedTuple):
+  """Scans below an input, and results of earlier predictions that are no scans.
+
+  Attributes:
+    root: Folder that the names are relative to.
+    names: Paths of the scans below it, sorted.
+    results: Paths that would be scans, but were written by a prediction.
+    unreadable: Folders that may not be read.
+  """
+
+  root: pathlib.Path
+  names: list[str]
+  results: list[pathlib.Path]
+  unreadable: list[str]
+
+
+def takes_pictures(run: str | os.PathLike) -> bool:
+  """Returns whether a run was trained on 2-D images, such as PNG files.
+
+  Args:
+    run: Run folder, the workdir of uad_jax.main.
+
+  Raises:
+    FileNotFoundError: The folder has no model.json.
+  """
+  path = pathlib.Path(run) / 'model.json'
+  card = require_json(path, 'the shape and preprocessing')
+  return any(name == 'picture' for name, _ in card['steps'])
+
+
+def search(source: str, pattern: str = '', pictures: bool = False) -> Search:
+  """Finds the scans of an input: a file, a BIDS folder or a flat folder.
+
+  Results of earlier predictions, hidden files and hidden folders are left out; links
+  to folders are followed.
+
+  Args:
+    source: File or folder.
+    pattern: Glob pattern of the files below a folder; '' for all NIfTI files in the
+      anat/ folders of a BIDS folder, or else for those directly in the folder.
+    pictures: Whether the scans are 2-D images such as PNG files; '' stands for
+      `PICTURE_PATTERNS` then.
+
+  Raises:
+    FileNotFoundError: The source is missing or holds no scan.
+  """
+  path = pathlib.Path(source)
+  if not path.exists():
+    raise FileNotFoundError(f'--input {source} does not exist')
+  if path.is_file():
+    if sidecar.is_result(path):
+      raise FileNotFoundError(f'--input {source} is a result of predict and not a scan')
+    return Search(path.parent, [path.name], [], [])
+  results, unreadable = [], []
+  usual = PICTURE_PATTERNS if pictures else DEFAULT_PATTERNS
+  suffixes = picture.SUFFIXES if pictures else nifti.SUFFIXES
+  patterns = [pattern] if pattern else usual
+  for glob in patterns:
+    matches = scan_files.scans(path, glob, unreadable, suffixes)
+    if pictures and not pattern:
+      matches = [m for m in matches if not is_mask(m.relative_to(path))]
+    results = [scan for scan in matches if sidecar.is_result(scan)]
+    scans = [scan.relative_to(path).as_posix() for scan in matches]
+    scans = sorted({*scans} - {r.relative_to(path).as_posix() for r in results})
+    if scans:
+      scans.sort(key=stem_of)
+      return Search(path, scans, results, unreadable)
+  besides = ' besides results of predict' if results else ''
+  hint = '' if pattern else "; name others by --pattern, such as '*/T1.nii.gz'"
+  raise FileNotFoundError(
+    f'--input {source} holds no scans{besides}; it was searched for '
+    f'{" and ".join(patterns)}{hint}'
+  )
+
+
+def is_mask(path: pathlib.Path) -> bool:
+  """Returns whether a picture lies in a folder of masks, such as ground_truth."""
+  return any(part.lower() in image_layout.MASKS for part in path.parts[:-1])
+
+
+def find_scans(source: str, pattern: str = '') -> list[pathlib.Path]:
+  """Lists the scans of an input: a file, a BIDS folder or a flat folder.
+
+  The arguments are those of `search`.
+  """
+  scans = search(source, pattern)
+  return [scans.root / name for name in scans.names]
+
+
+def plan(
+  scans: Search,
+  output: pathlib.Path,
+  masks: str = '',
+  labels: str = '',
+) -> list[Task]:
+  """Assigns masks and result paths to scans, and checks that no result is overwritten.
+
+  Results mirror the folders of the input. A scan without its mask, or with several,
+  gets a `problem`.
+
+  Args:
+    scans: Scans, from `search`.
+    output: Folder for the results.
+    masks: Pattern of the brain masks, see `Companions`; '' for none.
+    labels: Pattern of the anatomy labels; '' for none.
+
+  Raises:
+    ValueError: Two scans have the same results, or a result would replace a file that
+      predict did not write.
+  """
+  companions = {
+    kind: Companions(scans.root, pattern, kind)
+    for kind, pattern in (('mask', masks), ('labels', labels))
+    if pattern
+  }
+  tasks = []
+  for name in scans.names:
+    person = person_of(name)
+    task = Task(
+      scans.root / name, name, stem_of(name), person.participant, person.session
+    )
+    try:
+      files = {kind: files.of(person, name) for kind, files in companions.items()}
+      task = task._replace(**files)
+    except nifti.BadScan as problem:
+      task = task._replace(problem=str(problem))
+    tasks.append(task)
+  check_outputs(tasks, output)
+  return tasks
+
+
+def check_outputs(tasks: Sequence[Task], output: pathlib.Path) -> None:
+  """Checks that all results have paths of their own and replace results only.
+
+  Args:
+    tasks: Planned scans.
+    output: Folder for the results.
+
+  Raises:
+    ValueError: Two scans have the same results, or a result would replace a file that
+      predict did not write.
+  """
+  place = next(p for p in (output, *output.absolute().parents) if p.exists())
+  if not place.is_dir() or not os.access(place, os.W_OK):
+    raise ValueError(
+      f'--output {output} cannot be written in {place}; allowed is a folder that can'
+    )
+  by_stem: dict[str, Task] = {}
+  for task in tasks:
+    other = by_stem.setdefault(task.stem, task)
+    if other is not task:
+      raise ValueError(
+        f'{other.scan} and {task.scan} would both be written to '
+        f'{output / task.stem}_anomaly; allowed is one file of that name, or a '
+        '--pattern that matches one of them'
+      )
+    target = output / task.stem
+    described = target.with_name(f'{target.name}.json')
+    if described.exists() and not sidecar.read(described):
+      raise ValueError(foreign(described))
+    for end in sidecar.ENDS:
+      path = target.with_name(f'{target.name}_{end}')
+      if path.exists() and not sidecar.is_result(path):
+        raise ValueError(foreign(path))
+  for name, mark in TABLES.items():
+    path = output / name
+    if path.exists() and mark not in path.read_text(errors='replace')[:1000]:
+      raise ValueError(foreign(path))
+
+
+def foreign(path: pathlib.Path) -> str:
+  """Formats the sentence about a file that a result would replace."""
+  return (
+    f'{path} was not written by predict and would be replaced; choose another --output'
+  )

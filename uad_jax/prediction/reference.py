@@ -1,0 +1,124 @@
+"""Functions that compare a scan with the healthy scans of a run and warn if it differs.
+
+A scan of another contrast or scanner, or one whose brain mask is wrong, gets a map that
+means little. The healthy validation scans say how much a scan of the right kind may
+differ: see `evaluation.healthy_ranges`.
+"""
+
+import functools
+import os
+import pathlib
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from uad_jax.data.preprocessing.preprocess import Prepared
+from uad_jax.evaluation import sample
+from uad_jax.evaluation.healthy_ranges import QUANTILES, intensities
+from uad_jax.prediction.detection import Detection
+from uad_jax.report.atomic_files import read_json
+from uad_jax.trained_run import TrainedRun
+
+BEYOND = 0.3
+"""A quantile is unusual if it lies outside the range of the n healthy scans by more
+than the width of the range plus `BEYOND` / sqrt(n) of the interquartile range."""
+
+TIMES, LEAST = 1.5, 0.01
+"""A share is unusual above `TIMES` the highest share of a healthy scan plus `LEAST`."""
+
+
+def ranges(run: TrainedRun) -> Mapping[str, Any]:
+  """Reads the description of the healthy validation scans of a run.
+
+  Runs whose evaluation did not store it give {}.
+  """
+  path = run.folder / 'results.json'
+  return _read(path, os.stat(path).st_mtime_ns).get('healthy_validation', {})
+
+
+@functools.lru_cache(4)
+def _read(path: pathlib.Path, changed: int) -> Mapping[str, Any]:
+  """Content of a JSON file, kept until the file changes."""
+  del changed
+  return read_json(path)
+
+
+def check_intensities(prepared: Prepared, run: TrainedRun) -> None:
+  """Warns if a scan's intensities are unlike those of the healthy validation scans.
+
+  Args:
+    prepared: Scan that went through `run.steps`.
+    run: Trained run.
+  """
+  healthy = ranges(run)
+  limits = healthy.get('intensity')
+  slices = list(prepared.slices)
+  brain = prepared.mask[:, :, slices, 0] > 0
+  if not limits or not brain.any():
+    return
+  values = intensities(prepared.image[:, :, slices], brain)
+  low, high = np.array([limits[str(q)] for q in QUANTILES]).T
+  margin = high - low + BEYOND * (high[-1] - low[0]) / np.sqrt(healthy['scans'])
+  unusual = (values < low - margin) | (values > high + margin)
+  if unusual.any():
+    numbers = [
+      f'{q} % quantile {values[i]:.2f}, of the healthy validation scans {low[i]:.2f} '
+      f'to {high[i]:.2f}'
+      for i, q in enumerate(QUANTILES)
+      if unusual[i]
+    ]
+    warnings.warn(
+      f'the intensities in the brain are unusual for the run ({"; ".join(numbers)}): '
+      'another contrast or scanner, or a wrong brain mask',
+      stacklevel=2,
+    )
+
+
+def highest_share(run: TrainedRun, percent: str) -> tuple[float, str] | None:
+  """Returns the highest share that a healthy scan has at or above a threshold.
+
+  Runs whose evaluation did not store it give that of the healthy tissue of the test
+  scans.
+
+  Args:
+    run: Trained run.
+    percent: Percentage of the threshold.
+
+  Returns:
+    The share and the kind of scans, in words; None if the run has no such numbers.
+  """
+  marked = ranges(run).get('marked', {}).get(run.scorer, {})
+  if percent in marked:
+    return marked[percent][1], 'healthy validation scans'
+  path = run.folder / 'evaluation.npz'
+  if not path.is_file():
+    return None
+  counts = sample.load(path)[run.scorer].counts
+  if f'fp_at_{percent}' not in counts:
+    return None
+  shares = counts[f'fp_at_{percent}'] / np.maximum(counts['negatives'], 1)
+  return float(shares.max()), 'healthy tissue of the test scans'
+
+
+def check_share(detection: Detection, run: TrainedRun, percent: str) -> None:
+  """Warns if far more of a brain reaches the threshold than of any healthy scan.
+
+  Args:
+    detection: Detection at the threshold.
+    run: Trained run.
+    percent: Percentage of the threshold.
+  """
+  known = highest_share(run, percent)
+  if known is None:
+    return
+  reached = np.count_nonzero(detection.marked | detection.removed)
+  share = reached / max(np.count_nonzero(detection.brain), 1)
+  if share > TIMES * known[0] + LEAST:
+    warnings.warn(
+      f'{100 * share:.0f} % of the brain is at or above the threshold, of the '
+      f'{known[1]} at most {100 * known[0]:.0f} %: a large lesion, or another kind of '
+      'scan',
+      stacklevel=2,
+    )

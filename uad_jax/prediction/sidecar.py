@@ -1,0 +1,145 @@
+"""Functions about the JSON file beside each prediction: what it was made from.
+
+A sidecar NAME.json says which files belong to a prediction, and from which run and scan
+they were made. By it results are told from scans, and work is not done twice.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from uad_jax.data.cohorts import scan_files
+from uad_jax.prediction import file_stamps
+from uad_jax.trained_run import TrainedRun
+
+OURS = 'marked_share_of_brain'
+"""Key by which a sidecar of a prediction is known from other JSON files."""
+
+ENDS = (
+  *('anomaly.nii.gz', 'lesion.nii.gz', 'reconstruction.nii.gz', 'gate.nii.gz'),
+  *('anomaly.tiff', 'lesion.png', 'reconstruction.tiff', 'gate.tiff'),
+  'overlay.png',
+)
+"""Ends of the names of the files of a prediction, after NAME_."""
+
+LESIONS = 'components'
+"""Key of the list of lesion components, which is written one a line."""
+
+
+def read(path: pathlib.Path) -> dict[str, Any]:
+  """Reads the sidecar of a prediction; returns {} if the file is missing or another's.
+
+  Args:
+    path: Path of the JSON file.
+  """
+  try:
+    content = json.loads(path.read_bytes())
+  except (OSError, ValueError):
+    return {}
+  return content if isinstance(content, dict) and OURS in content else {}
+
+
+def render(content: Mapping[str, Any]) -> str:
+  """Formats a sidecar as JSON, with one line for each lesion component."""
+  text = json.dumps({**content, LESIONS: []}, indent=1, default=str)
+  lines = ',\n  '.join(json.dumps(row) for row in content.get(LESIONS, ()))
+  return text.replace(f'"{LESIONS}": []', f'"{LESIONS}": [\n  {lines}\n ]')
+
+
+def remove(target: pathlib.Path) -> None:
+  """Removes the files of a prediction.
+
+  Args:
+    target: Path of its files up to '_anomaly.nii.gz'.
+  """
+  described = target.with_name(f'{target.name}.json')
+  content = read(described)
+  if content:
+    described.unlink()
+    for name in content.get('files', ()):
+      target.with_name(name).unlink(missing_ok=True)
+
+
+def is_result(path: pathlib.Path) -> bool:
+  """Whether a file belongs to a prediction, by the sidecar that lies beside it.
+
+  Args:
+    path: The file, such as maps/T1_anomaly.nii.gz.
+  """
+  stem, _, rest = path.name.rpartition('_')
+  if not stem:
+    return False
+  content = read(path.with_name(f'{stem}.json'))
+  if 'files' in content:
+    return path.name in content['files']
+  return bool(content) and rest in ENDS  # a sidecar of an older version
+
+
+def all_below(folder: pathlib.Path) -> dict[str, dict[str, Any]]:
+  """Reads the sidecars of all predictions below a folder, by path without suffix."""
+  if not folder.is_dir():
+    return {}
+  paths = scan_files.matches(folder, '**')
+  names = {path.relative_to(folder).as_posix() for path in paths}
+  stems = sorted(n.removesuffix('.json') for n in names if n.endswith('.json'))
+  contents = {
+    stem: read(folder / f'{stem}.json')
+    for stem in stems
+    if f'{stem}_overlay.png' in names
+  }
+  return {stem: content for stem, content in contents.items() if 'made_from' in content}
+
+
+def fingerprint(run: TrainedRun, percent: str) -> str:
+  """Returns a hash of all that decides a prediction besides the scan and its masks.
+
+  Hashed are the trained parameters and statistics, the preprocessing, the config, the
+  anomaly map with its threshold, and the version of the package.
+
+  Args:
+    run: Trained run.
+    percent: Percentage of healthy voxels above the threshold.
+  """
+  results = json.loads((run.folder / 'results.json').read_bytes())
+  settings = {
+    'config': json.loads((run.folder / 'config.json').read_bytes()),
+    'steps': run.steps,
+    'slice_step': run.slice_step,
+    'postprocess': results['protocol']['postprocess'],
+    'map': run.scorer,
+    'percent': percent,
+    'threshold': run.thresholds[percent],
+    'version': importlib.metadata.version('uad_jax'),
+  }
+  digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+  for leaf in jax.tree.leaves(jax.device_get((run.params, run.stats))):
+    digest.update(np.ascontiguousarray(leaf).tobytes())
+  return digest.hexdigest()[:16]
+
+
+def is_current(
+  content: Mapping[str, Any],
+  folder: pathlib.Path,
+  made_by: str,
+  files: Mapping[str, pathlib.Path | None],
+) -> bool:
+  """Whether a prediction is complete and was made from these files by this run.
+
+  Args:
+    content: Content of its sidecar, {} for none.
+    folder: Folder of the sidecar.
+    made_by: Fingerprint of the run.
+    files: Scan, mask and labels by kind; None for no file.
+  """
+  source = content.get('made_from', {})
+  return (
+    source.get('run') == made_by
+    and all(file_stamps.agrees(source.get(kind), path) for kind, path in files.items())
+    and all((folder / name).is_file() for name in content['files'])
+  )
