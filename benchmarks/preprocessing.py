@@ -58,7 +58,7 @@ def stripping(entries) -> dict:
     truth = brainmask.from_labels(labels, spacing)
     rough = brainmask.rough(native.data, spacing)
     overlaps['Otsu'].append(dice(rough, truth))
-    found = strip.by_template(native.data, native.affine)
+    found = strip.by_template(native.data, native.affine).mask
     overlaps['template'].append(dice(found, truth))
   return {
     way: {

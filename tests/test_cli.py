@@ -23,6 +23,24 @@ def test_an_unknown_key_is_told_with_the_nearest():
   assert str(cli.unknown_key(KeyError("'x'"))) == "the config has no key 'x'"
 
 
+def test_an_error_of_the_system_begins_with_its_file():
+  error = OSError(28, 'No space left on device', 'maps/T1_lesion.nii.gz')
+  assert cli.sentence(error) == 'maps/T1_lesion.nii.gz: No space left on device'
+  assert cli.sentence(FileNotFoundError('x does not exist')) == 'x does not exist'
+
+
+def test_ctrl_c_is_one_line(monkeypatch, capsys):
+  def main(_):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(cli, 'prepare', lambda: None)
+  monkeypatch.setattr(cli.app, 'run', lambda call, flags_parser: call(['x']))
+  with pytest.raises(SystemExit) as stopped:
+    cli.run(main)
+  assert stopped.value.code == 130
+  assert len(capsys.readouterr().err.splitlines()) == 1
+
+
 def test_a_shipped_config_is_found_from_any_folder(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   path = str(ROOT / 'configs' / 'dae_unc.py')
@@ -56,7 +74,7 @@ def run(*arguments):
     ),
     (
       ('uad_jax.predict', '--checkpoint=nowhere', '--input=README.md', '--output=x'),
-      'nowhere has no config.json',
+      'nowhere has no model.json',
     ),
   ],
   ids=['flag', 'file', 'run'],

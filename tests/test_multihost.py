@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from tests.conftest import ROOT
 from tests.data.heads import tree
 from tests.small_run import make_config
-from uad_jax import checkpoint, experiment, registry, resume, run_folder
+from uad_jax import checkpoint, experiment, registry, resume, run_folder, trained_run
 
 CONFIG = """
 import json
@@ -78,10 +78,9 @@ def test_two_hosts_train_resume_and_evaluate(tmp_path):
   together(path, run)
 
   def final():
-    made = experiment.build(config)
-    step, state, _ = experiment.restore(made, run)
-    assert step == config.steps[0]
-    return jax.device_get(state)
+    opened = trained_run.open_run(run)
+    assert int(opened.state.step) == config.steps[0]
+    return jax.device_get(opened.state)
 
   first = final()
   start = jax.device_get(resume.fresh_state(experiment.build(config)))

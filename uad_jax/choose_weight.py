@@ -70,17 +70,18 @@ def restoration_rows(
   return [row, *alike], rows[row]
 
 
-def healthy_batches(config: ConfigDict, count: int = 0) -> list[dict]:
+def healthy_batches(config: ConfigDict, count: int = 0, kept: str = '') -> list[dict]:
   """Reads batches of healthy validation scans, evenly spread over the split.
 
   Args:
     config: Config of a run.
     count: Number of batches; 0 for all.
+    kept: Names of the data of the run, see `experiment.make_builder`.
 
   Returns:
     Batches of numpy arrays, with the entries in `inference.SEEN`.
   """
-  records = mixing.reader(experiments.open_data(config.data))(config.data.val)
+  records = mixing.reader(experiments.open_data(config.data, kept))(config.data.val)
   batches = list(pipeline.ordered_batches(records, config.batch_size))
   count = min(count, len(batches)) or len(batches)
   spread = [batches[int((i + 0.5) * len(batches) / count)] for i in range(count)]
@@ -118,7 +119,7 @@ def choose(
   weights = weights or restoration.candidates(variant, options.get('prior', 1.0))
   devices = parallel.local_mesh()
   parallel.check_batch_size(config.batch_size, devices)
-  batches = healthy_batches(config, count)
+  batches = healthy_batches(config, count, opened.card.get('data', ''))
   progress = Progress(len(weights) * len(batches), 'choose_weight')
   best, distances = restoration.choose_weight(
     bind(opened.method, *placed(state.params, state.stats)),

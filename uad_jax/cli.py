@@ -22,13 +22,15 @@ def prepare() -> None:
   """Sets up JAX before a command runs.
 
   The CPU is split into several devices, and freed memory is kept for reuse. Compiled
-  programs are kept between runs, in `cache.folder()`. In a distributed job the
-  connection to the other hosts is opened.
+  programs are kept between runs in `cache.folder()`, if there is one. In a distributed
+  job the connection to the other hosts is opened.
   """
   parallel.split_cpu()
   parallel.keep_memory()
   logging.set_verbosity(logging.WARNING)  # orbax logs every save otherwise
-  jax.config.update('jax_compilation_cache_dir', str(cache.folder()))
+  folder = cache.folder()
+  if folder is not None:
+    jax.config.update('jax_compilation_cache_dir', str(folder))
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
   parallel.initialize()
 
@@ -37,8 +39,10 @@ def sentence(error: BaseException) -> str:
   """Shortens the message of an error to one line.
 
   The error of absl about a config file holds a whole traceback; only its last line, the
-  cause, is returned.
+  cause, is returned. An error of the system begins with the path of its file.
   """
+  if isinstance(error, OSError) and error.strerror and error.filename:
+    return f'{os.fsdecode(error.filename)}: {error.strerror}'
   lines = [line.strip() for line in str(error).splitlines() if line.strip()]
   if isinstance(error, flags.Error) and lines:
     lines = lines[-1:]
@@ -107,6 +111,8 @@ def run(main: Callable[[list[str]], None]) -> None:
       main(argv)
     except MISTAKES as error:
       stop(error)
+    except KeyboardInterrupt:
+      stop(Interrupted('stopped; the same command goes on from there'))
 
   app.run(guarded, flags_parser=parse)
 

@@ -4,7 +4,6 @@ Only this module and its callers read configs; the modules that it calls take ke
 arguments.
 """
 
-import functools
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,12 +13,14 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from uad_jax import optimisers, parallel
-from uad_jax.augmentation import synthetic_lesions
-from uad_jax.data import manifest, mixing, pipeline
-from uad_jax.data.mixing import PAINTED
-from uad_jax.datasets import catalogue
+from uad_jax.data import mixing, pipeline
+from uad_jax.datasets import catalogue, option_checks
+from uad_jax.evaluation import painted_batches, run_options
 from uad_jax.method import Key, Method, Scorer
-from uad_jax.registry import call, named, plain, without
+from uad_jax.ops.choices import check_choice
+from uad_jax.ops.limits import check_whole
+from uad_jax.ops.residual_sign import POLARITIES
+from uad_jax.registry import call, named, plain, polarity, takes, without
 
 
 class Experiment(NamedTuple):
@@ -46,17 +47,21 @@ class Experiment(NamedTuple):
   stage_ends: tuple[int, ...]
 
 
-def make_builder(options: Mapping[str, Any]) -> Any:
+def make_builder(options: Mapping[str, Any], kept: str = '') -> Any:
   """Makes the TFDS builder of a data set, but does not prepare its data yet.
 
   Args:
     options: 'name' of the data set, 'dir' of the prepared data, and the options of the
       data set.
+    kept: Names of the prepared data that a run has begun with, 'data' of its
+      model.json; they are used even if their source has changed since.
   """
   name, settings = options['name'], without(options, 'name', 'dir')
   data_dir = pathlib.Path(options['dir']).resolve()
   make = catalogue.module(name).open_builder
-  return call(f"dataset '{name}'", make, settings, data_dir=data_dir)
+  builder = call(f"dataset '{name}'", make, settings, data_dir=data_dir)
+  # Simulated data have no source that could change.
+  return builder.up_to_date(kept) if hasattr(builder, 'up_to_date') else builder
 
 
 def prepare(builder: Any) -> None:
@@ -71,20 +76,40 @@ def prepare(builder: Any) -> None:
     builder.download_and_prepare()
 
 
-def open_data(data: ConfigDict) -> dict[str, Any]:
+def open_data(data: ConfigDict, kept: str = '') -> dict[str, Any]:
   """Opens every data set used in the splits of a config and prepares missing ones.
 
   Args:
     data: `config.data`.
+    kept: As for `make_builder`.
 
   Returns:
     TFDS builders by name of the data set.
   """
-  chosen = mixing.chosen(plain(data))
-  builders = {name: make_builder(options) for name, options in chosen.items()}
-  mixing.check_agreement(builders)
+  builders = make_builders(plain(data), kept)
   for builder in builders.values():
     prepare(builder)
+  return builders
+
+
+def make_builders(data: Mapping[str, Any], kept: str = '') -> dict[str, Any]:
+  """Makes the TFDS builders of an experiment and checks that they have its splits.
+
+  The test split is not needed to train.
+
+  Args:
+    data: `config.data` in the form that `plain` returns.
+    kept: As for `make_builder`.
+
+  Raises:
+    ValueError: An option of a data set is not possible, a split is missing, or the data
+      sets have images of different shapes.
+  """
+  option_checks.check(data)
+  chosen = mixing.chosen(data)
+  builders = {name: make_builder(options, kept) for name, options in chosen.items()}
+  mixing.check_agreement(builders)
+  option_checks.check_splits(builders, without(mixing.splits(data), 'test'))
   return builders
 
 
@@ -92,16 +117,21 @@ def make_method(config: ConfigDict, shape: tuple[int, ...], channels: int) -> Me
   """Creates the method of a config, modified by the adaptations that the config lists.
 
   An adaptation is a function that changes a method, for example averages parameters.
+  A method with the option `polarity` gets that of the data (`registry.polarity`).
 
   Args:
     config: Config of an experiment.
     shape: Spatial shape of the images.
     channels: Number of channels (MRI contrasts).
   """
+  make = named('methods', config.method.name)
+  options = without(config.method, 'name')
+  if takes(make, 'polarity'):
+    options = {'polarity': polarity(config.get('data', {}))} | options
   method = call(
     f"method '{config.method.name}'",
-    named('methods', config.method.name),
-    without(config.method, 'name'),
+    make,
+    options,
     shape=tuple(shape),
     channels=channels,
   )
@@ -111,15 +141,21 @@ def make_method(config: ConfigDict, shape: tuple[int, ...], channels: int) -> Me
 
 
 def make_scorers(config: ConfigDict) -> dict[str, Scorer]:
-  """Creates every scorer listed in `config.scores`, under the same key."""
-  return {
-    row: call(
-      f"scorer '{options.scorer}'",
-      named('scores', options.scorer),
-      without(options, 'scorer'),
-    )
-    for row, options in config.scores.items()
-  }
+  """Creates every scorer listed in `config.scores`, under the same key.
+
+  A scorer with the option `sign` gets the sign of the data's polarity, unless its row
+  sets it.
+  """
+  of_data = polarity(config.get('data', {}))
+  sign = {} if of_data == 'both' else {'sign': POLARITIES[of_data]}
+
+  def scorer(options: ConfigDict) -> Scorer:
+    make = named('scores', options.scorer)
+    fixed = sign if takes(make, 'sign') else {}
+    chosen = fixed | without(options, 'scorer')
+    return call(f"scorer '{options.scorer}'", make, chosen)
+
+  return {row: scorer(options) for row, options in config.scores.items()}
 
 
 def make_optimisers(config: ConfigDict, method: Method) -> dict[str, Any]:
@@ -128,8 +164,11 @@ def make_optimisers(config: ConfigDict, method: Method) -> dict[str, Any]:
   The result is a dict by objective name.
 
   Raises:
-    ValueError: An objective belongs to a stage that `config.steps` lacks.
+    ValueError: An objective belongs to a stage that `config.steps` lacks, or options
+      are those of an objective that the method lacks.
   """
+  for name in config.optimisers:
+    check_choice('objective', name, method.objectives, 'config.optimisers')
   tx = {}
   for name, objective in method.objectives.items():
     if objective.stage >= len(config.steps):
@@ -138,15 +177,36 @@ def make_optimisers(config: ConfigDict, method: Method) -> dict[str, Any]:
         f'to stage {objective.stage}'
       )
     if objective.trains:
+      check_whole(f'config.steps[{objective.stage}]', config.steps[objective.stage], 1)
       moves = -(-config.steps[objective.stage] // objective.every)
       options = {**config.optimiser, **config.optimisers.get(name, {})}
       tx[name] = call('optimiser', optimisers.make, options, steps=moves)
   return tx
 
 
-def build(config: ConfigDict) -> Experiment:
-  """Creates the experiment described by a config, preparing missing data sets first."""
-  builders = open_data(config.data)
+def build(config: ConfigDict, kept: str = '') -> Experiment:
+  """Creates the experiment of a config like `plan`, and prepares missing data sets."""
+  experiment = plan(config, kept)
+  for builder in experiment.builders.values():
+    prepare(builder)
+  return experiment
+
+
+def plan(config: ConfigDict, kept: str = '') -> Experiment:
+  """Creates the experiment described by a config, without preparing its data sets.
+
+  All options are checked here, before any work.
+
+  Args:
+    config: Config of an experiment.
+    kept: As for `make_builder`.
+
+  Raises:
+    ValueError: An option is unknown, missing or not possible.
+  """
+  settings = plain(config)
+  run_options.check(settings)
+  builders = make_builders(settings['data'], kept)
   *shape, channels = mixing.first(builders).info.features['image'].shape
   method = make_method(config, tuple(shape), channels)
   return Experiment(
@@ -159,47 +219,6 @@ def build(config: ConfigDict) -> Experiment:
     tx=make_optimisers(config, method),
     stage_ends=tuple(int(end) for end in np.cumsum(config.steps)),
   )
-
-
-def check_splits(experiment: Experiment) -> None:
-  """Checks, before training, that every data split that the config names exists."""
-  data = experiment.config.data
-  names = {data[o.split] for o in experiment.method.objectives.values()}
-  names |= {data.train, data.val, data.test, data.selection} - {PAINTED, ''}
-  for name in sorted(names):
-    experiment.records(name)
-
-
-def model_card(experiment: Experiment) -> dict[str, Any]:
-  """Returns a description of the data of an experiment, to be stored in model.json.
-
-  Prediction and result tables read it. Its entries are the shape and channels of a
-  record, the preprocessing steps, the distance between evaluated slices, names and
-  fingerprint of the data sets, and the size of the training split.
-  """
-  builder = mixing.first(experiment.builders)
-  *shape, channels = builder.info.features['image'].shape
-  return {
-    'shape': shape,
-    'channels': channels,
-    'steps': builder.scan_steps(),
-    'slice_step': builder.slice_step(),
-    'data': ' + '.join(b.info.full_name for b in experiment.builders.values()),
-    'manifest': digest(experiment),
-    'training': training_size(experiment),
-  }
-
-
-def training_size(experiment: Experiment) -> dict[str, int]:
-  """Counts the subjects and the records (slices or volumes) of the training split."""
-  split = experiment.config.data.train
-  subjects = {
-    (term.data, volume['subject'])
-    for term in mixing.parse(split)
-    for volume in manifest.read(experiment.builders[term.data].data_dir)['volumes']
-    if volume['split'] == term.split
-  }
-  return {'subjects': len(subjects), 'records': len(experiment.records(split))}
 
 
 def digest(experiment: Experiment) -> str:
@@ -231,20 +250,8 @@ def batches(experiment: Experiment, split: str) -> Iterator[dict[str, np.ndarray
 def painted(experiment: Experiment, split: str) -> Iterator[dict[str, np.ndarray]]:
   """Yields the batches of a split of healthy scans, with synthetic lesions inserted.
 
-  The default anomaly map is chosen on them. Lesions of all kinds in
-  `synthetic_lesions.PAINTERS` are sampled, the same at each call. A voxel counts as
-  lesion if the soft lesion shape is above one half there.
+  The default anomaly map is chosen on them, see `painted_batches`.
   """
-  key = jax.random.key(0)
-  painters = tuple(synthetic_lesions.PAINTERS)
-  paint = parallel.jit(functools.partial(synthetic_lesions.paint, painters=painters))
-  for index, batch in enumerate(batches(experiment, split)):
-    image, shape = paint(jax.random.fold_in(key, index), batch['image'], batch['mask'])
-    lesion = (np.asarray(shape) > 0.5).astype(np.float32) * batch['mask']
-    pathology = np.full(len(lesion), PAINTED)
-    yield {
-      **batch,
-      'image': np.asarray(image),
-      'lesion': lesion,
-      'pathology': pathology,
-    }
+  return painted_batches.painted(
+    batches(experiment, split), polarity(experiment.config.data)
+  )

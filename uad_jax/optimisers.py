@@ -1,9 +1,13 @@
 """Functions that make optax optimisers with a schedule and gradient clipping."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import jax.numpy as jnp
 import optax
 
-from uad_jax.ops.choices import choose
+from uad_jax.ops.choices import check_choice, choose
+from uad_jax.ops.limits import check_number
 
 SECOND_DECAY = 0.999
 """Decay of the second moment in `amsgrad`."""
@@ -50,6 +54,28 @@ SCHEDULES = {
   ),
 }
 """Schedules by name: (peak rate, updates, share of warm-up) -> optax schedule."""
+
+
+def check(options: Mapping[str, Any], key: str) -> None:
+  """Checks the values of options of `make`, without making an optimiser.
+
+  Args:
+    options: Options of `make`.
+    key: Name of the options, for the error message.
+
+  Raises:
+    ValueError: A value is not possible.
+  """
+  for name, table in (('name', OPTIMISERS), ('schedule', SCHEDULES)):
+    if name in options:
+      check_choice(f'{key}.{name}', options[name], table)
+  if 'learning_rate' in options:
+    check_number(f'{key}.learning_rate', options['learning_rate'], 0, above=True)
+  if 'warm_up' in options:
+    check_number(f'{key}.warm_up', options['warm_up'], 0, 1)
+  for name in ('weight_decay', 'clip'):
+    if name in options:
+      check_number(f'{key}.{name}', options[name], 0)
 
 
 def make(

@@ -90,9 +90,9 @@ def build(options: argparse.Namespace) -> None:
     raise ValueError(
       f'give the folder by --source; `list {dataset.name}` tells how to get it'
     )
-  builder = catalogue.module(options.name).open_builder(
-    pathlib.Path(options.data_dir).resolve(), source=source, **settings
-  )
+  data_dir = pathlib.Path(options.data_dir).resolve()
+  open_builder = catalogue.module(options.name).open_builder
+  builder = open_builder(data_dir, source=source, **settings).up_to_date()
   if pathlib.Path(builder.data_dir, manifest.NAME).is_file():
     print('it is there already; remove the folder to build it anew', file=sys.stderr)
   builder.download_and_prepare()
@@ -232,7 +232,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-  """Runs a subcommand of `uad-prepare`; returns the exit status, 1 after an error.
+  """Runs a subcommand; returns the exit status: 0, 1 (error) or 130 (Ctrl-C).
 
   Args:
     arguments: Command line without the program's name; that of the process by default.
@@ -244,6 +244,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
   except (ValueError, OSError, ImportError) as error:
     print(f'error: {error}', file=sys.stderr)
     return 1
+  except KeyboardInterrupt:
+    print('stopped; the same command goes on from there', file=sys.stderr)
+    return 130
   return 0
 
 

@@ -1,21 +1,183 @@
-"""Functions that train a method in a run folder, from the start or a checkpoint."""
+"""Functions that claim a run folder and train a method there, or go on with it."""
 
+import contextlib
 import json
 import pathlib
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import jax
 import numpy as np
 from clu import parameter_overview
 
-from uad_jax import checkpoint, parallel, train
-from uad_jax.data import pipeline
+from uad_jax import checkpoint, parallel, registry, train
+from uad_jax import experiment as experiments
+from uad_jax.data import locks, manifest, mixing, pipeline
 from uad_jax.experiment import Experiment
 from uad_jax.method import State
 from uad_jax.report.atomic_files import read_json, write_text
 from uad_jax.report.metrics_log import metrics_log
 from uad_jax.update import init_state
+
+LOCKS = ('.lock', '.lock.pid')
+"""Names of the file of a run folder that the process which works there holds."""
+
+
+def first_difference(old: dict, new: dict) -> str | None:
+  """Describes the first key in which two configs differ, with both values.
+
+  Returns:
+    Text 'KEY was OLD, now NEW'; None if the configs agree.
+  """
+  for key, a, b in registry.differences(old, new, 'nothing'):
+    return f'{key} was {a}, now {b}'
+  return None
+
+
+def trained_part(config: dict) -> dict:
+  """Returns a config without the keys that affect only the evaluation.
+
+  Left out are scores, variants, post-processing and resamples, the test split, and data
+  sets that only the test split names.
+  """
+  data = dict(config['data'])
+  data['test'] = ''
+  named = {term.data for terms in mixing.splits(data).values() for term in terms}
+  if data.get('others'):
+    data['others'] = {k: v for k, v in data['others'].items() if k in named}
+  return {**registry.without(config, *registry.AFTER_TRAINING), 'data': data}
+
+
+def check_claim(workdir: pathlib.Path, config: dict) -> None:
+  """Checks that a run folder fits a config, or can be created for it.
+
+  If only the evaluation differs (test split, scores, variants), the folder fits.
+
+  Args:
+    workdir: The run folder.
+    config: Config in the form that `registry.plain` returns.
+
+  Raises:
+    ValueError: The folder belongs to another training, or is not a run folder.
+  """
+  path = workdir / 'config.json'
+  if path.exists():
+    try:
+      old = json.loads(path.read_text())
+    except json.JSONDecodeError:
+      raise ValueError(f'{path} is damaged; choose another workdir') from None
+    difference = first_difference(trained_part(old), trained_part(config))
+    if difference:
+      raise ValueError(
+        f'{workdir} is a run of another config (config.{difference}); '
+        'choose another --workdir'
+      )
+  elif workdir.exists() and not workdir.is_dir():
+    raise ValueError(f'{workdir} is a file; choose a folder as --workdir')
+  elif workdir.exists() and any(p.name not in LOCKS for p in workdir.iterdir()):
+    raise ValueError(f'{workdir} is not empty and no run; choose another --workdir')
+
+
+def claim(workdir: pathlib.Path, config: dict, card: Mapping[str, Any]) -> None:
+  """Creates the run folder of a config, or takes an existing folder that fits it.
+
+  Its config.json and model.json are replaced. The arguments and errors are those of
+  `check_claim` and `check_data`.
+  """
+  check_claim(workdir, config)
+  check_data(workdir, card, config)
+  workdir.mkdir(parents=True, exist_ok=True)
+  write_text(workdir / 'config.json', json.dumps(config, indent=2))
+  write_text(workdir / 'model.json', json.dumps(card, indent=1))
+
+
+@contextlib.contextmanager
+def alone(workdir: pathlib.Path) -> Iterator[None]:
+  """Context manager that keeps other processes from training in the same run folder.
+
+  A folder that is made for it and stays empty is removed at the end.
+
+  Raises:
+    ValueError: Another process trains there.
+  """
+  made = not workdir.exists()
+  try:
+    with locks.alone(workdir / LOCKS[0], None):
+      yield
+  except locks.Busy as process:
+    raise ValueError(
+      f'{process} works in {workdir}; wait for its end, or choose another --workdir'
+    ) from None
+  finally:
+    if made:
+      with contextlib.suppress(OSError):  # not empty
+        workdir.rmdir()
+
+
+def check_data(workdir: pathlib.Path, card: Mapping[str, Any], config: dict) -> None:
+  """Checks that the data of a run are those that its training has begun with.
+
+  Data that only the test split names may differ.
+
+  Args:
+    workdir: The run folder.
+    card: `model_card` of the data as they are now.
+    config: Config in the form that `registry.plain` returns.
+
+  Raises:
+    ValueError: The run has checkpoints or results of other data.
+  """
+  old = read_json(workdir / 'model.json')
+  begun = any((workdir / 'checkpoints').glob('[0-9]*'))
+  if not old or not (begun or (workdir / 'results.json').exists()):
+    return
+  names = mixing.chosen(trained_part(config)['data'])
+  before, now = old.get('digests'), card['digests']
+  if before is None:  # of a run whose card lists no data sets
+    single = len(now) == 1 and ' + ' not in old['data']
+    before = {name: old['manifest'] for name in now} if single else {}
+  if any(before.get(name, now[name]) != now[name] for name in names):
+    raise ValueError(
+      f'{workdir} was trained on the data {old["data"]} ({old["manifest"][:12]}), and '
+      f'now they are {card["data"]} ({card["manifest"][:12]}), with other scans or '
+      'splits; choose another --workdir'
+    )
+
+
+def model_card(experiment: Experiment) -> dict[str, Any]:
+  """Returns a description of the data of an experiment, to be stored in model.json.
+
+  Prediction and result tables read it. Its entries are the shape and channels of a
+  record, the preprocessing steps, the distance between evaluated slices, names and
+  fingerprints of the data sets (of all, and of each), and the size of the training
+  split.
+  """
+  builder = mixing.first(experiment.builders)
+  *shape, channels = builder.info.features['image'].shape
+  return {
+    'shape': shape,
+    'channels': channels,
+    'steps': builder.scan_steps(),
+    'slice_step': builder.slice_step(),
+    'data': ' + '.join(b.info.full_name for b in experiment.builders.values()),
+    'manifest': experiments.digest(experiment),
+    'digests': {name: b.digest() for name, b in experiment.builders.items()},
+    'training': training_size(experiment),
+  }
+
+
+def training_size(experiment: Experiment) -> dict[str, int]:
+  """Counts the subjects and the records (slices or volumes) of the training split."""
+  split = experiment.config.data.train
+  subjects = {
+    (term.data, volume['subject'])
+    for term in mixing.parse(split)
+    for volume in manifest.read(experiment.builders[term.data].data_dir)['volumes']
+    if volume['split'] == term.split
+  }
+  return {'subjects': len(subjects), 'records': len(experiment.records(split))}
 
 
 def fresh_state(experiment: Experiment) -> State:

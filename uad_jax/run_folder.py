@@ -14,76 +14,23 @@ import sys
 from ml_collections import ConfigDict
 
 from uad_jax import experiment as experiments
-from uad_jax import parallel, registry
+from uad_jax import parallel, registry, resume
 from uad_jax.data import mixing
 from uad_jax.data.mixing import PAINTED
+from uad_jax.datasets.option_checks import check_splits
 from uad_jax.evaluate import evaluate
+from uad_jax.evaluation.evaluated_step import noted, step_of
 from uad_jax.evaluation.summary import SCHEMA
 from uad_jax.experiment import Experiment
 from uad_jax.inference import Inference, check, make_infer
 from uad_jax.method import State
 from uad_jax.report import page, tables
-from uad_jax.report.atomic_files import write_text
-from uad_jax.resume import trained
+from uad_jax.report.atomic_files import read_json
+from uad_jax.resume import first_difference, trained
+from uad_jax.trained_run import newest_state
 
 PARTS = ('data', 'train', 'report')
 """Parts of the work, in order: preparing data, training, evaluation with report."""
-
-
-def first_difference(old: dict, new: dict) -> str | None:
-  """Describes the first key in which two configs differ, with both values.
-
-  Returns:
-    Text 'KEY was OLD, now NEW'; None if the configs agree.
-  """
-  for key, a, b in registry.differences(old, new, 'nothing'):
-    return f'{key} was {a}, now {b}'
-  return None
-
-
-def trained_part(config: dict) -> dict:
-  """Returns a config without the keys that affect only the evaluation.
-
-  Left out are scores, variants, post-processing and resamples, the test split, and data
-  sets that only the test split names.
-  """
-  data = dict(config['data'])
-  data['test'] = ''
-  named = {term.data for terms in mixing.splits(data).values() for term in terms}
-  if data.get('others'):
-    data['others'] = {k: v for k, v in data['others'].items() if k in named}
-  return {**registry.without(config, *registry.AFTER_TRAINING), 'data': data}
-
-
-def claim(workdir: pathlib.Path, config: dict) -> None:
-  """Creates the run folder of a config, or checks that an existing folder fits it.
-
-  If only the evaluation differs (test split, scores, variants), the folder is taken and
-  its config.json is replaced.
-
-  Args:
-    workdir: The run folder.
-    config: Config in the form that `registry.plain` returns.
-
-  Raises:
-    ValueError: The folder belongs to another training, or is not a run folder.
-  """
-  path = workdir / 'config.json'
-  if path.exists():
-    try:
-      old = json.loads(path.read_text())
-    except json.JSONDecodeError:
-      raise ValueError(f'{path} is damaged; choose another workdir') from None
-    difference = first_difference(trained_part(old), trained_part(config))
-    if difference:
-      raise ValueError(
-        f'{workdir} is a run of another config (config.{difference}); '
-        'choose another --workdir'
-      )
-  elif workdir.exists() and any(workdir.iterdir()):
-    raise ValueError(f'{workdir} is not empty and no run; choose another --workdir')
-  workdir.mkdir(parents=True, exist_ok=True)
-  write_text(path, json.dumps(config, indent=2))
 
 
 def chosen_on(experiment: Experiment):
@@ -118,10 +65,23 @@ def outdated(folder: pathlib.Path, config: dict) -> str | None:
   return f'config.{difference}' if difference else None
 
 
+def check_records(experiment: Experiment) -> None:
+  """Checks, before training, that every data split that the config names has records.
+
+  Scans that could not be used may have left a split empty.
+  """
+  data = experiment.config.data
+  names = {data[o.split] for o in experiment.method.objectives.values()}
+  names |= {data.train, data.val, data.test, data.selection} - {PAINTED, ''}
+  for name in sorted(names):
+    experiment.records(name)
+
+
 def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
   """Prepares the data, then trains and evaluates a config in its run folder.
 
-  Parts that an earlier call has finished are skipped.
+  Parts that an earlier call has finished are skipped. All options are checked before
+  any work.
 
   Args:
     config: Config of the experiment.
@@ -131,24 +91,37 @@ def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
   Returns:
     Result table as text, or a line of text after an earlier part; '' on hosts other
     than the first.
+
+  Raises:
+    ValueError: An option is not possible, the folder is another run's, another process
+      works in it, or the data have changed since its training began.
   """
-  folder = pathlib.Path(workdir)
-  settings = registry.plain(config)
-  experiment = experiments.build(config)
-  experiments.check_splits(experiment)
-  if until == 'data':
+  folder, settings = pathlib.Path(workdir), registry.plain(config)
+  if until == PARTS[0] or not parallel.leads():
+    return _run(config, folder, settings, until)
+  resume.check_claim(folder, settings)
+  with resume.alone(folder):
+    return _run(config, folder, settings, until)
+
+
+def _run(config: ConfigDict, folder: pathlib.Path, settings: dict, until: str) -> str:
+  """Does the work of `run`, alone in the run folder."""
+  kept = parallel.gather(read_json(folder / 'model.json').get('data', ''))[0]
+  experiment = experiments.plan(config, kept)
+  check_splits(experiment.builders, mixing.splits(settings['data']))
+  parallel.check_batch_size(config.batch_size, parallel.mesh())
+  infer = checked_infer(experiment)
+  for builder in experiment.builders.values():
+    experiments.prepare(builder)
+  check_records(experiment)
+  if until == PARTS[0]:
     return f'{config.data.name} is prepared in {config.data.dir}'
   if parallel.leads():
-    claim(folder, settings)
-    card = json.dumps(experiments.model_card(experiment), indent=1)
-    write_text(folder / 'model.json', card)
+    resume.claim(folder, settings, resume.model_card(experiment))
   parallel.wait()
-  if until == PARTS[-1] and is_finished(config, workdir):
+  if until == PARTS[-1] and not unfinished(experiment, folder):
     print(f'nothing left to do in {folder}', file=sys.stderr)
     return table(folder, config)
-  infer = make_infer(experiment.method, experiment.scorers)
-  features = mixing.first(experiment.builders).info.features
-  check(infer, experiment.method, features, config.batch_size)
   state = trained(experiment, folder)
   if until == 'train':
     return f'trained: {folder / "checkpoints"}'
@@ -158,13 +131,65 @@ def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
   return table(folder, config) if parallel.leads() else ''
 
 
+def checked_infer(experiment: Experiment) -> Inference:
+  """Compiles the inference of an experiment and checks it on the shape of its images.
+
+  Raises:
+    ValueError: The options do not fit each other or the images, or the method lacks an
+      output that a scorer needs.
+  """
+  config, features = experiment.config, mixing.first(experiment.builders).info.features
+  infer = make_infer(experiment.method, experiment.scorers)
+  try:
+    check(infer, experiment.method, features, config.batch_size)
+  except ValueError:
+    raise
+  except Exception as error:  # of any type, as options reach the layers of networks
+    reason = (str(error).splitlines() or [''])[0][:200]
+    options = registry.without(registry.plain(config)['method'], 'name')
+    raise ValueError(
+      f"method '{config.method.name}' cannot be made for images of the shape "
+      f'{features["image"].shape} with its options {options} '
+      f'({type(error).__name__}: {reason}); change config.method or config.scores'
+    ) from error
+  return infer
+
+
+def unfinished(experiment: Experiment, folder: pathlib.Path) -> str | None:
+  """Returns the reason why a run folder lacks results of its experiment, or None.
+
+  Results count only if the newest checkpoint that can be read is the one that they were
+  made with; a folder whose checkpoints were removed is finished.
+  """
+  reason = unevaluated(folder, registry.plain(experiment.config))
+  trained_there = any((folder / 'checkpoints').glob('[0-9]*'))
+  reason, trained_there = parallel.gather((reason, trained_there))[0]
+  if reason or not trained_there:
+    return reason
+  results = json.loads((folder / 'results.json').read_text())
+  features = mixing.first(experiment.builders).info.features
+  newest = newest_state(
+    folder, experiment.method, experiment.tx, features['image'].shape
+  )
+  step = newest and newest[0]
+  if step != step_of(results):
+    return f'its results are of step {step_of(results)}, its checkpoint of step {step}'
+  return None
+
+
 def is_finished(config: ConfigDict, workdir: str) -> bool:
   """Whether a run folder holds the results of exactly this config.
 
   The first host looks, and all hosts get its answer.
   """
   settings = registry.plain(config)
-  return not parallel.gather(outdated(pathlib.Path(workdir), settings))[0]
+  return not parallel.gather(unevaluated(pathlib.Path(workdir), settings))[0]
+
+
+def unevaluated(folder: pathlib.Path, config: dict) -> str | None:
+  """Returns why the results of a run or of a variant are `outdated`, or None."""
+  places = [folder, *(folder / 'variants' / name for name in config['variants'])]
+  return next(filter(None, (outdated(place, config) for place in places)), None)
 
 
 def report(
@@ -210,7 +235,7 @@ def report(
   if not parallel.leads():
     return
   page.write(
-    results,
+    noted(results, int(state.step)),
     folder / 'variants' / variant if variant else folder,
     title=f'{config.method.name}, {variant}' if variant else config.method.name,
     config=settings,

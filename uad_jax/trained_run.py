@@ -15,8 +15,10 @@ from ml_collections import ConfigDict
 from uad_jax import checkpoint, experiment, parallel, registry
 from uad_jax.data import mixing, pipeline
 from uad_jax.data.preprocessing import preprocess
+from uad_jax.datasets import option_checks
 from uad_jax.datasets.evaluation_data import evaluation_data
 from uad_jax.evaluate import evaluate, stored_decisions
+from uad_jax.evaluation import evaluated_step
 from uad_jax.evaluation.postprocess import Postprocess, preset
 from uad_jax.inference import Inference, make_infer, placed
 from uad_jax.method import Key, Method, Params, State, Stats
@@ -76,7 +78,7 @@ class TrainedRun(NamedTuple):
   folder: pathlib.Path
 
 
-def read_json(path: pathlib.Path, what: str) -> dict:
+def require_json(path: pathlib.Path, what: str) -> dict:
   """Reads a JSON file of a run folder, or raises an error if the file is missing.
 
   Args:
@@ -104,12 +106,35 @@ def open_run(run: str | os.PathLike) -> OpenRun:
     FileNotFoundError: The folder lacks a file, or holds no checkpoint to read.
   """
   folder = pathlib.Path(run)
-  config = ConfigDict(read_json(folder / 'config.json', 'the config'))
-  card = read_json(folder / 'model.json', 'the shape and preprocessing')
+  config = ConfigDict(require_json(folder / 'config.json', 'the config'))
+  card = require_json(folder / 'model.json', 'the shape and preprocessing')
   shape = tuple(card['shape'])
   method = experiment.make_method(config, shape, card['channels'])
   tx = experiment.make_optimisers(config, method)
-  image = np.zeros((2, *shape, card['channels']), np.float32)
+  newest = newest_state(folder, method, tx, (*shape, card['channels']))
+  if newest is None:
+    raise FileNotFoundError(f'{folder}/checkpoints holds no checkpoint to read')
+  return OpenRun(folder, config, card, method, newest[1])
+
+
+def newest_state(
+  folder: pathlib.Path, method: Method, tx: Mapping[str, Any], shape: tuple[int, ...]
+) -> tuple[int, State] | None:
+  """Loads the newest checkpoint of a run folder that can be read, with its step.
+
+  Args:
+    folder: The run folder.
+    method: Method of the run.
+    tx: Optimisers by objective.
+    shape: Shape of an image, channels last.
+
+  Returns:
+    Step and state; None if no checkpoint can be read.
+
+  Raises:
+    ValueError: The checkpoint belongs to another method or config.
+  """
+  image = np.zeros((2, *shape), np.float32)
   batch = {
     'image': image,
     'mask': image[..., :1],
@@ -120,9 +145,7 @@ def open_run(run: str | os.PathLike) -> OpenRun:
   shapes = jax.eval_shape(start, jax.random.key(0))
   like = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
   newest = checkpoint.restore(checkpoint.manager(folder / 'checkpoints'), like)
-  if newest is None:
-    raise FileNotFoundError(f'{folder}/checkpoints holds no checkpoint to read')
-  return OpenRun(folder, config, card, method, newest[1])
+  return newest and newest[:2]
 
 
 def load(run: str | os.PathLike, scorer: str | None = None) -> TrainedRun:
@@ -134,17 +157,18 @@ def load(run: str | os.PathLike, scorer: str | None = None) -> TrainedRun:
 
   Raises:
     FileNotFoundError: The folder lacks a file, or holds no checkpoint to read.
-    ValueError: The run has no such map.
+    ValueError: The run has no such map, or its thresholds belong to another checkpoint.
   """
   folder = pathlib.Path(run)
-  read_json(folder / 'config.json', 'the config')
-  results = read_json(folder / 'results.json', 'the thresholds')
+  require_json(folder / 'config.json', 'the config')
+  results = require_json(folder / 'results.json', 'the thresholds')
   scorer = scorer or results['default']
   if scorer not in results['scorers']:
     raise ValueError(
       f"run {folder} has no map '{scorer}'; there are {', '.join(results['scorers'])}"
     )
   opened = open_run(folder)
+  evaluated_step.check(folder, results, int(opened.state.step))
   score = experiment.make_scorers(opened.config)[scorer]
   shape = tuple(opened.card['shape'])
   return TrainedRun(
@@ -182,13 +206,17 @@ def evaluate_elsewhere(
 
   Raises:
     FileNotFoundError: The run folder lacks a file.
-    ValueError: There is no such data set, or its images have another shape.
+    ValueError: There is no such data set or split, its images have another shape, or
+      the thresholds of the run belong to another checkpoint.
   """
   opened = open_run(run)
   config, folder = opened.config, opened.folder
-  decisions = stored_decisions(read_json(folder / 'results.json', 'the thresholds'))
+  results = require_json(folder / 'results.json', 'the thresholds')
+  evaluated_step.check(folder, results, int(opened.state.step))
+  decisions = stored_decisions(results)
   settings = registry.plain(config)
   other = evaluation_data(where, settings['data'], opened.card['steps'], changes)
+  option_checks.check_data_set(other.options, '--evaluate')
   builder = experiment.make_builder(other.options)
   shape = (*opened.card['shape'], opened.card['channels'])
   if tuple(builder.info.features['image'].shape) != shape:
@@ -196,6 +224,8 @@ def evaluate_elsewhere(
       f'the images of {where} are {tuple(builder.info.features["image"].shape)} and '
       f'those of the run {shape}; allowed is one shape with one number of channels'
     )
+  term = mixing.Term(mixing.HOME, other.split)
+  option_checks.check_splits({mixing.HOME: builder}, {'test': (term,)})
   experiment.prepare(builder)
   records = mixing.reader({mixing.HOME: builder})(other.split)
   scorers = experiment.make_scorers(config)
@@ -220,6 +250,7 @@ def evaluate_elsewhere(
   place = folder / 'evaluations' / f'{other.label}-{fingerprint[:12]}'
   title = f'{config.method.name} on {other.label}'
   settings['data'] = {**other.options, 'test': other.split}
+  results = evaluated_step.noted(results, int(opened.state.step))
   report = page.write(
     results, place, title=title, config=settings, seed=config.seed, manifest=fingerprint
   )

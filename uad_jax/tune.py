@@ -73,12 +73,14 @@ def run_trial(name: str, config: ConfigDict, changes: str, runs: pathlib.Path) -
   path = folder / f'trial-{registry.fingerprint(config)}.json'
   if path.exists():
     return json.loads(path.read_text())
-  experiment = experiments.build(config)
+  kept = read_json(folder / 'model.json').get('data', '')
+  experiment = experiments.build(config, kept)
   selection = run_folder.chosen_on(experiment)
   if selection is None:
     raise ValueError('config.data.selection names no split to choose settings on')
-  run_folder.claim(folder, registry.plain(config))
-  state = resume.trained(experiment, folder)
+  with resume.alone(folder):
+    resume.claim(folder, registry.plain(config), resume.model_card(experiment))
+    state = resume.trained(experiment, folder)
   auprc = validate(
     experiment.method,
     state.params,

@@ -18,6 +18,7 @@ from uad_jax import registry
 from uad_jax.comparison.kept_slices import Exhibit
 from uad_jax.comparison.side_by_side import rarity
 from uad_jax.data import pipeline
+from uad_jax.evaluation import evaluated_step
 from uad_jax.evaluation.cases import Case, take_case
 from uad_jax.evaluation.measure import scored
 from uad_jax.evaluation.postprocess import preset
@@ -93,13 +94,15 @@ def restored(config: ConfigDict, folder: pathlib.Path) -> tuple[Experiment, Stat
     Experiment, trained state and name of the chosen scorer.
 
   Raises:
-    ValueError: The data changed since the evaluation.
+    ValueError: The data or the checkpoint changed since the evaluation.
   """
   results = json.loads((folder / 'results.json').read_text())
-  experiment = experiments.build(config)
+  opened = open_run(folder)
+  evaluated_step.check(folder, results, int(opened.state.step))
+  experiment = experiments.build(config, opened.card.get('data', ''))
   if experiments.digest(experiment) != results['run']['manifest']:
     raise ValueError(f'{folder} was evaluated on other data than there are now')
-  return experiment, open_run(folder).state, results['default']
+  return experiment, opened.state, results['default']
 
 
 def exhibits(runs: Mapping[str, tuple[ConfigDict, pathlib.Path]]) -> Iterator[Exhibit]:
