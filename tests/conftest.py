@@ -29,7 +29,8 @@ jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
 def pytest_collection_modifyitems(items):
   """Tests that share compiled functions or fixtures stay in one process.
 
-  In the tables over methods those of a method, elsewhere those of a file.
+  In the tables over methods those of a method, and all those of the small finished
+  run; elsewhere those of a file.
   """
   for item in items:
     given = item.callspec.params if hasattr(item, 'callspec') else {}
@@ -37,6 +38,8 @@ def pytest_collection_modifyitems(items):
       given.get('method', given.get('name')) if 'ROWS' in vars(item.module) else ''
     )
     shared = f'the table: {about}' if about else item.module.__name__
+    if 'small_run' in item.fixturenames:
+      shared = 'the small run'
     item.add_marker(pytest.mark.xdist_group(shared))
 
 
@@ -48,6 +51,14 @@ def seed_of(name: str) -> int:
 def key(request):
   """A key of its own for each test, the same in each run and without xdist's group."""
   return jax.random.key(seed_of(request.node.nodeid.partition('@')[0]))
+
+
+@pytest.fixture(scope='session')
+def small_run(tmp_path_factory):
+  """A folder of heads, and a finished run on it, see `tests.small_run.world`."""
+  from tests.small_run import make
+
+  return make(tmp_path_factory.mktemp('job'))
 
 
 @pytest.fixture

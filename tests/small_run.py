@@ -1,5 +1,7 @@
 """A run of the main job on a generated folder of heads, small enough for a test."""
 
+import shutil
+
 import pytest
 
 from tests.data.heads import tree
@@ -33,10 +35,8 @@ def make_config(source, data):
   return config
 
 
-@pytest.fixture(scope='module')
-def world(tmp_path_factory):
+def make(root):
   """A folder of heads, and a finished run on it: (config, source, workdir, table)."""
-  root = tmp_path_factory.mktemp('job')
   names = [split for split, n in SUBJECTS.items() for _ in range(n)]
   subjects = [f'sub-{i:02d}' for i in range(len(names))]
   table = 'participant_id\tsplit\n' + ''.join(
@@ -46,3 +46,13 @@ def world(tmp_path_factory):
   config = make_config(root / 'heads', root / 'data')
   text = run_folder.run(config, str(root / 'run'))
   return config, root / 'heads', root / 'run', text
+
+
+@pytest.fixture(scope='module')
+def world(small_run, tmp_path_factory):
+  """A copy of the finished run, which the tests of a module may change."""
+  config, source, run, text = small_run
+  copy = tmp_path_factory.mktemp('job') / 'run'
+  shutil.copytree(run, copy)
+  text = text.replace(str(run), str(copy))
+  return config.copy_and_resolve_references(), source, copy, text
