@@ -7,6 +7,7 @@ import pytest
 from scipy import ndimage
 
 from tests.method_table import ROWS, trained
+from uad_jax import inference
 from uad_jax.method import Method, bind
 from uad_jax.registry import named
 from uad_jax.registry import names as registered
@@ -58,31 +59,57 @@ KINDS = [
   ('output', {'of': 'restored'}, ('restored',)),
   ('output', {'of': 'surprise'}, ('surprise',)),
 ]
-CASES = [
-  *((scorer, *rest) for scorer, rest in NEEDS.items()),
-  *(pytest.param(*kind, marks=pytest.mark.slow) for kind in KINDS),
-]
 
 
-@pytest.mark.parametrize('scorer, options, needed', CASES)
-@pytest.mark.parametrize('method', ROWS)
-def test_scorer_times_method(scorer, options, needed, method):
+def refuses(method, scorer, options):
+  """Checks that a scorer names the output that a method lacks."""
   found, batch, _, state, _, _ = trained(method)
   score = named('scores', scorer)(**options)
-  key = jax.random.key(0)
-  outputs = jax.eval_shape(found.infer, state.params, state.stats, batch, key)
 
   def run(params, stats):
-    return score(bind(found, params, stats), batch, key)
+    return score(bind(found, params, stats), batch, jax.random.key(0))
 
-  if all(name in outputs for name in needed):
-    anomaly = jax.jit(run)(state.params, state.stats)
-    assert anomaly.shape == batch['mask'].shape and jnp.isfinite(anomaly).all()
+  with pytest.raises(ValueError, match=f"scorer '{scorer}' needs .*this method gives"):
+    jax.eval_shape(run, state.params, state.stats)
+
+
+def outputs_of(method):
+  found, batch, _, state, _, _ = trained(method)
+  key = jax.random.key(0)
+  return jax.eval_shape(found.infer, state.params, state.stats, batch, key)
+
+
+def check_maps(method, scorers):
+  """Checks the anomaly maps of scorers, which are compiled together."""
+  found, batch, _, state, _, _ = trained(method)
+  maps = inference.make_infer(found, scorers).maps
+  arrays = maps(state.params, state.stats, batch, jax.random.key(0))
+  for name in scorers:
+    anomaly = arrays[f'map/{name}']
+    assert anomaly.shape == batch['mask'].shape, name
+    assert jnp.isfinite(anomaly).all(), name
+
+
+@pytest.mark.parametrize('method', ROWS)
+def test_every_scorer_on_a_method(method):
+  outputs = outputs_of(method)
+  served = {}
+  for scorer, (options, needed) in NEEDS.items():
+    if all(name in outputs for name in needed):
+      served[scorer] = named('scores', scorer)(**options)
+    else:
+      refuses(method, scorer, options)
+  check_maps(method, served)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('scorer, options, needed', KINDS)
+@pytest.mark.parametrize('method', ROWS)
+def test_every_kind_of_a_scorer_on_a_method(scorer, options, needed, method):
+  if all(name in outputs_of(method) for name in needed):
+    check_maps(method, {scorer: named('scores', scorer)(**options)})
   else:
-    with pytest.raises(
-      ValueError, match=f"scorer '{scorer}' needs .*this method gives"
-    ):
-      jax.eval_shape(run, state.params, state.stats)
+    refuses(method, scorer, options)
 
 
 @pytest.mark.parametrize(
