@@ -96,6 +96,8 @@ def get_config(arg: str = 'first'):
     log_jacobian=dict(scorer='log_jacobian'),
   )
   if arg.startswith('stroke_flair'):
+    # Without 'patch' and 'smear', which hardly brighten (docs/findings.md).
+    config.method.painters = ('factor', 'shift', 'constant', 'texture')
     for name, weight in (('0p5', 0.5), ('1', 1.0), ('1p5', 1.5), ('2', 2.0)):
       config.scores[f'log_odds_{name}'] = dict(scorer='log_odds', brightness=weight)
   config.variant_scores = ('standardised', 'fused')

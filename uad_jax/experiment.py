@@ -16,6 +16,7 @@ from uad_jax import optimisers, parallel
 from uad_jax.data import mixing, pipeline
 from uad_jax.datasets import catalogue, option_checks
 from uad_jax.evaluation import painted_batches, run_options
+from uad_jax.inference import Smoothed
 from uad_jax.method import Key, Method, Scorer
 from uad_jax.ops.choices import check_choice
 from uad_jax.ops.limits import check_whole
@@ -124,17 +125,12 @@ def make_method(config: ConfigDict, shape: tuple[int, ...], channels: int) -> Me
     shape: Spatial shape of the images.
     channels: Number of channels (MRI contrasts).
   """
-  make = named('methods', config.method.name)
-  options = without(config.method, 'name')
+  name, options = config.method.name, without(config.method, 'name')
+  make = named('methods', name)
   if takes(make, 'polarity'):
     options = {'polarity': polarity(config.get('data', {}))} | options
-  method = call(
-    f"method '{config.method.name}'",
-    make,
-    options,
-    shape=tuple(shape),
-    channels=channels,
-  )
+  sizes = {'shape': tuple(shape), 'channels': channels}
+  method = call(f"method '{name}'", make, options, **sizes)
   for name, options in config.adapt.items():
     method = call(f"adaptation '{name}'", named('adapt', name), options)(method)
   return method
@@ -144,7 +140,7 @@ def make_scorers(config: ConfigDict) -> dict[str, Scorer]:
   """Creates every scorer listed in `config.scores`, under the same key.
 
   A scorer with the option `sign` gets the sign of the data's polarity, unless its row
-  sets it.
+  sets it. Each size in `config.medians` adds ROW_medianSIZE for every row.
   """
   of_data = polarity(config.get('data', {}))
   sign = {} if of_data == 'both' else {'sign': POLARITIES[of_data]}
@@ -155,7 +151,12 @@ def make_scorers(config: ConfigDict) -> dict[str, Scorer]:
     chosen = fixed | without(options, 'scorer')
     return call(f"scorer '{options.scorer}'", make, chosen)
 
-  return {row: scorer(options) for row, options in config.scores.items()}
+  rows = {row: scorer(options) for row, options in config.scores.items()}
+  return rows | {
+    f'{row}_median{size}': Smoothed(made, size)
+    for size in config.get('medians', ())
+    for row, made in rows.items()
+  }
 
 
 def make_optimisers(config: ConfigDict, method: Method) -> dict[str, Any]:

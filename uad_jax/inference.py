@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from uad_jax import parallel
 from uad_jax.evaluation.measure import MAP
 from uad_jax.evaluation.scans import Scan, collect
-from uad_jax.method import Batch, Infer, Key, Method, Params, Scorer, Stats, bind
+from uad_jax.method import Array, Batch, Infer, Key, Method, Params, Scorer, Stats, bind
+from uad_jax.ops.filters import median
 from uad_jax.progress import progress as with_progress
 from uad_jax.registration import flow
 
@@ -41,6 +43,31 @@ class Inference(NamedTuple):
   outputs: Callable[[Params, Stats, Mapping, Key], dict]
 
 
+class Smoothed(NamedTuple):
+  """Scorer that filters the anomaly maps of another scorer with a median filter.
+
+  Before the filter, voxels outside the brain mask get the lowest score inside it.
+
+  Attributes:
+    scorer: The scorer whose maps are filtered.
+    size: Edge length of the filter's box in voxels, odd.
+  """
+
+  scorer: Scorer
+  size: int
+
+  def __call__(self, infer: Infer, batch: Batch, key: Key) -> Array:
+    """Computes the filtered anomaly maps, [B, *S, 1]."""
+    return self.filtered(self.scorer(infer, batch, key), batch['mask'])
+
+  def filtered(self, maps: Array, mask: Array) -> Array:
+    """Filters anomaly maps [B, *S, 1], given the brain masks [B, *S, 1]."""
+    axes = tuple(range(1, maps.ndim))
+    lowest = jnp.where(mask > 0.5, maps, jnp.inf).min(axes, keepdims=True)
+    lowest = jnp.where(jnp.isfinite(lowest), lowest, 0.0)
+    return median(jnp.where(mask > 0.5, maps, lowest), self.size)
+
+
 def placed(params: Params, stats: Stats) -> tuple[Params, Stats]:
   """Copies a method's parameters and statistics to every device of this host."""
   return parallel.replicate((params, stats), parallel.local_mesh())
@@ -67,7 +94,8 @@ def remembered(infer: Infer) -> Infer:
 def make_infer(method: Method, scorers: Mapping[str, Scorer]) -> Inference:
   """Compiles the functions that compute the anomaly maps and outputs of a method.
 
-  Scorers that ask for the same inference share its outputs.
+  Scorers that ask for the same inference share its outputs, and those that smooth one
+  map (`Smoothed`) share that map.
 
   Args:
     method: Method to infer with.
@@ -77,8 +105,18 @@ def make_infer(method: Method, scorers: Mapping[str, Scorer]) -> Inference:
   @parallel.jit
   def maps(params, stats, batch, key):
     infer = remembered(bind(method, params, stats))
+    made: dict[int, Array] = {}  # maps by the scorer that made them
+
+    def once(scorer):
+      if id(scorer) not in made:
+        made[id(scorer)] = scorer(infer, batch, key)
+      return made[id(scorer)]
+
     arrays = {
-      f'{MAP}{name}': scorer(infer, batch, key) for name, scorer in scorers.items()
+      f'{MAP}{name}': scorer.filtered(once(scorer.scorer), batch['mask'])
+      if isinstance(scorer, Smoothed)
+      else once(scorer)
+      for name, scorer in scorers.items()
     }
     outputs = infer(batch, key)
     arrays |= {name: outputs[name] for name in KEPT if name in outputs}

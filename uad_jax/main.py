@@ -13,6 +13,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from uad_jax import cli, parallel, run_folder
+from uad_jax.prediction import calibration
 from uad_jax.registry import assignments
 from uad_jax.trained_run import evaluate_elsewhere
 
@@ -24,6 +25,8 @@ def main(_: list[str]) -> None:
   text = ''
   if not (FLAGS.evaluate and run_folder.is_finished(FLAGS.config, FLAGS.workdir)):
     text = run_folder.run(FLAGS.config, FLAGS.workdir, FLAGS.until)
+    if FLAGS.until == run_folder.PARTS[-1]:
+      calibration.after_training(FLAGS.config, FLAGS.workdir)
   if FLAGS.evaluate:
     changes = assignments(FLAGS.evaluate_options)
     text = evaluate_elsewhere(FLAGS.workdir, FLAGS.evaluate, changes)

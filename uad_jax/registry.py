@@ -109,7 +109,7 @@ def plain(config: Any) -> Any:
   kind changes no hash.
 
   `config.data.polarity` is resolved (`polarity`), and left out where it is 'both', as
-  in configs from before this key existed.
+  in configs from before this key existed; likewise `config.medians` where it is empty.
   """
   settings = _set(json.loads(json.dumps(ConfigDict.to_dict(config), default=str)))
   data = settings.get('data')
@@ -118,6 +118,8 @@ def plain(config: Any) -> Any:
     data.pop('polarity', None)
     if resolved != 'both':
       data['polarity'] = resolved
+  if not settings.get('medians', True):
+    del settings['medians']
   return settings
 
 
@@ -128,7 +130,9 @@ def _set(settings: Any) -> Any:
   return {key: _set(value) for key, value in settings.items() if value is not None}
 
 
-AFTER_TRAINING = ('scores', 'variants', 'variant_scores', 'postprocess', 'resamples')
+AFTER_TRAINING = (
+  'scores', 'medians', 'variants', 'variant_scores', 'postprocess', 'resamples',
+)  # fmt: skip
 """Keys of a config that do not change the training, only its evaluation."""
 
 

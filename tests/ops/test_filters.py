@@ -44,3 +44,19 @@ def test_box_sum(shape):
   windows = np.lib.stride_tricks.sliding_window_view(padded, (5,) * len(shape), axes)
   want = windows.sum(tuple(range(-len(shape), 0)))
   np.testing.assert_allclose(filters.box_sum(x, 5), want, rtol=1e-5)
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+@pytest.mark.parametrize('size', [1, 3, 5])
+def test_the_median_is_scipys(shape, size):
+  x = noise(shape)
+  # Oracle: scipy.ndimage.median_filter.
+  sizes = (1, *(size for _ in shape), 1)
+  want = scipy.ndimage.median_filter(x, sizes, mode='nearest')
+  np.testing.assert_array_equal(filters.median(x, size), want)
+
+
+def test_an_even_median_is_refused():
+  for size in (0, 2, -1):
+    with pytest.raises(ValueError, match=f'has size {size}; allowed are 1, 3, 5'):
+      filters.median(noise((4, 4)), size)

@@ -24,7 +24,7 @@ class Run:
 class Prepared:
   """Preprocessed scan of given intensities."""
 
-  slices = (0, 1)
+  slices, chain = (0, 1), ()
 
   def __init__(self, values):
     self.image = np.resize(np.float32(values), (10, 10, 2, 1))

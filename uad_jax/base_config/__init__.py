@@ -45,6 +45,8 @@ def get_config(arg: str = 'demo') -> ConfigDict:
       optimisers=ConfigDict(),  # by objective: options that replace `optimiser`'s
       scores=ConfigDict(),  # by row of the table: name of the scorer and its options
       variants=ConfigDict(),  # by name: batch entries that ask for another inference
+      # Sizes of median filters, each of which adds a row for every row of `scores`.
+      medians=(5,) if arg.startswith('stroke_flair') else (),
       variant_scores=(),  # rows of `scores` that the variants fill; all when empty
       postprocess='median',
       resamples=2000,

@@ -57,6 +57,10 @@ def _check_scores(settings: Mapping[str, Any], key: str) -> None:
       raise ValueError(
         f"{key}.scores.{row} names no scorer; allowed is dict(scorer='NAME', ...)"
       )
+  for size in settings.get('medians', ()):
+    check_whole(f'{key}.medians', size, 3)
+    if size % 2 == 0:
+      raise ValueError(f'{key}.medians has {size}; allowed are odd sizes: 3, 5, 7 ...')
   for row in settings['variant_scores']:
     check_choice(f'{key}.variant_scores', row, scores)
   for variant, entries in settings['variants'].items():

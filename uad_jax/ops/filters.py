@@ -1,6 +1,7 @@
-"""Separable filters for 2-D and 3-D images: Gaussian smoothing, dilation, box sums."""
+"""Filters for 2-D and 3-D images: Gaussian smoothing, median, dilation, box sums."""
 
 import functools
+import itertools
 import math
 
 import jax
@@ -38,6 +39,39 @@ def gaussian_smooth(x: jax.Array, sigma: float) -> jax.Array:
       for i, value in enumerate(kernel)
     )
   return x
+
+
+def median(x: jax.Array, size: int) -> jax.Array:
+  """Replaces each voxel by the median of a box around it.
+
+  Outside of the grid the border voxels are repeated.
+
+  Args:
+    x: [B, *S, C].
+    size: Edge length of the box in voxels, odd; 1 returns x unchanged.
+
+  Returns:
+    [B, *S, C].
+
+  Raises:
+    ValueError: The size is not an odd number of 1 or more.
+
+  Examples:
+    >>> x = jnp.array([0.0, 9.0, 1.0, 2.0]).reshape(1, 4, 1)
+    >>> median(x, 3).ravel().tolist()
+    [0.0, 1.0, 2.0, 2.0]
+  """
+  if size < 1 or size % 2 == 0:
+    raise ValueError(f'the median filter has size {size}; allowed are 1, 3, 5 ...')
+  sizes = x.shape[1:-1]
+  radius = size // 2
+  padded = jnp.pad(x, [(0, 0), *[(radius, radius)] * len(sizes), (0, 0)], 'edge')
+  shifts = itertools.product(range(size), repeat=len(sizes))
+  boxes = [
+    padded[(slice(None), *(slice(i, i + n) for i, n in zip(start, sizes, strict=True)))]
+    for start in shifts
+  ]
+  return jnp.median(jnp.stack(boxes), 0)
 
 
 def dilate(x: jax.Array, radius: int) -> jax.Array:

@@ -12,7 +12,7 @@ from scipy import ndimage
 from uad_jax.data.preprocessing import nifti, nifti_header, preprocess
 from uad_jax.data.preprocessing.picture import is_picture
 from uad_jax.data.preprocessing.steps.brain import warn_if_estimated
-from uad_jax.prediction import picture_files, reference, sidecar
+from uad_jax.prediction import calibration, picture_files, reference, sidecar
 from uad_jax.prediction.detection import Detection, detect
 from uad_jax.prediction.result_tables import lesion_components
 from uad_jax.report.atomic_files import write_together
@@ -92,11 +92,11 @@ def predict_prepared(
     run: Trained run.
     percent: Percentage of healthy voxels above the threshold: '1', '5' or '10'.
   """
-  threshold = run.thresholds[percent]
+  threshold = calibration.thresholds(run, prepared.chain)[percent]
   warn_if_estimated(prepared.chain)
   reference.check_intensities(prepared, run)
   detection = detect(prepared, run, threshold)
-  reference.check_share(detection, run, percent)
+  reference.check_share(detection, run, percent, prepared.chain)
   anomaly, lesion, brain = to_native(detection, prepared, threshold)
   outputs = {
     name: preprocess.restore(volume, prepared)
@@ -113,6 +113,18 @@ def predict_prepared(
     prepared.chain,
     float(brain.sum()) * voxel_ml(prepared.native_affine),
   )
+
+
+def masks_of(run: TrainedRun, chain: list[dict[str, Any]]) -> str:
+  """Says which brain masks the validation scans of a threshold had.
+
+  Args:
+    run: Trained run.
+    chain: Steps of the predicted scan.
+  """
+  if calibration.of_run(run, chain):
+    return 'validation scans with estimated brain masks'
+  return 'validation scans as prepared for the training'
 
 
 def voxel_ml(affine: np.ndarray) -> float:
@@ -199,6 +211,7 @@ def write(
     'percent': percent,
     'threshold': prediction.threshold,
     'threshold_means': f'{percent} % of healthy validation brain voxels lie above it',
+    'threshold_set_on': masks_of(run, prediction.chain),
     'lesion_ml': float(prediction.lesion.sum()) * voxel_ml(prediction.affine),
     'lesions': len(lesions),
     'brain_ml': prediction.brain_ml,

@@ -9,7 +9,7 @@ import functools
 import os
 import pathlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from uad_jax.data.preprocessing.preprocess import Prepared
 from uad_jax.evaluation import sample
 from uad_jax.evaluation.healthy_ranges import QUANTILES, intensities
+from uad_jax.prediction import calibration
 from uad_jax.prediction.detection import Detection
 from uad_jax.report.atomic_files import read_json
 from uad_jax.trained_run import TrainedRun
@@ -29,11 +30,18 @@ TIMES, LEAST = 1.5, 0.01
 """A share is unusual above `TIMES` the highest share of a healthy scan plus `LEAST`."""
 
 
-def ranges(run: TrainedRun) -> Mapping[str, Any]:
+def ranges(run: TrainedRun, chain: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
   """Reads the description of the healthy validation scans of a run.
 
   Runs whose evaluation did not store it give {}.
+
+  Args:
+    run: Trained run.
+    chain: Steps of the scan to compare: a scan with an estimated brain mask is compared
+      with scans that have one, if the run knows such (`calibration`).
   """
+  if content := calibration.of_run(run, chain):
+    return content['healthy_validation']
   path = run.folder / 'results.json'
   return _read(path, os.stat(path).st_mtime_ns).get('healthy_validation', {})
 
@@ -52,7 +60,7 @@ def check_intensities(prepared: Prepared, run: TrainedRun) -> None:
     prepared: Scan that went through `run.steps`.
     run: Trained run.
   """
-  healthy = ranges(run)
+  healthy = ranges(run, prepared.chain)
   limits = healthy.get('intensity')
   slices = list(prepared.slices)
   brain = prepared.mask[:, :, slices, 0] > 0
@@ -76,7 +84,9 @@ def check_intensities(prepared: Prepared, run: TrainedRun) -> None:
     )
 
 
-def highest_share(run: TrainedRun, percent: str) -> tuple[float, str] | None:
+def highest_share(
+  run: TrainedRun, percent: str, chain: Sequence[Mapping[str, Any]] = ()
+) -> tuple[float, str] | None:
   """Returns the highest share that a healthy scan has at or above a threshold.
 
   Runs whose evaluation did not store it give that of the healthy tissue of the test
@@ -85,11 +95,12 @@ def highest_share(run: TrainedRun, percent: str) -> tuple[float, str] | None:
   Args:
     run: Trained run.
     percent: Percentage of the threshold.
+    chain: Steps of the scan to compare, as for `ranges`.
 
   Returns:
     The share and the kind of scans, in words; None if the run has no such numbers.
   """
-  marked = ranges(run).get('marked', {}).get(run.scorer, {})
+  marked = ranges(run, chain).get('marked', {}).get(run.scorer, {})
   if percent in marked:
     return marked[percent][1], 'healthy validation scans'
   path = run.folder / 'evaluation.npz'
@@ -102,15 +113,21 @@ def highest_share(run: TrainedRun, percent: str) -> tuple[float, str] | None:
   return float(shares.max()), 'healthy tissue of the test scans'
 
 
-def check_share(detection: Detection, run: TrainedRun, percent: str) -> None:
+def check_share(
+  detection: Detection,
+  run: TrainedRun,
+  percent: str,
+  chain: Sequence[Mapping[str, Any]] = (),
+) -> None:
   """Warns if far more of a brain reaches the threshold than of any healthy scan.
 
   Args:
     detection: Detection at the threshold.
     run: Trained run.
     percent: Percentage of the threshold.
+    chain: Steps of the scan, as for `ranges`.
   """
-  known = highest_share(run, percent)
+  known = highest_share(run, percent, chain)
   if known is None:
     return
   reached = np.count_nonzero(detection.marked | detection.removed)

@@ -15,7 +15,8 @@ import jax
 import numpy as np
 
 from uad_jax.data.cohorts import scan_files
-from uad_jax.prediction import file_stamps
+from uad_jax.prediction import calibration, file_stamps
+from uad_jax.report.atomic_files import read_json
 from uad_jax.trained_run import TrainedRun
 
 OURS = 'marked_share_of_brain'
@@ -115,6 +116,7 @@ def fingerprint(run: TrainedRun, percent: str) -> str:
     'map': run.scorer,
     'percent': percent,
     'threshold': run.thresholds[percent],
+    'calibration': read_json(run.folder / calibration.NAME),
     'version': importlib.metadata.version('uad_jax'),
   }
   digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())

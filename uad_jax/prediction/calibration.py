@@ -1,0 +1,210 @@
+"""Functions that set the thresholds for scans whose brain mask is estimated.
+
+A run that was trained with given brain masks or labels sees other masks in prediction,
+where they are estimated: the rim of the brain differs, and with it the intensities and
+the share of voxels above a threshold. So the healthy validation scans are prepared once
+more as `predict` prepares a bare head, and their thresholds are kept in the file
+prediction.json of the run folder:
+
+  step        training step of the parameters
+  results     time at which results.json was written, which names the post-processing
+  scans       number of validation scans
+  thresholds  by scorer and percentage of healthy voxels above
+  healthy_validation   description of the scans, see `evaluation.healthy_ranges`
+"""
+
+import functools
+import json
+import pathlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from uad_jax import experiment, inference, parallel
+from uad_jax.data import mixing, pipeline, workers
+from uad_jax.data.cohorts import versions
+from uad_jax.data.cohorts.entry import Entry
+from uad_jax.data.preprocessing import preprocess
+from uad_jax.data.preprocessing.nifti import BadScan
+from uad_jax.data.preprocessing.steps import Steps
+from uad_jax.evaluation import healthy_ranges
+from uad_jax.evaluation.scans import Scan
+from uad_jax.prediction.detection import records_of
+from uad_jax.prediction.scan_preparation import collected
+from uad_jax.progress import progress
+from uad_jax.registry import plain
+from uad_jax.report.atomic_files import read_json, write_text
+from uad_jax.trained_run import TrainedRun, load
+
+NAME = 'prediction.json'
+"""File of a run folder with the thresholds for estimated brain masks."""
+
+ESTIMATED = ('template', 'otsu', 'stripped', 'hd_bet', 'synthstrip')
+"""Ways of the step 'brain_mask' that need no file beside the scan."""
+
+
+def is_estimated(chain: Sequence[Mapping[str, Any]]) -> bool:
+  """Returns whether the brain mask of a preprocessed scan was estimated.
+
+  Args:
+    chain: Steps with what they measured, as in `preprocess.Prepared`.
+  """
+  return any(
+    entry.get('step') == 'brain_mask' and entry.get('by') in ESTIMATED
+    for entry in chain
+  )
+
+
+def of_run(run: TrainedRun, chain: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+  """Reads the calibration of a run that holds for a preprocessed scan.
+
+  Args:
+    run: Trained run.
+    chain: Steps of the scan, as in `preprocess.Prepared`.
+
+  Returns:
+    Content of prediction.json; {} for a scan with a given mask, and for a run without
+    this file or with one that its results have outdated.
+  """
+  content = read_json(run.folder / NAME) if is_estimated(chain) else {}
+  current = content and content['results'] == _written(run.folder)
+  return content if current and run.scorer in content['thresholds'] else {}
+
+
+def thresholds(
+  run: TrainedRun, chain: Sequence[Mapping[str, Any]]
+) -> Mapping[str, float]:
+  """Returns the thresholds of a run for a preprocessed scan, by percentage.
+
+  Args:
+    run: Trained run.
+    chain: Steps of the scan, as in `preprocess.Prepared`.
+  """
+  content = of_run(run, chain)
+  return content['thresholds'][run.scorer] if content else run.thresholds
+
+
+def bare_scans(config: ConfigDict) -> list[Entry]:
+  """Lists the healthy validation scans whose masks were given in training.
+
+  Args:
+    config: Config of the run.
+
+  Returns:
+    Their entries without masks and labels; [] if no mask was given, or the original
+    scans are not there.
+  """
+  entries = []
+  builders = experiment.open_data(config.data)
+  for term in mixing.splits(plain(config.data))['val']:
+    settings = getattr(builders[term.data], 'builder_config', None)
+    source = getattr(settings, 'source', '')
+    if not source or not versions.is_there(source):
+      continue
+    entries += [
+      entry._replace(mask=None, labels=None)
+      for entry in versions.entries_of(settings, source)
+      if entry.split == term.split
+      and not entry.problem
+      and (entry.mask or entry.labels)
+    ]
+  return entries
+
+
+def prepare(entry: Entry, steps: Steps) -> preprocess.Prepared | None:
+  """Preprocesses a scan without its mask; None for one that `predict` refuses."""
+  try:
+    with collected([]):
+      return preprocess.prepare_scan(entry.image, steps, channel=entry.channel)
+  except BadScan:
+    return None
+
+
+def calibrate(config: ConfigDict, folder: pathlib.Path, processes: int = 2) -> int:
+  """Sets the thresholds of a finished run for scans whose brain mask is estimated.
+
+  They are written to prediction.json. Nothing is done if the validation scans had no
+  given masks, or if the file is that of the present results.
+
+  Args:
+    config: Config of the run.
+    folder: The run folder.
+    processes: Number of worker processes that prepare scans.
+
+  Returns:
+    Number of scans that the thresholds were set on; 0 if nothing was done.
+  """
+  written = _written(folder)
+  if read_json(folder / NAME).get('results') == written:
+    return 0
+  entries = bare_scans(config)
+  if not entries:
+    return 0
+  run = load(folder)
+  results = read_json(folder / 'results.json')
+  scorers = experiment.make_scorers(config)
+  run = run._replace(infer=inference.make_infer(_method(config, run), scorers))
+  work = functools.partial(prepare, steps=run.steps)
+  prepared = workers.mapped(work, entries, processes)
+  shown = progress(list(entries), 'prediction')
+  usable = [one for one, _ in zip(prepared, shown, strict=True) if one is not None]
+  if not usable:
+    return 0
+  limits, described = healthy_ranges.measure(
+    (scan for one in usable for scan in _scans(one, run)), scorers, run.postprocess
+  )
+  content = {
+    'step': results.get('step'),
+    'results': written,
+    'scans': len(usable),
+    'thresholds': {
+      name: {str(percent): value for percent, value in values.items()}
+      for name, values in limits.items()
+    },
+    'healthy_validation': described,
+  }
+  write_text(folder / NAME, json.dumps(content, indent=1))
+  return len(usable)
+
+
+def after_training(config: ConfigDict, workdir: str) -> None:
+  """Calibrates a finished run, and says so on stderr.
+
+  A job on several hosts is not calibrated; the same command on one host does it.
+
+  Args:
+    config: Config of the run.
+    workdir: The run folder.
+  """
+  if jax.process_count() > 1:
+    return
+  folder = pathlib.Path(workdir)
+  count = calibrate(config, folder, parallel.usable_cores())
+  if count:
+    print(
+      f'thresholds for scans without a brain mask are set on {count} validation scans '
+      f'with estimated masks: {folder / NAME}',
+      file=sys.stderr,
+    )
+
+
+def _method(config: ConfigDict, run: TrainedRun):
+  """The method of a run, with which all of its anomaly maps are inferred."""
+  card = read_json(run.folder / 'model.json')
+  return experiment.make_method(config, run.shape, card['channels'])
+
+
+def _scans(prepared: preprocess.Prepared, run: TrainedRun) -> Iterator[Scan]:
+  """Anomaly maps of one preprocessed scan, for each stack of its slices."""
+  batches = pipeline.ordered_batches(records_of(prepared, run), run.batch_size)
+  yield from inference.scans_of(
+    batches, 'predict', run.infer, run.params, run.stats, run.key, progress=False
+  )
+
+
+def _written(folder: pathlib.Path) -> str:
+  """Time at which the results of a run were written; '' if there are none."""
+  return read_json(folder / 'results.json').get('run', {}).get('written', '')
