@@ -55,7 +55,7 @@ def overlay(
 
   Args:
     grey: Picture [H, W].
-    anomaly: Anomaly map [H, W]; shown in orange from half of the range below the
+    anomaly: Anomaly map [H, W]; shown in orange from halfway between its median and the
       threshold on, less transparent for higher scores.
     lesion: Detection [H, W], bool, outlined.
     threshold: Threshold of the anomaly map.
@@ -66,7 +66,9 @@ def overlay(
   low, high = np.percentile(grey, (1, 99.5))
   base = np.clip((grey - low) / max(high - low, 1e-12), 0, 1)[..., None]
   base = 255 * np.repeat(base, 3, -1)
-  start = (threshold + float(anomaly.min())) / 2
+  inside = anomaly[anomaly > anomaly.min()]
+  usual = float(np.median(inside)) if inside.size else float(anomaly.min())
+  start = (threshold + min(usual, threshold)) / 2
   top = max(float(np.percentile(anomaly, 99.9)), threshold + (threshold - start))
   strength = np.clip((anomaly - start) / max(top - start, 1e-12), 0, 1)[..., None]
   marked = base + 0.7 * strength * (np.array([255, 140, 0]) - base)
