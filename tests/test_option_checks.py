@@ -33,6 +33,7 @@ WRONG = {
                  {'modle': {'clip': 1.0}}),
   'scores': ({}, {'a': {'scorer': 'residul'}}, {'a': {}}),
   'variants': ({'low': {'strength': NAN}}, {'low': 3}),
+  'medians': ((4,), (1,), (2.5,), ('5',)),
   'variant_scores': (('absent',),),
   'postprocess': ('medien', ''),
   'resamples': (0, -1, 1.5),
@@ -182,7 +183,8 @@ def test_a_missing_source_is_told_with_its_flag(config):
   config.data.source = ''
   with pytest.raises(ValueError, match='by --config.data.source=DIR'):
     experiment.plan(config)
-  data = registry.plain(base_config.get_config('ixi'))['data'] | {'source': 'none/here'}
+  changes = {'source': 'none/here', 'dir': 'nothing/prepared'}
+  data = registry.plain(base_config.get_config('ixi'))['data'] | changes
   with pytest.raises(ValueError, match='prepare lesions` makes one'):
     option_checks.check(data)
 
