@@ -76,10 +76,11 @@ def healthy_batches(config: ConfigDict, count: int = 0, kept: str = '') -> list[
   Args:
     config: Config of a run.
     count: Number of batches; 0 for all.
-    kept: Names of the data of the run, see `experiment.make_builder`.
+    kept: Names of the prepared data sets that the run began with, see
+      `experiment.make_builder`.
 
   Returns:
-    Batches of numpy arrays, with the entries in `inference.SEEN`.
+    Batches, dicts of numpy arrays with the keys `inference.SEEN`.
   """
   records = mixing.reader(experiments.open_data(config.data, kept))(config.data.val)
   batches = list(pipeline.ordered_batches(records, config.batch_size))

@@ -36,10 +36,10 @@ def prepare() -> None:
 
 
 def sentence(error: BaseException) -> str:
-  """Shortens the message of an error to one line.
+  """Shortens the message of an exception to one line.
 
-  The error of absl about a config file holds a whole traceback; only its last line, the
-  cause, is returned. An error of the system begins with the path of its file.
+  An absl error about a config file contains a whole traceback; only its last line, the
+  cause, is returned. For an OSError about a file, the line is 'PATH: REASON'.
   """
   if isinstance(error, OSError) and error.strerror and error.filename:
     return f'{os.fsdecode(error.filename)}: {error.strerror}'

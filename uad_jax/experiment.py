@@ -52,10 +52,10 @@ def make_builder(options: Mapping[str, Any], kept: str = '') -> Any:
   """Makes the TFDS builder of a data set, but does not prepare its data yet.
 
   Args:
-    options: 'name' of the data set, 'dir' of the prepared data, and the options of the
-      data set.
-    kept: Names of the prepared data that a run has begun with, 'data' of its
-      model.json; they are used even if their source has changed since.
+    options: 'name' of the data set, 'dir' (folder of its prepared data), and the
+      options of its `open_builder`.
+    kept: For a run that continues, 'data' of its model.json: names of its prepared
+      data, which are used even if their source has changed; '' for a new run.
   """
   name, settings = options['name'], without(options, 'name', 'dir')
   data_dir = pathlib.Path(options['dir']).resolve()
@@ -139,8 +139,9 @@ def make_method(config: ConfigDict, shape: tuple[int, ...], channels: int) -> Me
 def make_scorers(config: ConfigDict) -> dict[str, Scorer]:
   """Creates every scorer listed in `config.scores`, under the same key.
 
-  A scorer with the option `sign` gets the sign of the data's polarity, unless its row
-  sets it. Each size in `config.medians` adds ROW_medianSIZE for every row.
+  If a scorer has the option `sign` and its entry does not set it, it gets the sign of
+  the data's polarity. Each SIZE in `config.medians` adds, for every KEY, the scorer
+  KEY_medianSIZE, which applies a median filter to the maps.
   """
   of_data = polarity(config.get('data', {}))
   sign = {} if of_data == 'both' else {'sign': POLARITIES[of_data]}
@@ -165,8 +166,8 @@ def make_optimisers(config: ConfigDict, method: Method) -> dict[str, Any]:
   The result is a dict by objective name.
 
   Raises:
-    ValueError: An objective belongs to a stage that `config.steps` lacks, or options
-      are those of an objective that the method lacks.
+    ValueError: `config.steps` lacks the stage of an objective, or `config.optimisers`
+      names an objective that the method does not have.
   """
   for name in config.optimisers:
     check_choice('objective', name, method.objectives, 'config.optimisers')
@@ -186,7 +187,7 @@ def make_optimisers(config: ConfigDict, method: Method) -> dict[str, Any]:
 
 
 def build(config: ConfigDict, kept: str = '') -> Experiment:
-  """Creates the experiment of a config like `plan`, and prepares missing data sets."""
+  """Creates the experiment of a config (see `plan`) and prepares missing data sets."""
   experiment = plan(config, kept)
   for builder in experiment.builders.values():
     prepare(builder)
@@ -249,9 +250,9 @@ def batches(experiment: Experiment, split: str) -> Iterator[dict[str, np.ndarray
 
 
 def painted(experiment: Experiment, split: str) -> Iterator[dict[str, np.ndarray]]:
-  """Yields the batches of a split of healthy scans, with synthetic lesions inserted.
+  """Yields the batches of a healthy data split with synthetic lesions inserted.
 
-  The default anomaly map is chosen on them, see `painted_batches`.
+  They serve to choose the default anomaly map. See `painted_batches`.
   """
   return painted_batches.painted(
     batches(experiment, split), polarity(experiment.config.data)

@@ -94,8 +94,8 @@ def remembered(infer: Infer) -> Infer:
 def make_infer(method: Method, scorers: Mapping[str, Scorer]) -> Inference:
   """Compiles the functions that compute the anomaly maps and outputs of a method.
 
-  Scorers that ask for the same inference share its outputs, and those that smooth one
-  map (`Smoothed`) share that map.
+  No work is repeated: scorers that need the same inference share its outputs, and
+  `Smoothed` scorers that filter the same map share that map.
 
   Args:
     method: Method to infer with.

@@ -57,14 +57,14 @@ SCHEDULES = {
 
 
 def check(options: Mapping[str, Any], key: str) -> None:
-  """Checks the values of options of `make`, without making an optimiser.
+  """Checks the options of an optimiser without making it.
 
   Args:
-    options: Options of `make`.
-    key: Name of the options, for the error message.
+    options: Arguments of `make` by name; missing ones are not checked.
+    key: Name of this part of the config, for the error message.
 
   Raises:
-    ValueError: A value is not possible.
+    ValueError: A value is not allowed.
   """
   for name, table in (('name', OPTIMISERS), ('schedule', SCHEDULES)):
     if name in options:

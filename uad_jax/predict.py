@@ -6,15 +6,15 @@ The maps are computed by a trained run (`--checkpoint`). The input is a file, a 
 of files or a BIDS folder, whose folders the results mirror. For each scan NAME are
 written: NAME_anomaly.nii.gz (anomaly map), NAME_lesion.nii.gz (voxels at or above the
 run's threshold), NAME_reconstruction.nii.gz, NAME_gate.nii.gz where the method has a
-gate, NAME_overlay.png and NAME.json; and about all scans the tables scans.csv and
-lesions.csv and the page index.html.
+gate, NAME_overlay.png and NAME.json. The tables scans.csv and lesions.csv and the page
+index.html cover all scans.
 
 A run that was trained on 2-D images (`image_folder`) takes pictures such as PNG files,
 and folders of them, and writes NAME_anomaly.tiff (float32, on the pixels of the image),
 NAME_lesion.png (0 and 255) and the like.
 
-The same command given again leaves out the scans that are done. A scan that cannot be
-used stops the command; with `--keep_going` it is left out, listed at the end, and the
+If the command is repeated, it skips the scans that are done. A scan that cannot be
+used stops the command; with `--keep_going` it is skipped and listed at the end, and the
 exit status is 1. Research software; not for clinical use.
 """
 
@@ -57,8 +57,8 @@ def predict(
 ) -> Prediction:
   """Computes the anomaly map and the lesion mask of one scan with a trained model.
 
-  The model is that of a finished run. Inference, post-processing and threshold are
-  those of the run's evaluation.
+  Inference, post-processing and threshold are those of the run's evaluation. A warning
+  is issued if the scan is unlike the healthy validation scans of the run.
 
   Args:
     image: NIfTI file or nibabel image, 3-D; or a picture such as a PNG file, whose maps
@@ -66,9 +66,8 @@ def predict(
     run: Run folder of a finished run, or a run that `load` opened.
     mask: Brain mask on the scan's grid; without one it is estimated, with a warning.
     labels: Anatomy labels on the scan's grid, which also give the brain mask.
-    percent: Threshold of the run: '1', '5' or '10' % of healthy voxels lie above it.
-
-  A warning tells if the scan is unlike the healthy validation scans of the run.
+    percent: Choice of the run's threshold: '1', '5' or '10', the percentage of healthy
+      voxels above it.
 
   Raises:
     BadScan: The file cannot be used; the message says why.
@@ -99,7 +98,7 @@ def check_percent(run: TrainedRun, percent: str) -> None:
 
 
 def lines_of(summary: batch.Summary, total: int, folder: pathlib.Path) -> list[str]:
-  """Formats the lines about failures, warnings and counts that end the command.
+  """Formats the final messages of the command: failures, warnings and counts.
 
   Args:
     summary: Result of `batch.Batch.predict`.
@@ -118,14 +117,15 @@ def lines_of(summary: batch.Summary, total: int, folder: pathlib.Path) -> list[s
 
 
 def check_masks(scans: Search, options: Mapping[str, str]) -> None:
-  """Checks that the flags about masks and labels fit the number of scans.
+  """Checks the mask and label flags of the command against the number of scans.
 
   Args:
     scans: Scans of the input.
-    options: Values of the flags by name.
+    options: Values of the mask and label flags, by flag name.
 
   Raises:
-    ValueError: A single mask is given for several scans, or beside a pattern.
+    ValueError: A flag names one file for several scans, or is set together with the
+      flag for a pattern of files.
   """
   for kind, end in (('mask', 'mask'), ('labels', 'dseg')):
     if options[kind] and options[f'{kind}_pattern']:
@@ -141,7 +141,7 @@ def main(_: list[str]) -> None:
   """Computes and writes the anomaly maps of all scans in `--input`.
 
   Raises:
-    BadScan: A scan has no mask by `--mask_pattern`, or several.
+    BadScan: `--mask_pattern` matches no mask or several masks for a scan.
   """
   signal.signal(signal.SIGTERM, signal.default_int_handler)
   pictures = takes_pictures(FLAGS.checkpoint)

@@ -79,16 +79,16 @@ BRIGHT = ('flair', 't2')
 
 
 def polarity(data: Mapping[str, Any]) -> str:
-  """Returns whether lesions are 'bright', 'dark' or may be 'both' in a data set.
+  """Returns the polarity of the lesions in a data set: 'bright', 'dark' or 'both'.
 
-  It is `config.data.polarity`; where that is missing or 'auto', lesions are bright in
-  the contrasts `BRIGHT` and may be both in others.
+  It is the value of `config.data.polarity`. If that is missing or 'auto', the polarity
+  is 'bright' for the MRI contrasts in `BRIGHT`, and 'both' for all others.
 
   Args:
-    data: `config.data`.
+    data: The section `config.data` of a config.
 
   Raises:
-    ValueError: The polarity is none of these.
+    ValueError: `config.data.polarity` has another value.
   """
   value = data.get('polarity', 'auto')
   check_choice('polarity', value, ('auto', *POLARITIES), 'config.data')
@@ -103,13 +103,11 @@ def takes(make: Callable, option: str) -> bool:
 
 
 def plain(config: Any) -> Any:
-  """Converts a config to the types of JSON: dicts, lists, numbers and text.
+  """Converts a config to types that JSON can store: dicts, lists, numbers and text.
 
-  Keys that are not set (placeholders, None) are left out, so that a new key of this
-  kind changes no hash.
-
-  `config.data.polarity` is resolved (`polarity`), and left out where it is 'both', as
-  in configs from before this key existed; likewise `config.medians` where it is empty.
+  The hash of a config must not change when the package gets new keys. So keys without a
+  value (placeholders, None), an empty `config.medians` and a polarity 'both' are left
+  out. A polarity 'auto' is replaced by the result of `polarity`.
   """
   settings = _set(json.loads(json.dumps(ConfigDict.to_dict(config), default=str)))
   data = settings.get('data')

@@ -1,4 +1,4 @@
-"""Functions that claim a run folder and train a method there, or go on with it."""
+"""Functions that prepare a run folder and start or resume the training in it."""
 
 import contextlib
 import json
@@ -53,7 +53,7 @@ def trained_part(config: dict) -> dict:
 def check_claim(workdir: pathlib.Path, config: dict) -> None:
   """Checks that a run folder fits a config, or can be created for it.
 
-  If only the evaluation differs (test split, scores, variants), the folder fits.
+  A folder fits if its config differs only in the evaluation (test split, scores, ...).
 
   Args:
     workdir: The run folder.
@@ -81,10 +81,10 @@ def check_claim(workdir: pathlib.Path, config: dict) -> None:
 
 
 def claim(workdir: pathlib.Path, config: dict, card: Mapping[str, Any]) -> None:
-  """Creates the run folder of a config, or takes an existing folder that fits it.
+  """Creates or reuses a run folder, and writes its config.json and model.json.
 
-  Its config.json and model.json are replaced. The arguments and errors are those of
-  `check_claim` and `check_data`.
+  The arguments and errors are those of `check_claim` and `check_data`, which are called
+  first.
   """
   check_claim(workdir, config)
   check_data(workdir, card, config)
@@ -97,10 +97,10 @@ def claim(workdir: pathlib.Path, config: dict, card: Mapping[str, Any]) -> None:
 def alone(workdir: pathlib.Path) -> Iterator[None]:
   """Context manager that keeps other processes from training in the same run folder.
 
-  A folder that is made for it and stays empty is removed at the end.
+  If the folder did not exist before and is empty at the end, it is removed.
 
   Raises:
-    ValueError: Another process trains there.
+    ValueError: Another process uses the folder.
   """
   made = not workdir.exists()
   try:
@@ -117,9 +117,9 @@ def alone(workdir: pathlib.Path) -> Iterator[None]:
 
 
 def check_data(workdir: pathlib.Path, card: Mapping[str, Any], config: dict) -> None:
-  """Checks that the data of a run are those that its training has begun with.
+  """Checks that the data have not changed since the training of a run started.
 
-  Data that only the test split names may differ.
+  Data sets that only the test split uses may have changed.
 
   Args:
     workdir: The run folder.
@@ -147,12 +147,12 @@ def check_data(workdir: pathlib.Path, card: Mapping[str, Any], config: dict) -> 
 
 
 def model_card(experiment: Experiment) -> dict[str, Any]:
-  """Returns a description of the data of an experiment, to be stored in model.json.
+  """Describes the data of an experiment as a dict, the content of model.json.
 
-  Prediction and result tables read it. Its entries are the shape and channels of a
-  record, the preprocessing steps, the distance between evaluated slices, names and
-  fingerprints of the data sets (of all, and of each), and the size of the training
-  split.
+  The entries are the spatial shape and number of channels of a record, the
+  preprocessing steps, the distance between evaluated slices, the names of the data
+  sets, a hash of all of them and one of each, and the size of the training split.
+  Prediction and result tables use them.
   """
   builder = mixing.first(experiment.builders)
   *shape, channels = builder.info.features['image'].shape

@@ -66,9 +66,9 @@ def outdated(folder: pathlib.Path, config: dict) -> str | None:
 
 
 def check_records(experiment: Experiment) -> None:
-  """Checks, before training, that every data split that the config names has records.
+  """Opens every data split of a config, so that a missing one is reported early.
 
-  Scans that could not be used may have left a split empty.
+  A split is missing, for example, if none of its scans could be preprocessed.
   """
   data = experiment.config.data
   names = {data[o.split] for o in experiment.method.objectives.values()}
@@ -89,12 +89,12 @@ def run(config: ConfigDict, workdir: str, until: str = PARTS[-1]) -> str:
     until: Last part to do: 'data', 'train' or 'report'.
 
   Returns:
-    Result table as text, or a line of text after an earlier part; '' on hosts other
-    than the first.
+    Result table as text; one line of text if `until` is 'data' or 'train'. On hosts
+    other than the first, '' replaces the table.
 
   Raises:
-    ValueError: An option is not possible, the folder is another run's, another process
-      works in it, or the data have changed since its training began.
+    ValueError: An option is invalid, the folder belongs to another run, another process
+      uses it, or the data have changed since its training started.
   """
   folder, settings = pathlib.Path(workdir), registry.plain(config)
   if until == PARTS[0] or not parallel.leads():
@@ -156,10 +156,10 @@ def checked_infer(experiment: Experiment) -> Inference:
 
 
 def unfinished(experiment: Experiment, folder: pathlib.Path) -> str | None:
-  """Returns the reason why a run folder lacks results of its experiment, or None.
+  """Returns the reason why an experiment has no complete results yet, or None.
 
-  Results count only if the newest checkpoint that can be read is the one that they were
-  made with; a folder whose checkpoints were removed is finished.
+  Results must stem from the newest readable checkpoint. If the checkpoints have been
+  deleted, existing results count as complete.
   """
   reason = unevaluated(folder, registry.plain(experiment.config))
   trained_there = any((folder / 'checkpoints').glob('[0-9]*'))
@@ -187,7 +187,7 @@ def is_finished(config: ConfigDict, workdir: str) -> bool:
 
 
 def unevaluated(folder: pathlib.Path, config: dict) -> str | None:
-  """Returns why the results of a run or of a variant are `outdated`, or None."""
+  """Returns why results of a run or its variants are missing or outdated, or None."""
   places = [folder, *(folder / 'variants' / name for name in config['variants'])]
   return next(filter(None, (outdated(place, config) for place in places)), None)
 

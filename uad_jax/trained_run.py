@@ -33,7 +33,7 @@ class OpenRun(NamedTuple):
     folder: The run folder.
     config: Config of the training.
     card: Content of model.json (shape and preprocessing of the data), see
-      `experiment.model_card`.
+      `resume.model_card`.
     method: Method that the config describes.
     state: State of the newest checkpoint that can be read.
   """
@@ -120,13 +120,13 @@ def open_run(run: str | os.PathLike) -> OpenRun:
 def newest_state(
   folder: pathlib.Path, method: Method, tx: Mapping[str, Any], shape: tuple[int, ...]
 ) -> tuple[int, State] | None:
-  """Loads the newest checkpoint of a run folder that can be read, with its step.
+  """Loads the training state and step of the newest readable checkpoint of a run.
 
   Args:
     folder: The run folder.
     method: Method of the run.
-    tx: Optimisers by objective.
-    shape: Shape of an image, channels last.
+    tx: Optimiser of each objective, by the objective's name.
+    shape: Shape of an image, (*S, C), without the batch axis.
 
   Returns:
     Step and state; None if no checkpoint can be read.
@@ -149,7 +149,7 @@ def newest_state(
 
 
 def load(run: str | os.PathLike, scorer: str | None = None) -> TrainedRun:
-  """Loads a finished run for prediction: trained method, preprocessing, thresholds.
+  """Loads trained method, preprocessing and thresholds of a finished run.
 
   Args:
     run: Run folder, the workdir of a finished uad_jax.main.
@@ -191,14 +191,14 @@ def evaluate_elsewhere(
 ) -> str:
   """Evaluates a finished run on another data set.
 
-  The thresholds and the default anomaly map of the run are used, and the data of its
-  training are not opened. The files of `report.write` lie in
+  It uses the thresholds and the default anomaly map of the run; the training data are
+  not needed. The results and the report are written to the subfolder
   evaluations/NAME-FINGERPRINT of the run folder.
 
   Args:
     run: Run folder of a finished run.
-    where: Data set or folder, see `evaluation_data`.
-    changes: Options of the data set, see `evaluation_data`.
+    where: Name of a data set, or a folder; see `evaluation_data`.
+    changes: Options that replace those of the data set; see `evaluation_data`.
 
   Returns:
     The result table and the path of the report, as text; '' on hosts other than the

@@ -1,9 +1,13 @@
 """Painters: functions that paint one kind of synthetic lesion into one image.
 
-A painter is a pure function of one 2-D or 3-D example:
-(drawn, image, foreign, mask, shape) -> image. `drawn` are the random numbers, `image`
-is [*S, C], `foreign` another scan like it, `mask` the brain mask [*S] and `shape` the
-soft lesion shape [*S] in [0, 1].
+A painter is a pure function (drawn, image, foreign, mask, shape) -> painted image of
+one 2-D or 3-D example:
+
+  drawn: Random numbers, see `Drawn`.
+  image: Image to paint into, [*S, C].
+  foreign: Image of another scan, [*S, C].
+  mask: Brain mask, [*S].
+  shape: Soft lesion shape in [0, 1], [*S].
 """
 
 from typing import NamedTuple

@@ -1,8 +1,8 @@
-"""Functions that paint synthetic lesions into batches, for training and for tests.
+"""Functions that paint synthetic lesions into batches of images.
 
-`paint` draws lesion shapes and painters (`painters.PAINTERS`) for the images of a
-batch. The painters not in `TRAINING`, and masks of real lesions, test the trained
-methods.
+`paint` chooses random lesion shapes and painters (`painters.PAINTERS`), `paint_shape`
+takes the shapes from the caller, such as masks of real lesions. Training uses the
+painters in `TRAINING`; the other painters are for tests of trained methods.
 """
 
 import math
@@ -21,13 +21,13 @@ Key = jax.Array
 
 
 def one_sided(image: Array, painted: Array, polarity: str) -> Array:
-  """Turns every change that a painter made into a brightening, or into a darkening.
+  """Makes a painted lesion only brighter, or only darker, than the original image.
 
   Args:
-    image: Image before the painting, any shape.
-    painted: Image after it.
-    polarity: 'bright' adds the absolute change, 'dark' subtracts it (down to 0), and
-      'both' leaves the painted image unchanged.
+    image: Image without the lesion, any shape.
+    painted: Image with the lesion, of the same shape.
+    polarity: 'bright' adds the absolute difference of the two images to `image`, 'dark'
+      subtracts it (down to 0), and 'both' returns `painted` unchanged.
   """
   check_choice('polarity', polarity, POLARITIES)
   if polarity == 'both':
@@ -44,7 +44,7 @@ def paint_shape(
   painters: Sequence[str] = TRAINING,
   polarity: str = 'both',
 ) -> Array:
-  """Paints synthetic lesions of given shapes, with a random painter for each example.
+  """Paints lesions of the shapes `shape`, with a random painter for each example.
 
   Args:
     key: Random key.

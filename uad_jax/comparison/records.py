@@ -39,7 +39,9 @@ TESTED = ('scans', 'subjects', 'diseased')
 
 
 class Record(NamedTuple):
-  """Numbers of a method for docs/results.md, from one training or the mean of several.
+  """Results and costs of one method, from one training or as the mean of several.
+
+  The tables of docs/results.md are made from them.
 
   Attributes:
     name: Method name in the tables.
@@ -47,20 +49,21 @@ class Record(NamedTuple):
       settings); '' for the run without variant.
     seeds: Seeds of the trainings; for several, all numbers are means over them.
     config: Hash of the config with the first of the seeds.
-    data: Test data: 'digest'; counts by the names in `TESTED`; 'honest', the AUPRC of
-      the baseline (`BASELINE`) on these data, None if it was not run.
+    data: Description of the test data: their hash ('digest'), counts such as scans and
+      subjects (`TESTED`), and as 'honest' the AUPRC of the baseline (`BASELINE`) on
+      them, None if it was not run.
     default: Scorer that was chosen on validation data.
     parameters: Number of trained parameters; None if unknown.
     training: Training data as text, '48 subjects, 480 slices'; None if unknown.
     steps: Training steps.
     minutes: Time of the training; None if it was interrupted or not measured.
-    maps: Estimates by scorer and by metric of `COLUMNS`.
+    maps: Metrics (`COLUMNS`) with their intervals, by scorer and by metric.
     draws: AUPRC of the chosen scorer in each resample of the subjects, encoded by
       `packed`; '' for a variant and for a mean of several trainings.
-    over: For a mean of several trainings, its AUPRC minus the baseline's; else None,
-      see `gap`.
-    rivals: For a run with variants, differences to rivals of the same training; for a
-      mean of several trainings, also to other methods.
+    over: AUPRC of the method minus that of the baseline, for a mean of several
+      trainings; None for one training, see `gap`.
+    rivals: Differences of AUPRC to the variants of the same training and, for a mean of
+      several trainings, to other methods.
   """
 
   name: str

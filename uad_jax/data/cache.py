@@ -1,7 +1,4 @@
-"""Functions that return the path of the package's cache folder.
-
-The folder keeps compiled jax programs between runs.
-"""
+"""Functions that choose the cache folder, which keeps compiled JAX programs."""
 
 import functools
 import os
@@ -11,11 +8,14 @@ import tempfile
 
 
 def folder() -> pathlib.Path | None:
-  """Returns the path of the package's cache folder, which can be written.
+  """Returns the path of the package's cache folder, and creates it if it is missing.
 
-  The environment variable UAD_CACHE can set it; the default is ~/.cache/uad_jax.
-  Without a home folder, or where the folder cannot be written, it is a folder for
-  temporary files; None if that cannot be written either.
+  The environment variable UAD_CACHE sets the folder; the default is ~/.cache/uad_jax.
+  If that folder cannot be written, or there is no home folder, `temporary()` is used
+  instead.
+
+  Returns:
+    Path of a folder that can be written; None if there is none.
   """
   return _usable(os.environ.get('UAD_CACHE', ''))
 
@@ -37,7 +37,7 @@ def _usable(chosen: str) -> pathlib.Path | None:
 
 
 def temporary() -> pathlib.Path:
-  """Returns the path of the user's cache in the folder for temporary files."""
+  """Returns the path of a cache folder in the system's folder for temporary files."""
   user = getattr(os, 'getuid', lambda: 'user')()
   return pathlib.Path(tempfile.gettempdir(), f'uad_jax-{user}')
 

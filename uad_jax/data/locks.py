@@ -1,9 +1,9 @@
-"""Locks on files: one process at a time builds a data set, or trains in a run folder.
+"""File locks that let one process at a time build a data set or train in a run folder.
 
-A lock is a file that its process holds by `flock`, so that the system frees it when the
-process ends in any way. On file systems without `flock` a file with the number of the
-process and the name of its host is the lock; one of a process of this host that has
-ended is taken over.
+A process locks a file by `flock`; the operating system frees the lock when the process
+ends, also after a crash. On file systems without `flock` the lock is the existence of a
+file with process number and host name. Such a file is replaced if its process ran on
+this host and has ended.
 """
 
 import contextlib
@@ -31,19 +31,19 @@ Release = Callable[[], None]
 
 
 class Busy(ValueError):
-  """Error: another process holds the lock; the message is that process, in words."""
+  """Error raised if another process holds the lock; the message names this process."""
 
 
 @contextlib.contextmanager
 def alone(path: pathlib.Path, waiting: Callable[[str], None] | None) -> Iterator[None]:
-  """Context manager that holds the lock `path`, a file, in this process alone.
+  """Context manager that holds a file lock, which one process at a time can hold.
 
-  The file is deleted at the end. A process must not take a lock that it holds.
+  The file is deleted at the end. A process must not take a lock that it already holds.
 
   Args:
-    path: The file; its folder is made if it is missing.
-    waiting: Called once with the words for the process that holds the lock, before this
-      one waits for it; None does not wait.
+    path: Path of the lock file; its folder is made if it is missing.
+    waiting: Function that is called once, before the wait, if another process holds the
+      lock; its argument is a text such as 'process 12 on host'. None does not wait.
 
   Raises:
     Busy: Another process holds the lock, and `waiting` is None.
@@ -64,13 +64,13 @@ def alone(path: pathlib.Path, waiting: Callable[[str], None] | None) -> Iterator
 
 
 class BuiltAlone:
-  """Base class of TFDS builders whose data set one process at a time prepares."""
+  """Mixin for TFDS builders that lets only one process at a time prepare a data set."""
 
   def download_and_prepare(self, **options) -> None:
-    """Prepares the data set unless it exists, or waits for the process that does.
+    """Prepares the data set if it is missing, after any other process that prepares it.
 
     Args:
-      **options: Options of TFDS.
+      **options: Arguments of `tfds.core.DatasetBuilder.download_and_prepare`.
     """
     build = super().download_and_prepare  # returns at once if the data set exists
     if os.path.isdir(self.data_dir):

@@ -126,11 +126,11 @@ def splits(data: Mapping[str, Any]) -> dict[str, tuple[Term, ...]]:
 
 
 def chosen(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-  """Returns the options of the data sets that an experiment reads, as a dict by name.
+  """Returns the config options of each data set that an experiment uses in any split.
 
-  These are the data sets of all its splits. The options are `dir`, `name` and the other
-  keys of the data set, without `SPLITS`, `others` and `polarity`. The data sets are in
-  the order of their first use, those of `train` first.
+  The result maps the name of a data set to its options: `dir`, `name` and the other
+  config keys of the data set, without `SPLITS`, `others` and `polarity`. The data sets
+  are in the order of their first use, those of `train` first.
 
   Args:
     data: `config.data` as plain dicts.

@@ -27,8 +27,8 @@ Asking the system for it again took a tenth of the time of preparing a scan.
 def begin() -> None:
   """Initialises a worker process so that jax runs on the CPU.
 
-  Accelerators stay free for other processes. The process ends without a word when it is
-  told to by SIGTERM, and removes the file that it was writing.
+  Accelerators stay free for other processes. On SIGTERM the process exits without an
+  error message, and removes the file that it was writing.
   """
   os.environ['JAX_PLATFORMS'] = 'cpu'
   signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
@@ -48,9 +48,10 @@ def on_one_thread(work: Callable, item):
 
 
 def until_told_to_end(work: Callable, item):
-  """Calls the function `work` on an item in a worker, and ends the process by SIGTERM.
+  """Calls the function `work` on an item, and ends the worker process on SIGTERM.
 
-  The pool would take the SystemExit for the failure of an item and go on with the next.
+  SIGTERM raises SystemExit in the worker (see `begin`). Without this function the pool
+  would count it as the failure of one item and continue with the next.
 
   Returns:
     The result of the call.
@@ -63,9 +64,10 @@ def until_told_to_end(work: Callable, item):
 
 @contextlib.contextmanager
 def deaf_to_interrupts():
-  """Context manager whose new processes do not see Ctrl-C, which reaches all at once.
+  """Context manager: processes that are started within it ignore Ctrl-C.
 
-  The calling process ends them, see `mapped`.
+  Ctrl-C sends SIGINT to all processes of a terminal. Only the calling process shall
+  handle it; it then ends the others, see `mapped`.
   """
   if not hasattr(signal, 'pthread_sigmask'):  # Windows
     yield
@@ -79,9 +81,10 @@ def deaf_to_interrupts():
 
 @contextlib.contextmanager
 def without_main_module():
-  """Context manager whose new processes do not import the main module of the program.
+  """Context manager: processes started within it do not import the main module.
 
-  A command imports jax and more, which takes seconds and which workers may not need.
+  The main module is that of the running program. It may import jax and more, which
+  takes seconds and which the processes may not need.
   """
   main = sys.modules['__main__']
   hidden = {name: vars(main).pop(name) for name in ('__file__',) if hasattr(main, name)}
@@ -105,10 +108,10 @@ def mapped(
 
   Args:
     work: A function that can be pickled.
-    items: Its arguments.
-    workers: Number of processes; below 2 this process does the work. About 2 * workers
-      items are submitted ahead of the consumer. Ctrl-C, or a consumer that closes the
-      iterator, ends them at once.
+    items: Items to call `work` on, one per call.
+    workers: Number of processes; below 2 the calling process does the work. About
+      2 * workers items are submitted before their results are asked for. Ctrl-C, or
+      closing the iterator, ends the processes at once.
     main_module: Whether the processes import the main module of the program, in which
       `work` or the items may be defined.
   """

@@ -1,7 +1,7 @@
 """Functions that check the options of data sets before any scan is read.
 
-The options are those of `config.data`. What a data set's own `open_builder` checks,
-such as the names of contrasts and presets, is left to it.
+The options are those of `config.data`. Options that the `open_builder` of a data set
+checks itself, such as the names of contrasts and presets, are not checked here.
 """
 
 import inspect
@@ -41,7 +41,7 @@ def check(data: Mapping[str, Any], key: str = 'config.data') -> None:
 
   Args:
     data: `config.data` as plain dicts.
-    key: Its name, for the error messages.
+    key: Name of this part of the config, for the error messages.
 
   Raises:
     ValueError: An option is missing or not possible; the message names the option, its
@@ -61,11 +61,12 @@ def check_data_set(options: Mapping[str, Any], key: str) -> None:
   """Checks the options of one data set.
 
   Args:
-    options: 'name' of the data set, 'dir' of the prepared data, and its options.
-    key: Name of the options, for the error messages.
+    options: 'name' of the data set, 'dir' (folder of its prepared data), and the
+      options of its `open_builder`.
+    key: Name of this part of the config, for the error messages.
 
   Raises:
-    ValueError: As `check`.
+    ValueError: An option is missing or not possible.
   """
   check_choice(f'{key}.name', options.get('name'), catalogue.names())
   _check_folder(f'{key}.dir', options['dir'])
@@ -88,13 +89,14 @@ def check_data_set(options: Mapping[str, Any], key: str) -> None:
 def check_splits(
   builders: Mapping[str, Any], expressions: Mapping[str, Sequence[mixing.Term]]
 ) -> None:
-  """Checks that data sets have the splits that an experiment names.
+  """Checks that the data sets of an experiment have scans in each split it uses.
 
-  The scans of data sets that are not prepared yet are counted by their files.
+  If a data set is not prepared yet, its source files are counted instead.
 
   Args:
-    builders: TFDS builders by the data sets' names.
-    expressions: Terms by key of `config.data`, from `mixing.splits`.
+    builders: TFDS builder of each data set, by name.
+    expressions: Parsed split expressions from `mixing.splits`: for each split option
+      of `config.data`, such as 'train', the pairs of data set and split it names.
 
   Raises:
     ValueError: A data set has no scan in a split.

@@ -1,7 +1,8 @@
-"""Functions that note and check the training step of the parameters of an evaluation.
+"""Functions that record and check the training step at which a model was evaluated.
 
-Thresholds belong to the parameters that they were set with. Each evaluation therefore
-notes the training step of its parameters as 'step' in results.json.
+Thresholds are valid only for the network parameters with which they were set. Each
+evaluation therefore records the training step of these parameters, as 'step' in
+results.json.
 """
 
 import pathlib
@@ -11,18 +12,21 @@ from uad_jax.evaluation.summary import Results
 
 
 def noted(results: Results, step: int) -> Results:
-  """Returns results with the training step of the evaluated parameters noted."""
+  """Adds the training step of the evaluated parameters to evaluation results."""
   return results._replace(summary=results.summary | {'step': step})
 
 
 def step_of(results: Mapping) -> int | None:
-  """Returns the training step of the parameters that results were made with.
+  """Returns the training step of the parameters that an evaluation used.
 
-  Without a note it is the last step of the run's config, as only trainings that have
-  ended are evaluated; None if that is unknown too.
+  If the results have no entry 'step', this is the last training step by the run's
+  config, since evaluation follows the end of training.
 
   Args:
     results: Content of results.json.
+
+  Returns:
+    The training step, or None if the results have neither the entry nor the config.
   """
   if 'step' in results:
     return results['step']
@@ -31,15 +35,15 @@ def step_of(results: Mapping) -> int | None:
 
 
 def check(folder: pathlib.Path, results: Mapping, step: int) -> None:
-  """Checks that the thresholds of a run were set with the parameters to be used.
+  """Checks that the thresholds of a run belong to its newest readable checkpoint.
 
   Args:
-    folder: The run folder, for the error message.
-    results: Content of its results.json.
+    folder: Run folder, for the error message.
+    results: Content of results.json in the run folder.
     step: Training step of the newest checkpoint that can be read.
 
   Raises:
-    ValueError: The results are of another step.
+    ValueError: The thresholds were set at another training step.
   """
   evaluated = step_of(results)
   if evaluated not in (None, step):

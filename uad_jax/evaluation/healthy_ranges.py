@@ -1,8 +1,8 @@
-"""Functions that describe the healthy validation scans of a run, for comparisons.
+"""Functions that measure ranges over healthy validation scans, to compare new scans.
 
-Prediction compares a new scan with them: its intensities before the inference, and the
-share of its brain that reaches the threshold after it. Layout of the description, which
-is the entry 'healthy_validation' of results.json:
+The prediction warns if a new scan is far outside these ranges. It compares the
+intensities of the scan before inference, and the share of the brain at or above the
+threshold after inference. Entry 'healthy_validation' of results.json has the ranges:
 
   scans             number of healthy validation scans
   intensity.Q       [lowest, highest] Q % quantile of the intensities in a scan's brain
@@ -27,21 +27,29 @@ QUANTILES = (25, 50, 75)
 
 
 def intensities(image: np.ndarray, brain: np.ndarray) -> list[float]:
-  """Computes the quantiles of the intensities in the brain, first channel.
+  """Computes quantiles of the intensities in the brain, from the first channel only.
 
   Args:
-    image: [X, Y, Z, C].
+    image: Image [X, Y, Z, C].
     brain: Brain mask, bool [X, Y, Z].
 
   Returns:
-    One number for each of `QUANTILES`.
+    The quantiles at the percentages in `QUANTILES`.
   """
   values = np.asarray(image[..., 0], np.float64)[brain]
   return [float(value) for value in np.percentile(values, QUANTILES)]
 
 
 def share_above(scores: Histogram, threshold: float) -> float:
-  """Returns the share of the healthy voxels of a scan at or above a threshold."""
+  """Computes the share of a scan's healthy voxels with scores at or above a threshold.
+
+  Args:
+    scores: Histogram of the anomaly scores in the scan.
+    threshold: Anomaly score.
+
+  Returns:
+    Share in [0, 1]; 0 if the scan has no healthy voxel.
+  """
   above = scores.healthy[lower_edge(scores.codes) >= np.float32(threshold)].sum()
   return float(above / max(scores.healthy.sum(), 1))
 
@@ -51,12 +59,15 @@ def describe(
   histograms: Mapping[str, Sequence[Histogram]],
   thresholds: Mapping[str, Mapping[int, float]],
 ) -> dict[str, Any]:
-  """Describes healthy validation scans by ranges, see the module docstring.
+  """Computes the ranges of intensities and marked shares over healthy scans.
 
   Args:
-    quantiles: Quantiles of the intensities of each scan.
-    histograms: Scores of each scan, by scorer.
-    thresholds: Thresholds by scorer and percentage.
+    quantiles: For each scan, the result of `intensities`.
+    histograms: For each scorer, the histogram of anomaly scores in each scan.
+    thresholds: Thresholds by scorer and by percentage of healthy voxels above them.
+
+  Returns:
+    The entry 'healthy_validation' of results.json, see the module docstring.
   """
   ranges = {
     str(q): [float(min(values)), float(max(values))]
@@ -78,7 +89,7 @@ def describe(
 def measure(
   scans: Iterable[Scan], scorers: Iterable[str], chain: Postprocess
 ) -> tuple[dict[str, dict[int, float]], dict[str, Any]]:
-  """Sets the thresholds on healthy validation scans, and describes these scans.
+  """Sets the thresholds on healthy validation scans and measures their ranges.
 
   Args:
     scans: Healthy validation scans of this host, with anomaly maps.
@@ -86,8 +97,8 @@ def measure(
     chain: Post-processing of the maps.
 
   Returns:
-    Thresholds by scorer and by percentage of healthy voxels above them; description of
-    the scans, see the module docstring.
+    Thresholds by scorer and by percentage of healthy voxels above them; result of
+    `describe` for the scans of all hosts.
   """
   quantiles = []
 

@@ -61,7 +61,7 @@ def scan_histograms(
 ) -> dict[str, list[Histogram]]:
   """Computes, for each scorer, the histogram of the anomaly scores in each scan.
 
-  The scans of all hosts are collected.
+  The result covers the scans of all hosts.
 
   Args:
     scans: Scans of this host, with anomaly maps.
@@ -69,7 +69,7 @@ def scan_histograms(
     chain: Post-processing.
 
   Returns:
-    Histograms of the scans, by name of the scorer.
+    For each scorer, one histogram for each scan.
   """
   parts = {scorer: [] for scorer in scorers}
   for scan in scans:

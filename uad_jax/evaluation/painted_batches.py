@@ -16,12 +16,13 @@ def painted(
 ) -> Iterator[dict[str, np.ndarray]]:
   """Yields batches of healthy scans with synthetic lesions inserted.
 
-  Lesions of all kinds in `synthetic_lesions.PAINTERS` are sampled, the same at each
-  call. A voxel counts as lesion if the soft lesion shape is above one half there.
+  The lesions are of all kinds in `synthetic_lesions.PAINTERS`. The random key is fixed,
+  so each call draws the same lesions. A voxel belongs to the lesion mask if the soft
+  lesion shape is above 0.5 there.
 
   Args:
     batches: Batches of healthy scans.
-    polarity: Sign of the lesions, see `synthetic_lesions.paint`.
+    polarity: 'bright', 'dark' or 'both', see `synthetic_lesions.one_sided`.
   """
   key = jax.random.key(0)
   painters = tuple(synthetic_lesions.PAINTERS)

@@ -1,7 +1,7 @@
-"""Functions that check the options of a training and of its evaluation, before both.
+"""Functions that check the options of training and evaluation before a run starts.
 
-What methods, scorers and adaptations check themselves when they are made is left to
-them.
+The options of methods, scorers and adaptations are not checked here: the functions that
+make these check them.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ AT_LEAST_ONE = ('batch_size', 'resamples', 'log_every', 'save_every')
 
 
 def check(settings: Mapping[str, Any], key: str = 'config') -> None:
-  """Checks the options of a training and of its evaluation.
+  """Checks the options of training and evaluation in the config of a run.
 
   Args:
-    settings: Config in plain dicts and lists.
-    key: Its name, for the error messages.
+    settings: The config as plain dicts and lists.
+    key: Name of the config, for the error messages.
 
   Raises:
     ValueError: An option is not possible; the message names the option, its value and

@@ -5,7 +5,7 @@ Layout of results.json, to which `report.write` adds the entry 'run'; an estimat
 
   schema           version of this layout
   default          scorer of the default anomaly map
-  default_chosen_on  criterion by which it was chosen
+  default_chosen_on  criterion by which the default was chosen
   protocol         postprocess, percentages of the thresholds, overlap from which a
                    lesion counts as found, quantile of the subject score, resamples,
                    seed

@@ -41,11 +41,11 @@ def make(
   'restored' [B, *S, 1] the mean over the steps of |x_1 - r|, averaged over channels,
   which exceeds the residual where x_1 - r changes its sign.
 
-  Departures: x_1 stays the scan, where their program estimates it again at each step
-  and averages |x_s - r|; painters are this package's; the severity enters by FiLM in
-  this package's U-Net; the error is squared, since the absolute error was lowest for no
-  change at all (after 1 500 steps on the simulated cohort it was 1.001 times the error
-  of the unchanged scan).
+  Departures: x_1 stays the scan, while the authors' program estimates it again at each
+  step and averages |x_s - r|; painters are this package's; the severity enters by FiLM
+  in this package's U-Net; the error is squared, since the absolute error was lowest for
+  no change at all (after 1 500 steps on the simulated cohort it was 1.001 times the
+  error of the unchanged scan).
 
   Args:
     shape: Spatial shape of the images.
@@ -60,7 +60,7 @@ def make(
     polarity: Allowed changes of intensity, see `synthetic_lesions.one_sided`.
 
   Raises:
-    ValueError: There is not a single step.
+    ValueError: `steps` is below 1.
   """
   if steps < 1:
     raise ValueError(f'cold_diffusion: {steps} steps; allowed are 1 or more')

@@ -44,14 +44,15 @@ def make(
 
   Pinaya et al., "Fast unsupervised brain anomaly detection and segmentation with
   diffusion models", MICCAI 2022. Stage 0 trains the VQ-VAE (`families.vqvae`). Stage 1
-  learns L = mean (eps - eps'(z_t, t))^2 on codes z, scaled to unit variance. Stage 2
-  fits the histogram of the surprise in the validation scans. The surprise at a place of
-  the codes' grid is the mean of this error over some time steps, proportional to the
-  Kullback-Leibler divergence of a step; places count by their share of brain.
+  learns L = mean (eps - eps'(z_t, t))^2 on codes z, scaled to unit variance. The
+  surprise of a code is its L averaged over some time steps, high for an unlikely code
+  (it is proportional to the Kullback-Leibler divergence of a step). Stage 2 fits the
+  histogram of the surprise in the validation scans, each code weighted by the share of
+  brain in its patch.
 
   At inference codes whose surprise exceeds the quantile `healthy` of the validation
-  places are resampled from step `start`, then decoded; at each hop all other codes are
-  reset to the scan's (noised to the level of the step).
+  codes are resampled from step `start`, then decoded; after each reverse step all other
+  codes are reset to those of the scan, noised to the level of the step.
 
   Outputs: 'reconstruction' (of the resampled codes), 'decoded' (of the scan's codes),
   'surprise' [B, *S, 1], and for the scorer 'healing' the reconstruction as 'healed'
@@ -73,7 +74,7 @@ def make(
     heads: Attention heads of the U-Net.
     schedule: Noise schedule, 'linear' or 'cosine'.
     steps: Number of steps of the diffusion.
-    looks: First and last step at which surprise is measured, and the number of steps.
+    looks: First and last step at which the surprise is measured; number of such steps.
     start: Step from which the unlikely codes are resampled.
     hops: Evaluations of the U-Net in the reverse chain.
     healthy: Share of the validation places that count as likely, in (0, 1).

@@ -162,14 +162,14 @@ class Decoder(nn.Module):
 class Deformer(nn.Module):
   """Network of MorphAEus that predicts a velocity field from auto-encoder features.
 
-  From the coarsest of `taps` grids to the finest, the raw features of both networks and
-  the deformer's own of the coarser grid are concatenated, and a transposed convolution
-  doubles the grid. The last convolution starts near zero (normal, 1e-5), so that
-  training starts at the identity.
+  It works from the coarsest grid to the finest: on each grid it concatenates the
+  features of encoder and decoder and its own result from the coarser grid, and a
+  transposed convolution doubles the resolution. The last convolution starts near zero
+  (normal, 1e-5), so that training starts at the identity.
 
   Attributes:
     features: Channels of each level.
-    taps: Number of grids that are read, from S / 2 down.
+    taps: Number of grids whose features are used, from half the resolution down.
   """
 
   features: int = 32

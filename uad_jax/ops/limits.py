@@ -1,4 +1,4 @@
-"""Functions that check the numbers in a user's options, each error in one sentence."""
+"""Functions that check numeric options and raise errors that name the allowed range."""
 
 import math
 import numbers
@@ -25,10 +25,10 @@ def check_number(
     value: Value of the option.
     low: Smallest allowed number.
     high: Largest allowed number.
-    above: Whether `low` itself is not allowed.
+    above: Whether the value must be above `low`, not equal to it.
 
   Raises:
-    ValueError: The value is no number, not finite, or beyond the limits.
+    ValueError: The value is not a number, not finite, or outside the limits.
   """
   right = isinstance(value, numbers.Real) and not isinstance(value, bool)
   right = right and math.isfinite(value) and low <= value <= high
@@ -54,7 +54,7 @@ def check_whole(
     high: Largest allowed number.
 
   Raises:
-    ValueError: The value is no whole number, or beyond the limits.
+    ValueError: The value is not a whole number, or outside the limits.
   """
   right = isinstance(value, numbers.Integral) and not isinstance(value, bool)
   if not right or not low <= value <= high:
@@ -73,10 +73,10 @@ def check_sizes(key: str, value: Any, counts: Sequence[int], low: int = 1) -> No
     key: Name of the option, for the error message.
     value: Value of the option.
     counts: Allowed lengths of the list; () allows any.
-    low: Smallest allowed number.
+    low: Smallest allowed number in the list.
 
   Raises:
-    ValueError: The value is no such list.
+    ValueError: The value is not a list of such numbers, or has another length.
   """
   right = isinstance(value, list | tuple) and (not counts or len(value) in counts)
   try:

@@ -43,7 +43,9 @@ def signed(sign: str, scorer: str) -> Callable[[jax.Array], jax.Array]:
 
 
 def one_sided(value: jax.Array, residual: jax.Array, sign: str) -> jax.Array:
-  """Sets an anomaly map without a sign to 0 where the residual has the wrong sign.
+  """Sets anomaly scores to 0 at voxels whose residual has the wrong sign.
+
+  This restricts unsigned scores to voxels brighter, or darker, than expected.
 
   Args:
     value: Anomaly map [B, *S, 1], 0 or above, such as a dissimilarity.

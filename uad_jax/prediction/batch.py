@@ -1,7 +1,7 @@
-"""Functions that predict many scans, and keep tables and a page of the results.
+"""Class that predicts many scans and writes tables and a web page of the results.
 
-Worker processes preprocess the next scans while this process infers. Scans that were
-predicted before are not predicted again.
+Worker processes preprocess the next scans while the main process runs the network.
+Scans with results from an earlier command are skipped.
 """
 
 import contextlib
@@ -38,13 +38,13 @@ MOST_WORKERS = 8
 
 
 class Summary(NamedTuple):
-  """Counts and messages at the end of a command.
+  """Summary of the prediction of many scans: counts, failures and warnings.
 
   Attributes:
     predicted: Number of scans with results.
-    earlier: Number of those that were predicted by an earlier command.
-    failed: Sentences about the scans that could not be predicted.
-    warnings: Warnings of each scan by its name.
+    earlier: Number of scans skipped because an earlier command predicted them.
+    failed: Error messages, one for each scan that could not be predicted.
+    warnings: Warnings about each scan, by scan name.
   """
 
   predicted: int
@@ -54,18 +54,18 @@ class Summary(NamedTuple):
 
 
 def default_workers() -> int:
-  """Returns the default number of worker processes: one for each usable core."""
+  """Returns the number of usable cores, at most `MOST_WORKERS`."""
   return min(parallel.usable_cores(), MOST_WORKERS)
 
 
 class Batch:
-  """Predictions of many scans by one run, with their tables in one folder.
+  """Predictor of many scans with one trained run, which fills one result folder.
 
   Args:
     run: Trained run.
     folder: Folder for the results.
-    percent: Percentage of healthy voxels above the threshold.
-    keep_going: Whether a scan that fails is left out; else it ends the work.
+    percent: Choice of the run's threshold: percentage of healthy voxels above it.
+    keep_going: Whether to skip a scan that fails; otherwise it stops the prediction.
   """
 
   def __init__(
@@ -79,11 +79,12 @@ class Batch:
     self._results = ResultFolder(folder)
 
   def predict(self, tasks: Sequence[Task], processes: int) -> Summary:
-    """Predicts scans and writes their results, the tables and the page.
+    """Predicts scans and writes their results, the tables and the web page.
 
     Args:
-      tasks: The scans.
-      processes: Number of worker processes that preprocess; below 2 there is none.
+      tasks: Scans to predict, with their masks and labels.
+      processes: Number of preprocessing worker processes; below 2, the main process
+        preprocesses.
 
     Raises:
       Interrupted: The user interrupted the work.

@@ -1,13 +1,13 @@
 """Functions that set the thresholds for scans whose brain mask is estimated.
 
-A run that was trained with given brain masks or labels sees other masks in prediction,
-where they are estimated: the rim of the brain differs, and with it the intensities and
-the share of voxels above a threshold. So the healthy validation scans are prepared once
-more as `predict` prepares a bare head, and their thresholds are kept in the file
-prediction.json of the run folder:
+If a run was trained with brain masks or labels from files, but the prediction has to
+estimate the mask, the rim of the brain differs, and with it the intensities and the
+share of voxels above a threshold. The healthy validation scans are therefore prepared
+again in the way that `predict` prepares a scan without a mask. The thresholds set on
+them are kept in the file prediction.json of the run folder:
 
   step        training step of the parameters
-  results     time at which results.json was written, which names the post-processing
+  results     time at which results.json, with the post-processing, was written
   scans       number of validation scans
   thresholds  by scorer and percentage of healthy voxels above
   healthy_validation   description of the scans, see `evaluation.healthy_ranges`
@@ -50,7 +50,7 @@ def is_estimated(chain: Sequence[Mapping[str, Any]]) -> bool:
   """Returns whether the brain mask of a preprocessed scan was estimated.
 
   Args:
-    chain: Steps with what they measured, as in `preprocess.Prepared`.
+    chain: Preprocessing steps of the scan, see `preprocess.Prepared`.
   """
   return any(
     entry.get('step') == 'brain_mask' and entry.get('by') in ESTIMATED
@@ -59,15 +59,17 @@ def is_estimated(chain: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def of_run(run: TrainedRun, chain: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-  """Reads the calibration of a run that holds for a preprocessed scan.
+  """Reads prediction.json of a run if its thresholds apply to a preprocessed scan.
+
+  They apply to scans whose brain mask was estimated.
 
   Args:
     run: Trained run.
-    chain: Steps of the scan, as in `preprocess.Prepared`.
+    chain: Preprocessing steps of the scan, see `preprocess.Prepared`.
 
   Returns:
-    Content of prediction.json; {} for a scan with a given mask, and for a run without
-    this file or with one that its results have outdated.
+    Content of prediction.json. {} if the brain mask was not estimated, or if the file
+    is missing, older than the results of the run, or without the scorer of the run.
   """
   content = read_json(run.folder / NAME) if is_estimated(chain) else {}
   current = content and content['results'] == _written(run.folder)
@@ -77,25 +79,31 @@ def of_run(run: TrainedRun, chain: Sequence[Mapping[str, Any]]) -> Mapping[str, 
 def thresholds(
   run: TrainedRun, chain: Sequence[Mapping[str, Any]]
 ) -> Mapping[str, float]:
-  """Returns the thresholds of a run for a preprocessed scan, by percentage.
+  """Returns the anomaly thresholds of a run that apply to a preprocessed scan.
 
   Args:
     run: Trained run.
-    chain: Steps of the scan, as in `preprocess.Prepared`.
+    chain: Preprocessing steps of the scan, see `preprocess.Prepared`.
+
+  Returns:
+    Thresholds by the percentage of healthy voxels above them: '1', '5' and '10'.
   """
   content = of_run(run, chain)
   return content['thresholds'][run.scorer] if content else run.thresholds
 
 
 def bare_scans(config: ConfigDict) -> list[Entry]:
-  """Lists the healthy validation scans whose masks were given in training.
+  """Lists the healthy validation scans that have a file with a mask or labels.
+
+  The masks and labels are dropped from the entries, so that the brain mask is estimated
+  when these scans are preprocessed.
 
   Args:
     config: Config of the run.
 
   Returns:
-    Their entries without masks and labels; [] if no mask was given, or the original
-    scans are not there.
+    Entries without masks and labels; [] if no scan has such a file, or if the original
+    scans are missing.
   """
   entries = []
   builders = experiment.open_data(config.data)
@@ -115,7 +123,7 @@ def bare_scans(config: ConfigDict) -> list[Entry]:
 
 
 def prepare(entry: Entry, steps: Steps) -> preprocess.Prepared | None:
-  """Preprocesses a scan without its mask; None for one that `predict` refuses."""
+  """Preprocesses a scan without its mask; returns None if the scan is unusable."""
   try:
     with collected([]):
       return preprocess.prepare_scan(entry.image, steps, channel=entry.channel)
@@ -126,8 +134,9 @@ def prepare(entry: Entry, steps: Steps) -> preprocess.Prepared | None:
 def calibrate(config: ConfigDict, folder: pathlib.Path, processes: int = 2) -> int:
   """Sets the thresholds of a finished run for scans whose brain mask is estimated.
 
-  They are written to prediction.json. Nothing is done if the validation scans had no
-  given masks, or if the file is that of the present results.
+  The thresholds are computed on healthy validation scans with estimated masks and
+  written to prediction.json. Nothing is done if no validation scan has a file with a
+  mask or labels, or if prediction.json already belongs to the current results.
 
   Args:
     config: Config of the run.
@@ -135,7 +144,7 @@ def calibrate(config: ConfigDict, folder: pathlib.Path, processes: int = 2) -> i
     processes: Number of worker processes that prepare scans.
 
   Returns:
-    Number of scans that the thresholds were set on; 0 if nothing was done.
+    Number of scans that the thresholds were computed on; 0 if nothing was done.
   """
   written = _written(folder)
   if read_json(folder / NAME).get('results') == written:
@@ -171,9 +180,10 @@ def calibrate(config: ConfigDict, folder: pathlib.Path, processes: int = 2) -> i
 
 
 def after_training(config: ConfigDict, workdir: str) -> None:
-  """Calibrates a finished run, and says so on stderr.
+  """Calls `calibrate` for a finished run and reports new thresholds on stderr.
 
-  A job on several hosts is not calibrated; the same command on one host does it.
+  Nothing is done in a job on several hosts; to set the thresholds of such a run, repeat
+  its command on one host.
 
   Args:
     config: Config of the run.

@@ -90,11 +90,11 @@ def records_of(prepared: preprocess.Prepared, run: TrainedRun) -> list[dict[str,
 
 
 def check_finite(volume: np.ndarray, name: str) -> None:
-  """Checks that a result of the model is finite, so that no file holds anything else.
+  """Raises an error if a result of the model contains NaN or Inf.
 
   Args:
-    volume: Values, of any shape.
-    name: Name of the result, for the message.
+    volume: Result of the model, of any shape.
+    name: Name of the result in the error message.
 
   Raises:
     BadScan: A value is NaN or Inf.
@@ -116,6 +116,9 @@ def detect(
     prepared: Scan that went through `run.steps`.
     run: Trained run.
     threshold: Lowest score of a detected voxel.
+
+  Returns:
+    Anomaly map and masks on the grid of the preprocessed scan.
 
   Raises:
     BadScan: The anomaly map or another result is not finite.

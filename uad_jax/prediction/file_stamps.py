@@ -1,4 +1,4 @@
-"""Functions that tell by a stamp whether a file is the same as before."""
+"""Functions that check whether a file has changed, by size, time and SHA-256."""
 
 import hashlib
 import os
@@ -7,7 +7,14 @@ from typing import Any
 
 
 def stamp(path: str | os.PathLike | None) -> dict[str, Any] | None:
-  """Returns size, time of change and SHA-256 of a file; None if there is none."""
+  """Returns size, modification time and SHA-256 of a file, its stamp.
+
+  Args:
+    path: The file, None for no file.
+
+  Returns:
+    Dict with 'bytes', 'changed' (ns) and 'sha256'; None if there is no such file.
+  """
   if not path or not os.path.isfile(path):
     return None
   status = os.stat(path)
@@ -17,13 +24,13 @@ def stamp(path: str | os.PathLike | None) -> dict[str, Any] | None:
 
 
 def agrees(stored: Mapping | None, path: str | os.PathLike | None) -> bool:
-  """Whether a file is the one that a stamp was taken of.
+  """Returns whether a file is unchanged since its stamp was stored.
 
-  The content is read only if the time of change differs.
+  The content is read only if the size agrees and the modification time differs.
 
   Args:
-    stored: Stamp of the file, None for no file.
-    path: The file, None for no file.
+    stored: Earlier result of `stamp`, None for no file.
+    path: The file, None for no file; no file agrees with no file.
   """
   if not stored or not path:
     return not stored and not path

@@ -15,24 +15,24 @@ MARK = '<meta name="generator" content="uad_jax predict">'
 
 
 def link(stem: str, end: str) -> str:
-  """Returns the relative link to a result file.
+  """Returns the URL-quoted relative link from index.html to a result file.
 
   >>> link('P 1/T1', '.json')
   'P%201/T1.json'
 
   Args:
-    stem: Path of the results below the folder of the page.
-    end: End of the name of the file.
+    stem: Path of the results relative to the folder of the page, without suffix.
+    end: Suffix of the file, such as '_overlay.png'.
   """
   return quote((stem + end).encode(errors='surrogateescape'))
 
 
 def entry(stem: str, record: Mapping[str, Any]) -> dict[str, Any]:
-  """Collects the texts and links of one scan for the page.
+  """Collects the values, texts and links that index.html shows for one scan.
 
   Args:
-    stem: Path of its results below the folder of the page.
-    record: Content of its sidecar.
+    stem: Path of the results relative to the folder of the page, without suffix.
+    record: Content of the sidecar, the JSON file that describes the prediction.
   """
   name = stem.rpartition('/')[2]
   files = [
@@ -52,11 +52,12 @@ def entry(stem: str, record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def render(records: Mapping[str, Mapping[str, Any]]) -> str:
-  """Renders the page: pictures of all scans, the largest lesion volume first.
+  """Renders index.html with all scans, sorted by decreasing lesion volume.
 
   Args:
-    records: Content of the sidecars by their path, with the entry 'status'; failed
-      scans have 'scan' and 'warnings' only.
+    records: Content of the sidecars, the JSON files that describe the predictions, by
+      path without suffix. Each has the additional entry 'status'; records of failed
+      scans need only 'status', 'scan' and 'warnings'.
   """
   environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader(pathlib.Path(uad_jax.report.__file__).parent),

@@ -30,14 +30,14 @@ class Prediction(NamedTuple):
     anomaly: Anomaly map, float32 [X, Y, Z]; its lowest score outside of the brain.
     lesion: Lesion mask, uint8 [X, Y, Z]: brain voxels with an anomaly score at or above
       `threshold`, post-processed.
-    marked: Share of the brain that is detected, in [0, 1].
+    marked: Share of brain voxels that are in the lesion mask, in [0, 1].
     outputs: Volumes float32 [X, Y, Z] by name: 'reconstruction', and 'gate' where the
       method has one.
-    affine: 4x4, voxel to mm of the scan.
-    scorer: Name of the anomaly map in the run.
-    threshold: Threshold on the anomaly map.
+    affine: Affine of the scan from voxel indices to mm, 4x4.
+    scorer: Name of the scorer of the run that computed the anomaly map.
+    threshold: Lowest anomaly score of a lesion voxel.
     chain: Package versions and preprocessing steps with their measurements.
-    brain_ml: Volume of the brain that was examined, ml.
+    brain_ml: Volume of the examined part of the brain, in ml; NaN if unknown.
   """
 
   anomaly: np.ndarray
@@ -82,10 +82,10 @@ def to_native(
 def predict_prepared(
   prepared: preprocess.Prepared, run: TrainedRun, percent: str
 ) -> Prediction:
-  """Computes the anomaly map and the lesion mask of a scan that is preprocessed.
+  """Computes anomaly map and lesion mask of a preprocessed scan on its native grid.
 
-  Warnings tell if the brain mask was estimated with the template, and if the scan is
-  unlike the healthy scans of the run, see `reference`.
+  Warns if the brain mask was estimated with the template, and if the scan is unlike the
+  healthy scans of the run, see `reference`.
 
   Args:
     prepared: Scan that went through `run.steps`.
@@ -116,11 +116,12 @@ def predict_prepared(
 
 
 def masks_of(run: TrainedRun, chain: list[dict[str, Any]]) -> str:
-  """Says which brain masks the validation scans of a threshold had.
+  """Returns a phrase that names the scans on which the threshold was set.
 
   Args:
     run: Trained run.
-    chain: Steps of the predicted scan.
+    chain: Preprocessing steps of the predicted scan; they decide which threshold
+      applies, see `calibration.of_run`.
   """
   if calibration.of_run(run, chain):
     return 'validation scans with estimated brain masks'
@@ -131,17 +132,20 @@ def voxel_ml(affine: np.ndarray) -> float:
   """Returns the volume of a voxel in ml.
 
   Args:
-    affine: 4x4, voxel to mm.
+    affine: Affine from voxel indices to mm, 4x4.
   """
   return abs(float(np.linalg.det(affine[:3, :3]))) / 1000
 
 
 def files_of(prediction: Prediction, scan: pathlib.Path) -> dict[str, Writer]:
-  """Returns the functions that write the files of a prediction, by end of their name.
+  """Returns one function for each file of a prediction, which writes this file.
 
   Args:
     prediction: Prediction for the scan.
     scan: File of the scan, NIfTI or a picture.
+
+  Returns:
+    Functions by the last part of the file name, such as 'lesion.nii.gz'.
   """
   volumes = {
     'anomaly': prediction.anomaly,
@@ -167,12 +171,12 @@ def files_of(prediction: Prediction, scan: pathlib.Path) -> dict[str, Writer]:
 
 
 def save(volume: np.ndarray, scan: nifti.Volume, path: pathlib.Path) -> None:
-  """Writes a volume as a NIfTI file with the geometry of the header of its scan.
+  """Writes a volume as a NIfTI file with the voxel grid and orientation of a scan.
 
   Args:
-    volume: [X, Y, Z] on the grid of the scan.
-    scan: The scan.
-    path: The file.
+    volume: Volume [X, Y, Z] on the grid of the scan.
+    scan: Scan with the header and the affine for the file.
+    path: File to write.
   """
   nibabel.save(nifti_header.image_like(volume, scan.header, scan.affine), path)
 
@@ -187,15 +191,17 @@ def write(
 ) -> dict[str, Any]:
   """Writes the files of a prediction and the JSON file that describes it.
 
-  The files take their names when all of them are complete, the JSON file last.
+  All files are first written completely under temporary names and then renamed, the
+  JSON file last. Files of an earlier prediction that are not replaced are deleted.
 
   Args:
     prediction: Prediction for the scan.
     writers: Functions from `files_of`.
     run: Trained run that made the prediction.
-    target: Path of the files up to '_anomaly.nii.gz'; its folder is made if missing.
+    target: Common start of the paths, before '_anomaly.nii.gz'; a missing folder is
+      created.
     percent: Percentage of healthy voxels above the threshold, as in `predict`.
-    facts: Further entries of the JSON file, such as the scan.
+    facts: Additional entries for the JSON file, such as the path of the scan.
 
   Returns:
     Content of the JSON file.

@@ -23,16 +23,19 @@ def writers(
   threshold: float,
   channel: int | None,
 ) -> dict[str, Callable[[pathlib.Path], object]]:
-  """Returns the functions that write the files of a prediction, by end of their name.
+  """Returns one function for each file of a 2-D prediction, which writes this file.
 
-  Lesion masks are PNG files, 0 and 255; anomaly maps and the method's outputs are TIFF
-  files of float32, which the evaluation programs of MVTec AD read.
+  Lesion masks are PNG files with values 0 and 255. Anomaly maps and other outputs of
+  the method are float32 TIFF files, as the evaluation programs of MVTec AD expect.
 
   Args:
     scan: File of the picture.
-    volumes: Volumes [W, H, 1] by kind: 'anomaly', 'lesion' and outputs of the method.
-    threshold: Threshold of the anomaly map.
+    volumes: Volumes [W, H, 1] by name: 'anomaly', 'lesion' and outputs of the method.
+    threshold: Lowest anomaly score of a lesion pixel.
     channel: Index of the colour channel that was read; None for grey pictures.
+
+  Returns:
+    Functions by the last part of the file name, such as 'lesion.png'.
   """
   rows = {kind: picture.from_volume(volume) for kind, volume in volumes.items()}
   lesion = rows.pop('lesion') > 0
@@ -51,17 +54,19 @@ def writers(
 def overlay(
   grey: np.ndarray, anomaly: np.ndarray, lesion: np.ndarray, threshold: float
 ) -> np.ndarray:
-  """Draws a picture beside its copy with the anomaly map and the detected lesions.
+  """Draws a picture twice: plain, and with its anomaly map and detected lesions.
+
+  Anomaly scores are drawn in orange, more opaque for higher scores, starting halfway
+  between the median score and the threshold. Lesions are outlined.
 
   Args:
     grey: Picture [H, W].
-    anomaly: Anomaly map [H, W]; shown in orange from halfway between its median and the
-      threshold on, less transparent for higher scores.
-    lesion: Detection [H, W], bool, outlined.
-    threshold: Threshold of the anomaly map.
+    anomaly: Anomaly map [H, W].
+    lesion: Lesion mask, bool [H, W].
+    threshold: Lowest anomaly score of a lesion pixel.
 
   Returns:
-    RGB uint8 [H, 2 W + MARGIN, 3].
+    Both pictures side by side, RGB uint8 [H, 2 W + MARGIN, 3].
   """
   low, high = np.percentile(grey, (1, 99.5))
   base = np.clip((grey - low) / max(high - low, 1e-12), 0, 1)[..., None]

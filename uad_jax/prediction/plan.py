@@ -1,6 +1,6 @@
-"""Functions that plan predictions: the scans, their masks, and where results go.
+"""Functions that list the scans to predict, with their masks and result paths.
 
-Everything that can be refused is refused here, before any work.
+Unusable inputs and outputs are reported here, before any scan is preprocessed.
 """
 
 import os
@@ -32,13 +32,14 @@ TABLES = {
 
 
 class Search(NamedTuple):
-  """Scans below an input, and results of earlier predictions that are no scans.
+  """Result of a search for scans in a file or folder.
 
   Attributes:
-    root: Folder that the names are relative to.
-    names: Paths of the scans below it, sorted.
-    results: Paths that would be scans, but were written by a prediction.
-    unreadable: Folders that may not be read.
+    root: Folder that `names` are relative to.
+    names: Sorted paths of the scans, relative to `root`.
+    results: Files that match the search, but are excluded because an earlier prediction
+      wrote them.
+    unreadable: Folders that were skipped because they cannot be read.
   """
 
   root: pathlib.Path
@@ -62,20 +63,20 @@ def takes_pictures(run: str | os.PathLike) -> bool:
 
 
 def search(source: str, pattern: str = '', pictures: bool = False) -> Search:
-  """Finds the scans of an input: a file, a BIDS folder or a flat folder.
+  """Searches for scans in a BIDS folder or a flat folder, or accepts a single file.
 
-  Results of earlier predictions, hidden files and hidden folders are left out; links
-  to folders are followed.
+  Results of earlier predictions, hidden files and hidden folders are excluded; links to
+  folders are followed.
 
   Args:
     source: File or folder.
     pattern: Glob pattern of the files below a folder; '' for all NIfTI files in the
       anat/ folders of a BIDS folder, or else for those directly in the folder.
-    pictures: Whether the scans are 2-D images such as PNG files; '' stands for
-      `PICTURE_PATTERNS` then.
+    pictures: Whether the scans are 2-D images such as PNG files; if so, the pattern ''
+      means `PICTURE_PATTERNS`.
 
   Raises:
-    FileNotFoundError: The source is missing or holds no scan.
+    FileNotFoundError: The source is missing or contains no scan.
   """
   path = pathlib.Path(source)
   if not path.exists():
@@ -112,9 +113,9 @@ def is_mask(path: pathlib.Path) -> bool:
 
 
 def find_scans(source: str, pattern: str = '') -> list[pathlib.Path]:
-  """Lists the scans of an input: a file, a BIDS folder or a flat folder.
+  """Lists the scans in a BIDS folder or a flat folder, or a single file.
 
-  The arguments are those of `search`.
+  The arguments are the same as for `search`.
   """
   scans = search(source, pattern)
   return [scans.root / name for name in scans.names]
@@ -126,10 +127,10 @@ def plan(
   masks: str = '',
   labels: str = '',
 ) -> list[Task]:
-  """Assigns masks and result paths to scans, and checks that no result is overwritten.
+  """Assigns masks and result paths to scans, and checks the result paths.
 
-  Results mirror the folders of the input. A scan without its mask, or with several,
-  gets a `problem`.
+  The output has the same subfolders as the input. If a mask of a scan is missing or
+  ambiguous, this is stored in the `problem` of its task.
 
   Args:
     scans: Scans, from `search`.
@@ -138,8 +139,7 @@ def plan(
     labels: Pattern of the anatomy labels; '' for none.
 
   Raises:
-    ValueError: Two scans have the same results, or a result would replace a file that
-      predict did not write.
+    ValueError: A result path is refused by `check_outputs`.
   """
   companions = {
     kind: Companions(scans.root, pattern, kind)
@@ -163,15 +163,15 @@ def plan(
 
 
 def check_outputs(tasks: Sequence[Task], output: pathlib.Path) -> None:
-  """Checks that all results have paths of their own and replace results only.
+  """Checks that result paths are distinct, writable and replace only old results.
 
   Args:
     tasks: Planned scans.
     output: Folder for the results.
 
   Raises:
-    ValueError: Two scans have the same results, or a result would replace a file that
-      predict did not write.
+    ValueError: The output folder is not writable, two scans have the same result path,
+      or a result would replace a file that predict did not write.
   """
   place = next(p for p in (output, *output.absolute().parents) if p.exists())
   if not place.is_dir() or not os.access(place, os.W_OK):
@@ -202,7 +202,7 @@ def check_outputs(tasks: Sequence[Task], output: pathlib.Path) -> None:
 
 
 def foreign(path: pathlib.Path) -> str:
-  """Formats the sentence about a file that a result would replace."""
+  """Returns the error message for a file that is no result and would be replaced."""
   return (
     f'{path} was not written by predict and would be replaced; choose another --output'
   )

@@ -1,8 +1,8 @@
 """Functions that compare a scan with the healthy scans of a run and warn if it differs.
 
-A scan of another contrast or scanner, or one whose brain mask is wrong, gets a map that
-means little. The healthy validation scans say how much a scan of the right kind may
-differ: see `evaluation.healthy_ranges`.
+The anomaly map is unreliable for a scan of another contrast or scanner, or with a wrong
+brain mask. The healthy validation scans show how much suitable scans vary, see
+`evaluation.healthy_ranges`.
 """
 
 import functools
@@ -31,14 +31,16 @@ TIMES, LEAST = 1.5, 0.01
 
 
 def ranges(run: TrainedRun, chain: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-  """Reads the description of the healthy validation scans of a run.
-
-  Runs whose evaluation did not store it give {}.
+  """Reads statistics of the healthy validation scans to compare a scan with.
 
   Args:
     run: Trained run.
-    chain: Steps of the scan to compare: a scan with an estimated brain mask is compared
-      with scans that have one, if the run knows such (`calibration`).
+    chain: Preprocessing steps of the scan. If its brain mask was estimated, the
+      statistics are those of scans with estimated masks, if the run has them (see
+      `calibration`).
+
+  Returns:
+    Statistics from `evaluation.healthy_ranges`; {} if the run did not store it.
   """
   if content := calibration.of_run(run, chain):
     return content['healthy_validation']
@@ -87,18 +89,19 @@ def check_intensities(prepared: Prepared, run: TrainedRun) -> None:
 def highest_share(
   run: TrainedRun, percent: str, chain: Sequence[Mapping[str, Any]] = ()
 ) -> tuple[float, str] | None:
-  """Returns the highest share that a healthy scan has at or above a threshold.
+  """Returns the highest share of voxels above a threshold in any healthy scan.
 
-  Runs whose evaluation did not store it give that of the healthy tissue of the test
-  scans.
+  Voxels at the threshold count as above it. If the evaluation did not store the shares
+  of the healthy validation scans, the healthy tissue of the test scans is used.
 
   Args:
     run: Trained run.
-    percent: Percentage of the threshold.
-    chain: Steps of the scan to compare, as for `ranges`.
+    percent: Percentage of healthy voxels above the threshold: '1', '5' or '10'.
+    chain: Preprocessing steps of the scan to compare, as for `ranges`.
 
   Returns:
-    The share and the kind of scans, in words; None if the run has no such numbers.
+    Share in [0, 1] and a phrase that names the scans used; None if the run has stored
+    neither.
   """
   marked = ranges(run, chain).get('marked', {}).get(run.scorer, {})
   if percent in marked:
@@ -119,13 +122,13 @@ def check_share(
   percent: str,
   chain: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-  """Warns if far more of a brain reaches the threshold than of any healthy scan.
+  """Warns if the share of brain voxels above the threshold is far above healthy scans.
 
   Args:
     detection: Detection at the threshold.
     run: Trained run.
-    percent: Percentage of the threshold.
-    chain: Steps of the scan, as for `ranges`.
+    percent: Percentage of healthy voxels above the threshold: '1', '5' or '10'.
+    chain: Preprocessing steps of the scan, as for `ranges`.
   """
   known = highest_share(run, percent, chain)
   if known is None:

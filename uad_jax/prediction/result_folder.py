@@ -1,4 +1,4 @@
-"""Functions that keep the tables and the page of a folder of predictions up to date."""
+"""Class that updates scans.csv, lesions.csv and index.html in a results folder."""
 
 import pathlib
 import time
@@ -14,16 +14,17 @@ PAUSE = 10.0
 
 
 class ResultFolder:
-  """Folder of predictions with scans.csv, lesions.csv and index.html.
+  """Folder of predictions, with the summaries scans.csv, lesions.csv and index.html.
 
-  The tables hold all predictions in the folder, sorted by path; those of an earlier
-  command whose files are still there are among them.
+  The tables list all predictions in the folder, sorted by path, including those of
+  earlier commands.
 
   Attributes:
-    earlier: Sidecars that the folder held at the beginning, by path without suffix.
+    earlier: Content of the sidecars (JSON files that describe predictions) that were in
+      the folder at the beginning, by path without suffix.
 
   Args:
-    folder: The folder; it may be missing.
+    folder: Folder with the results; it need not exist yet.
   """
 
   def __init__(self, folder: pathlib.Path):
@@ -37,20 +38,27 @@ class ResultFolder:
     self._next = 0.0
 
   def drop(self, stem: str) -> None:
-    """Leaves a prediction out of the tables, until `add` gives its new version."""
+    """Removes a prediction from the tables; `add` can enter its new version."""
     self._records.pop(stem, None)
     self._dropped.add(stem)
 
   def keep(self, stem: str, facts: Mapping[str, Any]) -> None:
-    """Keeps an earlier prediction in the tables, by the names that a scan has now."""
+    """Keeps an earlier prediction in the tables and updates entries of its record.
+
+    Args:
+      stem: Path of its results below the folder, without suffix.
+      facts: Entries that replace the earlier ones, such as the path of the scan.
+    """
     self._records[stem] = {**self._records[stem], **facts}
 
   def add(self, stem: str, record: Mapping[str, Any]) -> None:
-    """Adds a scan to the tables and writes them.
+    """Adds a scan to the tables and writes scans.csv.
+
+    lesions.csv and index.html are written at most once every `PAUSE` seconds.
 
     Args:
-      stem: Path of its results below the folder.
-      record: Content of its sidecar with the entry 'status'.
+      stem: Path of its results below the folder, without suffix.
+      record: Content of its sidecar and the additional entry 'status'.
     """
     self._records[stem] = record
     self._folder.mkdir(parents=True, exist_ok=True)
@@ -60,12 +68,13 @@ class ResultFolder:
       self._next = time.monotonic() + PAUSE
 
   def close(self, failing: bool = False) -> None:
-    """Writes the last version of the tables and of the page, if there is a result.
+    """Writes the final tables and index.html, unless there are no scans to list.
 
-    Predictions that another command has written meanwhile are included.
+    Predictions that another command has written in the meantime are included.
 
     Args:
-      failing: Whether an error is being raised, which an error here must not replace.
+      failing: Whether another error is already being raised; if so, errors in writing
+        are ignored.
     """
     for stem, content in sidecar.all_below(self._folder).items():
       if stem not in self._dropped:
@@ -81,12 +90,12 @@ class ResultFolder:
         raise
 
   def predicted(self, stems: Iterable[str]) -> int:
-    """Counts the scans that have results."""
+    """Counts the paths in `stems` for which there is a prediction."""
     records = (self._records.get(stem, {}) for stem in stems)
     return sum(record.get('status') == DONE for record in records)
 
   def warnings(self, stem: str) -> list[str]:
-    """Returns the warnings about a scan that has results."""
+    """Returns the warnings about a predicted scan; [] if it has no prediction."""
     record = self._records.get(stem, {})
     return record.get('warnings', []) if record.get('status') == DONE else []
 

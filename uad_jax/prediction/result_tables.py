@@ -34,10 +34,11 @@ def lesion_components(
   Args:
     lesion: Lesion mask [X, Y, Z].
     anomaly: Anomaly map [X, Y, Z].
-    affine: 4x4, voxel to mm of the scan.
+    affine: Affine of the scan from voxel indices to mm, 4x4.
 
   Returns:
-    Six numbers of each component, see `COMPONENT`, to six digits.
+    One list for each component: the six numbers in `COMPONENT`, rounded to six
+    significant digits.
   """
   labels, number = components(lesion > 0)
   if not number:
@@ -59,7 +60,7 @@ def lesion_components(
 
 
 def text_of(value: Any) -> str:
-  """Formats a value of a table: numbers to six digits, lists joined by '; '."""
+  """Formats a value as text: floats with six significant digits, lists with '; '."""
   if isinstance(value, float):
     return f'{value:.6g}'
   if isinstance(value, list | tuple):
@@ -69,7 +70,7 @@ def text_of(value: Any) -> str:
 
 
 def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-  """Renders a table as the text of a CSV file; missing values are empty."""
+  """Formats rows as CSV text with a header line; missing values are empty."""
   stream = io.StringIO()
   writer = csv.writer(stream, lineterminator='\n')
   writer.writerow(columns)
@@ -82,7 +83,8 @@ def scans_csv(records: Mapping[str, Mapping[str, Any]]) -> str:
   """Renders the text of scans.csv, with one row for each scan.
 
   Args:
-    records: Content of the sidecars by their path, with the entry 'status'.
+    records: Content of the sidecars, the JSON files that describe the predictions, by
+      path without suffix; each has the additional entry 'status'.
   """
   return table(SCANS, (records[stem] for stem in sorted(records)))
 
@@ -91,7 +93,8 @@ def lesions_csv(records: Mapping[str, Mapping[str, Any]]) -> str:
   """Renders the text of lesions.csv, with one row for each lesion component.
 
   Args:
-    records: Content of the sidecars by their path.
+    records: Content of the sidecars, the JSON files that describe the predictions, by
+      path without suffix.
   """
   return table(
     LESIONS,

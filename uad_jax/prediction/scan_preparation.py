@@ -1,6 +1,6 @@
-"""Functions that preprocess the scans of a prediction and describe what goes wrong.
+"""Functions that preprocess scans for prediction and report warnings and failures.
 
-Worker processes import this module, so it needs no jax.
+Worker processes import this module, so it does not import jax.
 """
 
 import contextlib
@@ -27,17 +27,19 @@ FOR_PROGRAMMERS = (
 
 
 class Task(NamedTuple):
-  """Scan that is to be predicted.
+  """One scan to predict, with its mask, its labels and the path of its results.
 
   Attributes:
     scan: File of the scan.
-    name: Its path below the input.
-    stem: Path of its results below the output, up to '_anomaly.nii.gz'.
-    participant: Participant, for the tables.
-    session: Session, '' if there is none.
-    mask: Brain mask, or None.
-    labels: Anatomy labels, or None.
-    problem: Sentence why it cannot be predicted, such as a missing mask; '' for none.
+    name: Path of the scan relative to the input folder.
+    stem: Start of the result paths, relative to the output folder, before
+      '_anomaly.nii.gz'.
+    participant: Name of the participant in the tables.
+    session: Name of the session in the tables, '' if there is none.
+    mask: File of the brain mask, or None.
+    labels: File of the anatomy labels, or None.
+    problem: Reason why the scan cannot be processed, such as a missing mask; '' for
+      none.
   """
 
   scan: pathlib.Path
@@ -54,11 +56,11 @@ class Outcome(NamedTuple):
   """Result of preprocessing one scan.
 
   Attributes:
-    prepared: The preprocessed scan; None if it failed.
-    problem: Sentence about the failure; '' for none.
-    warnings: Warnings, one line each.
+    prepared: Preprocessed scan; None if preprocessing failed.
+    problem: Reason for the failure; '' for none.
+    warnings: Warnings about the scan, one line each.
     stamps: Stamps of the scan, the mask and the labels, see `file_stamps.stamp`.
-    seconds: Time that it took.
+    seconds: Duration of the preprocessing in seconds.
   """
 
   prepared: preprocess.Prepared | None
@@ -70,10 +72,13 @@ class Outcome(NamedTuple):
 
 @contextlib.contextmanager
 def collected(sentences: list[str]) -> Iterator[None]:
-  """Appends the warnings of a block to a list, one line each, instead of showing them.
+  """Context manager that collects Python warnings in a list instead of printing them.
+
+  Each warning is one line of text. Warnings that concern only programmers
+  (`FOR_PROGRAMMERS`) are dropped.
 
   Args:
-    sentences: List that grows; a sentence enters it once.
+    sentences: List to which each new warning is appended, without duplicates.
   """
   with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter('always')
@@ -88,9 +93,13 @@ def collected(sentences: list[str]) -> Iterator[None]:
 
 
 def problem_of(task: Task, error: Exception) -> str:
-  """Describes the failure of one scan in a sentence that names its file.
+  """Formats an error as one sentence that names the scan in which it occurred.
 
-  With the environment variable UAD_TRACEBACK set, the traceback is printed too.
+  If the environment variable UAD_TRACEBACK is set, the traceback is printed as well.
+
+  Args:
+    task: The scan.
+    error: Exception that its processing raised.
   """
   if os.environ.get('UAD_TRACEBACK'):
     traceback.print_exception(error)
@@ -106,7 +115,9 @@ def problem_of(task: Task, error: Exception) -> str:
 
 
 def prepare(task: Task, steps: Steps) -> Outcome:
-  """Preprocesses one scan; whatever fails is described in the outcome.
+  """Preprocesses one scan and returns the result, or a description of the error.
+
+  Exceptions are not raised; their description is the field `problem` of the result.
 
   Args:
     task: The scan.
@@ -127,7 +138,7 @@ def prepare(task: Task, steps: Steps) -> Outcome:
 
 
 def facts_of(task: Task) -> dict[str, Any]:
-  """Returns the entries of a sidecar that name the scan."""
+  """Returns participant, session and path of a scan, for the JSON file of results."""
   return {
     'participant': task.participant,
     'session': task.session,

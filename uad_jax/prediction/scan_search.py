@@ -1,4 +1,4 @@
-"""Functions that read a scan's names from its path, and find the masks of scans."""
+"""Functions that read a scan's subject and session from its path and find its masks."""
 
 import functools
 import os
@@ -17,13 +17,15 @@ ENTITY = re.compile(r'([A-Za-z0-9]+)-([A-Za-z0-9]+)')
 
 
 class Person(NamedTuple):
-  """Names of a scan that select its masks.
+  """Subject, session and file name of a scan, by which its masks are looked up.
 
   Attributes:
-    participant: Subject in the path ('sub-01'), else the scan's folder or its own name.
-    session: Session in the path ('ses-1'); '' if there is none.
-    id: 'sub-01_ses-1' or 'sub-01' in BIDS, else the name of the file without suffix.
-    name: Name of the file without suffix.
+    participant: BIDS subject in the path ('sub-01'). If there is none, the folder of
+      the scan, or the file name without suffix for a scan in no subfolder.
+    session: BIDS session in the path ('ses-1'); '' if there is none.
+    id: Subject and session ('sub-01_ses-1', or 'sub-01' without a session). If the path
+      has no BIDS subject, the file name without suffix.
+    name: File name without suffix.
   """
 
   participant: str
@@ -42,7 +44,7 @@ def stem_of(path: str) -> str:
 
 
 def person_of(relative: str) -> Person:
-  """Reads the names of a scan from its path below the input folder.
+  """Reads subject, session and file name of a scan from its path in the input folder.
 
   >>> person_of('sub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz').id
   'sub-01_ses-a'
@@ -63,7 +65,7 @@ def matcher(pattern: str, **names: str) -> re.Pattern:
   """Converts a glob pattern to a regular expression on relative paths.
 
   `*` and `?` do not match '/', and `**/` matches any number of folders. A placeholder
-  such as {id} matches its name, but not the beginning or end of a longer name.
+  such as {id} matches its value, but not as a part of a longer word (P1 in P12).
 
   >>> bool(matcher('*/{id}*_mask.nii*', id='P1').fullmatch('m/P1_mask.nii.gz'))
   True
@@ -72,10 +74,10 @@ def matcher(pattern: str, **names: str) -> re.Pattern:
 
   Args:
     pattern: Glob pattern.
-    **names: Text of each placeholder.
+    **names: Value of each placeholder, such as id='P1'.
 
   Raises:
-    ValueError: The pattern has another placeholder.
+    ValueError: The pattern has a placeholder that is not in `names`.
   """
   rules = {'**/': '(?:[^/]+/)*', '**': '.*', '*': '[^/]*', '?': '[^/]'}
   regex = ''
@@ -114,14 +116,15 @@ def entities(path: str) -> dict[str, str]:
 
 
 def fits(companion: str, scan: Person) -> bool:
-  """Whether the BIDS names of a mask agree with those of a scan.
+  """Returns whether the BIDS entities of a mask's path agree with those of a scan.
 
-  Names that only one of the two has are ignored, but a mask in a standard space
-  (space-MNI152...) belongs to no scan that is not. Scans without BIDS names fit all.
+  An entity that only one of the two paths has is ignored, except 'space': a mask in
+  space-MNI152... does not fit a scan without this entity. A scan without a BIDS subject
+  fits every mask.
 
   Args:
     companion: Path of the mask.
-    scan: Names of the scan.
+    scan: Subject, session and file name of the scan.
   """
   if not scan.participant.startswith('sub-'):
     return True
@@ -138,13 +141,13 @@ def fits(companion: str, scan: Person) -> bool:
 
 
 class Companions:
-  """Files beside the scans, such as brain masks, that a pattern assigns to scans.
+  """Brain masks or label images of a folder, which a pattern assigns to the scans.
 
   Args:
-    root: Folder that the pattern starts from.
+    root: Folder to which the pattern is relative.
     pattern: Glob pattern; {id}, {participant}, {session} and {name} stand for the
       fields of `Person`.
-    kind: Kind of file, for messages: 'mask' or 'labels'.
+    kind: Kind of file, for error messages: 'mask' or 'labels'.
   """
 
   def __init__(self, root: pathlib.Path, pattern: str, kind: str):
@@ -159,11 +162,11 @@ class Companions:
       self._files = [path.relative_to(self._folder).as_posix() for path in paths]
 
   def of(self, scan: Person, relative: str) -> pathlib.Path:
-    """Returns the one file that belongs to a scan.
+    """Returns the path of the one mask or label image that belongs to a scan.
 
     Args:
-      scan: Names of the scan.
-      relative: Path of the scan, for messages.
+      scan: Subject, session and file name of the scan.
+      relative: Path of the scan, for error messages.
 
     Raises:
       BadScan: No file or several files match.

@@ -1,7 +1,8 @@
-"""Functions about the JSON file beside each prediction: what it was made from.
+"""Functions that read, write and check the JSON file (sidecar) of a prediction.
 
-A sidecar NAME.json says which files belong to a prediction, and from which run and scan
-they were made. By it results are told from scans, and work is not done twice.
+The sidecar NAME.json lists the files of a prediction, and the run and the scan that
+they were made from. It serves to distinguish results from scans in one folder, and to
+skip predictions that exist already.
 """
 
 import hashlib
@@ -34,10 +35,13 @@ LESIONS = 'components'
 
 
 def read(path: pathlib.Path) -> dict[str, Any]:
-  """Reads the sidecar of a prediction; returns {} if the file is missing or another's.
+  """Reads the sidecar of a prediction.
 
   Args:
     path: Path of the JSON file.
+
+  Returns:
+    Content of the file; {} if it is missing or not the sidecar of a prediction.
   """
   try:
     content = json.loads(path.read_bytes())
@@ -54,10 +58,10 @@ def render(content: Mapping[str, Any]) -> str:
 
 
 def remove(target: pathlib.Path) -> None:
-  """Removes the files of a prediction.
+  """Deletes the sidecar of a prediction and the files that it lists.
 
   Args:
-    target: Path of its files up to '_anomaly.nii.gz'.
+    target: Path of the anomaly map without '_anomaly.nii.gz'.
   """
   described = target.with_name(f'{target.name}.json')
   content = read(described)
@@ -68,7 +72,7 @@ def remove(target: pathlib.Path) -> None:
 
 
 def is_result(path: pathlib.Path) -> bool:
-  """Whether a file belongs to a prediction, by the sidecar that lies beside it.
+  """Returns whether a file belongs to a prediction, according to the sidecar beside it.
 
   Args:
     path: The file, such as maps/T1_anomaly.nii.gz.
@@ -83,7 +87,13 @@ def is_result(path: pathlib.Path) -> bool:
 
 
 def all_below(folder: pathlib.Path) -> dict[str, dict[str, Any]]:
-  """Reads the sidecars of all predictions below a folder, by path without suffix."""
+  """Reads the sidecars of all predictions in a folder and its subfolders.
+
+  Sidecars without an overlay image, or without the key 'made_from', are skipped.
+
+  Returns:
+    Content of each sidecar by its path below the folder, without '.json'.
+  """
   if not folder.is_dir():
     return {}
   paths = scan_files.matches(folder, '**')
@@ -98,14 +108,15 @@ def all_below(folder: pathlib.Path) -> dict[str, dict[str, Any]]:
 
 
 def fingerprint(run: TrainedRun, percent: str) -> str:
-  """Returns a hash of all that decides a prediction besides the scan and its masks.
+  """Returns a hash of everything, except scan and masks, that affects a prediction.
 
-  Hashed are the trained parameters and statistics, the preprocessing, the config, the
-  anomaly map with its threshold, and the version of the package.
+  It covers the trained parameters and statistics, the pre- and post-processing, the
+  config, the anomaly map, threshold and calibration, and the package version.
 
   Args:
     run: Trained run.
-    percent: Percentage of healthy voxels above the threshold.
+    percent: Key of the threshold in `run.thresholds`: the percentage of healthy voxels
+      above it.
   """
   results = json.loads((run.folder / 'results.json').read_bytes())
   settings = {
@@ -131,13 +142,15 @@ def is_current(
   made_by: str,
   files: Mapping[str, pathlib.Path | None],
 ) -> bool:
-  """Whether a prediction is complete and was made from these files by this run.
+  """Returns whether a stored prediction is complete and need not be made again.
+
+  Its files must exist, and its run and input files must be the same as now.
 
   Args:
-    content: Content of its sidecar, {} for none.
+    content: Content of the sidecar; {} if there is none.
     folder: Folder of the sidecar.
-    made_by: Fingerprint of the run.
-    files: Scan, mask and labels by kind; None for no file.
+    made_by: Hash of the run now, see `fingerprint`.
+    files: Input files now, by kind ('scan', 'mask', 'labels'); None for no file.
   """
   source = content.get('made_from', {})
   return (

@@ -30,12 +30,12 @@ def standardised_residual(
   tau: float = 0.02,
   sign: str = 'absolute',
 ) -> jax.Array:
-  """Divides the difference between a scan and its prior image by its healthy spread.
+  """Divides the residual of scan and prior image by its healthy standard deviation.
 
-  The spread is the standard deviation that the difference has in healthy scans:
+  Healthy standard deviation means that of the residual in healthy scans:
   z = (G_sigma * |x - x_a|) / sqrt(s_ale^2 + tau^2), G_sigma being a Gaussian filter;
-  z is averaged over channels. With a sign, x - x_a or x_a - x takes the place of the
-  absolute value.
+  z is averaged over channels. For the sign 'bright', x - x_a replaces |x - x_a|; for
+  'dark', x_a - x replaces it.
 
   Args:
     image: Scan x [B, *S, C].

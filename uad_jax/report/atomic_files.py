@@ -9,11 +9,16 @@ from typing import IO
 
 
 def named(error: OSError, path: pathlib.Path) -> OSError:
-  """Returns an error about a write with the path of the file, which a full disk omits.
+  """Adds the path of the file to an error that occurred while the file was written.
+
+  Some errors of the operating system, such as that of a full disk, lack the path.
 
   Args:
-    error: Error that the system reported.
-    path: File that was to be written.
+    error: Error that the operating system reported.
+    path: File that could not be written.
+
+  Returns:
+    A new error with the path; `error` itself if it has no error number.
   """
   if error.errno is None:
     return error
@@ -23,13 +28,14 @@ def named(error: OSError, path: pathlib.Path) -> OSError:
 def write_together(
   writers: Mapping[pathlib.Path, Callable[[pathlib.Path], None]],
 ) -> None:
-  """Writes several files that belong together: either all of them, or none.
+  """Writes several files that belong together; if one fails, no file is replaced.
 
-  Each is first a hidden temporary file beside it; all are renamed at the end, in order.
+  Each file is written to a hidden temporary file in its folder. When all are complete,
+  they are renamed, in the order of `writers`.
 
   Args:
-    writers: By target file, a function that writes the content to the path given to it,
-      which ends like the target.
+    writers: A function for each target file. It is called with the path of the
+      temporary file, whose name ends like the target's, and writes the content there.
 
   Raises:
     OSError: A file cannot be written; the error names the target.

@@ -1,4 +1,4 @@
-"""Section of docs/datasets.md about a user's own folders of scans and of pictures."""
+"""Text of the part of docs/datasets.md on training with a user's own image folders."""
 
 SECTION = """## A folder of your own
 

@@ -11,11 +11,12 @@ from uad_jax.ops.residual_sign import signed
 def make(smooth: float = 0.0, sign: str = 'absolute') -> Scorer:
   """Builds a scorer that compares an image with decodings of corrected latent codes.
 
-  The unlikely codes are drawn anew, which is called healing. Pinaya et al.,
-  Medical Image Analysis 79, 2022: the mean over R images x_r of |x - x_r| m_r. x_r
-  (output 'healed' [B, R, *S, C]) is decoded from the healed codes of the image x; m_r
-  in [0, 1] (output 'heal_mask' [B, R, *S, 1]) marks the places of the codes drawn anew,
-  so that the blur of all other places does not enter the anomaly map.
+  Latent codes that are unlikely are replaced by new samples, which is called healing.
+  The map is the mean over R decoded images x_r of |x - x_r| m_r (Pinaya et al., Medical
+  Image Analysis 79, 2022). x_r (output 'healed' [B, R, *S, C]) is decoded from the
+  healed codes of the image x; m_r in [0, 1] (output 'heal_mask' [B, R, *S, 1]) marks
+  the places of the replaced codes, so that the blur of all other places does not enter
+  the anomaly map.
 
   Args:
     smooth: Standard deviation of a Gaussian that smooths the masks m_r, in voxels. The

@@ -1,4 +1,4 @@
-"""Log-odds scorer: lesion probability of a network with a prior of intensity."""
+"""Log-odds scorer: combines a predicted lesion probability and the image intensity."""
 
 import jax
 import jax.numpy as jnp
@@ -34,12 +34,12 @@ def robust_z(image: Array, mask: Array) -> Array:
 def make(
   of: str = 'posterior', brightness: float = 1.0, sign: str = 'absolute'
 ) -> Scorer:
-  """Builds a scorer that adds a prior of abnormal intensity to a lesion probability.
+  """Builds a scorer that adds a z-score of intensity to the log-odds of a lesion.
 
-  It is log p / (1 - p) + w z: p is a probability that the method predicts, z the robust
+  It is log(p / (1 - p)) + w z: p is the lesion probability of the method, z the robust
   z-score of the intensity (`robust_z`), with the sign of the lesions, and w a weight.
   If lesion and healthy intensities are normal with one variance, w z is the logarithm
-  of their likelihood ratio but for a constant.
+  of their likelihood ratio up to a constant.
 
   Args:
     of: Output p of the method, [B, *S, 1] in [0, 1], such as 'posterior'.

@@ -153,12 +153,13 @@ class Kind(NamedTuple):
   """Kind of Monte Carlo anomaly map: functions that sample outputs and make the map.
 
   Attributes:
-    gather: (infer, batch, key, samples, of) -> tuple of statistics of the samples.
-    value: (image, *statistics, floor, side) -> anomaly map [B, *S, 1].
-    signed: Whether `value` uses `side`, the sign of the residual; if not, the map is 0
-      where the image deviates from the samples' mean to the other side.
-    floored: Whether `value` uses `floor`.
-    stacked: Whether `gather` returns the samples themselves.
+    gather: Function (infer, batch, key, samples, of) -> tuple of arrays: mean and
+      covariance of the samples, or the samples themselves.
+    value: Function (image, *arrays of `gather`, floor, side) -> anomaly map [B, *S, 1].
+    signed: Whether `value` applies `side`, the function for the sign of the residual.
+      If not, the scorer sets the map to 0 where the residual has the other sign.
+    floored: Whether `value` uses `floor`, the added standard deviation.
+    stacked: Whether `gather` returns the samples, not their mean and covariance.
   """
 
   gather: Callable
@@ -198,7 +199,7 @@ def make(
   - 'mahalanobis': its diagonal variant, at each voxel sqrt(r' (S + floor^2 I)^-1 r), S
     the covariance of the channels; with one contrast |r| / standard deviation.
 
-  Useful for methods whose inference depends on the key (dropout, a sampled latent,
+  It suits methods whose inference depends on the key (dropout, a sampled latent,
   diffusion). For a deterministic method all samples are equal and the variance is 0.
 
   Args:

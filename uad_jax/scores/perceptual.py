@@ -34,14 +34,14 @@ def make(
   smooth: float = 0.0,
   sign: str = 'absolute',
 ) -> Scorer:
-  """Builds a scorer of the distance between features of image and reconstruction.
+  """Builds a scorer that compares network features of an image and its reconstruction.
 
   For an image x and its reconstruction x', |f(x) / |f(x)| - f(x') / |f(x')||^2 is the
   distance of Zhang et al. 2018 (LPIPS), with one level of features f and no learnt
   weights. f are the first feature maps of the encoder that the method trained on
   healthy scans (output 'features' [B, *S', K]); LPIPS has those of a network trained on
-  photographs. The distance does not change when all features of a place are multiplied
-  by one factor; it follows the texture that they code. Shvetsova et al. 2021 also
+  photographs. The distance does not change if all features at a voxel are multiplied by
+  one factor; only their ratios count. Shvetsova et al. 2021 also
   detect anomalies by a distance of normalised features. With `residual` it is
   multiplied by |x - x'|, as in Bercea et al. 2023 ("Reversing the abnormal").
 

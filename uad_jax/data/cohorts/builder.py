@@ -71,12 +71,13 @@ class ScanBuilder(
   def up_to_date(self, kept: str = '') -> 'ScanBuilder':
     """Returns the builder of the data set for the source folder as it is now.
 
-    It is this builder, unless the source has changed since the data were prepared, see
-    `versions`; the user is then told on stderr.
+    The result is this builder, or the builder of another version of the data set that
+    fits the source (see `versions`). A change of the source is reported on stderr.
 
     Args:
-      kept: Full names of data sets, joined by ' + ', that a run has begun with; its
-        version of this data set is kept if it is still prepared.
+      kept: Full names, joined by ' + ', of the prepared data sets that a run began
+        with. If one is a version of this data set that still exists, its builder is
+        returned even if the source has changed.
 
     Raises:
       BadScan: The source or its table cannot be used.
@@ -95,9 +96,10 @@ class ScanBuilder(
     return self
 
   def planned_splits(self) -> dict[str, int]:
-    """Counts the scans of each split, from the manifest or before they are prepared.
+    """Counts the scans of each split, also if the data set is not prepared yet.
 
-    The result is empty if the config names no source.
+    The counts come from the manifest if it exists, else from the source folder; they
+    are {} if there is no manifest and the config names no source.
 
     Raises:
       BadScan: The source or its table cannot be used.

@@ -198,7 +198,7 @@ def folder_of(name: str) -> pathlib.Path:
 
 
 def _find(source: str, cohort: Cohort, contrast: str, tree: str, values):
-  """Scans and sentences on absent ones (`builder.Find`), with the lesion values set."""
+  """Scans with lesion values, and sentences on absent ones (`scan_config.Find`)."""
   entries, absent = tables.find(source, cohort, contrast, tree)
   if values:
     entries = [entry._replace(lesion_values=values) for entry in entries]

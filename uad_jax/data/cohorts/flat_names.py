@@ -1,7 +1,10 @@
-"""Functions that name the subjects of a flat folder after its files.
+"""Functions that derive subject names from the file names of a folder of scans.
 
-The subject is the file name up to its first dot or underscore. Where this name is that
-of several files, as of siteA_0.nii and siteA_1.nii, it is the whole name instead.
+The short name of a file ends before its first dot or underscore; its whole name ends
+before the suffix, such as .nii.gz. A subject has the short name; but if several files
+share it, such as siteA_0.nii and siteA_1.nii, each is a subject with its whole name.
+Files that differ in a word of `KINDS`, such as p1_t1.nii and p1_t2.nii, still share one
+subject.
 """
 
 import collections
@@ -28,13 +31,15 @@ Files that differ in such a word are those of one person, not of several.
 
 
 class Names(NamedTuple):
-  """Subjects of the images of a flat folder.
+  """Subject names of the images of a folder.
 
   Attributes:
-    subjects: Path of each image below the folder to its subject.
-    cores: Whole name of an image, less what all of its likes end with, to its subject,
-      for subjects with whole names.
-    note: Sentence about the whole names; '' if there are none.
+    subjects: Mapping from the path of each image, relative to the folder, to its
+      subject.
+    cores: Mapping from shortened whole names to subjects, only for subjects with whole
+      names. The ending that all images with the same short name share is removed, such
+      as '_t1' of 'siteA_0_t1' and 'siteA_1_t1'.
+    note: Message for the user about subjects with whole names; '' if there are none.
   """
 
   subjects: Mapping[str, str]
@@ -43,12 +48,13 @@ class Names(NamedTuple):
 
 
 def of_images(sessions: Mapping[str, str], pattern: str) -> Names:
-  """Names the subjects of the images of a flat folder.
+  """Derives the subject names of the images of a folder from their file names.
 
   Args:
-    sessions: Path of each image below the folder to its session, '' for none.
-    pattern: Glob pattern of the images; its folders without wildcards are left out of
-      the names.
+    sessions: Mapping from the path of each image, relative to the folder, to its
+      session; '' for no session.
+    pattern: Glob pattern of the images; the folders at its beginning that have no
+      wildcard are not part of the names.
   """
   groups = collections.defaultdict(list)
   for path, session in sessions.items():
@@ -67,15 +73,15 @@ def of_images(sessions: Mapping[str, str], pattern: str) -> Names:
 
 
 def of_companion(path: str, pattern: str, names: Names) -> str:
-  """Names the subject of a mask, label or lesion file of a flat folder.
+  """Returns the subject that a mask, label or lesion file belongs to.
 
-  It is the image whose whole name the file name begins with, the longest such name; or
-  else the file name up to its first dot or underscore.
+  This is the subject in `names.cores` with the longest key that the file name begins
+  with; without such a key, it is the short name of the file.
 
   Args:
-    path: Path of the file below the folder.
+    path: Path of the file, relative to the folder.
     pattern: Glob pattern of the files of this kind.
-    names: Subjects of the images.
+    names: Subject names of the images.
   """
   for whole in (_whole(path, pattern), _whole(path.split('/')[-1], '*')):
     ends = [m.start() for m in re.finditer(r'[._-]', whole)]

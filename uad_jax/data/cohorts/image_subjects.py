@@ -25,14 +25,16 @@ SPLITS = {
 def named(
   entries: Sequence[Entry], root: pathlib.Path, subject: str, table: str
 ) -> list[Entry]:
-  """Adds to images their subjects, and the facts in the table of subjects.
+  """Sets the subject, age, domain and `people` of each image of a data set.
+
+  The subject comes from the path of the image, the rest from the table of subjects.
 
   Args:
-    entries: Images with splits, each named by its path.
+    entries: Images with splits; the subject of each is its path.
     root: Folder of the data set.
     subject: Regular expression on an image's path below the folder; its groups, joined
       by '-', are the name of the subject. '' takes the file name if the table lists it,
-      else the name of the entry.
+      else the subject that the entry has already.
     table: Path of the table of subjects below the folder; it may be absent.
 
   Raises:

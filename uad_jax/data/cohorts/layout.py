@@ -33,7 +33,7 @@ class Layout(NamedTuple):
       session. '' for cohorts without sessions.
     table: Tab-separated table with the column participant_id and, optionally,
       session_id, age, split, pathology, domain and `entry.PEOPLE`; '' for none.
-    label_map: Tissue class to numbers of the label file.
+    label_map: Mapping from a tissue class to its numbers in the label file.
     channel: Index of the volume of a 4-D image that is the scan; None for 3-D files.
     lesion_values: Numbers of the lesion file that mean lesion; None takes the voxels
       above half of its maximum.
@@ -68,7 +68,7 @@ def bids(
   subject: str = BIDS_SUBJECT,
   session: str = BIDS_SESSION,
 ) -> Layout:
-  """Returns the file patterns (layout) of a BIDS folder.
+  """Makes the layout of a BIDS folder: the patterns by which its files are searched.
 
   Args:
     image: Glob pattern of the scans.
@@ -76,7 +76,7 @@ def bids(
     labels: Glob pattern of the anatomical labels; '' for none.
     lesion: Glob pattern of the lesion masks; '' for none.
     twin: Glob pattern of the lesion-free twins; '' for none.
-    label_map: Tissue class to numbers of the label file.
+    label_map: Mapping from a tissue class to its numbers in the label file.
     lesion_values: Numbers of the lesion file that mean lesion; None for a mask.
     subject: Regular expression of the subject, see `Layout`.
     session: Regular expression of the session, see `Layout`.
@@ -129,7 +129,7 @@ def flat(
     subject: Regular expression whose group is the subject; by default the file name up
       to its first dot or underscore, or the whole name where several images share that
       (`flat_names`).
-    label_map: Tissue class to numbers of the label file.
+    label_map: Mapping from a tissue class to its numbers in the label file.
     lesion_values: Numbers of the lesion file that mean lesion; None for a mask.
     session: Regular expression whose group is the session; '' for no sessions.
   """
@@ -150,10 +150,9 @@ def flat(
 def find(source: str, layout: Layout, lookup: Lookup | None = None) -> list[Entry]:
   """Finds the scans of a folder and returns them sorted by subject and session.
 
-  The number of subjects and scans is printed to stderr, with a line for all that the
-  user should know: which files were left out, how subjects were named, and which of
-  them the table lacks. A scan with missing or ambiguous files is returned with a
-  sentence in `problem`.
+  The numbers of subjects and scans are printed to stderr, with notes on ignored files,
+  on subjects named after files, and on subjects that the table lacks. A scan with
+  missing or ambiguous files is returned too; its field `problem` describes the error.
 
   Args:
     source: Path of the folder.
@@ -205,7 +204,7 @@ def images_of(root: pathlib.Path, layout: Layout) -> sessions.Files:
 
 
 def tell(source: str, entries: Sequence[Entry], notes: Sequence[str] = ()) -> None:
-  """Prints to stderr how many subjects and scans a folder has, and notes on them."""
+  """Prints the numbers of subjects and scans of a folder, and further lines."""
   subjects = len({entry.subject for entry in entries})
   counts = [
     f'{n} {noun}{"" if n == 1 else "s"}'
@@ -217,8 +216,9 @@ def tell(source: str, entries: Sequence[Entry], notes: Sequence[str] = ()) -> No
 
 @functools.lru_cache(1000)
 def tell_note(source: str, sentence: str) -> None:
-  """Prints a sentence on a folder to stderr.
+  """Prints a message about a folder to stderr, once in a process.
 
-  The same sentence is printed once in a process, as a builder searches repeatedly.
+  Later calls with the same message print nothing, as a builder searches a folder
+  repeatedly.
   """
   print(f'{source}: {sentence}', file=sys.stderr, flush=True)

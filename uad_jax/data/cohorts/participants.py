@@ -53,9 +53,9 @@ def read_table(path: pathlib.Path) -> Table:
     path: The tab-separated file; it may be absent.
 
   Returns:
-    Mapping from (subject, session) to the known facts, without missing values. Subjects
-    begin with `sub-`, sessions with `ses-`; the session is '' if the table names none.
-    It is {} if the file is absent.
+    Mapping from (subject, session) to a row: a mapping from column name to text,
+    without missing values. Subjects begin with `sub-`, sessions with `ses-`; the
+    session is '' if the table names none. {} if the file is absent.
 
   Raises:
     BadScan: The file is empty or no tab-separated UTF-8 text, lacks the column
@@ -78,9 +78,11 @@ def read_table(path: pathlib.Path) -> Table:
 
 
 def row_of(table: Table, entry: Entry) -> dict[str, str]:
-  """Returns the known facts about a scan: those of its session and of its subject.
+  """Returns the values that the table of subjects has for a scan, by column name.
 
-  A scan without a session has the facts of the only row of its subject.
+  The row of the subject and the row of the session are merged; the session's values
+  take precedence. A scan without a session takes the row of its subject, even if that
+  row names a session, provided that it is the only one.
 
   Args:
     table: Table of subjects, as `read_table` returns it.
@@ -128,17 +130,17 @@ def unmatched(table: Table, entries: Sequence[Entry], path: pathlib.Path) -> lis
 
 
 def other_tables(path: pathlib.Path) -> list[str]:
-  """Looks for tables of subjects under other names, which are not read.
+  """Warns of tables such as participants.csv, which are not read.
 
   Args:
-    path: Path of participants.tsv; the other names are participants.csv, .txt, .xlsx
-      and the like.
+    path: Path of participants.tsv; files of its folder with the same stem and another
+      suffix (.csv, .txt, .xlsx, ...) are reported.
 
   Returns:
-    A sentence for each; [] if participants.tsv is there.
+    One message for each such file; [] if participants.tsv exists.
 
   Raises:
-    BadScan: Such a table of text has a column of splits.
+    BadScan: Such a file is a text table with the column split.
   """
   if os.path.lexists(path) or not path.parent.is_dir():
     return []

@@ -34,7 +34,7 @@ def name_of(entry: Entry, steps: Steps, label_map: Mapping[str, Sequence[int]]) 
   Args:
     entry: The scan and its files.
     steps: Preprocessing steps, pairs (name, parameters).
-    label_map: Tissue class to numbers of the label file.
+    label_map: Mapping from a tissue class to its numbers in the label file.
 
   Returns:
     Hash of the original files and of the preprocessing, 32 hexadecimal digits.
@@ -63,7 +63,7 @@ def make(
   Args:
     entry: The scan and its files.
     steps: Preprocessing steps, pairs (name, parameters).
-    label_map: Tissue class to numbers of the label file.
+    label_map: Mapping from a tissue class to its numbers in the label file.
     folder: Folder of the stored scans.
 
   Returns:
@@ -145,12 +145,13 @@ def save(
   prepared: preprocess.Prepared,
   digests: Mapping[str, str] | None = None,
 ) -> None:
-  """Stores a preprocessed scan in a .npz file, which is never incomplete.
+  """Stores a preprocessed scan in a .npz file, so that no incomplete file can remain.
 
   Args:
-    path: The file.
-    prepared: The scan.
-    digests: Its 'sha256' and 'records', see `fingerprints`; None computes them.
+    path: Path of the .npz file.
+    prepared: Preprocessed scan.
+    digests: Hashes 'sha256' and 'records' of the scan, see `fingerprints`; None
+      computes them.
   """
   image_is_twin = prepared.twin is prepared.image or (
     prepared.twin is not None and np.array_equal(prepared.twin, prepared.image)

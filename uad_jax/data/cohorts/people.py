@@ -218,7 +218,7 @@ LONGEST = 500
 
 
 def few(names: Sequence[str], shown: int = 3) -> str:
-  """Lists the first of several names for a message, with the number of all.
+  """Joins the first names of a list for a message, and counts the remaining ones.
 
   >>> few(['a', 'b', 'c', 'd', 'e'])
   'a, b, c and 2 more'

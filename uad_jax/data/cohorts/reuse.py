@@ -28,11 +28,11 @@ def restore(
   settings: ScanConfig,
   folder: str | os.PathLike,
 ) -> int:
-  """Stores the preprocessed scans that an earlier version holds with the same files.
+  """Copies preprocessed scans with unchanged files from earlier versions of a data set.
 
   Args:
     entries: Scans of the data set to be prepared.
-    scans: Record of each entry, see `sources`.
+    scans: Description of each entry's source files, see `sources`.
     versions: Earlier versions, with the preprocessing of `settings`.
     settings: Config of the data set.
     folder: Folder of the stored scans, see `parts.make`.
@@ -72,10 +72,11 @@ def restore(
 def prepared_of(
   records: Sequence[Mapping[str, Any]], slices: Sequence[int]
 ) -> Prepared:
-  """Makes a preprocessed scan from its records; slices without a record are zero.
+  """Rebuilds a preprocessed scan from its records in a prepared data set.
 
   Args:
-    records: Records of the scan: one volume, or its chosen slices in order.
+    records: Records of the scan: one volume, or its chosen slices in order. Slices
+      without a record are set to zero.
     slices: Indices of the chosen slices.
   """
   first = records[0]

@@ -24,15 +24,15 @@ class ScanConfig(tfds.core.BuilderConfig):
   Attributes:
     steps: Preprocessing steps, pairs (name, parameters); 'pad_or_crop' sets the shape
       of a record: two sizes for slices, three for volumes.
-    find: Function of the source folder; returns its scans, and one sentence about each
+    find: Function from the source folder to its scans and one message about each
       absent scan.
-    identity: All that the records depend on, as values for JSON; its hash is part of
-      the name of the config, and the manifest stores it.
+    identity: All settings that the records depend on, as values for JSON; their hash
+      is part of the name of the config, and the manifest stores them.
     source: Folder of the scans; '' for the manual_dir of TFDS.
-    label_map: Tissue class to numbers of the label files.
-    fractions: Split to fraction of the subjects, for subjects whose split neither a
-      table nor a list names.
-    listed: Subject to split, from the split list of the data set.
+    label_map: Mapping from a tissue class to its numbers in the label files.
+    fractions: Mapping from a split to its fraction of the subjects, for subjects whose
+      split neither a table nor a list names.
+    listed: Mapping from subject to split, from the split list of the data set.
     healthy: Whether the cohort is one of healthy subjects; those with a pathology then
       go to the split 'patients'.
     domain: Name of the scanner or site, for scans without one.

@@ -142,15 +142,17 @@ def scans(
 def once(
   paths: Iterable[pathlib.Path],
 ) -> tuple[list[pathlib.Path], list[tuple[pathlib.Path, pathlib.Path]]]:
-  """Keeps one path of each real file.
+  """Removes paths that lead, through links, to the same file as another path.
 
-  Of several paths, one without links is kept if there is one, else the first.
+  Of the paths of one file, a path without links is kept if there is one, else the
+  first in alphabetical order.
 
   Args:
     paths: Paths of files, some of which may be links or lie in linked folders.
 
   Returns:
-    The kept paths in their order; pairs of a path that was dropped and the kept path.
+    The kept paths in their order; pairs of a removed path and the kept path of the
+    same file.
   """
   paths = list(paths)
   real = {path: os.path.realpath(path) for path in paths}

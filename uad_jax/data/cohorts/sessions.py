@@ -19,12 +19,13 @@ Files = dict[tuple[str, str], list[str]]
 
 
 class Images(NamedTuple):
-  """Images of a folder.
+  """Image files of a source folder, grouped by subject and session.
 
   Attributes:
-    files: Paths of the images by subject and session.
-    names: Subjects named after the files, for the default of flat folders; else None.
-    notes: Sentences for the user about the search.
+    files: Mapping from (subject, session) to the paths of the images.
+    names: Subject names derived from file names (`flat_names`); None if a regular
+      expression of the layout names the subjects.
+    notes: Messages for the user about the search.
   """
 
   files: Files
@@ -35,11 +36,11 @@ class Images(NamedTuple):
 def images(root: pathlib.Path, layout: 'Layout') -> Images:
   """Finds the image files below a folder that match the patterns of a layout.
 
-  Each real file is taken once, also if several links lead to it.
+  A file that several symbolic links point to is listed once.
 
   Args:
     root: Path of the folder.
-    layout: Patterns of the files.
+    layout: Patterns of file, subject and session names.
 
   Raises:
     BadScan: A pattern or regular expression cannot be used, or a path names no subject.
@@ -80,8 +81,12 @@ def companions(
   Args:
     root: Path of the folder.
     pattern: Glob pattern of the files.
-    layout: Regular expressions of subject and session.
-    names: Subjects of the images, if they are named after the files.
+    layout: Regular expressions that read subject and session from a path.
+    names: Subjects from `Images.names`, if subjects are named after the image files;
+      None to read them by the regular expression.
+
+  Returns:
+    Paths of the files by subject and session.
 
   Raises:
     BadScan: The pattern or a regular expression cannot be used, or a path names no
@@ -106,14 +111,17 @@ def entry(
   files: Mapping[str, Files],
   facts: Mapping[str, str],
 ) -> Entry:
-  """Returns the scan of a session; with a problem if its files are not as they must be.
+  """Builds the `Entry` of one session from its image, companion files and table row.
+
+  If images or companion files are missing or ambiguous, `Entry.problem` says so.
 
   Args:
     layout: Patterns of the files.
     key: Subject and session.
     paths: Paths of the images of the session, one or more.
-    files: Kind, a key of `entry.COMPANIONS`, to all files of this kind.
-    facts: Row of the table of subjects; {} for none.
+    files: Mapping from a kind in `entry.COMPANIONS` (such as 'mask') to the files of
+      this kind, from `companions`.
+    facts: Row of the table of subjects, as a mapping from column to cell; {} for none.
   """
   scan = Entry(
     *key,

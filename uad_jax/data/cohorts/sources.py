@@ -1,9 +1,9 @@
-"""Functions that record the original files of a data set and tell if they changed.
+"""Functions that record the original files of a data set and detect later changes.
 
-The file sources.json beside the records of a prepared data set lists each scan with
-the facts of the table of subjects and with size, time of change and SHA-256 of its
-files. A file counts as unchanged if size and time are those of the record, or else if
-its content is.
+The file sources.json in the folder of a prepared data set lists each scan: its entries
+in the table of subjects (such as age and split), and the size, modification time and
+SHA-256 of its files. A file counts as unchanged if its size and modification time, or
+else its SHA-256, equal those in sources.json.
 """
 
 import contextlib
@@ -40,7 +40,11 @@ Known = Mapping[tuple[str, int, int], str]
 
 
 def files_of(path: str | None) -> list[str]:
-  """Lists a file and the header file of an Analyze pair; [] for None."""
+  """Lists the files of an image: the file itself and, for Analyze, its .hdr file.
+
+  Args:
+    path: Path of the image; None gives [].
+  """
   if path is None:
     return []
   pair = [path[:-4] + '.hdr'] if path.endswith('.img') else []
@@ -48,11 +52,11 @@ def files_of(path: str | None) -> list[str]:
 
 
 def listing(entries: Iterable[Entry], source: str) -> list[dict[str, Any]]:
-  """Lists scans with facts, sizes and times of their files, without reading the files.
+  """Lists scans with sizes and modification times of their files, without reading them.
 
   Args:
     entries: Scans with their splits, in order.
-    source: Folder that the paths are told from.
+    source: Folder that the recorded paths are relative to.
 
   Returns:
     One `Scan` for each entry; its files have no 'sha256' yet.
@@ -79,14 +83,15 @@ def listing(entries: Iterable[Entry], source: str) -> list[dict[str, Any]]:
 
 
 def hashed(scans: Sequence[Scan], source: str, known: Known) -> list[dict[str, Any]]:
-  """Adds the SHA-256 of every file to listed scans.
-
-  That of a file which cannot be read is ''.
+  """Adds the SHA-256 of every file to the scans from `listing`.
 
   Args:
     scans: Scans from `listing`.
-    source: Folder that the paths are told from.
-    known: Hashes of files that need not be read again.
+    source: Folder that the recorded paths are relative to.
+    known: SHA-256 of files that need not be read again, from `known_in`.
+
+  Returns:
+    The scans, each file with 'sha256'; '' for a file that cannot be read.
   """
   names = [(f['path'], f['size'], f['mtime_ns']) for s in scans for f in s['files']]
   unknown = list(dict.fromkeys(name for name in names if name not in known))
@@ -106,7 +111,7 @@ def hashed(scans: Sequence[Scan], source: str, known: Known) -> list[dict[str, A
 
 
 def known_in(records: Iterable[Sequence[Scan]]) -> dict[tuple[str, int, int], str]:
-  """Collects the SHA-256 of all files in several records, for `hashed`."""
+  """Collects the SHA-256 of all files in earlier records, as `known` of `hashed`."""
   return {
     (file['path'], file['size'], file['mtime_ns']): file['sha256']
     for scans in records
@@ -125,7 +130,7 @@ def content(scan: Scan) -> list[list[str]]:
 
 
 def digest(scans: Sequence[Scan]) -> str:
-  """Computes a SHA-256 of all that the record says, except paths and times of files."""
+  """Computes one SHA-256 of a record, independent of folders and modification times."""
   listed = [
     [scan['subject'], scan['session'], content(scan)]
     + [scan[name] for name in (*FACTS, *READING)]
@@ -143,7 +148,7 @@ def write(scans: Sequence[Scan], directory: str | os.PathLike) -> None:
 
 
 def read(directory: str | os.PathLike) -> list[dict[str, Any]] | None:
-  """Reads the record of a data set; None if it has none or a damaged one."""
+  """Reads `sources.json` of a data set; None if it is missing or damaged."""
   try:
     return json.loads((pathlib.Path(directory) / NAME).read_text())['scans']
   except (OSError, json.JSONDecodeError, KeyError):
@@ -151,14 +156,14 @@ def read(directory: str | os.PathLike) -> list[dict[str, Any]] | None:
 
 
 def check_unchanged(scans: Sequence[Scan], source: str) -> None:
-  """Checks that sizes and times of all files are still those of the record.
+  """Checks that all files still have their recorded sizes and modification times.
 
   Args:
-    scans: Record that was made before the files were prepared.
-    source: Folder that the paths are told from.
+    scans: Record that was made before the files were preprocessed.
+    source: Folder that the recorded paths are relative to.
 
   Raises:
-    BadScan: A file was changed or removed meanwhile.
+    BadScan: A file was changed or removed after the record was made.
   """
   for file in (file for scan in scans for file in scan['files']):
     path = os.path.join(source, file['path'])
@@ -182,7 +187,7 @@ def changes(old: Sequence[Scan], new: Sequence[Scan]) -> list[str]:
   """Describes how the scans of a source differ from those of an earlier record.
 
   Args:
-    old: Earlier record; scans without 'files' are compared by the keys that they have.
+    old: Earlier record; a scan without 'files' is compared by its other keys only.
     new: Record of the source as it is now.
 
   Returns:

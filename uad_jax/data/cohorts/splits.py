@@ -172,7 +172,7 @@ def hashed_split(subject: str, fractions: Mapping[str, float]) -> str:
 
 
 def check_splits(pairs: Iterable[tuple[str, str]], where: str) -> None:
-  """Checks that no subject is in two splits, and the names of the splits.
+  """Checks that no subject is in two splits and that the split names are valid.
 
   A subject in two splits would be a data leak. Splits whose names agree up to the first
   underscore, such as val and val_lesion, may share subjects.
@@ -182,7 +182,7 @@ def check_splits(pairs: Iterable[tuple[str, str]], where: str) -> None:
     where: Source of the pairs, for the error message.
 
   Raises:
-    BadScan: A subject is in two splits, or a name cannot be that of a split.
+    BadScan: A subject is in two splits, or the name of a split is not valid.
   """
   first_splits = {}
   for subject, split in pairs:

@@ -1,4 +1,4 @@
-"""Functions that read tables of text whose columns are separated by tabs."""
+"""Functions that read tab-separated text tables (TSV)."""
 
 import csv
 import io
@@ -11,19 +11,19 @@ BLANKS = '\ufeff\u200b \t\r\n\xa0'
 
 
 def rows(path: pathlib.Path) -> list[tuple[int, list[str]]]:
-  """Reads the rows of a text file whose columns are separated by tabs.
+  """Reads the rows of a tab-separated text file (TSV).
 
   Args:
-    path: File in UTF-8, with or without a byte order mark, or in UTF-16 with one; with
-      any line ends; cells may stand in quotation marks.
+    path: File in UTF-8, with or without a byte order mark, or in UTF-16 with one. Line
+      ends can be of any system, and cells can be in double quotes.
 
   Returns:
-    Number of the line and cells, without spaces about them, of each row that is not
-    blank, the header first; one row or more.
+    Pairs (line number, cells), one for each row that is not blank, the header first.
+    Spaces around the cells are removed. There is at least one row.
 
   Raises:
-    BadScan: The file cannot be read, is no such text, is blank, or has a quotation mark
-      without its second.
+    BadScan: The file cannot be read, is not in these encodings, is blank, or has a
+      quotation mark that is not closed.
   """
   text = _text(path)
   reader = csv.reader(io.StringIO(text, newline=''), delimiter='\t')

@@ -1,8 +1,8 @@
-"""Functions that choose among the prepared versions of a data set that was changed.
+"""Functions that choose the prepared version of a data set that fits its source files.
 
-A data set whose source has changed is prepared anew beside the old one: the name of its
-TFDS config is that of the first version and a hash of the source. So the data of older
-runs stay as they are.
+If the source files have changed, the data set is prepared again as a new version beside
+the old one, so that the data of older runs stay unchanged. The TFDS config of the new
+version has the name of the first version and a hash of the source.
 """
 
 import json
@@ -20,14 +20,14 @@ from uad_jax.data.preprocessing.nifti import BadScan
 
 
 class Version(NamedTuple):
-  """Prepared version of a data set.
+  """Prepared version of a data set, stored on disk.
 
   Attributes:
     name: Name of the TFDS config.
-    folder: Folder of the records and the manifest.
+    folder: Folder of the TFDS files and the manifest.
     volumes: Entries of the manifest, see `manifest.make`.
-    skipped: Number of scans that were left out.
-    scans: Record of the source, see `sources`; None for a version without one.
+    skipped: Number of scans that could not be used and were not stored.
+    scans: Record of the source files, see `sources`; None for a version without one.
   """
 
   name: str
@@ -37,15 +37,15 @@ class Version(NamedTuple):
   scans: list[dict[str, Any]] | None
 
   def differences(self, now: Sequence[sources.Scan]) -> list[str]:
-    """Describes how the source differs from what this version was prepared from.
+    """Describes how the source has changed since this version was prepared from it.
 
     A version without a record is compared by its subjects, sessions and splits.
 
     Args:
-      now: Record of the source as it is.
+      now: Record of the source as it is now.
 
     Returns:
-      Phrases, see `sources.changes`; [] for the version of this source.
+      Phrases, see `sources.changes`; [] if the source has not changed.
     """
     if self.scans is not None:
       return sources.changes(self.scans, now)
@@ -59,11 +59,11 @@ class Version(NamedTuple):
 
 
 class Choice(NamedTuple):
-  """Version of a data set to use.
+  """Result of `choose`: the version of a data set to use.
 
   Attributes:
-    name: Name of the TFDS config, of a prepared version or of one to be prepared.
-    sentence: Sentence about the choice for the user; '' for none.
+    name: Name of its TFDS config; the version may still have to be prepared.
+    sentence: Message to the user about the choice; '' for none.
   """
 
   name: str
@@ -97,40 +97,53 @@ def prepared(root: pathlib.Path, base: str, version: str) -> list[Version]:
 
 
 def entries_of(settings: ScanConfig, source: str) -> list[Entry]:
-  """Finds the scans of a source and assigns them to splits, without reading them.
+  """Lists the scans of a source folder with their splits, without reading the images.
 
   Raises:
-    BadScan: The source or its table cannot be used.
+    BadScan: The folder or its table of subjects cannot be used.
   """
   entries, _ = settings.find(source)
   return splits.assign(entries, settings.fractions, settings.listed, settings.healthy)
 
 
 def is_there(source: str) -> bool:
-  """Whether a source folder exists and holds anything (is no empty mount point)."""
+  """Returns whether a source folder exists and is not empty.
+
+  The mount point of a drive that is not mounted is an empty folder.
+  """
   return os.path.isdir(source) and bool(os.listdir(source))
 
 
 def record(
   entries: Sequence[Entry], source: str, versions: Sequence[Version]
 ) -> list[dict[str, Any]]:
-  """Records a source, see `sources`; files known from the versions are not read."""
+  """Makes the record of the files of a source folder, see `sources`.
+
+  Files whose SHA-256 is in the record of a version are not read again.
+
+  Args:
+    entries: Scans of the source, from `entries_of`.
+    source: Path of the source folder.
+    versions: Prepared versions, from `prepared`.
+  """
   known = sources.known_in(version.scans or () for version in versions)
   return sources.hashed(sources.listing(entries, source), source, known)
 
 
 def choose(settings: ScanConfig, versions: Sequence[Version], kept: str = '') -> Choice:
-  """Chooses the version of a data set that belongs to the source as it is now.
+  """Chooses the version of a data set that fits the present source files.
 
-  A version without a record that fits the source gets its record.
+  If the chosen version has no record of the source, the record is written to it.
 
   Args:
     settings: Config of the data set, with the name of its first version.
     versions: Prepared versions, from `prepared`.
-    kept: Name of the version that a run has begun with; it is used if it is prepared.
+    kept: Name of the version that a run to be continued has used; it is chosen if it is
+      prepared. '' for a new run.
 
   Raises:
-    BadScan: The source or its table cannot be used, and no version is kept.
+    BadScan: The source or its table of subjects cannot be used, and `kept` is not
+      prepared.
   """
   source, by_name = settings.source, {version.name: version for version in versions}
   if not versions or not source:

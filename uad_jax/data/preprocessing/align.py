@@ -131,7 +131,7 @@ def register(
     mask: Brain mask [X, Y, Z], bool.
     affine: 4x4 from voxel to scan mm.
     degrees: Degrees of freedom, one of `DEGREES`.
-    name: The template, as in `template`.
+    name: Name of the template, as in `template`.
     scan: Name of the scan, for messages.
 
   Returns:
@@ -139,8 +139,8 @@ def register(
 
   Raises:
     ValueError: `degrees` is not one of `DEGREES`.
-    BadScan: The brain is flat or dark, or the affine does not converge on it, as where
-      it has a few slices only.
+    BadScan: The brain is constant or dark, or the affine does not converge, for example
+      because the brain has a few slices only.
   """
   if degrees not in DEGREES:
     raise ValueError(f'align has degrees={degrees}; allowed are {DEGREES}')

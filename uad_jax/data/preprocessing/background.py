@@ -1,8 +1,8 @@
-"""Functions that bring the background of a scan to zero where it has another intensity.
+"""Functions that shift the intensities of a scan so that its background is zero.
 
-The steps of the preprocessing take intensities as MRI measures them: air is about zero
-and tissue is above. Scans that were shifted (such as CT-like offsets), scaled to
-[-1, 1] or to z-scores break this. Other scans are not touched.
+The preprocessing steps assume the intensities of MRI: air is about zero and tissue is
+above. Scans with an offset (as in CT) or scaled to [-1, 1] or to z-scores violate this
+assumption. Other scans are not changed.
 """
 
 from collections.abc import Callable
@@ -36,15 +36,15 @@ GAP = 0.1
 
 
 def to_zero(scan: ScanState) -> tuple[ScanState, dict[str, Any]]:
-  """Brings the background of a scan to zero, and its intensities to usual sizes.
+  """Shifts the background of a scan to zero and rescales extreme intensities.
 
-  The lesion-free twin gets the same change, see `fitted`.
+  The change is that of `fitted`; it is applied to the lesion-free twin of the scan too.
 
   Returns:
     The scan, and a description of the change; {} if the scan was not changed.
 
   Raises:
-    BadScan: The background is too high for float32.
+    BadScan: The background is so high that float32 cannot hold the tissue beside it.
   """
   fit = fitted(scan.image, scan.name)
   if fit is None:
@@ -55,14 +55,14 @@ def to_zero(scan: ScanState) -> tuple[ScanState, dict[str, Any]]:
 
 
 def need_zero(image: np.ndarray, name: str) -> None:
-  """Checks that the background of a scan is zero, as factors on intensities need it.
+  """Checks that the background of a scan is zero, before intensities are multiplied.
 
   Args:
     image: Scan [X, Y, Z], float32.
     name: Name of the scan, for the message.
 
   Raises:
-    BadScan: The background has another intensity, see `fitted`.
+    BadScan: The background is not about zero, see `fitted`.
   """
   fit = fitted(image, name)
   if fit is not None and fit[1]['intensities']['subtracted']:
@@ -77,21 +77,26 @@ def fitted(
 ) -> tuple[Callable[[np.ndarray], np.ndarray], dict[str, Any]] | None:
   """Computes the change of intensities that brings the background of a scan to zero.
 
-  There are three kinds of scans. A background that is the darkest part and not near
-  zero: the lowest intensity is subtracted. A constant background within the range of
-  the tissue, as in stripped scans with z-scores: tissue is shifted above zero and the
-  background set to zero. Noise about zero in the air, as in some inversion recovery
-  images: the lowest intensity is subtracted. Intensities beyond `SCALES` are scaled,
-  too. The background is the median of the eight corners of the volume, and the span is
-  the difference of the percentiles 0.5 and 99.5.
+  Three kinds of scans are changed:
+
+  * The background is the darkest part and not near zero: the lowest intensity is
+    subtracted.
+  * The background is constant and within the range of the tissue, as in skull-stripped
+    scans with z-scores: tissue is shifted above zero, background is set to zero.
+  * The air has noise around zero, as in some inversion recovery images: the lowest
+    intensity is subtracted.
+
+  The intensities are also scaled if their span, the difference of the percentiles 0.5
+  and 99.5, is outside of `SCALES`. The background is the median of the eight corner
+  voxels of the volume.
 
   Args:
     image: Scan [X, Y, Z], float32.
     name: Name of the scan, for the message.
 
   Returns:
-    The change, from an array [X, Y, Z] to another one, and its description; None if the
-    background is near zero.
+    Function that changes the intensities of an array [X, Y, Z], and the description of
+    the change; None if no change is needed.
 
   Raises:
     BadScan: The background is so high that float32 cannot hold the tissue beside it.

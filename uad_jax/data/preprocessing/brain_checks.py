@@ -1,13 +1,18 @@
-"""Functions that check whether a brain mask has the size and the place of a brain.
+"""Functions that check whether a brain mask has a plausible volume, shape and position.
 
-The limits are wide around what healthy heads give. Measured on 27 heads of two scanners
-(IXI and UCLA, 2 mm, whole heads) with the masks of `strip.by_template`: 987 to 1577 ml,
-correlation with the aligned template 0.952 to 0.969, scale 0.51 to 0.80, squeeze 0.75
-to 0.87, cut 0. Twelve stripped brains of a third scanner: 1300 to 1738 ml, 0.939 to
-0.962, scale 0.57 to 0.81. Simulated cysts of 240 ml and wide ventricles lower the
-correlation to 0.88, a brain that fills the MNI152 template has scale 1. A mask that
-reaches the scalp has scale 1.6 or more; a brain of which a fifth lies outside of the
-field of view has cut 0.36 or more, and squeeze 0.69 or less.
+The allowed ranges are wider than these values, which were measured on images of heads
+(`Fit` defines the measurements):
+
+* 27 whole heads of two scanners (IXI and UCLA, 2 mm), masks of `strip.by_template`:
+  volume 987 to 1577 ml, correlation with the aligned template 0.952 to 0.969, scale
+  0.51 to 0.80, squeeze 0.75 to 0.87, cut 0.
+* 12 skull-stripped brains of a third scanner: volume 1300 to 1738 ml, correlation 0.939
+  to 0.962, scale 0.57 to 0.81.
+* Simulated cysts of 240 ml and wide ventricles: correlation down to 0.88.
+* A brain that fills the MNI152 template: scale 1.
+* A mask that reaches the scalp: scale 1.6 or more.
+* A brain with a fifth outside of the field of view: cut 0.36 or more, squeeze 0.69 or
+  less.
 """
 
 from typing import Any, NamedTuple
@@ -37,15 +42,15 @@ REMEDY = 'give a brain mask by --mask, or labels by --labels'
 
 
 class Fit(NamedTuple):
-  """Measurements of a brain mask that was made with the aligned template.
+  """Measurements that describe how well a brain mask fits the aligned template.
 
   Attributes:
     volume_ml: Volume of the mask in ml.
     correlation: Correlation of the brain with the aligned template.
     scale: Determinant of the affine from template mm to scan mm.
-    squeeze: Smallest over largest singular value of this affine.
-    cut: Largest section of the mask on a face of the field of view, relative to the
-      largest parallel section.
+    squeeze: Smallest divided by largest singular value of this affine.
+    cut: Area of the mask on a face of the volume, divided by its largest area in a
+      parallel slice; the maximum over the six faces.
   """
 
   volume_ml: float
@@ -55,7 +60,7 @@ class Fit(NamedTuple):
   cut: float
 
   def rounded(self) -> dict[str, Any]:
-    """Returns the measurements as entries of the chain, with three decimals."""
+    """Returns the measurements as a dict, rounded for the record of preprocessing."""
     numbers = {name: round(value, 3) for name, value in self._asdict().items()}
     return numbers | {'volume_ml': round(self.volume_ml, 1)}
 
@@ -63,7 +68,7 @@ class Fit(NamedTuple):
 def measure(
   mask: np.ndarray, affine: np.ndarray, to_scan: np.ndarray, correlation: float
 ) -> Fit:
-  """Measures a brain mask and the alignment that it was made with.
+  """Computes the `Fit` of a brain mask and of the alignment that produced it.
 
   Args:
     mask: Brain mask [X, Y, Z], bool.
@@ -98,21 +103,23 @@ def cut(mask: np.ndarray) -> float:
     mask: [X, Y, Z], bool.
 
   Returns:
-    Largest section on one of the six faces, relative to the largest parallel section;
-    0 for an empty mask.
+    Area of the mask on a face of the volume, divided by its largest area in a parallel
+    slice; the maximum over the six faces. 0 for an empty mask.
   """
   sections = [mask.sum(axes) for axes in ((1, 2), (0, 2), (0, 1))]
   return float(max(max(s[0], s[-1]) / max(s.max(), 1) for s in sections))
 
 
 def faults(fit: Fit) -> list[str]:
-  """Lists the measurements of a whole head's brain mask that no brain has.
+  """Lists the measurements of a brain mask that are outside of the allowed ranges.
+
+  The ranges are those of the brain in an image of a whole head.
 
   Args:
     fit: Measurements of the mask.
 
   Returns:
-    For each, its value and the allowed range, in words.
+    Texts with value and allowed range, one for each such measurement.
   """
   low, high = HEAD_ML
   smallest, largest = SCALE
@@ -144,7 +151,7 @@ def faults(fit: Fit) -> list[str]:
 
 
 def is_part(fit: Fit) -> bool:
-  """Returns whether a mask is that of a brain which is partly outside of the image.
+  """Returns whether a brain mask is plausible but cut by the border of the image.
 
   Args:
     fit: Measurements of the mask.
@@ -153,16 +160,16 @@ def is_part(fit: Fit) -> bool:
 
 
 def volume_fault(mask: np.ndarray, affine: np.ndarray) -> str:
-  """Says that the volume of a brain mask is not one of a brain.
+  """Describes the fault of a brain mask that is too small or too large for a brain.
 
-  A single slice, such as a picture, has no volume to judge.
+  The mask of a single slice, such as a 2-D picture, is not checked.
 
   Args:
     mask: Brain mask [X, Y, Z], bool.
     affine: 4x4 from voxel to mm.
 
   Returns:
-    Volume and allowed range, in words; '' if the volume is allowed.
+    Text with volume and allowed range; '' if the volume is allowed.
   """
   volume, (low, high) = volume_ml(mask, affine), ALLOWED_ML
   if mask.shape[2] == 1 or low <= volume <= high:

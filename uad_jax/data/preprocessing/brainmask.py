@@ -49,10 +49,10 @@ def from_labels(labels: np.ndarray | None, spacing: np.ndarray, close: float = 4
 def stripped(image: np.ndarray, spacing: np.ndarray, close: float = 4.0):
   """Computes the brain mask of a skull-stripped image from its foreground.
 
-  The mask is the largest connected part of the foreground. The foreground differs from
-  the value of the first voxel, which is background. Furrows are closed by a
-  morphological closing, and holes are filled. A part of a head, such as a slab or its
-  top, can be as small as a brain; it is recognised by its skull.
+  The foreground is all voxels that differ from the first voxel, which is background.
+  The mask is the largest connected part of the foreground; furrows are closed by a
+  morphological closing, and holes are filled. A part of a head with skull, such as a
+  slab, can be as small as a brain and is rejected by `has_skull`.
 
   Args:
     image: Image [X, Y, Z].
@@ -60,8 +60,8 @@ def stripped(image: np.ndarray, spacing: np.ndarray, close: float = 4.0):
     close: Radius of the closing in mm.
 
   Returns:
-    The brain mask; None if the foreground is empty, above `LARGEST_BRAIN` or holds a
-    skull.
+    The brain mask; None if the foreground is empty, is larger than `LARGEST_BRAIN` or
+    contains a skull.
   """
   # Interpolation leaves tiny values beside the zeros of the background.
   ripple = 1e-4 * (np.percentile(image, 99.5) - image[0, 0, 0])
@@ -79,15 +79,16 @@ def stripped(image: np.ndarray, spacing: np.ndarray, close: float = 4.0):
 
 
 def has_skull(image: np.ndarray, mask: np.ndarray, spacing: np.ndarray) -> bool:
-  """Returns whether the foreground of an image is a part of a head, not a brain.
+  """Returns whether the foreground of an image contains a skull.
 
-  Skull and sinuses are dark and lie below the bright scalp; a brain has few dark voxels
-  at `SKULL_DEPTH` below its surface, which is that of its bright tissue: a dark rim up
-  to `RIM` is left out. The border of the field of view is no surface.
+  Skull and sinuses are dark and lie below the bright scalp. So the function computes
+  the share of dark voxels at the depths `SKULL_DEPTH` below the surface, which is high
+  for a head and low for a brain. A dark rim of up to `RIM` is removed first. The border
+  of the field of view does not count as surface.
 
   Args:
-    image: Image [X, Y, Z] with a background of the first voxel's value.
-    mask: Its foreground, bool.
+    image: Image [X, Y, Z] whose first voxel is background.
+    mask: Foreground of the image [X, Y, Z], bool.
     spacing: Voxel size [3] in mm.
   """
   step = [max(1, int(np.ceil(1.9 / size))) for size in spacing]
@@ -137,10 +138,10 @@ def rough(image: np.ndarray, spacing: np.ndarray, erode: float = 5.0):
 
 
 def largest_core(mask: np.ndarray, spacing: np.ndarray, radius: float) -> np.ndarray:
-  """Erodes a mask, keeps the largest part, dilates it again, closes gaps and holes.
+  """Keeps the largest part of an eroded mask, dilates it and closes gaps and holes.
 
-  `radius` is that of erosion, dilation and closing, in mm. The result is empty if
-  nothing remains of the erosion.
+  The radius of erosion, dilation and closing is `radius` in mm. The result is empty if
+  the eroded mask is empty.
   """
   core = _largest(_deep(mask, spacing, radius))
   return closed(_dilate(core, spacing, radius), spacing, radius)

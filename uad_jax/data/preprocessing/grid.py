@@ -88,7 +88,8 @@ def respaced(
 ) -> tuple[tuple[int, int, int], np.ndarray]:
   """Computes the shape and affine of a grid after a change of its voxel size.
 
-  Centre and axes stay the same, and the field of view up to rounding to whole voxels.
+  Centre and axes stay the same. The field of view changes only by rounding to whole
+  voxels.
 
   Args:
     shape: Shape of the old grid.

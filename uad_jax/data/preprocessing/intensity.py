@@ -60,8 +60,8 @@ def zscore(brain: np.ndarray, centre: float = 0.5, width: float = 1 / 6) -> Map:
 def robust(brain: np.ndarray, centre: float = 0.5, width: float = 1 / 6) -> Map:
   """Returns the normalisation by the median and the median absolute deviation (MAD).
 
-  It is a scaled robust z-score: x -> centre + width (x - median) / (1.4826 MAD), so
-  that a lesion of less than half of the brain hardly changes it. 1.4826 MAD estimates
+  It is a scaled robust z-score: x -> centre + width (x - median) / (1.4826 MAD). A
+  lesion that is small relative to the brain hardly changes it. 1.4826 MAD estimates
   the standard deviation of a normal distribution.
 
   Args:

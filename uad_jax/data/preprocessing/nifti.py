@@ -16,7 +16,7 @@ SUFFIXES = ('.nii', '.nii.gz', '.img')
 
 
 class Picture(nib.Nifti1Image):
-  """2-D image as a volume of one slice, [X, Y, 1], see `picture.read`."""
+  """NIfTI image of one slice [X, Y, 1] made from a 2-D picture, see `picture.read`."""
 
   def __init__(self, volume: np.ndarray, affine: np.ndarray, path: str | os.PathLike):
     super().__init__(volume, affine, dtype=volume.dtype)
@@ -32,7 +32,7 @@ class Volume(NamedTuple):
 
   Attributes:
     data: Values [X, Y, Z].
-    affine: 4x4 from voxel to mm (RAS), whatever the unit of the file.
+    affine: 4x4 from voxel to mm (RAS), also if the file states another unit.
     name: Path of the file, for messages.
     header: NIfTI header of the file, for `nifti_header.image_like`; None for another
       format.
@@ -59,7 +59,7 @@ def read(
 
   Raises:
     BadScan: The file is missing, damaged, complex, RGB or not one volume, larger than
-      allowed, or its affine is not one of a head.
+      allowed, or its affine is not plausible for a head.
   """
   return _read(source, channel, nifti_voxels.scaled)
 

@@ -76,14 +76,17 @@ def affine_in_mm(image: nib.spatialimages.SpatialImage, name: str) -> np.ndarray
 
 
 def unit_of(header) -> tuple[str, float]:
-  """Returns the unit of length of a header and its size in mm; unknown counts as mm."""
+  """Returns the name of a header's unit of length and its size in mm.
+
+  An unknown unit counts as mm.
+  """
   if not isinstance(header, nib.Nifti1Header):
     return 'mm', 1.0
   return UNITS.get(int(header['xyzt_units']) & 7, ('an unknown unit', 1.0))
 
 
 def doubt(header: nib.Nifti1Header | None, shape, name: str) -> str:
-  """Describes in one sentence why programs may place a scan differently.
+  """Describes why programs may disagree on the position or orientation of a scan.
 
   A NIfTI header may place the voxels by an affine (sform), a rigid map with voxel sizes
   (qform), both or neither. nibabel and FSL use the sform if its code is above 0, else
@@ -95,7 +98,7 @@ def doubt(header: nib.Nifti1Header | None, shape, name: str) -> str:
     name: Name of the scan, for the message.
 
   Returns:
-    The sentence; '' if there is no doubt.
+    One sentence for a warning; '' if the header is not ambiguous.
   """
   if header is None:
     return ''
@@ -128,11 +131,11 @@ def doubt(header: nib.Nifti1Header | None, shape, name: str) -> str:
 
 
 def corners_apart(affine: np.ndarray, other: np.ndarray, shape) -> float:
-  """Computes how far apart two affines place the corners of a grid.
+  """Computes the largest distance between the corners of a grid under two affines.
 
   Args:
-    affine: 4x4 from voxel to mm.
-    other: Another one.
+    affine: First affine, 4x4 from voxel to mm.
+    other: Second affine, 4x4 from voxel to mm.
     shape: Shape [3] of the grid.
 
   Returns:
@@ -146,7 +149,7 @@ def corners_apart(affine: np.ndarray, other: np.ndarray, shape) -> float:
 def image_like(
   volume: np.ndarray, header: nib.Nifti1Header | None, affine: np.ndarray
 ) -> nib.Nifti1Image:
-  """Makes a NIfTI image of a volume with the geometry of the header of its scan.
+  """Makes a NIfTI image from a volume and the geometry in the header of its scan.
 
   Codes, qform, sform, voxel size and units are those of the scan, so that every program
   places the volume where it places the scan. Type of the values, scaling, display range

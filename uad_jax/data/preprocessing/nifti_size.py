@@ -26,8 +26,8 @@ COUNTED_EXPANSION = 10
 def check_file(name: str) -> None:
   """Checks that a NIfTI or Analyze file is as long as its header says.
 
-  Nothing of the size that the header promises is allocated. The bytes of a compressed
-  file are counted if it would expand to more than `COUNTED_EXPANSION` times its size.
+  No memory is allocated for the voxels. If a compressed file would expand to more than
+  `COUNTED_EXPANSION` times its size, it is decompressed once to count its bytes.
 
   Args:
     name: File ending in .nii, .nii.gz or .img, the last with its .hdr beside it.

@@ -1,4 +1,4 @@
-"""Functions that read the voxels of an image, and tell labels from masks."""
+"""Functions that read the voxels of an image, and distinguish labels from masks."""
 
 import nibabel as nib
 import numpy as np
@@ -12,7 +12,9 @@ MANY = 12
 
 
 def scaled(image: nib.spatialimages.SpatialImage, part=...) -> np.ndarray:
-  """Reads the voxels of an image, scaled, in the type that nibabel chooses.
+  """Reads the voxels of an image, scaled by the slope and intercept of its header.
+
+  The data type of the result is the one that nibabel chooses.
 
   Args:
     image: The image.
@@ -25,12 +27,12 @@ def scaled(image: nib.spatialimages.SpatialImage, part=...) -> np.ndarray:
 def as_float32(image: nib.spatialimages.SpatialImage, part=...) -> np.ndarray:
   """Reads the voxels of an image as float32.
 
-  Integers with a slope are scaled slice by slice, to the numbers that nibabel gives; it
-  scales a whole volume in float64, which needs several times the memory.
+  Integers with a slope are scaled slice by slice. The result equals that of nibabel,
+  but nibabel scales the whole volume in float64, which needs several times the memory.
 
   Args:
     image: The image.
-    part: Index of the part to read.
+    part: Index of the part to read, such as `(..., 0)` for the first volume.
   """
   proxy = image.dataobj
   plain = part is not ... or not isinstance(proxy, nib.arrayproxy.ArrayProxy)
@@ -45,16 +47,22 @@ def as_float32(image: nib.spatialimages.SpatialImage, part=...) -> np.ndarray:
 
 
 def labels_in(data: np.ndarray, of_lesions: bool = False) -> tuple[int, ...]:
-  """Returns the numbers of a volume of labels; () if the volume is a mask.
+  """Lists the label numbers in a volume, unless the volume is a mask.
 
-  A mask has at most two values, or is soft. A soft mask holds values that are not whole
-  numbers, such as probabilities, or it was scaled to 100 or 255 when it was stored as
-  whole numbers: then most of its voxels beyond a tenth of the maximum are near to it;
-  in a small soft mask of lesions they may not be, but there are few kinds of lesions.
+  The volume counts as a mask if one of these holds:
+  - It has at most two values.
+  - It has values that are not whole numbers, such as probabilities (a soft mask).
+  - It looks like a soft mask stored as whole numbers: its maximum is between 100 and
+    255, no value is negative, and most voxels above 0.1 of the maximum are above 0.9
+    of it, or, with `of_lesions`, it has more than `MANY` different values above 0.
 
   Args:
     data: Values [X, Y, Z], finite.
-    of_lesions: Whether the labels would be kinds of lesions, and not of anatomy.
+    of_lesions: Whether labels in this volume would be kinds of lesions, of which there
+      are few, and not anatomical structures.
+
+  Returns:
+    The label numbers other than 0, ascending; () for a mask.
   """
   values = data[data != 0]
   if values.dtype.kind == 'f' and (values != np.rint(values)).any():

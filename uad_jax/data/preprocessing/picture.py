@@ -71,7 +71,7 @@ def read(path: str | os.PathLike, channel: int | None = None) -> Picture:
 
 
 def read_mask(path: str | os.PathLike, like: Picture) -> Picture:
-  """Reads the mask of a picture; a pixel of any colour other than black counts.
+  """Reads the mask of a picture; all pixels that are not black belong to the mask.
 
   Args:
     path: File with one of `SUFFIXES`.

@@ -45,7 +45,7 @@ class Prepared(NamedTuple):
   The axes are RAS after the step 'reorient'.
 
   Attributes:
-    image: [X, Y, Z, 1] float32; brain about [0, 1], 0 outside.
+    image: Intensities, [X, Y, Z, 1] float32; about [0, 1] in the brain, 0 outside.
     mask: Brain mask, [X, Y, Z, 1] uint8.
     labels: Index into `tissue_classes.CLASSES`, [X, Y, Z, 1] uint8; zero where unknown.
     lesion: Lesion mask, [X, Y, Z, 1] uint8.
@@ -56,8 +56,8 @@ class Prepared(NamedTuple):
     native_shape: Shape of the scan's native grid, before preprocessing.
     native_affine: 4x4 of the native grid, from voxel to mm.
     slices: Indices of the chosen slices along z; all slices if none were chosen.
-    chain: Package versions, then each step with its parameters and what it measured;
-      can be written as JSON.
+    chain: Record of the preprocessing: package versions, then for each step its name,
+      parameters and measured values; can be written as JSON.
     header: NIfTI header of the scan, for `nifti_header.image_like`; None for another
       format, and for a scan that was stored and read again.
   """
@@ -168,7 +168,7 @@ def prepare_scan(
     labels: Anatomical labels; `label_map` turns their numbers into classes.
     lesion: Lesion mask; may be empty.
     twin: Lesion-free twin of the scan.
-    label_map: From a class of `tissue_classes.CLASSES` to numbers of the label file.
+    label_map: Maps each class of `tissue_classes.CLASSES` to numbers of `labels`.
     channel: Index of the volume to read as the scan, if the file is 4-D.
     lesion_values: Numbers of the lesion file that mean lesion; None takes the voxels
       above half of its maximum, and refuses a file of several labels.

@@ -1,4 +1,4 @@
-"""Functions that apply preprocessing steps in order, and find faults of the result."""
+"""Functions that apply preprocessing steps in order, and check the result."""
 
 from typing import Any
 
@@ -17,12 +17,12 @@ def apply(scan: ScanState, steps: Steps) -> tuple[ScanState, list[dict[str, Any]
     steps: Pairs (name, parameters).
 
   Returns:
-    State after the last step; and for each step its name, its parameters and what it
-    measured, for the chain.
+    State of the scan after the last step; and one dict per step, with its name, its
+    parameters and the values that it measured (see `preprocess.Prepared.chain`).
 
   Raises:
-    BadScan: The scan has a fault after the last step, see `fault`, or a step failed on
-      a fault that an earlier one left.
+    BadScan: The scan has a fault after the last step, see `fault`, or a step failed
+      because the scan already had a fault.
   """
   problem, since, chain = fault(scan), '', []
   for name, parameters in steps:
@@ -41,13 +41,14 @@ def apply(scan: ScanState, steps: Steps) -> tuple[ScanState, list[dict[str, Any]
 
 
 def fault(scan: ScanState) -> str:
-  """Names what makes a scan useless: not finite, no brain, or constant in the brain.
+  """Checks whether a scan is unusable: not finite, no brain, or constant in it.
 
   Args:
     scan: State of the scan.
 
   Returns:
-    Predicate of a sentence about the scan; '' if it has no such fault.
+    Description of the fault to put after the name of the scan, such as 'holds NaN or
+    Inf'; '' if the scan has none.
   """
   for image in (scan.image, scan.twin):
     if image is not None and not np.isfinite(image).all():

@@ -56,7 +56,7 @@ def distance_to_outline() -> np.ndarray:
 
 
 class Stripping(NamedTuple):
-  """Brain mask of a head with the measurements that it was accepted by.
+  """Brain mask of a head, and the measurements by which it was judged plausible.
 
   Attributes:
     mask: Brain mask [X, Y, Z], bool.
@@ -72,11 +72,12 @@ def by_template(
 ) -> Stripping:
   """Computes the brain mask of a whole T1 head with the aligned MNI152 template.
 
-  Starts with a rough brain mask. Then, `PASSES` times: aligns that brain to the
-  template, keeps voxels as bright as tissue that lie inside the template's outline or
-  at most `BEYOND` outside, cuts bridges and fills furrows. The first rough mask is that
-  of `brainmask.rough`; if the result is not that of a brain (`brain_checks.faults`),
-  those of `ROBUST` follow, and the first plausible result is taken.
+  A rough brain mask is refined `PASSES` times: the brain in the mask is aligned to the
+  template; voxels as bright as tissue are kept if they lie inside the template's
+  outline or at most `BEYOND` mm outside; bridges to the skull are cut and furrows
+  filled. The first rough mask is that of `brainmask.rough`. If the result is not
+  plausible (`brain_checks.faults`), the rough masks of `ROBUST` are tried in order,
+  until a result is plausible.
 
   Args:
     image: T1 scan [X, Y, Z].
@@ -84,8 +85,8 @@ def by_template(
     name: Name of the scan, for messages.
 
   Raises:
-    BadScan: No result is plausible, as of a head that is only partly in the field of
-      view.
+    BadScan: No result is plausible, for example because the head is only partly in
+      the field of view.
   """
   shape, coarse = grid.respaced(image.shape, affine, (SPACING,) * 3)
   to_image = np.linalg.inv(affine) @ coarse

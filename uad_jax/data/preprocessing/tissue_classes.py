@@ -1,6 +1,6 @@
-"""Tissue classes in the label maps of all datasets.
+"""Names of the tissue classes, and a function that maps label numbers to them.
 
-Label maps are the 'labels' of a record.
+All datasets use these classes: the 'labels' of a record are indices into `CLASSES`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,13 +22,13 @@ def class_indices(
   Args:
     labels: Numbers [X, Y, Z]; None without a label file.
     shape: Shape [3] of the result.
-    label_map: Class of `CLASSES` to numbers of the label file.
+    label_map: Maps each class of `CLASSES` to its numbers in the label file.
 
   Returns:
     Index into `CLASSES` for each voxel, uint8; zero where the class is not known.
 
   Raises:
-    ValueError: The label map holds another class.
+    ValueError: `label_map` holds a class that is not in `CLASSES`.
   """
   result = np.zeros(shape, np.uint8)
   for name, numbers in label_map.items():

@@ -26,17 +26,20 @@ def find(
   patterns: Mapping[str, Any],
   fractions: Mapping[str, float],
 ) -> tuple[list[Entry], list[str]]:
-  """Finds the images of a folder; sets some aside if none are for validation.
+  """Finds the images of a folder and the split that each belongs to.
+
+  If the folder has no healthy validation images (split 'val'), some of the training
+  subjects become 'val'.
 
   Args:
     source: Folder of the images.
-    layout: Key of `image_layout.LAYOUTS`.
+    layout: Name of a function in `image_layout.LAYOUTS`.
     patterns: Arguments of the layout.
-    fractions: 'train' and 'val' to their fractions of the training subjects, used if
-      the folder has no healthy validation images.
+    fractions: Fractions of the training subjects for 'train' and 'val', used if the
+      folder has no healthy validation images.
 
   Returns:
-    The images, and no absent ones (`builder.Find`).
+    The images, and an empty list of missing ones, as `scan_config.Find` requires.
   """
   entries = image_layout.LAYOUTS[layout](source, **patterns)
   if not any(entry.split == 'val' for entry in entries):
@@ -64,12 +67,12 @@ def open_builder(
   Args:
     source: Path of the folder.
     data_dir: Folder of the prepared data sets; None for the default of TFDS.
-    layout: Function of `data.cohorts.image_layout`: 'folders' or 'patterns'.
+    layout: Name of a function in `image_layout.LAYOUTS`: 'folders' or 'patterns'.
     patterns: Arguments of the layout, such as glob patterns; empty ones are ignored.
     job: Arguments of `preprocess.picture_job`, which makes the preprocessing steps.
     steps: Preprocessing steps that replace those of the job; () for none.
     fractions: As for `find`; `SET_ASIDE` by default.
-    **options: The fields `FIELDS` of `ScanConfig`.
+    **options: Fields of `ScanConfig` whose names are in `FIELDS`.
 
   Raises:
     ValueError: The layout or an option is unknown.

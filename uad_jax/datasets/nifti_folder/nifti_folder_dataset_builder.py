@@ -27,7 +27,7 @@ def config(
     source: Path of the folder.
     layout: Patterns of the files.
     steps: Preprocessing steps, pairs (name, parameters).
-    **options: The fields `FIELDS` of `ScanConfig`.
+    **options: Fields of `ScanConfig` whose names are in `FIELDS`.
 
   Returns:
     Config with the name FOLDER-SIZE-HASH.
@@ -71,7 +71,7 @@ def open_builder(
       expressions 'subject' and 'session'; those that are None are left out.
     job: Arguments of `preprocess.job`, which makes the preprocessing steps.
     steps: Preprocessing steps that replace those of the job; () for none.
-    **options: The fields `FIELDS` of `ScanConfig`.
+    **options: Fields of `ScanConfig` whose names are in `FIELDS`.
 
   Raises:
     ValueError: The layout, a pattern or an option is unknown.
@@ -112,5 +112,5 @@ def _arguments(layout: str, patterns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _find(source: str, layout: layouts.Layout):
-  """Scans of the folder, and no absent ones (`builder.Find`)."""
+  """Scans of the folder, and no absent ones (`scan_config.Find`)."""
   return layouts.find(source, layout), []

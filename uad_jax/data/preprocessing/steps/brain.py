@@ -22,8 +22,8 @@ def brain_mask(
 ) -> ScanState:
   """Computes the brain mask of a scan by one of several methods, named by `how`.
 
-  Its volume must be one of a brain; a mask by 'template' is checked by its alignment
-  too, see `brain_checks`.
+  The volume of the mask must be plausible for a brain; with 'template' the alignment
+  is checked too, see `brain_checks`.
 
   Args:
     scan: State of the scan.
@@ -83,7 +83,7 @@ def warn_if_estimated(chain: Iterable[Mapping[str, Any]]) -> None:
   """Warns if the brain mask of a preprocessed scan was estimated with the template.
 
   Args:
-    chain: Steps with what they measured, as in `preprocess.Prepared`.
+    chain: Record of the preprocessing steps, see `preprocess.Prepared.chain`.
   """
   for entry in chain:
     if entry.get('step') == 'brain_mask' and entry.get('by') == 'template':

@@ -41,12 +41,12 @@ def align(
   Args:
     scan: State of the scan.
     degrees: Degrees of freedom: 6, 9 or 12.
-    least: Correlation with the template below which it warns.
+    least: Correlation with the template below which a warning is given.
     template: 'mni152', or the path of a skull-stripped T1 template.
 
   Raises:
     ValueError: `degrees` is not allowed, or there is no brain mask.
-    BadScan: The scan cannot be aligned, as one of a few slices.
+    BadScan: The scan cannot be aligned, for example as it has only a few slices.
   """
   need_brain(scan, 'align')
   to_scan, correlation = alignment.register(
@@ -71,9 +71,9 @@ def onto_template(
   Args:
     scan: State of the scan, not aligned yet.
     to_scan: 4x4 from template mm to scan mm.
-    similarity: Similarity with the aligned template, by the name of the measure: one
-      entry.
-    least: Similarity below which it warns.
+    similarity: Similarity of the aligned scan and the template: a dict of one entry,
+      the name of the measure and its value.
+    least: Similarity below which a warning is given.
     template: Name of the template.
     **measured: Further values to record in the chain.
 

@@ -1,4 +1,4 @@
-"""Preprocessing steps for 2-D images (pictures): pixel size, and mask by content."""
+"""Preprocessing steps for 2-D images (pictures): pixel size, mask and scaling."""
 
 from collections.abc import Sequence
 
@@ -23,14 +23,16 @@ def picture(
   channel: int | None = None,
   pixel_mm: float | Sequence[float] | None = None,
 ) -> ScanState:
-  """Sets the pixel size of a picture, and says that the scans are pictures.
+  """Sets the pixel size of a picture.
 
-  Files are read by `picture.read` if the steps hold this one, else as NIfTI.
+  This step also marks a list of steps as one for pictures: if the list contains it, the
+  files are read by `picture.read`, else as NIfTI.
 
   Args:
     scan: State of the scan, a volume of one slice.
-    channel: Index of the colour channel to read; None for grey pictures.
-    pixel_mm: Pixel size in mm, one number or (x, y), in place of that of the file.
+    channel: Index of the colour channel to read; None for grey pictures. It is used
+      when the file is read, not here.
+    pixel_mm: Pixel size in mm, one number or (x, y); None keeps that of the file.
 
   Raises:
     BadScan: The scan is not a single slice.
@@ -55,15 +57,15 @@ def foreground(
 ) -> ScanState:
   """Computes the mask of a picture by its content, unless a mask was read with it.
 
-  The background is the median of the outermost pixels. The mask holds the pixels that
-  differ from it, after a closing and without holes and small parts. A picture without
-  a background, such as a texture, is its own mask: if less than `CONSTANT_FRAME` of the
-  outermost pixels have the background's value.
+  The background value is the median of the outermost pixels. The mask holds the pixels
+  that differ from it, after a closing and without holes and small parts. If less than
+  `CONSTANT_FRAME` of the outermost pixels have the background value, the picture has no
+  background (a texture, for example), and the mask holds all pixels.
 
   Args:
     scan: State of the scan, a volume of one slice.
-    tolerance: Difference to the background that still counts as background, relative to
-      that of the 99.5th percentile.
+    tolerance: Largest difference to the background value that counts as background, as
+      a fraction of the 99.5th percentile of the differences of all pixels.
     close: Radius of the closing in mm.
 
   Raises:
@@ -91,7 +93,7 @@ def foreground(
 
 
 def fit(scan: ScanState, shape: Sequence[int]) -> ScanState:
-  """Scales a picture so that it just fits into a shape; its proportions stay.
+  """Scales a picture, keeping its proportions, to the largest size within a shape.
 
   Args:
     scan: State of the scan, a volume of one slice.
