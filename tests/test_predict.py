@@ -74,7 +74,7 @@ def test_predict_refuses_with_a_sentence(world, tmp_path):
   with pytest.raises(ValueError, match="no threshold at '7' %.*there are 1, 5, 10"):
     predict.predict(scan_of(source), run, percent='7')
   with pytest.raises(FileNotFoundError, match='holds no scans'):
-    plan.find_scans(str(tmp_path))
+    plan.search(str(tmp_path))
 
 
 def test_a_checkpoint_of_another_method_is_refused(world, tmp_path):
@@ -227,7 +227,7 @@ def test_real_scans_get_maps_in_their_own_grid(world, real_data, folder):
 
 def test_bids_and_flat_folders_are_searched(world, tmp_path):
   _, source, _, _ = world
-  found = plan.find_scans(str(source))
-  assert len(found) == 6 and all('T1w' in p.name for p in found)
+  found = plan.search(str(source)).names
+  assert len(found) == 6 and all('T1w' in name.split('/')[-1] for name in found)
   shutil.copy(scan_of(source), tmp_path)
-  assert len(plan.find_scans(str(tmp_path))) == 1
+  assert len(plan.search(str(tmp_path)).names) == 1

@@ -69,10 +69,15 @@ def test_it_is_done_once_and_anew_after_another_evaluation(calibrated, world):
 
 
 def test_a_run_on_given_masks_alone_is_left_as_it_is(world, monkeypatch, tmp_path):
-  monkeypatch.setattr(calibration, 'bare_scans', lambda config: [])
+  monkeypatch.setattr(calibration, 'bare_scans', lambda config, kept: [])
   (tmp_path / 'results.json').write_text('{"run": {"written": "x"}}')
   assert calibration.calibrate(world[0], tmp_path) == 0
   assert not (tmp_path / calibration.NAME).exists()
+
+
+def test_no_data_set_is_prepared_to_find_the_scans(world, monkeypatch):
+  monkeypatch.setattr(calibration.experiment, 'prepare', lambda builder: 1 / 0)
+  assert len(calibration.bare_scans(world[0])) == 1
 
 
 def test_quantiles_of_the_bare_scans_are_kept(calibrated):

@@ -14,7 +14,7 @@ from uad_jax.data import mixing
 from uad_jax.data.cohorts import layout as layouts
 from uad_jax.data.preprocessing import intensity, preprocess
 from uad_jax.datasets import catalogue
-from uad_jax.ops.choices import check_choice
+from uad_jax.ops.choices import check_choice, choose
 from uad_jax.ops.limits import check_number, check_sizes, check_whole
 
 NEEDED = ('train', 'val', 'test')
@@ -158,9 +158,8 @@ def _check_folder(key: str, path: Any) -> None:
 def _check_patterns(key: str, options: Mapping[str, Any]) -> None:
   """Checks the layout of a folder of NIfTI files and its glob patterns."""
   layout, patterns = options.get('layout', 'bids'), options.get('patterns') or {}
-  known = {f.__name__: f for f in (layouts.bids, layouts.flat, layouts.lesion_cohort)}
-  check_choice('layout', layout, known)
-  allowed = inspect.signature(known[layout]).parameters
+  make = choose('layout', layout, layouts.LAYOUTS)
+  allowed = inspect.signature(make).parameters
   for name, pattern in patterns.items():
     if pattern is None or (pattern == '' and name not in allowed):
       continue  # not set

@@ -17,26 +17,26 @@ import functools
 import json
 import pathlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
-from uad_jax import experiment, inference, parallel
-from uad_jax.data import mixing, pipeline, workers
+from uad_jax import experiment, parallel
+from uad_jax.data import mixing, workers
 from uad_jax.data.cohorts import versions
 from uad_jax.data.cohorts.entry import Entry
 from uad_jax.data.preprocessing import preprocess
 from uad_jax.data.preprocessing.nifti import BadScan
 from uad_jax.data.preprocessing.steps import Steps
 from uad_jax.evaluation import healthy_ranges
-from uad_jax.evaluation.scans import Scan
-from uad_jax.prediction.detection import records_of
+from uad_jax.inference import make_infer
+from uad_jax.prediction.detection import inferred
 from uad_jax.prediction.scan_preparation import collected
 from uad_jax.progress import progress
 from uad_jax.registry import plain
-from uad_jax.report.atomic_files import read_json, write_text
+from uad_jax.report.atomic_files import read_json, read_json_once, write_text
 from uad_jax.trained_run import TrainedRun, load
 
 NAME = 'prediction.json'
@@ -71,7 +71,7 @@ def of_run(run: TrainedRun, chain: Sequence[Mapping[str, Any]]) -> Mapping[str, 
     Content of prediction.json. {} if the brain mask was not estimated, or if the file
     is missing, older than the results of the run, or without the scorer of the run.
   """
-  content = read_json(run.folder / NAME) if is_estimated(chain) else {}
+  content = read_json_once(run.folder / NAME) if is_estimated(chain) else {}
   current = content and content['results'] == _written(run.folder)
   return content if current and run.scorer in content['thresholds'] else {}
 
@@ -92,7 +92,7 @@ def thresholds(
   return content['thresholds'][run.scorer] if content else run.thresholds
 
 
-def bare_scans(config: ConfigDict) -> list[Entry]:
+def bare_scans(config: ConfigDict, kept: str = '') -> list[Entry]:
   """Lists the healthy validation scans that have a file with a mask or labels.
 
   The masks and labels are dropped from the entries, so that the brain mask is estimated
@@ -100,14 +100,16 @@ def bare_scans(config: ConfigDict) -> list[Entry]:
 
   Args:
     config: Config of the run.
+    kept: Names of the prepared data sets of the run, see `experiment.make_builder`.
 
   Returns:
     Entries without masks and labels; [] if no scan has such a file, or if the original
     scans are missing.
   """
   entries = []
-  builders = experiment.open_data(config.data)
-  for term in mixing.splits(plain(config.data))['val']:
+  data = plain(config.data)
+  builders = experiment.make_builders(data, kept)
+  for term in mixing.splits(data)['val']:
     settings = getattr(builders[term.data], 'builder_config', None)
     source = getattr(settings, 'source', '')
     if not source or not versions.is_there(source):
@@ -149,13 +151,13 @@ def calibrate(config: ConfigDict, folder: pathlib.Path, processes: int = 2) -> i
   written = _written(folder)
   if read_json(folder / NAME).get('results') == written:
     return 0
-  entries = bare_scans(config)
+  card = read_json(folder / 'model.json')
+  entries = bare_scans(config, card.get('data', ''))
   if not entries:
     return 0
-  run = load(folder)
-  results = read_json(folder / 'results.json')
-  scorers = experiment.make_scorers(config)
-  run = run._replace(infer=inference.make_infer(_method(config, run), scorers))
+  run, scorers = load(folder), experiment.make_scorers(config)
+  method = experiment.make_method(config, run.shape, card['channels'])
+  run = run._replace(infer=make_infer(method, scorers))
   work = functools.partial(prepare, steps=run.steps)
   prepared = workers.mapped(work, entries, processes)
   shown = progress(list(entries), 'prediction')
@@ -163,10 +165,10 @@ def calibrate(config: ConfigDict, folder: pathlib.Path, processes: int = 2) -> i
   if not usable:
     return 0
   limits, described = healthy_ranges.measure(
-    (scan for one in usable for scan in _scans(one, run)), scorers, run.postprocess
+    (scan for one in usable for scan in inferred(one, run)), scorers, run.postprocess
   )
   content = {
-    'step': results.get('step'),
+    'step': read_json_once(folder / 'results.json').get('step'),
     'results': written,
     'scans': len(usable),
     'thresholds': {
@@ -201,20 +203,7 @@ def after_training(config: ConfigDict, workdir: str) -> None:
     )
 
 
-def _method(config: ConfigDict, run: TrainedRun):
-  """The method of a run, with which all of its anomaly maps are inferred."""
-  card = read_json(run.folder / 'model.json')
-  return experiment.make_method(config, run.shape, card['channels'])
-
-
-def _scans(prepared: preprocess.Prepared, run: TrainedRun) -> Iterator[Scan]:
-  """Anomaly maps of one preprocessed scan, for each stack of its slices."""
-  batches = pipeline.ordered_batches(records_of(prepared, run), run.batch_size)
-  yield from inference.scans_of(
-    batches, 'predict', run.infer, run.params, run.stats, run.key, progress=False
-  )
-
-
 def _written(folder: pathlib.Path) -> str:
   """Time at which the results of a run were written; '' if there are none."""
-  return read_json(folder / 'results.json').get('run', {}).get('written', '')
+  results = read_json_once(folder / 'results.json')
+  return results.get('run', {}).get('written', '')

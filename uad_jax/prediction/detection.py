@@ -5,6 +5,7 @@ inference, post-processing and threshold, so that a test scan gets exactly the
 detections that it was evaluated by.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from uad_jax.data import pipeline, record
 from uad_jax.data.preprocessing import preprocess
 from uad_jax.data.preprocessing.nifti import BadScan
 from uad_jax.evaluation.measure import detected, scored
+from uad_jax.evaluation.scans import Scan
 from uad_jax.inference import scans_of
 from uad_jax.trained_run import TrainedRun
 
@@ -89,6 +91,21 @@ def records_of(prepared: preprocess.Prepared, run: TrainedRun) -> list[dict[str,
   ]
 
 
+def inferred(prepared: preprocess.Prepared, run: TrainedRun) -> Iterator[Scan]:
+  """Infers a preprocessed scan and yields one scan for each of its `stacks`.
+
+  Args:
+    prepared: Scan that went through `run.steps`.
+    run: Trained run.
+  """
+  records = records_of(prepared, run)
+  size = 1 if len(records) == 1 else run.batch_size  # a batch of copies takes longer
+  batches = pipeline.ordered_batches(records, size)
+  yield from scans_of(
+    batches, 'predict', run.infer, run.params, run.stats, run.key, progress=False
+  )
+
+
 def check_finite(volume: np.ndarray, name: str) -> None:
   """Raises an error if a result of the model contains NaN or Inf.
 
@@ -127,13 +144,7 @@ def detect(
   scores = np.full(grid, np.nan, np.float32)
   brain, marked, removed = (np.zeros(grid, bool) for _ in range(3))
   outputs = {}
-  records = records_of(prepared, run)
-  size = 1 if len(records) == 1 else run.batch_size  # a batch of copies takes longer
-  batches = pipeline.ordered_batches(records, size)
-  scans = scans_of(
-    batches, 'predict', run.infer, run.params, run.stats, run.key, progress=False
-  )
-  for scan, stack in zip(scans, stacks(prepared, run), strict=True):
+  for scan, stack in zip(inferred(prepared, run), stacks(prepared, run), strict=True):
     soft, inside = scored(scan, run.scorer, run.postprocess)
     check_finite(soft[inside], f"anomaly map '{run.scorer}'")
     hard = detected(soft, inside, threshold, run.postprocess)

@@ -112,15 +112,6 @@ def is_mask(path: pathlib.Path) -> bool:
   return any(part.lower() in image_layout.MASKS for part in path.parts[:-1])
 
 
-def find_scans(source: str, pattern: str = '') -> list[pathlib.Path]:
-  """Lists the scans in a BIDS folder or a flat folder, or a single file.
-
-  The arguments are the same as for `search`.
-  """
-  scans = search(source, pattern)
-  return [scans.root / name for name in scans.names]
-
-
 def plan(
   scans: Search,
   output: pathlib.Path,

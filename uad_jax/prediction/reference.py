@@ -5,9 +5,6 @@ brain mask. The healthy validation scans show how much suitable scans vary, see
 `evaluation.healthy_ranges`.
 """
 
-import functools
-import os
-import pathlib
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +16,7 @@ from uad_jax.evaluation import sample
 from uad_jax.evaluation.healthy_ranges import QUANTILES, intensities
 from uad_jax.prediction import calibration
 from uad_jax.prediction.detection import Detection
-from uad_jax.report.atomic_files import read_json
+from uad_jax.report.atomic_files import read_json_once
 from uad_jax.trained_run import TrainedRun
 
 BEYOND = 0.3
@@ -44,15 +41,7 @@ def ranges(run: TrainedRun, chain: Sequence[Mapping[str, Any]]) -> Mapping[str, 
   """
   if content := calibration.of_run(run, chain):
     return content['healthy_validation']
-  path = run.folder / 'results.json'
-  return _read(path, os.stat(path).st_mtime_ns).get('healthy_validation', {})
-
-
-@functools.lru_cache(4)
-def _read(path: pathlib.Path, changed: int) -> Mapping[str, Any]:
-  """Content of a JSON file, kept until the file changes."""
-  del changed
-  return read_json(path)
+  return read_json_once(run.folder / 'results.json').get('healthy_validation', {})
 
 
 def check_intensities(prepared: Prepared, run: TrainedRun) -> None:

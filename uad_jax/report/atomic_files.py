@@ -1,5 +1,6 @@
 """Functions that write files atomically and read JSON files that may not exist."""
 
+import functools
 import json
 import os
 import pathlib
@@ -90,3 +91,18 @@ def write_text(path: pathlib.Path, content: str) -> None:
 def read_json(path: pathlib.Path) -> Mapping:
   """Reads a JSON object from a file; returns {} if the file does not exist."""
   return json.loads(path.read_text()) if path.exists() else {}
+
+
+def read_json_once(path: pathlib.Path) -> Mapping:
+  """Reads a JSON object like `read_json`, and again only after the file has changed.
+
+  The result is shared between the calls and must not be changed.
+  """
+  return _read(path, os.stat(path).st_mtime_ns) if path.exists() else {}
+
+
+@functools.lru_cache(8)
+def _read(path: pathlib.Path, changed: int) -> Mapping:
+  """Content of a JSON file at the time `changed` of its last change, in ns."""
+  del changed
+  return read_json(path)

@@ -5,6 +5,7 @@ several processes or by Apache Beam. The records of the data set are written whe
 scans are preprocessed; scans that cannot be used stop the build or are left out.
 """
 
+import collections
 import dataclasses
 import functools
 import json
@@ -110,7 +111,7 @@ class ScanBuilder(
     elif settings.source:
       entries = versions.entries_of(settings, settings.source)
       names = [entry.split for entry in entries if not entry.problem]
-    return {name: names.count(name) for name in dict.fromkeys(names)}
+    return dict(collections.Counter(names))
 
   def _versions(self) -> list[versions.Version]:
     """The prepared versions of this data set and of the one that it replaces."""

@@ -20,7 +20,7 @@ from uad_jax.data.cohorts import scan_files
 from uad_jax.data.cohorts.entry import Entry
 from uad_jax.data.cohorts.image_subjects import SPLITS, named, sorted_by_subject
 from uad_jax.data.preprocessing.nifti import BadScan
-from uad_jax.data.preprocessing.picture import SUFFIXES, is_picture
+from uad_jax.data.preprocessing.picture import SUFFIXES
 
 HEALTHY = ('good', 'normal', 'healthy')
 """Names of folders, in lower case, that hold healthy images."""
@@ -139,11 +139,8 @@ def _root(source: str) -> pathlib.Path:
 
 def _pictures(root: pathlib.Path, pattern: str = '**/*') -> list[pathlib.Path]:
   """Pictures below a folder that match a glob, without hidden files."""
-  return sorted(
-    path
-    for path in scan_files.matches(root, pattern)
-    if is_picture(path) and not path.name.startswith('.') and path.is_file()
-  )
+  paths = scan_files.scans(root, pattern, suffixes=SUFFIXES)
+  return [path for path in paths if path.is_file()]
 
 
 def _lesion(

@@ -3,11 +3,12 @@
 import functools
 import hashlib
 import pathlib
-import re
 from collections.abc import Mapping, Sequence
 
-from uad_jax.data.cohorts import participants, people
-from uad_jax.data.cohorts.entry import PEOPLE, Entry
+from uad_jax.data.cohorts import participants
+from uad_jax.data.cohorts.entry import Entry
+from uad_jax.data.cohorts.people import personal
+from uad_jax.data.cohorts.sessions import compiled
 from uad_jax.data.preprocessing.nifti import BadScan
 
 SPLITS = {
@@ -42,13 +43,7 @@ def named(
   """
   rows = participants.read_table(root / table) if table else {}
   lookup = functools.partial(participants.row_of, rows)
-  try:
-    pattern = re.compile(subject)
-  except re.error as error:
-    raise BadScan(
-      f"the pattern of subjects '{subject}' is no regular expression ({error}); "
-      r"allowed is one with a group, such as '([^/_]+)_\d+\.png$'"
-    ) from error
+  pattern = compiled(subject, 'subject')
 
   def name(entry: Entry) -> Entry:
     path = pathlib.Path(entry.image)
@@ -75,11 +70,7 @@ def _with_row(entry: Entry, row: Mapping[str, str], table: str) -> Entry:
       f"{entry.image} lies in the folder of the split '{entry.split}', and {table} "
       f"names '{row['split']}'; allowed is one split a subject"
     )
-  return entry._replace(
-    age=people.years(row.get('age')),
-    domain=row.get('domain') or '',
-    people={name: str(row[name]) for name in PEOPLE if row.get(name)},
-  )
+  return entry._replace(**personal(row))
 
 
 def sorted_by_subject(entries: Sequence[Entry]) -> list[Entry]:

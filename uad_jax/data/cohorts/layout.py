@@ -147,6 +147,10 @@ def flat(
   )
 
 
+LAYOUTS = {f.__name__: f for f in (bids, flat, lesion_cohort)}
+"""Functions that return the file patterns of a folder (layouts), by name."""
+
+
 def find(source: str, layout: Layout, lookup: Lookup | None = None) -> list[Entry]:
   """Finds the scans of a folder and returns them sorted by subject and session.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from uad_jax.data.cohorts import scan_files
-from uad_jax.data.cohorts.entry import Entry
+from uad_jax.data.cohorts.entry import PEOPLE, Entry
 from uad_jax.data.preprocessing.nifti import BadScan
 
 Rows = Mapping[tuple[str, str], Mapping[str, str]]
@@ -215,6 +215,22 @@ def years(text: str | None) -> float:
 
 LONGEST = 500
 """Largest number of characters of a name in a message."""
+
+
+def personal(row: Mapping[str, str]) -> dict[str, Any]:
+  """Returns the fields of an `Entry` that describe the person, from a table's row.
+
+  Args:
+    row: Row of the table of subjects, as a mapping from column to cell.
+
+  Returns:
+    The fields 'age', 'domain' and 'people'.
+  """
+  return {
+    'age': years(row.get('age')),
+    'domain': row.get('domain') or '',
+    'people': {name: str(row[name]) for name in PEOPLE if row.get(name)},
+  }
 
 
 def few(names: Sequence[str], shown: int = 3) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from uad_jax.data.cohorts import flat_names, scan_files
-from uad_jax.data.cohorts.entry import PEOPLE, Entry
-from uad_jax.data.cohorts.people import few, years
+from uad_jax.data.cohorts.entry import Entry
+from uad_jax.data.cohorts.people import few, personal
 from uad_jax.data.preprocessing.nifti import BadScan
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def images(root: pathlib.Path, layout: 'Layout') -> Images:
   unreadable = []
   paths = scan_files.scans(root, layout.image, unreadable)
   if layout.name:
-    named = _expression(layout.name, 'name', re.IGNORECASE)
+    named = compiled(layout.name, 'name', re.IGNORECASE)
     paths = [path for path in paths if named.search(path.name)]
   paths, repeated = scan_files.once(paths)
   notes = [f'left out as it may not be read: {name}' for name in unreadable]
@@ -127,10 +127,8 @@ def entry(
     *key,
     image=paths[0],
     split=facts.get('split') or '',
-    age=years(facts.get('age')),
     pathology=facts.get('pathology') or 'none',
-    domain=facts.get('domain') or '',
-    people={name: str(facts[name]) for name in PEOPLE if facts.get(name)},
+    **personal(facts),
     channel=layout.channel,
     lesion_values=layout.lesion_values,
   )
@@ -165,7 +163,7 @@ def entry(
 
 def _subject(name: str, layout: 'Layout', root: pathlib.Path) -> str:
   """The subject that a path below the root names."""
-  match = _expression(layout.subject, 'subject').search(name)
+  match = compiled(layout.subject, 'subject').search(name)
   groups = (match.groups() or (match[0],)) if match else ()
   subject = '-'.join(filter(None, groups))
   if not subject:
@@ -177,13 +175,22 @@ def _subject(name: str, layout: 'Layout', root: pathlib.Path) -> str:
 
 def _session(name: str, layout: 'Layout') -> str:
   """The session that a path below the root names; '' for none."""
-  expression = _expression(layout.session, 'session') if layout.session else None
+  expression = compiled(layout.session, 'session') if layout.session else None
   match = expression.search(name) if expression else None
   return (match[1 if expression.groups else 0] or '') if match else ''
 
 
-def _expression(text: str, what: str, flags: int = 0) -> re.Pattern:
-  """A compiled regular expression."""
+def compiled(text: str, what: str, flags: int = 0) -> re.Pattern:
+  """Compiles a regular expression of a layout, or says that it is none.
+
+  Args:
+    text: The expression.
+    what: Name of what it matches, for the error message, such as 'subject'.
+    flags: Flags of `re.compile`.
+
+  Raises:
+    BadScan: The text is no regular expression.
+  """
   try:
     return re.compile(text, flags)
   except (re.error, OverflowError, RecursionError) as error:

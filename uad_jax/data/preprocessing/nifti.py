@@ -217,18 +217,8 @@ def _open(source) -> tuple[nib.spatialimages.SpatialImage, str]:
   try:
     with np.errstate(all='ignore'):  # of places that are refused or not used
       return nib.load(name), name
-  except (
-    nib.filebasedimages.ImageFileError,
-    nib.spatialimages.HeaderDataError,
-    EOFError,
-    OSError,
-    ValueError,
-    zlib.error,
-  ) as error:
-    raise BadScan(
-      f'{name} cannot be read as NIfTI, it is truncated or of another format; allowed '
-      'is a complete NIfTI file'
-    ) from error
+  except nifti_size.UNREADABLE as error:
+    raise nifti_size.unreadable(name) from error
 
 
 def check_grid(volume: Volume, scan: Volume) -> None:

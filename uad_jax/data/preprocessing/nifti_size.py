@@ -23,6 +23,28 @@ COUNTED_EXPANSION = 10
 """Ratio above which the bytes of a compressed file are counted before it is read."""
 
 
+UNREADABLE = (
+  nib.filebasedimages.ImageFileError,
+  nib.spatialimages.HeaderDataError,
+  nib.wrapstruct.WrapStructError,
+  EOFError,
+  KeyError,
+  OSError,
+  OverflowError,
+  ValueError,
+  zlib.error,
+)
+"""Errors of nibabel about files that it cannot read."""
+
+
+def unreadable(name: str) -> BadScan:
+  """Returns the error about a file that is damaged or not NIfTI."""
+  return BadScan(
+    f'{name} cannot be read as NIfTI, it is truncated or of another format; allowed '
+    'is a complete NIfTI file'
+  )
+
+
 def check_file(name: str) -> None:
   """Checks that a NIfTI or Analyze file is as long as its header says.
 
@@ -42,20 +64,8 @@ def check_file(name: str) -> None:
     shape = tuple(int(n) for n in header['dim'][1 : 1 + axes])
     voxel_bytes = header.get_data_dtype().itemsize
     offset = int(header['vox_offset'])
-  except (
-    nib.spatialimages.HeaderDataError,
-    nib.wrapstruct.WrapStructError,
-    EOFError,
-    KeyError,
-    OSError,
-    OverflowError,
-    ValueError,
-    zlib.error,
-  ) as error:
-    raise BadScan(
-      f'{name} cannot be read as NIfTI, it is truncated or of another format; allowed '
-      'is a complete NIfTI file'
-    ) from error
+  except UNREADABLE as error:
+    raise unreadable(name) from error
   if not 1 <= axes <= 7 or min(shape) < 1 or offset < 0:
     raise BadScan(
       f'{name} has a header with {axes} axes, shape {shape} and voxels from byte '

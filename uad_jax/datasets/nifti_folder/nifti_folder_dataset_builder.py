@@ -11,9 +11,6 @@ from uad_jax.data.cohorts import layout as layouts
 from uad_jax.data.preprocessing import preprocess
 from uad_jax.data.preprocessing.steps import Steps
 
-LAYOUTS = {f.__name__: f for f in (layouts.bids, layouts.flat, layouts.lesion_cohort)}
-"""Functions that return the file patterns (layouts), by name."""
-
 FIELDS = ('fractions', 'domain', 'keep_going', 'workers')
 """Fields of `ScanConfig` that `open_builder` takes as options."""
 
@@ -76,8 +73,8 @@ def open_builder(
   Raises:
     ValueError: The layout, a pattern or an option is unknown.
   """
-  if layout not in LAYOUTS:
-    raise ValueError(f"layout is '{layout}'; allowed are {', '.join(LAYOUTS)}")
+  if layout not in layouts.LAYOUTS:
+    raise ValueError(f"layout is '{layout}'; allowed are {', '.join(layouts.LAYOUTS)}")
   for option in options:
     if option not in FIELDS:
       raise ValueError(
@@ -86,7 +83,7 @@ def open_builder(
       )
   settings = config(
     os.fspath(source),
-    LAYOUTS[layout](**_arguments(layout, patterns or {})),
+    layouts.LAYOUTS[layout](**_arguments(layout, patterns or {})),
     tuple((name, dict(parameters)) for name, parameters in steps)
     or preprocess.job(**dict(job or {})),
     **options,
@@ -100,7 +97,7 @@ class Builder(builder.ScanBuilder):
 
 def _arguments(layout: str, patterns: Mapping[str, Any]) -> dict[str, Any]:
   """The patterns that a layout takes, without those that are not set."""
-  allowed = inspect.signature(LAYOUTS[layout]).parameters
+  allowed = inspect.signature(layouts.LAYOUTS[layout]).parameters
   unknown = [name for name in patterns if name not in allowed]
   for name in unknown:
     if patterns[name]:

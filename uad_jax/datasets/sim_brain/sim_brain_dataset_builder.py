@@ -3,6 +3,7 @@
 The scans come from four simulated scanners; the ground truth is exact.
 """
 
+import collections
 import dataclasses
 import functools
 import itertools
@@ -187,8 +188,7 @@ class Builder(locks.BuiltAlone, tfds.core.GeneratorBasedBuilder):
 
   def planned_splits(self) -> dict[str, int]:
     """Counts the subjects of each split, whether they are simulated yet or not."""
-    names = [planned.split for planned in self.builder_config.plan()]
-    return {name: names.count(name) for name in dict.fromkeys(names)}
+    return dict(collections.Counter(p.split for p in self.builder_config.plan()))
 
   def _download_and_prepare(self, dl_manager, download_config):
     self._volumes = []
