@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from uad_jax import benchmark, registry
+from uad_jax import benchmark, registry, resume
 from uad_jax.comparison import benchmark_rows, records
 from uad_jax.comparison.records import Record
 from uad_jax.evaluation.summary import SCHEMA
@@ -65,7 +65,7 @@ def test_a_run_within_a_mean_of_seeds_is_left_out_and_named(
 ):
   records.write(tmp_path / 'demo.jsonl', [record('ae', (0, 1))])
   fresh = [record('ae', (1,)), record('ae', (2,))]
-  monkeypatch.setattr(records, 'from_runs', lambda runs: fresh)
+  monkeypatch.setattr(records, 'from_runs', lambda *_: fresh)
   found = benchmark.recorded('demo', [], tmp_path)
   assert [each.seeds for each in found] == [(0, 1), (2,)]
   assert 'left out: demo ae, seed 1 is in a mean of' in capsys.readouterr().err
@@ -93,3 +93,24 @@ def test_the_page_of_the_project_is_what_its_records_render(tmp_path):
   shutil.copytree(docs, copied)
   benchmark.render([], copied / 'results.md')
   assert (copied / 'results.md').read_text() == (docs / 'results.md').read_text()
+
+
+def test_a_training_that_knows_no_polarity_is_taken_over(tmp_path):
+  both = f'stroke_flair64{benchmark_rows.UNSIGNED}'
+  for name, taken in (('vae', True), ('cold_diffusion', False)):
+    (told,) = benchmark_rows.plan('stroke_flair64', [name], [0], str(tmp_path))
+    (row,) = benchmark_rows.plan(both, [name], [0], str(tmp_path))
+    assert row.config.data.polarity == 'both' and told.folder != row.folder
+    benchmark_rows.take_training(row, str(tmp_path))
+    assert not row.folder.exists()  # nothing is finished yet
+    (told.folder / 'checkpoints' / '7').mkdir(parents=True)
+    (told.folder / 'training.json').write_text('{"steps": 7}')
+    (told.folder / 'evaluation.npz').touch()
+    store(told, SCHEMA, registry.plain(told.config))
+    benchmark_rows.take_training(row, str(tmp_path))
+    assert row.folder.exists() == taken
+    if taken:
+      assert (row.folder / 'checkpoints' / '7').is_dir()
+      files = {path.name for path in row.folder.iterdir()}
+      assert files == {'checkpoints', 'training.json', 'config.json'}
+      resume.check_claim(row.folder, registry.plain(row.config))

@@ -17,9 +17,11 @@ import sys
 from absl import flags
 
 from uad_jax import cli, run_folder
+from uad_jax import experiment as experiments
 from uad_jax.comparison import (
   costs,
   kept_slices,
+  patient_groups,
   records,
   results,
   showcase,
@@ -33,9 +35,12 @@ from uad_jax.comparison.benchmark_rows import (
   is_current,
   plan,
   stored,
+  take_training,
 )
 from uad_jax.comparison.finished_runs import read
+from uad_jax.comparison.patient_groups import LEAST
 from uad_jax.comparison.records import Record
+from uad_jax.evaluation.scans import collect
 from uad_jax.report import atomic_files, datasets
 from uad_jax.report.atomic_files import read_json
 
@@ -46,21 +51,38 @@ RUNS = 'runs/benchmark'
 RECORDS = 'runs'
 """Folder of the stored results (`comparison.records`), beside docs/results.md."""
 
+PATIENTS = 'patients.json'
+"""File of the facts about the test subjects of a data set, in the folder of `RECORDS`
+that is named by the suite."""
+
 TIMINGS = 'benchmarks.json'
 """File of the times that `python -m benchmarks.table --json` measures, beside
 docs/results.md."""
 
 
-def train(rows: list[Row]) -> None:
+def train(rows: list[Row], runs: str, kept: pathlib.Path) -> None:
   """Trains and evaluates the config of each table row.
 
-  `run_folder.run` skips what is finished already.
+  `run_folder.run` skips what is finished already. The facts about the test subjects by
+  which tables group them are stored once for each state of the data.
+
+  Args:
+    rows: Rows to train.
+    runs: Folder that holds the run folders.
+    kept: Folder of the stored results.
   """
   for number, row in enumerate(rows):
     print(f'{number + 1}/{len(rows)}: {row.folder}', flush=True)
+    take_training(row, runs)
     run_folder.run(row.config, str(row.folder))
     index = {'suite': row.suite, 'name': row.name, 'seed': row.seed}
     (row.folder / INDEX).write_text(json.dumps(index))
+    results = json.loads((row.folder / 'results.json').read_text())
+    path, digest = kept / row.suite / PATIENTS, results['run']['manifest']
+    if results['data']['diseased'] >= LEAST and not patient_groups.read(path, digest):
+      data = experiments.build(row.config, read_json(row.folder / 'model.json')['data'])
+      scans = collect(experiments.batches(data, row.config.data.test))
+      patient_groups.write(path, digest, patient_groups.describe(scans))
 
 
 def picture_path(suite: str, output: pathlib.Path) -> pathlib.Path:
@@ -135,9 +157,10 @@ def recorded(suite: str, rows: list[Row], folder: pathlib.Path) -> list[Record]:
       print(
         f"left out: {path}: '{record.name}' is not of today's config", file=sys.stderr
       )
-  fresh = records.from_runs(
-    [run for row in rows if row.suite == suite for run in read(row.folder)]
-  )
+  runs = [run for row in rows if row.suite == suite for run in read(row.folder)]
+  digest = runs[0].summary['run']['manifest'] if runs else ''
+  facts = patient_groups.read(folder / suite / PATIENTS, digest)
+  fresh = records.from_runs(runs, facts)
   merged = records.merge(kept, fresh)
   for record in fresh:
     if record not in merged:
@@ -182,7 +205,8 @@ def main(_: list[str]) -> None:
     return
   if not FLAGS.render:
     seeds = [int(seed) for seed in FLAGS.seeds]
-    train(plan(FLAGS.suite, FLAGS.rows or list(ROWS), seeds, FLAGS.runs))
+    rows = plan(FLAGS.suite, FLAGS.rows or list(ROWS), seeds, FLAGS.runs)
+    train(rows, FLAGS.runs, output.parent / RECORDS)
   render(stored(FLAGS.runs), output)
   print(output)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.cohort import run
-from uad_jax.comparison import paired_differences, records, results
+from uad_jax.comparison import packed_draws, paired_differences, records, results
 from uad_jax.evaluation import bootstrap
 from uad_jax.evaluation.metrics import POOLED
 
@@ -42,22 +42,24 @@ def test_a_gap_of_records_is_the_paired_difference_of_their_samples(seed):
     record(
       (0,),
       float(auprc(bootstrap.whole(sample))[0]),
-      draws=records.packed(bootstrap.resample(auprc, sample)),
+      draws=packed_draws.packed(bootstrap.resample(auprc, sample)),
     )
     for sample in samples
   )
   found = records.gap(a, b)
   value, low, high = bootstrap.paired(auprc, *samples)
   np.testing.assert_allclose(found['value'], value, atol=1e-6)
-  np.testing.assert_allclose(found['interval'], (low, high), atol=2 / records.LEVELS)
+  np.testing.assert_allclose(
+    found['interval'], (low, high), atol=2 / packed_draws.LEVELS
+  )
   assert records.gap(a, record((0,))) is None
 
 
 def test_undefined_draws_are_not_kept():
-  assert records.packed(np.array([0.5, np.nan])) == ''
+  assert packed_draws.packed(np.array([0.5, np.nan])) == ''
   draws = np.linspace(0, 1, 2000)
-  kept = records.unpacked(records.packed(draws))
-  np.testing.assert_allclose(kept, draws, atol=0.51 / records.LEVELS)
+  kept = packed_draws.unpacked(packed_draws.packed(draws))
+  np.testing.assert_allclose(kept, draws, atol=0.51 / packed_draws.LEVELS)
 
 
 @pytest.mark.parametrize('line', ['{"name": "vae"', '{"name": "vae"}', '[]'])

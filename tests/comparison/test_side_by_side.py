@@ -37,6 +37,16 @@ def test_of_each_pathology_the_scan_of_median_volume_is_taken():
   assert showcase.median_volume_scans(reversed(scans)) == expected
 
 
+def test_of_many_patients_one_of_each_third_by_volume_is_taken():
+  scans = [scan(f'p{i:02}', 'stroke', 1 + i) for i in range(60)]
+  chosen = showcase.median_volume_scans(reversed(scans))
+  assert chosen == {
+    'p09': 'stroke, 5 ml',
+    'p29': 'stroke, 15 ml',
+    'p49': 'stroke, 25 ml',
+  }
+
+
 def test_rarity_is_the_share_of_healthy_voxels_that_score_as_high(key):
   sample = cohort.run(key).samples['absolute']
   healthy = np.repeat(sample.edges, sample.healthy.sum(0))

@@ -18,6 +18,8 @@ SHAPE, OPTIONS, _ = ROWS['dae_unc']
   [
     dict(bins=0),
     dict(gate_prior=True),
+    dict(mirror=True),
+    dict(mirror=True, gate_prior=True),
     dict(two_pass=False),
     dict(solve=True),
     dict(similarity='ncc'),

@@ -7,6 +7,7 @@ stored run or record counts only if it has the config that its row has today.
 
 import json
 import pathlib
+import shutil
 import sys
 from typing import NamedTuple
 
@@ -25,10 +26,18 @@ ROWS = (
 """Names of the rows, files of configs/, in the order of the tables; the methods that
 learn no image come first."""
 
+UNSIGNED = '_both'
+"""End of the name of a suite whose methods are not told that lesions are bright."""
+
 SUITES = (
   'demo', 'slices', 'ixi', 'ixi128', 'stroke_flair', 'stroke_flair96', 'stroke_flair64',
+  f'stroke_flair64{UNSIGNED}',
 )  # fmt: skip
-"""Data sets of the tables, as named in the argument of a config."""
+"""Data sets of the tables, as named in the argument of a config. With the end
+`UNSIGNED`, `config.data.polarity` is 'both'."""
+
+TRAINING = ('checkpoints', 'model.json', 'parameters.txt', 'training.json')
+"""Files of a run folder that a training writes, and no evaluation."""
 
 INDEX = 'row.json'
 """File of a run folder that names its data set (suite), config (row) and seed."""
@@ -52,14 +61,49 @@ class Row(NamedTuple):
   folder: pathlib.Path
 
 
-def read_config(name: str, arg: str) -> ConfigDict:
-  """Reads the config that configs/NAME.py returns for an argument.
+def read_config(name: str, suite: str) -> ConfigDict:
+  """Reads the config of a row of the tables.
 
   Args:
-    name: NAME of the config file.
-    arg: Argument of its `get_config`, such as the data set 'demo'.
+    name: NAME of the config file configs/NAME.py.
+    suite: One of `SUITES`.
   """
-  return registry.read_config(registry.config_path(name), arg)
+  arg = suite.removesuffix(UNSIGNED)
+  config = registry.read_config(registry.config_path(name), arg)
+  if arg != suite:
+    config.data.polarity = 'both'
+  return config
+
+
+def take_training(row: Row, runs: str) -> None:
+  """Copies the training of a row from the suite with polarity, where it is the same.
+
+  The training of a method depends on the polarity only if the method has that option.
+  Nothing is done for other suites, or if the row or the training to copy is there
+  already or not finished.
+
+  Args:
+    row: Row to be trained.
+    runs: Folder that holds the run folders.
+  """
+  suite = row.suite.removesuffix(UNSIGNED)
+  method = registry.named('methods', row.config.method.name)
+  if suite == row.suite or row.folder.exists() or registry.takes(method, 'polarity'):
+    return
+  (told,) = plan(suite, [row.name], [row.seed], runs)
+  if outdated(told, told.folder):
+    return
+  partial = row.folder.with_name(f'{row.folder.name}.part')
+  shutil.rmtree(partial, ignore_errors=True)
+  for name in TRAINING:
+    source, copied = told.folder / name, partial / name
+    if source.is_dir():
+      shutil.copytree(source, copied)
+    elif source.exists():
+      partial.mkdir(parents=True, exist_ok=True)
+      shutil.copy(source, copied)
+  (partial / 'config.json').write_text(json.dumps(registry.plain(row.config), indent=2))
+  partial.rename(row.folder)
 
 
 def plan(suite: str, names: list[str], seeds: list[int], runs: str) -> list[Row]:

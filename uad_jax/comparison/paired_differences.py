@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from uad_jax.comparison.finished_runs import FinishedRun
 from uad_jax.evaluation.bootstrap import Interval, paired
 from uad_jax.evaluation.metrics import POOLED
@@ -55,9 +57,12 @@ def estimate(interval: Sequence[float]) -> Estimate:
   """Converts a value and its confidence interval to a dict of rounded numbers for JSON.
 
   Args:
-    interval: Value, low and high end; None if undefined.
+    interval: Value, low and high end; None, nan or inf if undefined.
   """
-  value, low, high = (None if x is None else round(float(x), DIGITS) for x in interval)
+  value, low, high = (
+    None if x is None or not np.isfinite(x) else round(float(x), DIGITS)
+    for x in interval
+  )
   return {'value': value, 'interval': [low, high]}
 
 

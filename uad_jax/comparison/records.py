@@ -6,22 +6,20 @@ the mean of several runs whose folders are gone. docs/results.md is rendered fro
 records alone, so a method can be added on another machine and another day.
 """
 
-import base64
 import json
 import pathlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
-import numpy as np
-
 from uad_jax import registry
-from uad_jax.comparison import paired_differences
+from uad_jax.comparison import packed_draws, paired_differences, patient_groups
 from uad_jax.comparison.finished_runs import FinishedRun
 from uad_jax.comparison.paired_differences import Rival
-from uad_jax.evaluation.bootstrap import percentiles, resample
+from uad_jax.evaluation.bootstrap import resample
 from uad_jax.evaluation.metrics import POOLED
-from uad_jax.evaluation.sample import load
+from uad_jax.evaluation.sample import Sample, load
 from uad_jax.report.atomic_files import write_text
 from uad_jax.report.tables import COLUMNS, Estimate, estimates
 
@@ -31,8 +29,8 @@ BASELINE = 'atlas'
 METRIC = COLUMNS[0].metric
 """Metric by which methods are compared."""
 
-LEVELS = 2**16 - 1
-"""Integer of 16 bits that encodes the value 1 in `packed`."""
+LATER = ('patients', 'groups')
+"""Fields of a record that records of earlier versions lack."""
 
 TESTED = ('scans', 'subjects', 'diseased')
 """Counts of the test data that a record keeps."""
@@ -59,7 +57,7 @@ class Record(NamedTuple):
     minutes: Time of the training; None if it was interrupted or not measured.
     maps: Metrics (`COLUMNS`) with their intervals, by scorer and by metric.
     draws: AUPRC of the chosen scorer in each resample of the subjects, encoded by
-      `packed`; '' for a variant and for a mean of several trainings.
+      `packed_draws.packed`; '' for a variant and for a mean of several trainings.
     over: AUPRC of the method minus that of the baseline, for a mean of several
       trainings; None for one training, see `gap`.
     rivals: Differences of AUPRC to the variants of the same training and, for a mean of
@@ -80,6 +78,8 @@ class Record(NamedTuple):
   draws: str
   over: Estimate | None
   rivals: Sequence[Rival]
+  patients: Mapping[str, Mapping] = MappingProxyType({})
+  groups: Mapping[str, Mapping] = MappingProxyType({})
 
 
 def training_data(model: Mapping) -> str | None:
@@ -117,8 +117,15 @@ def maps_of(summary: Mapping) -> dict[str, dict[str, Estimate]]:
   }
 
 
-def from_runs(runs: Sequence[FinishedRun]) -> list[Record]:
-  """Builds records (numbers for docs/results.md) of finished runs on one data set."""
+def from_runs(
+  runs: Sequence[FinishedRun], facts: patient_groups.Facts = MappingProxyType({})
+) -> list[Record]:
+  """Builds records (numbers for docs/results.md) of finished runs on one data set.
+
+  Args:
+    runs: Finished runs.
+    facts: Facts about the test subjects, by which they are grouped; may be empty.
+  """
   records, by_name = [], defaultdict(list)
   for run in runs:
     by_name[run.name].append(run)
@@ -129,6 +136,7 @@ def from_runs(runs: Sequence[FinishedRun]) -> list[Record]:
   for run in runs:
     digest = run.summary['run']['manifest']
     data = {name: run.summary['data'][name] for name in TESTED}
+    sample = load(run.folder / 'evaluation.npz')[run.default]
     records.append(
       Record(
         name=run.name,
@@ -142,41 +150,28 @@ def from_runs(runs: Sequence[FinishedRun]) -> list[Record]:
         steps=run.training.get('steps', 0),
         minutes=round(run.training.get('seconds', 0) / 60, 2),
         maps=maps_of(run.summary),
-        draws='' if run.variant else draws_of(run),
+        draws=''
+        if run.variant
+        else packed_draws.packed(resample(POOLED[METRIC], sample)),
         over=None,
         rivals=paired_differences.within_run(run, runs),
+        patients={} if run.variant else of_patients(sample),
+        groups={} if run.variant else patient_groups.measure(sample, facts),
       )
     )
   return records
 
 
-def draws_of(run: FinishedRun) -> str:
-  """Computes the AUPRC of a run for each bootstrap resample and encodes all as a text.
-
-  Subjects are resampled. The AUPRC is that of the scorer that was chosen on validation
-  data. `packed` encodes the values.
-  """
-  sample = load(run.folder / 'evaluation.npz')[run.default]
-  return packed(resample(POOLED[METRIC], sample))
-
-
-def packed(draws: np.ndarray) -> str:
-  """Encodes an array of values in [0, 1] as base64 text, with 16 bits per value.
-
-  Returns:
-    The text; '' if any value is not finite.
-  """
-  if not np.isfinite(draws).all():
-    return ''
-  return base64.b64encode(np.round(draws * LEVELS).astype('<u2').tobytes()).decode()
-
-
-def unpacked(text: str) -> np.ndarray:
-  """Decodes an array of values in [0, 1] from the text that `packed` returned.
-
-  The error of a value is at most 1 / 131 070.
-  """
-  return np.frombuffer(base64.b64decode(text), '<u2') / LEVELS
+def of_patients(sample: Sample) -> dict[str, dict]:
+  """Computes the metrics of the scans with lesions, as `Record.patients` keeps them."""
+  estimated = patient_groups.draws(sample)
+  return {
+    name: {
+      **paired_differences.estimate(estimated.interval(name)),
+      'draws': packed_draws.packed(estimated.draws[name]),
+    }
+    for name in patient_groups.METRICS
+  }
 
 
 def gap(a: Record, b: Record) -> Estimate | None:
@@ -191,11 +186,27 @@ def gap(a: Record, b: Record) -> Estimate | None:
   Returns:
     AUPRC of `a` minus AUPRC of `b`; None if one of them has no draws.
   """
-  if not a.draws or not b.draws:
-    return None
   auprc_a, auprc_b = (r.maps[r.default][METRIC]['value'] for r in (a, b))
-  draws = unpacked(a.draws) - unpacked(b.draws)
-  return paired_differences.estimate(percentiles(auprc_a - auprc_b, draws))
+  return packed_draws.difference(auprc_a, a.draws, auprc_b, b.draws)
+
+
+def patient_gap(a: Record, b: Record, metric: str) -> Estimate | None:
+  """Computes the difference of a metric on the scans with lesions, paired.
+
+  Args:
+    a: Record of the first run.
+    b: Record of the second run.
+    metric: Key of `patient_groups.METRICS`.
+
+  Returns:
+    The metric of `a` minus that of `b`; None if one of them has no draws.
+  """
+  if metric not in a.patients or metric not in b.patients:
+    return None
+  ours, theirs = a.patients[metric], b.patients[metric]
+  return packed_draws.difference(
+    ours['value'], ours['draws'], theirs['value'], theirs['draws']
+  )
 
 
 def merge(kept: Sequence[Record], fresh: Sequence[Record]) -> list[Record]:
@@ -242,4 +253,8 @@ def read(path: pathlib.Path) -> list[Record]:
 def write(path: pathlib.Path, records: Sequence[Record]) -> None:
   """Writes the results (records) of runs to a JSON lines file, one line per record."""
   path.parent.mkdir(parents=True, exist_ok=True)
-  write_text(path, ''.join(f'{json.dumps(r._asdict())}\n' for r in records))
+  lines = [
+    {name: value for name, value in r._asdict().items() if name not in LATER or value}
+    for r in records
+  ]
+  write_text(path, ''.join(f'{json.dumps(line)}\n' for line in lines))

@@ -3,12 +3,12 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from uad_jax.comparison import paired_differences
+from uad_jax.comparison import paired_differences, patient_tables, polarity_table
+from uad_jax.comparison.benchmark_rows import UNSIGNED
 from uad_jax.comparison.costs import speed
 from uad_jax.comparison.paired_differences import Rival, signed
 from uad_jax.comparison.records import BASELINE, TESTED, Record, gap
+from uad_jax.comparison.seed_means import averaged, mean
 from uad_jax.comparison.side_by_side import CAPTION
 from uad_jax.report.tables import COLUMNS, MISSING, Estimate, cell, markdown
 
@@ -31,26 +31,6 @@ voxels. Where data have several fingerprints, machines that round differently ma
 by one recipe; they count as the same because the atlas gets the same AUPRC on them.
 What the orders mean: [comparison.md](comparison.md).
 """
-
-
-def mean(pairs: Sequence[tuple[float | None, int]]) -> float | None:
-  """Computes the weighted mean of all values that are not None.
-
-  Args:
-    pairs: Values and their weights (numbers of seeds). The mean of no value is None.
-  """
-  known = [(value, times) for value, times in pairs if value is not None]
-  if not known:
-    return None
-  values, weights = zip(*known, strict=True)
-  return float(np.average(values, weights=weights))
-
-
-def averaged(weighted: Sequence[tuple[Estimate, int]]) -> Estimate:
-  """Computes the weighted means of metric values and of their interval bounds."""
-  low, high = (mean([(e['interval'][end], n) for e, n in weighted]) for end in (0, 1))
-  value = mean([(e['value'], n) for e, n in weighted])
-  return {'value': value, 'interval': [low, high]}
 
 
 def over_seeds(
@@ -229,7 +209,7 @@ def section(suite: str, records: Sequence[Record], picture: str | None) -> str:
     )
   all_maps = table(records)
   parts.append(f'<details><summary>All maps</summary>\n\n{all_maps}\n\n</details>')
-  parts.append(rivals(records))
+  parts += [rivals(records), patient_tables.section(records)]
   return '\n\n'.join(part for part in parts if part) + '\n'
 
 
@@ -250,11 +230,13 @@ def page(
   Raises:
     ValueError: Records of one table were not evaluated on the same data.
   """
-  sections = [
-    section(suite, records, (pictures or {}).get(suite))
-    for suite, records in suites.items()
-    if records
-  ]
+  sections = []
+  for suite, records in suites.items():
+    if records:
+      sections.append(section(suite, records, (pictures or {}).get(suite)))
+      told = suites.get(suite.removesuffix(UNSIGNED), ())
+      if told is not records:
+        sections.append(polarity_table.table(told, records))
   if timings:
     sections.append(f'## Speed beside PyTorch\n\n{speed(timings)}\n')
-  return '\n'.join([HEAD, *sections, *more])
+  return '\n'.join([HEAD, *filter(None, sections), *more])

@@ -5,6 +5,7 @@ scan of median lesion volume is taken, so the choice does not depend on any meth
 score.
 """
 
+import itertools
 import json
 import pathlib
 import sys
@@ -16,6 +17,7 @@ from ml_collections import ConfigDict
 from uad_jax import experiment as experiments
 from uad_jax import registry
 from uad_jax.comparison.kept_slices import Exhibit
+from uad_jax.comparison.patient_groups import LEAST
 from uad_jax.comparison.side_by_side import rarity
 from uad_jax.data import pipeline
 from uad_jax.evaluation import evaluated_step
@@ -33,8 +35,9 @@ from uad_jax.trained_run import open_run
 def median_volume_scans(scans: Iterable[Scan]) -> dict[str, str]:
   """Chooses, for each pathology, the scan whose lesion volume is the median.
 
-  Of an even number the lower of the middle two is taken; equal volumes are ordered by
-  name.
+  A pathology with `LEAST` scans or more is divided into thirds by volume, and one scan
+  is chosen of each. Of an even number the lower of the middle two is taken; equal
+  volumes are ordered by name.
 
   Returns:
     Title by name of the scan, such as 'ms, 6 ml'.
@@ -46,8 +49,11 @@ def median_volume_scans(scans: Iterable[Scan]) -> dict[str, str]:
       volumes[scan.pathology].append((volume, scan.name))
   chosen = {}
   for pathology, candidates in volumes.items():
-    volume, name = sorted(candidates)[(len(candidates) - 1) // 2]
-    chosen[name] = f'{pathology}, {volume:.2g} ml'
+    parts = 3 if len(candidates) >= LEAST else 1
+    ends = [len(candidates) * part // parts for part in range(parts + 1)]
+    for first, last in itertools.pairwise(ends):
+      volume, name = sorted(candidates)[first + (last - first - 1) // 2]
+      chosen[name] = f'{pathology}, {volume:.2g} ml'
   return chosen
 
 

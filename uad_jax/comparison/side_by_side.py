@@ -25,11 +25,12 @@ SHARES = (0.5, 0.1, 0.01, 0.001)
 end."""
 
 CAPTION = (
-  'Of each pathology the test scan whose lesion volume is the median (of an even '
-  'number the lower of the middle two), at the slice with most lesion; neither was '
-  'chosen by what a method makes of it. Beside the input stands the truth; it is '
-  'outlined in the maps too. A row is one run, of the seed beside it, with the map '
-  'that it chose on validation data; methods without a reconstruction have a dash. The '
+  'Of each pathology the test scan whose lesion volume is the median (of 60 scans or '
+  'more, that of each third by volume; of an even number the lower of the middle two), '
+  'at the slice with most lesion; neither was chosen by what a method makes of it. '
+  'Beside the input stands the truth; it is outlined in the maps too. A row is one '
+  'run, of the seed beside it, with the map that it chose on validation data; methods '
+  'without a reconstruction have a dash. The '
   "colour of a map tells how rare a score is: which share of the method's healthy test "
   'voxels reaches it, from black, half of them or more, to the brightest, one in a '
   'thousand or fewer. It keeps the order of the scores and makes methods comparable.'

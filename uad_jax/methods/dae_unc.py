@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from uad_jax.augmentation import synthetic_lesions
 from uad_jax.method import Batch, Key, Method, Objective
 from uad_jax.methods.families import gate_calibration, painted_twins
-from uad_jax.methods.families.guided_deformation import PRIOR, Guided, voxel_weight
+from uad_jax.methods.families.guided_deformation import PRIOR, Guided
 from uad_jax.nets.dae_unc import Deformer, Evidence, Prior
 from uad_jax.ops import losses
 from uad_jax.ops.choices import choose
@@ -47,6 +47,7 @@ def make(
   coarse: int = 1,
   gate_widths: Sequence[int] = (16, 32, 64),
   gate_prior: bool = False,
+  mirror: bool = False,
   painters: Sequence[str] = synthetic_lesions.TRAINING,
   open_by: Sequence[str] = ('learned', 'standardised', 'epistemic'),
   healthy_share: float = 0.01,
@@ -100,6 +101,8 @@ def make(
     gate_widths: Widths of the gate network, which predicts the logit of a lesion.
     gate_prior: Also give the prior's residual, spread and log-variance to the gate
       network.
+    mirror: Give the mirrored scan to the gate network as well, and average its logit
+      over both orientations, see `families.mirror`.
     painters: Kinds of synthetic lesions, names from `synthetic_lesions.PAINTERS`.
     open_by: Evidence that opens the gate, from `gate_calibration.KINDS`; none leaves it
       closed.
@@ -146,11 +149,12 @@ def make(
     stiff_strength if two_pass else 0.0,
     gating,
     sign,
+    mirror,
   )
 
   def prior_loss(params, stats, batch: Batch, key: Key, step):
     key_paint, key_head = jax.random.split(key)
-    clean, mask, weight = batch['image'], batch['mask'], voxel_weight(batch)
+    clean, mask, weight = batch['image'], batch['mask'], losses.voxel_weight(batch)
     image, position = clean, batch['position']
     if denoise:
       image, _ = synthetic_lesions.paint(
@@ -188,7 +192,7 @@ def make(
     return value, (stats, {'data': losses.example_mean(data, weight)})
 
   def gate_loss(params, stats, batch: Batch, key: Key, step):
-    mask, position = voxel_weight(batch), batch['position']
+    mask, position = losses.voxel_weight(batch), batch['position']
     image, painted = synthetic_lesions.paint(
       key, batch['image'], mask, painters, share=0.8, polarity=polarity
     )
@@ -197,7 +201,7 @@ def make(
       expected = nets.expect(params, usual, image, batch['mask'], position)
       logit = nets.examine(params, usual, image, mask, expected).evidence['learned']
     else:
-      logit = nets.logit(params, usual, image)
+      logit = nets.logit(params, usual, image, mask)
     entropy = losses.masked_mean(losses.binary_cross_entropy(logit, painted), mask)
     dice = losses.soft_dice(jnp.where(mask > 0, logit, -20.0), painted * mask)
     return entropy + dice, (stats, {'dice': 1 - dice})

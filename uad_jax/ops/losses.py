@@ -1,11 +1,25 @@
 """Loss functions, most of them elementwise (without a mean), and weighted means."""
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 
 from uad_jax.ops.filters import box_sum
 
 Array = jax.Array
+
+
+def voxel_weight(batch: Mapping[str, Array]) -> Array:
+  """Computes the weight of each voxel in a loss: brain mask times weight of the scan.
+
+  Args:
+    batch: 'mask', brain masks [B, *S, 1], and 'weight', 0 for padding, [B].
+
+  Returns:
+    [B, *S, 1].
+  """
+  return batch['mask'] * per_example(batch['weight'], batch['mask'])
 
 
 def masked_mean(value: Array, mask: Array) -> Array:

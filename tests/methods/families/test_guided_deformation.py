@@ -18,7 +18,7 @@ BATCH = make_batch(SHAPE)
 BINS = 3
 
 
-def guided(bins=BINS, gate_sees_prior=True, stiff_strength=30.0):
+def guided(bins=BINS, gate_sees_prior=True, stiff_strength=30.0, mirror=False):
   return Guided(
     SHAPE,
     1,
@@ -29,6 +29,7 @@ def guided(bins=BINS, gate_sees_prior=True, stiff_strength=30.0):
     gate_sees_prior,
     stiff_strength,
     Gating(),
+    mirror=mirror,
   )
 
 
@@ -160,6 +161,25 @@ def test_the_learned_logit_reads_the_prior_only_where_it_is_shown():
   shown, hidden = logits(True), logits(False)
   assert not np.allclose(*shown, atol=1e-3)
   np.testing.assert_array_equal(*hidden)
+
+
+def test_with_mirror_the_logit_of_a_mirrored_scan_is_mirrored():
+  nets = guided(gate_sees_prior=False, stiff_strength=0.0, mirror=True)
+  params, stats = jax.jit(nets.init)(jax.random.key(2), BATCH)
+
+  @jax.jit
+  def learned(image, mask):
+    usual, expected = expect(nets, params, stats)  # both symmetric: a mean of 0
+    return nets.examine(params, usual, image, mask, expected).evidence['learned']
+
+  image, mask = BATCH['image'], BATCH['mask']
+  turned = learned(image[:, ::-1], mask[:, ::-1])[:, ::-1]
+  np.testing.assert_allclose(learned(image, mask), turned, atol=1e-5)
+  # The other half matters: a change there changes the logit here.
+  changed = image.copy()
+  changed[:, :4] += 0.5
+  far = np.abs(learned(changed, mask) - learned(image, mask))[:, 12:]
+  assert far.max() > 1e-3
 
 
 def test_calibration_counts_the_brain_voxels_of_scans_that_are_no_padding():

@@ -1,10 +1,10 @@
 """Networks of the uncertainty-guided deformable auto-encoder, as pure functions.
 
 They predict the prior image of a scan (its expected healthy image), the velocity field
-that warps it onto the scan, and the evidence of a lesion at each voxel, from which the
-gate is computed (1 where a voxel is unlikely to be healthy).
+that warps it onto the scan, and the evidence of lesions, from which the gate follows.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.method import Array, Batch, Key, Params, Stats
-from uad_jax.methods.families import gate_calibration
+from uad_jax.methods.families import gate_calibration, mirror
 from uad_jax.nets.dae_unc import Deformer, Evidence, Expected, Prior, Usual
 from uad_jax.ops import losses, voxel_stats
 from uad_jax.registration import energy, flow, gate
@@ -24,18 +24,6 @@ PRIOR = ('encoder', 'decoder', 'heads', 'variance')
 
 FLOOR = 0.03
 """Smallest standard deviation assumed of healthy scans at a voxel, in image units."""
-
-
-def voxel_weight(batch: Batch) -> Array:
-  """Computes the weight of each voxel in a loss: brain mask times weight of the scan.
-
-  Args:
-    batch: [B, *S, C] images and masks, as `method.Batch`.
-
-  Returns:
-    [B, *S, 1].
-  """
-  return batch['mask'] * losses.per_example(batch['weight'], batch['mask'])
 
 
 class Judgement(NamedTuple):
@@ -68,6 +56,8 @@ class Guided(NamedTuple):
       evidence is computed; 0 leaves the pass out.
     gating: Effect of the gate on the data term and the regularisation.
     sign: Sign of the standardised residual, a key of `ops.residual_sign.SIGNS`.
+    mirror: Give the mirrored scan to the gate network (`families.mirror`), and average
+      its logit over the scan and the mirrored scan.
   """
 
   shape: tuple[int, ...]
@@ -80,6 +70,7 @@ class Guided(NamedTuple):
   stiff_strength: float
   gating: energy.Gating
   sign: str = 'absolute'
+  mirror: bool = False
 
   def init(self, key: Key, batch: Batch) -> tuple[Params, Stats]:
     """Creates the initial parameters of the networks and the initial, empty statistics.
@@ -98,7 +89,8 @@ class Guided(NamedTuple):
     usual = Usual(image, image)
     prior = self.prior.init(key_prior, image, mask, batch['position'], usual)
     deformer = self.deformer.init(key_deformer, image, image, mask, batch['position'])
-    features = [image, mask, mask, image] if self.gate_sees_prior else ()
+    features = [image, mask, mask, image] if self.gate_sees_prior else []
+    features += mirror.features(image, mask) if self.mirror else []
     gate_network = self.gate_network.init(key_gate, image, usual, features)
     params = {'deformer': deformer['params'], 'gate': gate_network['params']}
     stats = {
@@ -182,21 +174,27 @@ class Guided(NamedTuple):
     return flow.resize(flow.integrate(velocity), self.shape)
 
   def logit(
-    self, params: Params, usual: Usual, image: Array, prior: Sequence[Array] = ()
+    self,
+    params: Params,
+    usual: Usual,
+    image: Array,
+    mask: Array,
+    prior: Sequence[Array] = (),
   ) -> Array:
-    """Predicts the logit of a lesion at each voxel.
+    """Predicts the logit of a lesion at each voxel, the evidence 'learned' [B, *S, 1].
 
-    It is the evidence 'learned', [B, *S, 1]. Its gradient does not reach the features
-    of the prior.
+    Its gradient does not reach the features of the prior.
 
     Args:
       params: Parameters, of which 'gate' is read.
       usual: Mean and log-variance of the healthy scans, from `usual`.
       image: Scans [B, *S, C].
+      mask: Brain masks [B, *S, 1].
       prior: Features of the prior, each [B, *S, F]; none by default.
     """
     variables = {'params': params['gate']}
-    features = jax.lax.stop_gradient(prior)
+    more = mirror.features(image, mask) if self.mirror else []
+    features = [*jax.lax.stop_gradient(prior), *more]
     return self.gate_network.apply(variables, image, usual, features)
 
   def examine(
@@ -222,7 +220,9 @@ class Guided(NamedTuple):
     z = gate.standardised_residual(image, aligned, log_variance, sign=self.sign)
     spread = jnp.log(expected.spread.mean(-1, keepdims=True) + 1e-6)
     prior = [image - aligned, 0.2 * z, 0.2 * spread, 0.3 * log_variance + 1]
-    learned = self.logit(params, usual, image, prior if self.gate_sees_prior else ())
+    predict = functools.partial(self.logit, params)
+    predict = mirror.averaged(predict) if self.mirror else predict
+    learned = predict(usual, image, mask, prior if self.gate_sees_prior else [])
     evidence = {'standardised': z, 'epistemic': spread, 'learned': learned}
     evidence = {name: value * mask for name, value in evidence.items()}
     return Judgement(aligned, evidence)
@@ -253,8 +253,8 @@ class Guided(NamedTuple):
       A loss of 0, the new statistics, and no metrics.
     """
     image, mask, position = batch['image'], batch['mask'], batch['position']
-    usual = self.usual(stats, position)
+    usual, weight = self.usual(stats, position), losses.voxel_weight(batch)
     expected = self.expect(params, usual, image, mask, position)
     evidence = self.examine(params, usual, image, mask, expected).evidence
-    counts = gate_calibration.calibrate(stats['healthy'], evidence, voxel_weight(batch))
+    counts = gate_calibration.calibrate(stats['healthy'], evidence, weight)
     return jnp.zeros(()), (stats | {'healthy': counts}, {})
