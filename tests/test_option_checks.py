@@ -8,7 +8,7 @@ import pytest
 from tests.config_table import FILES
 from tests.conftest import ROOT
 from uad_jax import base_config, experiment, registry, run_folder
-from uad_jax.data import mixing
+from uad_jax.data import manifest, mixing
 from uad_jax.datasets import option_checks
 from uad_jax.evaluation import run_options
 
@@ -19,7 +19,7 @@ WRONG = {
   'batch_size': (0, -4, 2.5, '4'),
   'steps': ((-5,), (2.5,), 7, ('3',), (True,)),
   'method': ({'name': 'vea'}, {'name': 'vae', 'latnet': 1}),
-  'adapt': ({'emma': {}},),
+  'adapt': ({'emma': {}}, {'ema': {'decay': 5}}),
   'optimiser': tuple(
     {'name': 'adamw', 'learning_rate': 1e-3, 'schedule': 'cosine', 'warm_up': 0.1,
      'weight_decay': 0.0, 'clip': 1.0} | change
@@ -32,7 +32,7 @@ WRONG = {
   'optimisers': ({'model': {'learning_rate': 0.0}}, {'model': {'rate': 1.0}},
                  {'modle': {'clip': 1.0}}),
   'scores': ({}, {'a': {'scorer': 'residul'}}, {'a': {}}),
-  'variants': ({'low': {'strength': NAN}}, {'low': 3}),
+  'variants': ({'low': {'strength': NAN}}, {'low': 3}, {'low': {'opne': 0.0}}),
   'medians': ((4,), (1,), (2.5,), ('5',)),
   'variant_scores': (('absent',),),
   'postprocess': ('medien', ''),
@@ -43,7 +43,10 @@ WRONG = {
   'data.source': ('', 'no/such/folder', __file__),
   'data.dir': ('', __file__, f'{__file__}/data'),
   'data.layout': ('dicom',),
-  'data.patterns': ({'image': ''}, {'image': 3}, {'image': '/a/*.nii'}, {'img': '*'}),
+  'data.patterns': (
+    {'image': ''}, {'image': 3}, {'image': '/a/*.nii'}, {'img': '*'},
+    {'lesion_values': ()}, {'lesion_values': (0,)}, {'lesion_values': 'one'},
+  ),
   'data.job': (
     {'spacing': 0.0}, {'spacing': -3.0}, {'spacing': NAN}, {'spacing': 1e-9},
     {'shape': (64, 64.5)}, {'shape': (0,)}, {'shape': (64, 0)}, {'shape': (8,)},
@@ -187,6 +190,42 @@ def test_a_missing_source_is_told_with_its_flag(config):
   data = registry.plain(base_config.get_config('ixi'))['data'] | changes
   with pytest.raises(ValueError, match='prepare lesions` makes one'):
     option_checks.check(data)
+
+
+@pytest.mark.parametrize('name', ['nifti_folder', 'image_folder'])
+def test_only_data_prepared_of_this_source_stand_for_a_missing_one(tmp_path, name):
+  data = registry.plain(base_config.get_config('folder'))['data']
+  data |= {'name': name, 'dir': str(tmp_path / 'data'), 'patterns': {}, 'job': {}}
+  volume = {'subject': 'a', 'session': '', 'split': 'train', 'sha256': ''}
+  folder = tmp_path / 'data' / name / 'scans-16x16-0a1b2c3d' / '1.0.0'
+  folder.mkdir(parents=True)
+  content = manifest.make({'source': str(tmp_path / 'scans')}, [volume])
+  manifest.write(content, str(folder))
+  option_checks.check(data | {'source': str(tmp_path / 'scans')})
+  with pytest.raises(ValueError) as error:
+    option_checks.check(data | {'source': str(tmp_path / 'other')})
+  assert str(error.value) == (
+    f'config.data.source is {tmp_path}/other, which is missing; allowed is a folder '
+    'with scans'
+  )
+
+
+def test_prepared_data_of_a_cohort_do_not_depend_on_its_folder(tmp_path):
+  data = registry.plain(base_config.get_config('cohort'))['data']
+  data |= {'dir': str(tmp_path), 'source': str(tmp_path / 'gone')}
+  with pytest.raises(ValueError, match='gone, which is missing'):
+    option_checks.check(data)
+  volume = {'subject': 'a', 'session': '', 'split': 'train', 'sha256': ''}
+  folder = tmp_path / 'ixi' / 't1-slices' / '1.0.0'
+  folder.mkdir(parents=True)
+  manifest.write(manifest.make({'cohort': 'ixi'}, [volume]), str(folder))
+  option_checks.check(data)
+
+
+def test_a_folder_that_cannot_be_written_is_told_with_its_flag(config, monkeypatch):
+  monkeypatch.setattr(option_checks.os, 'access', lambda *a: False)
+  with pytest.raises(ValueError, match='such as --config.data.dir=DIR'):
+    experiment.plan(config)
 
 
 def test_all_shipped_configs_pass(tmp_path, in_the_project):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from uad_jax import parallel
+from uad_jax.evaluation import variant_entries
 from uad_jax.evaluation.measure import MAP
 from uad_jax.evaluation.scans import Scan, collect
 from uad_jax.method import Array, Batch, Infer, Key, Method, Params, Scorer, Stats, bind
@@ -133,16 +134,24 @@ def make_infer(method: Method, scorers: Mapping[str, Scorer]) -> Inference:
   return Inference(maps, compared)
 
 
-def check(infer: Inference, method: Method, features: Mapping, size: int) -> None:
-  """Checks, before training, that the method gives every output that the scorers need.
+def check(
+  infer: Inference,
+  method: Method,
+  features: Mapping,
+  size: int,
+  variants: Mapping[str, Mapping[str, float]],
+) -> None:
+  """Checks, before training, that method, scorers and variants fit each other.
 
-  The anomaly maps are traced with array shapes alone, so nothing is computed.
+  The method must give every output that the scorers need, and read every entry that the
+  variants add. It is traced with array shapes alone, so nothing is computed.
 
   Args:
     infer: Inference that `make_infer` made of the method.
     method: Method that is to be trained.
     features: TFDS features of a record, for the shapes of its arrays.
     size: Number of examples in a batch.
+    variants: Entries added to every batch, by variant.
 
   A scorer that needs an output which the method lacks raises its ValueError.
   """
@@ -154,6 +163,7 @@ def check(infer: Inference, method: Method, features: Mapping, size: int) -> Non
   key = jax.random.key(0)
   params, stats = jax.eval_shape(method.init, key, seen)
   jax.eval_shape(infer.maps, params, stats, seen, key)
+  variant_entries.check(method, params, stats, seen, key, variants)
 
 
 def launched(

@@ -58,7 +58,8 @@ def predict(
   """Computes the anomaly map and the lesion mask of one scan with a trained model.
 
   Inference, post-processing and threshold are those of the run's evaluation. A warning
-  is issued if the scan is unlike the healthy validation scans of the run.
+  is issued if the scan is unlike the healthy validation scans of the run. The method
+  `save` of the result writes its volumes in the space of the scan.
 
   Args:
     image: NIfTI file or nibabel image, 3-D; or a picture such as a PNG file, whose maps

@@ -136,12 +136,13 @@ def checked_infer(experiment: Experiment) -> Inference:
 
   Raises:
     ValueError: The options do not fit each other or the images, or the method lacks an
-      output that a scorer needs.
+      output that a scorer needs, or an entry of a variant is not read.
   """
   config, features = experiment.config, mixing.first(experiment.builders).info.features
-  infer = make_infer(experiment.method, experiment.scorers)
+  method, variants = experiment.method, experiment.variants
+  infer = make_infer(method, experiment.scorers)
   try:
-    check(infer, experiment.method, features, config.batch_size)
+    check(infer, method, features, config.batch_size, variants)
   except ValueError:
     raise
   except Exception as error:  # of any type, as options reach the layers of networks

@@ -27,3 +27,10 @@ def test_the_average_follows_the_parameters_and_is_what_infers():
   assert float(state.stats['ema']['net']['w']) == pytest.approx(average, rel=1e-5)
   inferred = method.infer(state.params, state.stats, batch, key)['reconstruction']
   np.testing.assert_allclose(inferred, batch['image'] * average, rtol=1e-5)
+
+
+@pytest.mark.parametrize('decay', [5, 1, -0.1, float('nan'), 'a', None])
+def test_a_decay_that_is_no_share_is_refused(decay):
+  with pytest.raises(ValueError, match=rf'decay is {decay}; allowed are .*\[0, 1\)'):
+    ema.make(decay=decay)
+  assert ema.make(decay=0) and ema.make(decay=0.999)

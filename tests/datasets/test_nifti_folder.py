@@ -4,12 +4,16 @@ import pathlib
 import nibabel as nib
 import numpy as np
 import pytest
+from absl import flags
+from ml_collections import config_flags
 
 from tests.data.heads import head, tree, write
+from uad_jax import experiment, registry
 from uad_jax.data import manifest
 from uad_jax.data.cohorts import layout
 from uad_jax.data.preprocessing import preprocess
 from uad_jax.data.preprocessing.nifti import BadScan
+from uad_jax.datasets import option_checks
 from uad_jax.datasets.nifti_folder import nifti_folder_dataset_builder as nifti_folder
 
 LABELS = {'labels': 'derivatives/*/sub-*/**/*_dseg.nii.gz'}
@@ -207,3 +211,25 @@ def test_ms_patients(real_data, tmp_path):
     lesion = sum(r['lesion'].sum() for r in records if r['subject'] == subject.encode())
     native = next((real_data / 'ms_t1_flair/derivatives').rglob(f'{subject}*_mask*'))
     assert lesion > 0 and nib.load(native).shape == tuple(details['native_shape'])
+
+
+def test_the_numbers_of_lesion_labels_are_a_flag(
+  source, tmp_path, in_the_project, monkeypatch
+):
+  values = flags.FlagValues()
+  config = registry.read_config(registry.config_path('vae'), 'folder')
+  older = config.copy_and_resolve_references().unlock()
+  del older.data.patterns['lesion_values']
+  assert registry.digest(config) == registry.digest(older)
+  assert registry.fingerprint(config) == registry.fingerprint(older)
+  argv = ['main', f'--config.data.source={source}', f'--config.data.dir={tmp_path}']
+  argv += ['--config.data.patterns.lesion_values=(1,4)']
+  monkeypatch.setattr('sys.argv', argv)  # which tells ml_collections its flags
+  config_flags.DEFINE_config_dict('config', config, flag_values=values)
+  values(argv)
+  data = registry.plain(values.config)['data']
+  (builder,) = experiment.make_builders(data | {'val': 'train'}).values()
+  entries, _ = builder.builder_config.find(str(source))
+  assert [tuple(entry.lesion_values) for entry in entries] == [(1, 4)] * len(SUBJECTS)
+  with pytest.raises(ValueError, match=r'lesion_values is \(1, 0\); allowed are whole'):
+    option_checks.check({**data, 'patterns': {'lesion_values': [1, 0]}})

@@ -1,5 +1,7 @@
 """Adaptation that makes a method infer with averages of its parameters (EMA)."""
 
+import numbers
+
 import jax
 import jax.numpy as jnp
 
@@ -24,7 +26,12 @@ def make(decay: float = 0.999) -> Adaptation:
 
   Returns:
     An adaptation, Method -> Method.
+
+  Raises:
+    ValueError: The decay is not a number in [0, 1).
   """
+  if not isinstance(decay, numbers.Real) or not 0 <= decay < 1:
+    raise ValueError(f'ema: decay is {decay}; allowed are numbers in [0, 1)')
 
   def adapt(method: Method) -> Method:
     def init(key, batch):

@@ -72,6 +72,7 @@ def folder() -> ConfigDict:
         lesion='',
         subject=placeholder(str),  # regular expressions, see docs/datasets.md
         session=placeholder(str),
+        lesion_values=placeholder(tuple),  # numbers of the lesion files that are lesion
       ),
       job=dict(shape=(64, 64), spacing=3.0, align=True, intensity='percentile'),
       keep_going=False,

@@ -90,13 +90,13 @@ def take_training(row: Row, runs: str) -> None:
   method = registry.named('methods', row.config.method.name)
   if suite == row.suite or row.folder.exists() or registry.takes(method, 'polarity'):
     return
-  (told,) = plan(suite, [row.name], [row.seed], runs)
-  if outdated(told, told.folder):
+  (original,) = plan(suite, [row.name], [row.seed], runs)
+  if outdated(original, original.folder):
     return
   partial = row.folder.with_name(f'{row.folder.name}.part')
   shutil.rmtree(partial, ignore_errors=True)
   for name in TRAINING:
-    source, copied = told.folder / name, partial / name
+    source, copied = original.folder / name, partial / name
     if source.is_dir():
       shutil.copytree(source, copied)
     elif source.exists():

@@ -19,19 +19,19 @@ NOTE = (
 )
 
 
-def table(told: Sequence[Record], untold: Sequence[Record]) -> str:
+def table(bright: Sequence[Record], both_signs: Sequence[Record]) -> str:
   """Renders the Markdown table of all methods with and without the polarity.
 
   Args:
-    told: Records of the suite in which lesions are known to be bright.
-    untold: Records of the same suite with the polarity 'both'.
+    bright: Records of the suite in which lesions are known to be bright.
+    both_signs: Records of the same suite with the polarity 'both'.
 
   Returns:
     The table with a note; '' if no method has runs of one seed in both.
   """
-  others = by_method(untold)
+  others = by_method(both_signs)
   rows = []
-  for name, members in by_method(told).items():
+  for name, members in by_method(bright).items():
     pairs = [
       (a, b) for a in members for b in others.get(name, ()) if a.seeds == b.seeds
     ]

@@ -234,9 +234,9 @@ def page(
   for suite, records in suites.items():
     if records:
       sections.append(section(suite, records, (pictures or {}).get(suite)))
-      told = suites.get(suite.removesuffix(UNSIGNED), ())
-      if told is not records:
-        sections.append(polarity_table.table(told, records))
+      bright = suites.get(suite.removesuffix(UNSIGNED), ())
+      if bright is not records:
+        sections.append(polarity_table.table(bright, records))
   if timings:
     sections.append(f'## Speed beside PyTorch\n\n{speed(timings)}\n')
   return '\n'.join([HEAD, *filter(None, sections), *more])

@@ -22,12 +22,15 @@ class StoredDataset(NamedTuple):
     config: Name of the TFDS config.
     folder: Folder of the records and the manifest.
     scans: Split to number of scans; {} if the manifest is damaged.
+    source: Folder of the original scans, an absolute path; '' for a cohort of a
+      provider, whose prepared data do not depend on their folder.
   """
 
   name: str
   config: str
   folder: pathlib.Path
   scans: dict[str, int]
+  source: str = ''
 
 
 def names() -> list[str]:
@@ -82,12 +85,14 @@ def prepared(data_dir: str | pathlib.Path, name: str = '*') -> list[StoredDatase
   result = []
   for path in sorted(pathlib.Path(data_dir).glob(f'{name}/*/*/{manifest.NAME}')):
     try:
-      volumes = manifest.read(str(path.parent))['volumes']
+      content = manifest.read(str(path.parent))
+      volumes, source = content['volumes'], content.get('config', {}).get('source', '')
     except (json.JSONDecodeError, KeyError):
-      volumes = []  # damaged; `python -m uad_jax.prepare check` reports it
+      # Damaged; `python -m uad_jax.prepare check` reports it.
+      volumes, source = [], ''
     scans: dict[str, int] = {}
     for volume in volumes:
       scans[volume['split']] = scans.get(volume['split'], 0) + 1
     config, dataset = path.parent.parent, path.parent.parent.parent
-    result.append(StoredDataset(dataset.name, config.name, path.parent, scans))
+    result.append(StoredDataset(dataset.name, config.name, path.parent, scans, source))
   return result

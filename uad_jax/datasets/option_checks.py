@@ -29,7 +29,7 @@ FOLDERS = ('nifti_folder', 'image_folder')
 BY_GLOB = ('nifti_folder',)
 """Data sets whose option 'patterns' holds the arguments of a `layout`."""
 
-NO_GLOB = ('label_map', 'subject', 'session')
+NO_GLOB = ('label_map', 'lesion_values', 'subject', 'session')
 """Arguments of a layout that are no glob patterns."""
 
 PICTURES = 'image_folder'
@@ -124,11 +124,15 @@ def check_splits(
 
 
 def _check_source(key: str, options: Mapping[str, Any]) -> None:
-  """Checks that the source exists, unless data were prepared, which are then used."""
+  """Checks that the source exists, unless data were prepared from it."""
   source = options['source']
   if not isinstance(source, str | os.PathLike):
     raise ValueError(f'{key}.source is {source}; allowed is the path of a folder')
-  if os.path.isdir(source) or catalogue.prepared(options['dir'], options['name']):
+  if os.path.isdir(source):
+    return
+  origin = '' if options['name'] not in FOLDERS else os.path.abspath(source)
+  stored = catalogue.prepared(options['dir'], options['name'])
+  if any(data.scans and data.source == origin for data in stored):
     return
   made = ''
   if options.get('layout') == layouts.lesion_cohort.__name__:
@@ -151,7 +155,7 @@ def _check_folder(key: str, path: Any) -> None:
   if place != pathlib.Path(path).absolute() and not os.access(place, os.W_OK):
     raise ValueError(
       f'{key} is {path}, and {place} cannot be written; allowed is a folder that can '
-      f'be made, such as --{key}=/tmp/data'
+      f'be made, such as --{key}=DIR'
     )
 
 
@@ -175,6 +179,9 @@ def _check_patterns(key: str, options: Mapping[str, Any]) -> None:
         f"{key}.{name} is '{pattern}'; allowed are patterns below the source, without "
         "'/' at the start"
       )
+  values = patterns.get('lesion_values')
+  if values is not None:
+    check_sizes(f'{key}.lesion_values', 'empty' if values in ((), []) else values, ())
   if not patterns.get('image', 'some'):
     raise ValueError(f"{key}.image is ''; allowed is a glob pattern, such as *.nii.gz")
 

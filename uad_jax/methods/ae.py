@@ -80,7 +80,7 @@ def make(
       error = losses.example_sum(jnp.abs(image - mean) * batch['mask'])
       error = losses.example_mean(error, batch['weight'])
       return error, (stats, {'l1': error})
-    weight = batch['mask'] * losses.per_example(batch['weight'], image)
+    weight = losses.voxel_weight(batch)
     error = losses.masked_mean(jnp.abs(image - mean), weight)
     fit = losses.gaussian_nll(image, jax.lax.stop_gradient(mean), log_variance)
     return error + 0.1 * losses.masked_mean(fit, weight), (stats, {'l1': error})

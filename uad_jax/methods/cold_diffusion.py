@@ -91,7 +91,7 @@ def make(
     severity = 1 - jax.random.uniform(key_severity, (len(image),))  # in (0, 1]
     mixed = image + losses.per_example(severity, image) * (painted - image)
     restored = restore(params, batch, mixed, severity)
-    weight = mask * losses.per_example(batch['weight'], image)
+    weight = losses.voxel_weight(batch)
     error = losses.masked_mean((image - restored) ** 2, weight)
     unchanged = losses.masked_mean((image - mixed) ** 2, weight)
     # Below 1 the restoration is closer to the healthy scan than the painted scan is.

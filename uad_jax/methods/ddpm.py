@@ -122,7 +122,7 @@ def make(
     eps = draw(key_noise, image)
     share = losses.per_example(jnp.asarray(kept)[time], image)
     x = within(batch, gaussian_diffusion.noised(image, eps, share))
-    weight = batch['mask'] * losses.per_example(batch['weight'], image)
+    weight = losses.voxel_weight(batch)
     error = (eps - estimate(params, batch, x, time)) ** 2
     return losses.masked_mean(error, weight), (stats, {})
 

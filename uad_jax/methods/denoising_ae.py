@@ -68,7 +68,7 @@ def make(
   def loss(params, stats, batch: Batch, key, step):
     image, mask = jnp.asarray(batch['image']), batch['mask']
     noisy = synthetic_lesions.coarse_noise(key, image, mask, deviation, cells)
-    weight = mask * losses.per_example(batch['weight'], image)
+    weight = losses.voxel_weight(batch)
     error = losses.masked_mean((image - denoise(params, batch, noisy)) ** 2, weight)
     noise = losses.masked_mean((image - noisy) ** 2, weight)
     # Below 1 the output is closer to the image than the noisy image is.

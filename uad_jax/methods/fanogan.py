@@ -110,7 +110,7 @@ def make(
 
   def encoder_loss(params, stats, batch: Batch, key, step):
     _, expected, features = invert(params, batch, key)
-    weight = batch['mask'] * losses.per_example(batch['weight'], expected)
+    weight = losses.voxel_weight(batch)
     error = losses.masked_mean((brain(batch) - expected) ** 2, weight)
     gap = losses.example_mean(features, batch['weight'])
     return error + kappa * gap, (stats, {'mse': error, 'features': gap})

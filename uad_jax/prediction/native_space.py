@@ -1,6 +1,7 @@
 """Functions that resample anomaly maps to a scan's native grid and write files."""
 
 import functools
+import os
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from scipy import ndimage
 from uad_jax.data.preprocessing import nifti, nifti_header, preprocess
 from uad_jax.data.preprocessing.picture import is_picture
 from uad_jax.data.preprocessing.steps.brain import warn_if_estimated
+from uad_jax.ops.choices import choose
 from uad_jax.prediction import calibration, picture_files, reference, sidecar
 from uad_jax.prediction.detection import Detection, detect
 from uad_jax.prediction.result_tables import lesion_components
@@ -38,6 +40,7 @@ class Prediction(NamedTuple):
     threshold: Lowest anomaly score of a lesion voxel.
     chain: Package versions and preprocessing steps with their measurements.
     brain_ml: Volume of the examined part of the brain, in ml; NaN if unknown.
+    header: NIfTI header of the scan, for `save`; None for another format.
   """
 
   anomaly: np.ndarray
@@ -49,6 +52,26 @@ class Prediction(NamedTuple):
   threshold: float
   chain: list[dict[str, Any]]
   brain_ml: float = float('nan')
+  header: nibabel.Nifti1Header | None = None
+
+  def volumes(self) -> dict[str, np.ndarray]:
+    """Returns all volumes [X, Y, Z] by name: 'anomaly', 'lesion' and the outputs."""
+    return {'anomaly': self.anomaly, 'lesion': self.lesion, **self.outputs}
+
+  def save(self, path: str | os.PathLike, volume: str = 'anomaly') -> None:
+    """Writes a volume as a NIfTI file with the geometry of the scan.
+
+    Codes, qform, sform and units of the header are those of the scan, as in the files
+    of the command `uad-predict`. The file for a picture holds one slice, in mm.
+
+    Args:
+      path: File to write, which ends in .nii or .nii.gz.
+      volume: Name of the volume: 'anomaly', 'lesion' or a key of `outputs`.
+
+    Raises:
+      ValueError: There is no volume of this name.
+    """
+    save(choose('volume', volume, self.volumes()), self, pathlib.Path(path))
 
 
 def to_native(
@@ -112,6 +135,7 @@ def predict_prepared(
     threshold,
     prepared.chain,
     float(brain.sum()) * voxel_ml(prepared.native_affine),
+    prepared.header,
   )
 
 
@@ -147,11 +171,7 @@ def files_of(prediction: Prediction, scan: pathlib.Path) -> dict[str, Writer]:
   Returns:
     Functions by the last part of the file name, such as 'lesion.nii.gz'.
   """
-  volumes = {
-    'anomaly': prediction.anomaly,
-    'lesion': prediction.lesion,
-    **prediction.outputs,
-  }
+  volumes = prediction.volumes()
   if is_picture(scan):
     (channel,) = (s['channel'] for s in prediction.chain if s.get('step') == 'picture')
     return picture_files.writers(scan, volumes, prediction.threshold, channel)
@@ -170,12 +190,14 @@ def files_of(prediction: Prediction, scan: pathlib.Path) -> dict[str, Writer]:
   return writers | {'overlay.png': lambda path: path.write_bytes(picture)}
 
 
-def save(volume: np.ndarray, scan: nifti.Volume, path: pathlib.Path) -> None:
+def save(
+  volume: np.ndarray, scan: nifti.Volume | Prediction, path: pathlib.Path
+) -> None:
   """Writes a volume as a NIfTI file with the voxel grid and orientation of a scan.
 
   Args:
     volume: Volume [X, Y, Z] on the grid of the scan.
-    scan: Scan with the header and the affine for the file.
+    scan: Scan, or its prediction, with the header and the affine for the file.
     path: File to write.
   """
   nibabel.save(nifti_header.image_like(volume, scan.header, scan.affine), path)

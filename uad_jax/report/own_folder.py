@@ -5,9 +5,11 @@ SECTION = """## A folder of your own
 `--config=configs/dae_unc.py:folder --config.data.source=DIR` reads a BIDS folder, or
 another one by `--config.data.layout=flat` and glob patterns
 (`--config.data.patterns.image`, `mask`, `labels`, `lesion`), in which `**` stands for
-any number of folders. Linked folders are searched too, each image is read once, and
-files and folders whose names begin with a dot are not read. The number of subjects and
-scans, and all that was left out, are printed before a scan is prepared.
+any number of folders. A lesion file that holds several labels needs
+`--config.data.patterns.lesion_values='(1,4)'`, the numbers that mean lesion. Linked
+folders are searched too, each image is read once, and files and folders whose names
+begin with a dot are not read. The number of subjects and scans, and all that was left
+out, are printed before a scan is prepared.
 
 `participants.tsv` of a BIDS folder may name `age`, `sex`, `site`, `scanner`,
 `diagnosis`, `pathology`, `domain` and `split` of each `participant_id` (with or without

@@ -188,7 +188,7 @@ def choose_weight(
 
   @jax.jit
   def total(batch, key, weight):
-    voxels = batch['mask'] * losses.per_example(batch['weight'], batch['mask'])
+    voxels = losses.voxel_weight(batch)
     restored = restore(infer, batch, key, weight, **options)
     change = (jnp.abs(batch['image'] - restored) * voxels).sum()
     return change, voxels.sum() * batch['image'].shape[-1]

@@ -128,6 +128,33 @@ def test_the_builder_prepares_slices_with_their_lesions(tmp_path):
   assert len(manifest.read(builder.data_dir)['volumes']) == 7
 
 
+def test_a_pixel_size_that_changes_makes_the_data_anew(tmp_path, capsys):
+  source = tmp_path / 'source'
+  pictures.stroke(source)
+  path = source / 'train/good/sub-1.png'
+  pictures.spacing(path, 1.0)
+  job = {'shape': (32, 32), 'spacing': 1.5}
+
+  def opened():
+    builder = open_builder(str(source), tmp_path / 'data', job=job, workers=1)
+    builder = builder.up_to_date()
+    builder.download_and_prepare()
+    volumes = manifest.read(builder.data_dir)['volumes']
+    return builder.data_dir, {v['subject']: v['sha256'] for v in volumes}
+
+  first, before = opened()
+  assert opened()[0] == first
+  capsys.readouterr()
+  pictures.spacing(path, 0.75)
+  second, after = opened()
+  assert second != first and 'files of sub-1 replaced' in capsys.readouterr().err
+  assert [name for name in after if after[name] != before[name]] == ['sub-1']
+  path.with_suffix('.json').unlink()
+  assert opened()[0] not in (first, second)
+  pictures.spacing(path, 1.0)
+  assert opened()[0] == first
+
+
 def test_options_are_checked(tmp_path):
   pictures.mvtec(tmp_path)
   for options, says in (

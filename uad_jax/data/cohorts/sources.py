@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from uad_jax.data.cohorts.entry import COMPANIONS, Entry
+from uad_jax.data.preprocessing import picture
 from uad_jax.data.preprocessing.nifti import BadScan
 from uad_jax.progress import progress
 
@@ -40,15 +41,19 @@ Known = Mapping[tuple[str, int, int], str]
 
 
 def files_of(path: str | None) -> list[str]:
-  """Lists the files of an image: the file itself and, for Analyze, its .hdr file.
+  """Lists the files of an image: the file itself and the files that belong to it.
+
+  The latter are the .hdr file of an Analyze image, and the JSON file that states the
+  pixel size of a picture, if there is one.
 
   Args:
     path: Path of the image; None gives [].
   """
   if path is None:
     return []
-  pair = [path[:-4] + '.hdr'] if path.endswith('.img') else []
-  return [path, *(p for p in pair if os.path.isfile(p))]
+  others = [path[:-4] + '.hdr'] if path.endswith('.img') else []
+  others += [picture.sidecar_of(path)] if picture.is_picture(path) else []
+  return [path, *(p for p in others if os.path.isfile(p))]
 
 
 def listing(entries: Iterable[Entry], source: str) -> list[dict[str, Any]]:

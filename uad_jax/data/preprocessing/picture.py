@@ -33,6 +33,11 @@ def is_picture(path: str | os.PathLike) -> bool:
   return os.fspath(path).lower().endswith(SUFFIXES)
 
 
+def sidecar_of(path: str | os.PathLike) -> str:
+  """Returns the path of the JSON file that may state the pixel size of a picture."""
+  return os.fspath(pathlib.Path(path).with_suffix('.json'))
+
+
 def read(path: str | os.PathLike, channel: int | None = None) -> Picture:
   """Reads a grey picture, or one channel of a colour picture, as a volume of one slice.
 
@@ -215,7 +220,7 @@ def _header_spacing(image: Image.Image) -> tuple[float, float]:
 
 def _sidecar_spacing(path) -> tuple[float, float] | None:
   """Pixel size (x, y) in mm that NAME.json beside the picture states, or None."""
-  sidecar = pathlib.Path(path).with_suffix('.json')
+  sidecar = pathlib.Path(sidecar_of(path))
   if not sidecar.is_file():
     return None
   try:

@@ -79,7 +79,7 @@ def errors(
   """
   z = net.encode(params, batch['image'] * batch['mask'])
   expected = net.decode(params, z, noise)
-  weight = batch['mask'] * losses.per_example(batch['weight'], expected)
+  weight = losses.voxel_weight(batch)
   error = losses.masked_mean((batch['image'] - expected) ** 2, weight)
   again = net.encode(params, expected * batch['mask'])
   gap = losses.masked_mean((z - again) ** 2, losses.per_example(batch['weight'], z))

@@ -89,7 +89,7 @@ def make(
     z, tokens = encode(params, stats, batch)
     e = stats['codebook']['codes'][tokens]
     expected = decode(params, z + jax.lax.stop_gradient(e - z))  # straight through
-    weight = batch['mask'] * losses.per_example(batch['weight'], expected)
+    weight = losses.voxel_weight(batch)
     error = losses.masked_mean(jnp.abs(batch['image'] - expected), weight)
     distance = ((jax.lax.stop_gradient(e) - z) ** 2).mean(range(1, z.ndim))
     distance = losses.example_mean(distance, batch['weight'])
