@@ -1,3 +1,5 @@
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -54,6 +56,15 @@ def test_the_median_is_scipys(shape, size):
   sizes = (1, *(size for _ in shape), 1)
   want = scipy.ndimage.median_filter(x, sizes, mode='nearest')
   np.testing.assert_array_equal(filters.median(x, size), want)
+
+
+@pytest.mark.parametrize('n', [1, 2, 3, 5, 9, 12])
+def test_comparators_sort(n):
+  # A network that sorts all zeros and ones sorts all numbers (Knuth, volume 3).
+  values = np.array(list(itertools.product((0, 1), repeat=n))).T
+  for i, j in filters.comparators(n):
+    values[[i, j]] = np.sort(values[[i, j]], 0)
+  assert (np.diff(values, axis=0) >= 0).all()
 
 
 def test_an_even_median_is_refused():

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import math
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +42,37 @@ def gaussian_smooth(x: jax.Array, sigma: float) -> jax.Array:
   return x
 
 
+def comparators(n: int) -> Iterator[tuple[int, int]]:
+  """Yields the comparators of a network that sorts n values (Batcher 1968).
+
+  It is the odd-even merge sort. A comparator (i, j), i < j, puts the smaller of the
+  values i and j at place i and the larger at place j; after all of them the values
+  ascend.
+
+  Args:
+    n: Number of values.
+
+  Examples:
+    >>> list(comparators(3))
+    [(0, 1), (0, 2), (1, 2)]
+  """
+  p = 1
+  while p < n:
+    k = p
+    while k:
+      for start in range(k % p, n - k, 2 * k):
+        for i in range(start, min(start + k, n - k)):
+          if i // (2 * p) == (i + k) // (2 * p):
+            yield i, i + k
+      k //= 2
+    p *= 2
+
+
+NETWORK = 125
+"""Largest number of values whose median is taken by a network of comparators; for more
+the network takes long to compile."""
+
+
 def median(x: jax.Array, size: int) -> jax.Array:
   """Replaces each voxel by the median of a box around it.
 
@@ -71,7 +103,14 @@ def median(x: jax.Array, size: int) -> jax.Array:
     padded[(slice(None), *(slice(i, i + n) for i, n in zip(start, sizes, strict=True)))]
     for start in shifts
   ]
-  return jnp.median(jnp.stack(boxes), 0)
+  if len(boxes) > NETWORK:
+    return jnp.median(jnp.stack(boxes), 0)
+  for i, j in comparators(len(boxes)):
+    boxes[i], boxes[j] = (
+      jnp.minimum(boxes[i], boxes[j]),
+      jnp.maximum(boxes[i], boxes[j]),
+    )
+  return boxes[len(boxes) // 2]
 
 
 def dilate(x: jax.Array, radius: int) -> jax.Array:
