@@ -1,3 +1,4 @@
+import signal
 import subprocess
 import sys
 
@@ -39,6 +40,39 @@ def test_ctrl_c_is_one_line(monkeypatch, capsys):
     cli.run(main)
   assert stopped.value.code == 130
   assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_ctrl_c_during_the_imports_is_one_line():
+  told = []
+  with subprocess.Popen(
+    [sys.executable, '-X', 'importtime', '-m', 'uad_jax.main'],
+    cwd=ROOT,
+    stderr=subprocess.PIPE,
+    text=True,
+  ) as process:
+    for line in process.stderr:
+      told.append(line)
+      if line.endswith(' absl\n'):  # the first package that main imports
+        process.send_signal(signal.SIGINT)
+  others = [line for line in told if not line.startswith('import time:')]
+  assert others == ['interrupted\n'] and process.returncode == 130
+
+
+def test_ctrl_c_while_the_config_is_read_is_one_line(monkeypatch, capsys):
+  def interrupted(*_, **__):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(cli.app, 'run', interrupted)
+  with pytest.raises(SystemExit) as stopped:
+    cli.run(None)
+  assert stopped.value.code == 130
+  assert capsys.readouterr().err.endswith(': interrupted\n')
+
+
+def test_a_program_that_imports_the_package_keeps_its_handler():
+  code = 'import signal, uad_jax; print(signal.getsignal(signal.SIGINT).__name__)'
+  done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True)
+  assert done.stdout == b'default_int_handler\n'
 
 
 def test_a_shipped_config_is_found_from_any_folder(tmp_path, monkeypatch):

@@ -168,6 +168,9 @@ def test_a_network_that_would_never_move_is_refused(config):
   config.steps = (0,)
   with pytest.raises(ValueError, match=r'config.steps\[0\] is 0; allowed is a'):
     experiment.plan(config)
+  config.method = {'name': 'atlas'}
+  with pytest.raises(ValueError, match=r'config.steps\[0\] is 0; .* would be learned'):
+    experiment.plan(config)
 
 
 def test_a_split_without_subjects_is_told_with_those_that_there_are(config):

@@ -38,6 +38,23 @@ def test_a_map_that_the_run_lacks_is_named(world):
     trained_run.load(folder, 'gate')
 
 
+@pytest.mark.parametrize('name', ['results', 'config', 'model'])
+@pytest.mark.parametrize('content', ['cut', 'empty', 'list'])
+def test_a_damaged_file_of_a_run_is_named(world, tmp_path, name, content):
+  config, _, folder, _ = world
+  copy = tmp_path / 'run'
+  shutil.copytree(folder, copy)
+  path = copy / f'{name}.json'
+  whole = path.read_bytes()
+  path.write_bytes(
+    {'cut': whole[: len(whole) * 6 // 10], 'empty': b'', 'list': b'[1,2]'}[content]
+  )
+  with pytest.raises(ValueError, match=f'{path} is damaged'):
+    trained_run.load(copy)
+  with pytest.raises(ValueError, match=f'{path} is damaged'):
+    run_folder.run(config, str(copy))
+
+
 def test_on_its_own_test_scans_a_run_gets_its_own_results(world):
   # Oracle: the run's evaluation of the same scans.
   _, source, folder, _ = world

@@ -2,6 +2,11 @@
 
 import os
 import pathlib
+import signal
+import sys
+
+COMMANDS = frozenset(('uad_jax.main', 'uad_jax.predict', 'uad-train', 'uad-predict'))
+"""Modules and scripts that end by `end_at_once` until they have called `cli.run`."""
 
 
 def use_common_kernels() -> None:
@@ -18,4 +23,24 @@ def use_common_kernels() -> None:
     os.environ.setdefault('OPENBLAS_CORETYPE', 'Haswell')
 
 
+def is_command() -> bool:
+  """Returns whether this process was started as one of `COMMANDS`.
+
+  It was not if a program imports the package, nor is a worker process.
+  """
+  return not COMMANDS.isdisjoint(os.path.basename(text) for text in sys.orig_argv)
+
+
+def end_at_once(*_) -> None:
+  """Handler of SIGINT (Ctrl-C) that ends the process with one line, while it imports.
+
+  A KeyboardInterrupt in an import would print a traceback. `cli.run` restores Python's
+  handler.
+  """
+  os.write(2, b'interrupted\n')
+  os._exit(130)
+
+
 use_common_kernels()
+if is_command() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+  signal.signal(signal.SIGINT, end_at_once)

@@ -3,12 +3,14 @@
 import os
 import pathlib
 import re
+import signal
 import sys
 from collections.abc import Callable
 
 import jax
 from absl import app, flags, logging
 
+import uad_jax
 from uad_jax import parallel
 from uad_jax.data import cache
 from uad_jax.registry import config_path
@@ -114,7 +116,12 @@ def run(main: Callable[[list[str]], None]) -> None:
     except KeyboardInterrupt:
       stop(Interrupted('stopped; the same command goes on from there'))
 
-  app.run(guarded, flags_parser=parse)
+  try:
+    if signal.getsignal(signal.SIGINT) is uad_jax.end_at_once:
+      signal.signal(signal.SIGINT, signal.default_int_handler)
+    app.run(guarded, flags_parser=parse)
+  except KeyboardInterrupt:  # while the flags and the config are read
+    stop(Interrupted('interrupted'))
 
 
 def stop(error: BaseException) -> None:

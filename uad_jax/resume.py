@@ -64,11 +64,7 @@ def check_claim(workdir: pathlib.Path, config: dict) -> None:
   """
   path = workdir / 'config.json'
   if path.exists():
-    try:
-      old = json.loads(path.read_text())
-    except json.JSONDecodeError:
-      raise ValueError(f'{path} is damaged; choose another workdir') from None
-    difference = first_difference(trained_part(old), trained_part(config))
+    difference = first_difference(trained_part(read_json(path)), trained_part(config))
     if difference:
       raise ValueError(
         f'{workdir} is a run of another config (config.{difference}); '

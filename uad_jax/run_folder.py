@@ -7,7 +7,6 @@ trained method with other inference settings; it has those four files in variant
 An evaluation on other data has them in evaluations/NAME-FINGERPRINT.
 """
 
-import json
 import pathlib
 import sys
 
@@ -58,7 +57,7 @@ def outdated(folder: pathlib.Path, config: dict) -> str | None:
   path = folder / 'results.json'
   if not path.exists():
     return f'{path} is missing'
-  results = json.loads(path.read_text())
+  results = read_json(path)
   if results['schema'] != SCHEMA:
     return f'{path} has the layout {results["schema"]}, now {SCHEMA}'
   difference = first_difference(results['run']['config'], config)
@@ -167,7 +166,7 @@ def unfinished(experiment: Experiment, folder: pathlib.Path) -> str | None:
   reason, trained_there = parallel.gather((reason, trained_there))[0]
   if reason or not trained_there:
     return reason
-  results = json.loads((folder / 'results.json').read_text())
+  results = read_json(folder / 'results.json')
   features = mixing.first(experiment.builders).info.features
   newest = newest_state(
     folder, experiment.method, experiment.tx, features['image'].shape
@@ -250,9 +249,9 @@ def table(folder: pathlib.Path, config: ConfigDict) -> str:
 
   The path of report.html follows the table.
   """
-  results = json.loads((folder / 'results.json').read_text())
+  results = read_json(folder / 'results.json')
   rows = tables.rows(results)
   for name in config.variants:
-    summary = json.loads((folder / 'variants' / name / 'results.json').read_text())
+    summary = read_json(folder / 'variants' / name / 'results.json')
     rows += tables.changed(summary, results, name)
   return f'{tables.text(rows)}\n\n{folder / "report.html"}'

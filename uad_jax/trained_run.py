@@ -1,7 +1,6 @@
 """Functions that load a trained run from its folder, and evaluate it on other data."""
 
 import functools
-import json
 import os
 import pathlib
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from uad_jax.evaluation.postprocess import Postprocess, preset
 from uad_jax.inference import Inference, make_infer, placed
 from uad_jax.method import Key, Method, Params, State, Stats
 from uad_jax.report import page, tables
+from uad_jax.report.atomic_files import read_json
 from uad_jax.update import init_state
 
 
@@ -87,13 +87,14 @@ def require_json(path: pathlib.Path, what: str) -> dict:
 
   Raises:
     FileNotFoundError: The file is missing.
+    ValueError: The file is damaged.
   """
   if not path.is_file():
     raise FileNotFoundError(
       f'{path.parent} has no {path.name} ({what}); --checkpoint takes the --workdir of '
       'a finished uad_jax.main'
     )
-  return json.loads(path.read_text())
+  return read_json(path)
 
 
 def open_run(run: str | os.PathLike) -> OpenRun:

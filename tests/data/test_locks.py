@@ -13,6 +13,28 @@ import pytest
 
 from uad_jax.data import locks
 
+
+class Full:
+  """A builder whose disk is full, as the system reports it for an open file."""
+
+  data_dir = None
+
+  def download_and_prepare(self):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+
+class Builder(locks.BuiltAlone, Full):
+  pass
+
+
+def test_a_full_disk_is_told_with_the_folder(tmp_path):
+  builder = Builder()
+  builder.data_dir = str(tmp_path)
+  with pytest.raises(OSError, match='No space left on device') as error:
+    builder.download_and_prepare()
+  assert error.value.filename == str(tmp_path) and error.value.errno == errno.ENOSPC
+
+
 HOLD = """
 import pathlib, sys, time
 from uad_jax.data import locks

@@ -6,7 +6,8 @@ import pathlib
 import pytest
 
 from uad_jax.data.preprocessing.nifti import BadScan
-from uad_jax.prediction import plan, sidecar
+from uad_jax.prediction import file_stamps, plan, sidecar
+from uad_jax.prediction.scan_preparation import facts_of
 from uad_jax.prediction.scan_search import Companions, person_of
 
 
@@ -93,6 +94,38 @@ def test_an_output_that_is_a_file_is_refused(tmp_path):
   for output in (tmp_path / 'maps', tmp_path / 'maps' / 'below'):
     with pytest.raises(ValueError, match='maps cannot be written in|below cannot be'):
       planned(tmp_path, output)
+
+
+def test_an_output_where_no_file_can_be_made_is_refused(tmp_path):
+  # /proc lets root "write", but no file can be made there.
+  touch(tmp_path, 'P1/T1.nii.gz')
+  with pytest.raises(ValueError, match='cannot be written in /proc '):
+    planned(tmp_path, '/proc/maps', '*/T1.nii.gz')
+  touch(tmp_path, 'out/P1')  # a file where a folder of results is to be
+  with pytest.raises(ValueError, match='cannot be written in .*out/P1 '):
+    planned(tmp_path, tmp_path / 'out', 'P1/T1.nii.gz')
+  assert [p.name for p in (tmp_path / 'out').iterdir()] == ['P1']
+
+
+def test_the_result_of_another_scan_is_not_replaced(tmp_path):
+  touch(tmp_path, 'in/P1/T1.nii.gz', 'in/P2/T1.nii.gz', 'copy/T1.nii.gz')
+  first, second = (tmp_path / 'in' / p / 'T1.nii.gz' for p in ('P1', 'P2'))
+  out = tmp_path / 'out'
+  results(out, 'T1')
+  stamp = file_stamps.stamp(first)
+  (task,) = planned(first, out)
+  content = json.loads((out / 'T1.json').read_text()) | facts_of(task)
+  content['made_from'] = {'scan': stamp}
+  (out / 'T1.json').write_text(json.dumps(content))
+  assert planned(first, out) and planned(tmp_path / 'copy/T1.nii.gz', out)
+  first.write_bytes(b'another content')
+  (tmp_path / 'link').symlink_to(tmp_path / 'in')
+  assert planned(first, out) and planned(tmp_path / 'link/P1/T1.nii.gz', out)
+  second.write_bytes(b'another scan')
+  with pytest.raises(ValueError, match='give another --output, or --input=') as error:
+    planned(second, out)
+  assert f'{first} ' in str(error.value) and f'{second};' in str(error.value)
+  assert f'--input={tmp_path / "in"} ' in str(error.value)
 
 
 def test_links_are_followed_and_shadows_left_out(tmp_path):

@@ -131,9 +131,12 @@ def exhibits(runs: Mapping[str, tuple[ConfigDict, pathlib.Path]]) -> Iterator[Ex
     if not titles:
       test = config.data.test
       titles = median_volume_scans(collect(experiments.batches(experiment, test)))
-      stored = experiment.records(test)
-      stored = (stored[index] for index in range(len(stored)))
-      records = [record for record in stored if scan_name(record) in titles]
+      every = experiment.records(test)
+      records = [
+        record
+        for record in map(every.__getitem__, range(len(every)))
+        if scan_name(record) in titles
+      ]
     sample = load(folder / 'evaluation.npz')[scorer]
     score = experiment.scorers[scorer]
     cases = run_cases(experiment, state, scorer, score, records, sample)

@@ -71,8 +71,20 @@ class BuiltAlone:
 
     Args:
       **options: Arguments of `tfds.core.DatasetBuilder.download_and_prepare`.
+
+    Raises:
+      OSError: The data cannot be written; the error names a file or `data_dir`.
     """
-    build = super().download_and_prepare  # returns at once if the data set exists
+    try:
+      self._build_alone(super().download_and_prepare, options)
+    except OSError as error:
+      if error.filename or error.errno is None:
+        raise
+      # Where a file is written, as opposed to opened, the system does not name it.
+      raise OSError(error.errno, error.strerror, str(self.data_dir)) from error
+
+  def _build_alone(self, build: Callable, options: dict) -> None:
+    """Calls `build`, which returns at once if the data set exists, as the only one."""
     if os.path.isdir(self.data_dir):
       build(**options)
     else:

@@ -31,6 +31,11 @@ def check(settings: Mapping[str, Any], key: str = 'config') -> None:
   for name in AT_LEAST_ONE:
     check_whole(f'{key}.{name}', settings[name], 1)
   check_sizes(f'{key}.steps', settings['steps'], (), 0)
+  if settings['steps'] and not any(settings['steps']):
+    raise ValueError(
+      f'{key}.steps[0] is 0; allowed is a step or more in one stage, as nothing would '
+      'be learned, or () for a method that learns nothing'
+    )
   check_choice(f'{key}.postprocess', settings['postprocess'], PRESETS)
   _check_optimisers(settings, key)
   _check_scores(settings, key)

@@ -23,6 +23,28 @@ def stamp(path: str | os.PathLike | None) -> dict[str, Any] | None:
   return {'bytes': status.st_size, 'changed': status.st_mtime_ns, 'sha256': digest}
 
 
+def is_same(
+  path: str | os.PathLike, earlier: str | os.PathLike, stored: Mapping | None
+) -> bool:
+  """Returns whether a file is an earlier file, or holds what that file held.
+
+  The content of a file at its earlier place may have changed.
+
+  Args:
+    path: The file.
+    earlier: Path of the earlier file, which need not exist any more.
+    stored: Stamp of the earlier file.
+  """
+  if os.path.abspath(path) == os.path.abspath(earlier):
+    return True
+  try:
+    if os.path.samefile(path, earlier):
+      return True
+  except OSError:
+    pass
+  return bool(stored) and agrees(stored, path)
+
+
 def agrees(stored: Mapping | None, path: str | os.PathLike | None) -> bool:
   """Returns whether a file is unchanged since its stamp was stored.
 

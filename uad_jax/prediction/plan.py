@@ -5,12 +5,13 @@ Unusable inputs and outputs are reported here, before any scan is preprocessed.
 
 import os
 import pathlib
-from collections.abc import Sequence
-from typing import NamedTuple
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from uad_jax.data.cohorts import image_layout, scan_files
 from uad_jax.data.preprocessing import nifti, picture
-from uad_jax.prediction import index_page, sidecar
+from uad_jax.prediction import file_stamps, index_page, sidecar
 from uad_jax.prediction.result_tables import LESIONS, SCANS
 from uad_jax.prediction.scan_preparation import Task
 from uad_jax.prediction.scan_search import Companions, person_of, stem_of
@@ -162,13 +163,10 @@ def check_outputs(tasks: Sequence[Task], output: pathlib.Path) -> None:
 
   Raises:
     ValueError: The output folder is not writable, two scans have the same result path,
-      or a result would replace a file that predict did not write.
+      or a result would replace that of another scan or a file that predict did not
+      write.
   """
-  place = next(p for p in (output, *output.absolute().parents) if p.exists())
-  if not place.is_dir() or not os.access(place, os.W_OK):
-    raise ValueError(
-      f'--output {output} cannot be written in {place}; allowed is a folder that can'
-    )
+  check_writable(output, {output, *((output / task.stem).parent for task in tasks)})
   by_stem: dict[str, Task] = {}
   for task in tasks:
     other = by_stem.setdefault(task.stem, task)
@@ -180,8 +178,10 @@ def check_outputs(tasks: Sequence[Task], output: pathlib.Path) -> None:
       )
     target = output / task.stem
     described = target.with_name(f'{target.name}.json')
-    if described.exists() and not sidecar.read(described):
+    content = sidecar.read(described)
+    if described.exists() and not content:
       raise ValueError(foreign(described))
+    check_input(task, content, target)
     for end in sidecar.ENDS:
       path = target.with_name(f'{target.name}_{end}')
       if path.exists() and not sidecar.is_result(path):
@@ -190,6 +190,53 @@ def check_outputs(tasks: Sequence[Task], output: pathlib.Path) -> None:
     path = output / name
     if path.exists() and mark not in path.read_text(errors='replace')[:1000]:
       raise ValueError(foreign(path))
+
+
+def existing(path: pathlib.Path) -> pathlib.Path:
+  """Returns a path, or its nearest parent that exists."""
+  return next(p for p in (path, *path.absolute().parents) if p.exists())
+
+
+def check_writable(output: pathlib.Path, folders: Iterable[pathlib.Path]) -> None:
+  """Checks that files can be written in folders, which need not exist yet.
+
+  Args:
+    output: Folder for the results, for the message.
+    folders: This folder and those below it for which there are results.
+
+  Raises:
+    ValueError: A folder, or the parent in which it is to be made, is not writable.
+  """
+  for place in sorted({existing(folder) for folder in folders}):
+    try:
+      with tempfile.TemporaryFile(dir=place):  # also shows a read-only file system
+        pass
+    except OSError as error:
+      raise ValueError(
+        f'--output {output} cannot be written in {place} ({error.strerror}); allowed '
+        'is a folder that can'
+      ) from error
+
+
+def check_input(task: Task, content: Mapping[str, Any], target: pathlib.Path) -> None:
+  """Checks that a result replaces only an earlier result of the same scan.
+
+  Args:
+    task: The scan.
+    content: Content of the sidecar of the earlier result; {} for none.
+    target: Path of the result without '_anomaly.nii.gz'.
+
+  Raises:
+    ValueError: The earlier result is of a file of the same name in another folder.
+  """
+  earlier, stamps = content.get('input'), content.get('made_from', {})
+  if earlier and not file_stamps.is_same(task.scan, earlier, stamps.get('scan')):
+    place = os.path.commonpath([earlier, os.path.abspath(task.scan)])
+    raise ValueError(
+      f'{target}_anomaly is the result of {earlier} and would be replaced by that of '
+      f'{task.scan}; give another --output, or --input={place} with a --pattern for '
+      'both'
+    )
 
 
 def foreign(path: pathlib.Path) -> str:

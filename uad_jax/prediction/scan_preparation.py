@@ -138,9 +138,13 @@ def prepare(task: Task, steps: Steps) -> Outcome:
 
 
 def facts_of(task: Task) -> dict[str, Any]:
-  """Returns participant, session and path of a scan, for the JSON file of results."""
+  """Returns names and paths of a scan, for the JSON file of results.
+
+  'scan' is the path below the input folder, 'input' the absolute path.
+  """
   return {
     'participant': task.participant,
     'session': task.session,
     'scan': task.name,
+    'input': os.path.abspath(task.scan),
   }

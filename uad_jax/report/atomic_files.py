@@ -89,8 +89,23 @@ def write_text(path: pathlib.Path, content: str) -> None:
 
 
 def read_json(path: pathlib.Path) -> Mapping:
-  """Reads a JSON object from a file; returns {} if the file does not exist."""
-  return json.loads(path.read_text()) if path.exists() else {}
+  """Reads a JSON object from a file; returns {} if the file does not exist.
+
+  Raises:
+    ValueError: The file holds something else, such as a part of an object.
+  """
+  if not path.exists():
+    return {}
+  try:
+    content = json.loads(path.read_bytes())
+  except ValueError:  # also of text that is not UTF-8
+    content = None
+  if not isinstance(content, dict):
+    raise ValueError(
+      f'{path} is damaged: it holds no complete JSON object; put a sound copy in its '
+      'place, or make the folder again'
+    )
+  return content
 
 
 def read_json_once(path: pathlib.Path) -> Mapping:

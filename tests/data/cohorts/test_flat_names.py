@@ -53,7 +53,6 @@ def test_whole_names_are_told(tmp_path, capsys):
     ['P0_T1w.nii', 'P0_T1w_mask.nii'],
     ['P0.nii', 'P0_seg.nii'],
     ['BraTS_1_flair.nii', 'BraTS_1_seg.nii', 'BraTS_2_flair.nii', 'BraTS_2_seg.nii'],
-    ['P0.nii', 'P0.nii.gz'],
   ],
 )
 def test_contrasts_and_masks_of_a_person_are_no_subjects(tmp_path, files):
@@ -61,6 +60,18 @@ def test_contrasts_and_masks_of_a_person_are_no_subjects(tmp_path, files):
   (entry,) = layout.find(tmp_path, layout.flat())
   assert f'has {len(files)} images' in entry.problem
   assert 'narrow the pattern of the images, or name subject' in entry.problem
+
+
+@pytest.mark.parametrize('more', [[], ['x/a_2.nii']])
+def test_one_name_with_two_suffixes(tmp_path, more):
+  touch(tmp_path, 'x/a_1.nii', 'x/a_1.nii.gz', *more)
+  with pytest.raises(BadScan) as caught:
+    layout.find(tmp_path, layout.flat('x/*'))
+  assert str(caught.value) == (
+    f'{tmp_path}/x/a_1.nii and {tmp_path}/x/a_1.nii.gz have one name but for the '
+    'suffix; allowed is one of them: remove the other, or narrow '
+    'config.data.patterns.image'
+  )
 
 
 @pytest.mark.parametrize(
@@ -146,3 +157,7 @@ def test_patterns_that_a_layout_does_not_take(tmp_path):
   assert name('lesion_cohort') == name('lesion_cohort', labels='')
   with pytest.raises(ValueError, match="'lesion_cohort' takes no pattern 'mask'"):
     name('lesion_cohort', mask='m/*')
+  says = "'labels' is '.*', in which {id} is not understood; allowed are the wildcards"
+  with pytest.raises(ValueError, match=says):
+    name('bids', labels='derivatives/**/{id}*')
+  assert name('bids', subject='(sub-[0-9]{2})')

@@ -51,6 +51,9 @@ def entries_of(folder):
       '\t41.5', '\t\t41.5'
     ),
     PLAIN + '\tn/a\t\nsub-C\t\tval\n',
+    PLAIN.replace('train', 'Training').replace('test\n', 'TEST\n'),
+    PLAIN.replace('train', 'TRAIN').replace('test\n', 'testing\n'),
+    PLAIN.replace('age\tsplit', 'age\tsplit\tsplit_2\tage at scan'),
   ],
 )  # fmt: skip
 def test_tables_that_say_the_same(folder, table):

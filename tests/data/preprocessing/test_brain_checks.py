@@ -40,11 +40,24 @@ def part(image, affine, axis, first, end):
   'change, words',
   [
     ({}, []),
-    ({'volume_ml': 3145.0}, ['volume 3145 ml (allowed 300 to 2300)']),
+    (
+      {'volume_ml': 3145.0, 'scale': 1.61},
+      ['volume 3145 ml (allowed 300 to 2300)', 'scale to the template 1.61 (allowed'],
+    ),
     ({'volume_ml': 46.0}, ['volume 46 ml (allowed 300 to 2300)']),
     ({'scale': 1.788}, ['scale to the template 1.79 (allowed 0.2 to 1.4)']),
     ({'squeeze': 0.48}, ['ratio of its scales 0.48 (allowed 0.6 or more)']),
     ({'correlation': 0.7}, ['correlation with the template 0.70 (allowed 0.85 or']),
+    (
+      {'volume_ml': 1850.0, 'scale': 0.95, 'correlation': 0.92},
+      ['volume 1850 ml at a correlation with the template of 0.92 (allowed from 1800'],
+    ),
+    ({'volume_ml': 1850.0, 'scale': 0.95}, []),
+    ({'correlation': 0.92}, []),
+    (
+      {'volume_ml': 739.0, 'scale': 0.343, 'correlation': 0.971},
+      ['volume relative to the aligned template 1.10 (allowed up to 1.08; noise'],
+    ),
     ({'cut': 0.65}, ['65% of the largest section lie on the border of the field of']),
   ],
 )
@@ -165,11 +178,19 @@ def test_what_cannot_be_aligned_is_refused(case):
 def test_an_alignment_that_squeezes_the_brain_is_warned_of():
   image, labels, affine = head()
   state = scan(image, affine, labels > 0)
-  with pytest.warns(UserWarning, match='scaled by 0.90 x 0.80 x 0.30 in the alignment'):
-    onto_template(state, np.diag([0.8, 0.9, 0.3, 1]), {'ncc': 0.9}, 0.7, 'mni152')
+  with pytest.warns(UserWarning, match='scaled by 0.90 x 0.80 x 0.45 in the alignment'):
+    onto_template(state, np.diag([0.8, 0.9, 0.45, 1]), {'ncc': 0.9}, 0.7, 'mni152')
   for matrix in (np.full((4, 4), np.nan), np.diag([1.0, 1, 0, 1])):
     with pytest.raises(BadScan, match='a.nii.gz cannot be aligned'):
       onto_template(state, matrix, {'ncc': 0.9}, 0.7, 'mni152')
+
+
+@pytest.mark.parametrize('scales', [(50.8, 6.9, 3.2), (0.9, 0.8, 0.3)])
+def test_an_absurd_alignment_is_refused(scales):
+  image, labels, affine = head()
+  state = scan(image, affine, labels > 0)
+  with pytest.raises(BadScan, match='a.nii.gz is scaled by .* allowed are 0.4 to 2.5'):
+    onto_template(state, np.diag([*scales, 1]), {'ncc': 0.9}, 0.7, 'mni152')
 
 
 def test_a_scattered_mask_has_no_bias_field():

@@ -13,6 +13,13 @@ RANDOM = np.random.default_rng(0)
 DATA = RANDOM.random((6, 7, 8)).astype(np.float32)
 
 
+def interpolated(top):
+  """A block whose border was interpolated, 0 to `top` in whole numbers."""
+  block = np.zeros((22, 22, 22), np.float32)
+  block[3:-3, 3:-3, 3:-3] = 1
+  return np.rint(top * np.clip(ndimage.gaussian_filter(block, 0.5) * 1.1, 0, 1))
+
+
 def damaged(tmp_path, name):
   path = tmp_path / f'{name}.nii.gz'
   whole = write(tmp_path / 'whole.nii.gz', DATA, np.eye(4))
@@ -100,9 +107,31 @@ def test_a_mask_must_lie_on_its_scan(tmp_path):
 
 
 def test_a_mask_is_cut_at_half_its_maximum(tmp_path):
-  scan = nifti.Volume(DATA, np.eye(4), 'scan.nii')
-  path = write(tmp_path / 'soft.nii.gz', 200 * DATA, np.eye(4))
-  np.testing.assert_array_equal(nifti.read_mask(path, scan), DATA > DATA.max() / 2)
+  soft = (interpolated(255) / 300).astype(np.float32)
+  scan = nifti.Volume(soft, np.eye(4), 'scan.nii')
+  path = write(tmp_path / 'soft.nii.gz', soft, np.eye(4))
+  np.testing.assert_array_equal(nifti.read_mask(path, scan), soft > soft.max() / 2)
+
+
+BALL = np.linalg.norm(np.indices((20, 20, 20)) - 9.5, axis=0)
+STRIPPED = np.where(BALL < 8, 100 + 20 * BALL, 0)
+NO_MASKS = {
+  'float32': (STRIPPED / 3).astype(np.float32),
+  'normalised': (STRIPPED / STRIPPED.max()).astype(np.float32),
+  'percent': (interpolated(100) + 0.5).astype(np.float32),
+}
+
+
+@pytest.mark.parametrize('kind', [*NO_MASKS, 'slope'])
+def test_a_stripped_scan_is_no_brain_mask(tmp_path, kind):
+  data = NO_MASKS.get(kind, STRIPPED)
+  dtype = np.uint8 if kind == 'slope' else np.float32
+  path = write(tmp_path / 'stripped.nii.gz', data, np.eye(4), dtype)
+  volume = nifti.read(path)
+  says = 'between 0.1 and 0.9' if kind == 'normalised' else 'values from'
+  with pytest.raises(BadScan, match=f'stripped.nii.gz has .*{says}.* no brain mask'):
+    nifti.read_mask(path, volume)
+  assert nifti.read_mask(path, volume, may_be_empty=True).any()  # of lesions
 
 
 def test_values_are_scaled_by_the_slope(tmp_path):
@@ -140,13 +169,6 @@ def test_labels_are_no_mask(tmp_path, kind):
   np.testing.assert_array_equal(chosen, NOT_MASKS[kind] == values[0])
 
 
-def interpolated(top):
-  """A block whose border was interpolated, 0 to `top` in whole numbers."""
-  block = np.zeros((22, 22, 22), np.float32)
-  block[3:-3, 3:-3, 3:-3] = 1
-  return np.rint(top * np.clip(ndimage.gaussian_filter(block, 0.5) * 1.1, 0, 1))
-
-
 @pytest.mark.parametrize(
   'mask, half',
   [
@@ -154,7 +176,6 @@ def interpolated(top):
     (interpolated(100).astype(np.int16), 50),
     ((interpolated(255) / 255).astype(np.float32), 0.5),
     ((interpolated(1) * 7).astype(np.uint8), 3.5),
-    (DATA, DATA.max() / 2),
     ((DATA > 0.5) * 2.0 - 1, 0.5),
   ],
 )

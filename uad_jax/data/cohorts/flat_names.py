@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from uad_jax.data.cohorts.people import few
 from uad_jax.data.cohorts.scan_files import fixed_part
-from uad_jax.data.preprocessing.nifti import SUFFIXES
+from uad_jax.data.preprocessing.nifti import SUFFIXES, BadScan
 
 SHORT = r'([^/._]+)[^/]*$'
 """Regular expression of a file name up to its first dot or underscore."""
@@ -91,6 +91,37 @@ def of_companion(path: str, pattern: str, names: Names) -> str:
   return _short(path)
 
 
+def stem(path: str) -> str:
+  """Returns a path without the suffix of a NIfTI file.
+
+  >>> stem('x/a.1.nii.gz')
+  'x/a.1'
+  """
+  for suffix in sorted(SUFFIXES, key=len, reverse=True):
+    if path.endswith(suffix):
+      return path[: -len(suffix)]
+  return path
+
+
+def check_twice(images: Mapping[str, str]) -> None:
+  """Checks that no image lies beside one that differs from it in the suffix only.
+
+  Args:
+    images: Mapping from the path of each image, relative to the folder, to its path.
+
+  Raises:
+    BadScan: There are two, such as a.nii and a.nii.gz.
+  """
+  stems = {}
+  for name, path in images.items():
+    first = stems.setdefault(stem(name), path)
+    if first != path:
+      raise BadScan(
+        f'{first} and {path} have one name but for the suffix; allowed is one of them: '
+        'remove the other, or narrow config.data.patterns.image'
+      )
+
+
 def _short(path: str) -> str:
   match = re.search(SHORT, path)
   return match[1] if match else path
@@ -101,11 +132,7 @@ def _whole(path: str, pattern: str) -> str:
   fixed = fixed_part(pattern)
   if fixed and path.startswith(f'{fixed}/'):
     path = path[len(fixed) + 1 :]
-  for suffix in sorted(SUFFIXES, key=len, reverse=True):
-    if path.endswith(suffix):
-      path = path[: -len(suffix)]
-      break
-  return path.replace('/', '-')
+  return stem(path).replace('/', '-')
 
 
 def _differ_in_kind(names: Iterable[str]) -> bool:

@@ -31,8 +31,9 @@ class Layout(NamedTuple):
       are the name of the subject, or the whole match if it has no groups.
     session: Regular expression on this path; group 1 (or the whole match) is the
       session. '' for cohorts without sessions.
-    table: Tab-separated table with the column participant_id and, optionally,
-      session_id, age, split, pathology, domain and `entry.PEOPLE`; '' for none.
+    table: Tab-separated table with the column participant_id (filename or image may
+      stand for it in other folders than BIDS) and, optionally, session_id, age, split,
+      pathology, domain and `entry.PEOPLE`; '' for none.
     label_map: Mapping from a tissue class to its numbers in the label file.
     channel: Index of the volume of a 4-D image that is the scan; None for 3-D files.
     lesion_values: Numbers of the lesion file that mean lesion; None takes the voxels
@@ -118,7 +119,10 @@ def flat(
   lesion_values: Sequence[int] | None = None,
   session: str = '',
 ) -> Layout:
-  """Returns the layout of a folder that has no table of subjects.
+  """Returns the layout of a folder whose files are named in any way.
+
+  The participant_id of its table of subjects is the subject, with or without `sub-`; or
+  its column filename or image names the files.
 
   Args:
     image: Glob pattern of the scans.
@@ -141,8 +145,7 @@ def flat(
     twin,
     subject,
     session,
-    '',
-    label_map,
+    label_map=label_map,
     lesion_values=lesion_values,
   )
 
@@ -184,7 +187,10 @@ def find(source: str, layout: Layout, lookup: Lookup | None = None) -> list[Entr
     if getattr(layout, kind)
   }
   path = root / layout.table if layout.table and lookup is None else None
-  table = participants.read_table(path) if path else {}
+  scans = (
+    None if layout.subject == BIDS_SUBJECT else sessions.by_file(root, images.files)
+  )
+  table = participants.read_table(path, scans) if path else {}
   lookup = lookup or functools.partial(participants.row_of, table)
   entries = []
   for key, paths in sorted(images.files.items()):

@@ -9,23 +9,25 @@ import contextlib
 import os
 import pathlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from uad_jax.data.cohorts import tab_separated
-from uad_jax.data.cohorts.entry import PEOPLE, Entry
+from uad_jax.data.cohorts import tab_separated, table_columns
+from uad_jax.data.cohorts.entry import Entry
 from uad_jax.data.cohorts.people import few
 from uad_jax.data.cohorts.splits import check_splits
 from uad_jax.data.cohorts.tab_separated import BLANKS
+from uad_jax.data.cohorts.table_columns import FILES, SESSION, SUBJECT
 from uad_jax.data.preprocessing.nifti import BadScan
-
-SUBJECT, SESSION = 'participant_id', 'session_id'
-FACTS = ('age', 'split', 'pathology', 'domain', *PEOPLE)
-"""Columns that are read, beside those of the subject and the session."""
 
 MISSING = ('', 'n/a', 'na', 'nan', 'null')
 """Texts, in small letters, that stand for a missing value."""
 
-OTHER_SEPARATORS = {',': 'commas', ';': 'semicolons', ' ': 'spaces', '|': 'bars'}
+SPLITS = {name: name for name in ('train', 'val', 'test', 'few_shot', 'val_lesion')} | {
+  'training': 'train',
+  'validation': 'val',
+  'testing': 'test',
+}
+"""Names of splits in small letters, in which they may be written, to our names."""
 
 Table = dict[tuple[str, str], dict[str, str]]
 """Mapping from (subject, session) to the known facts, a mapping from column to text."""
@@ -46,11 +48,19 @@ def session_id(text: str) -> str:
   return f'ses-{text.removeprefix("ses-")}' if text else ''
 
 
-def read_table(path: pathlib.Path) -> Table:
-  """Reads participants.tsv, the table of subjects of a BIDS folder.
+def read_table(
+  path: pathlib.Path, scans: Mapping[str, tuple[str, str]] | None = None
+) -> Table:
+  """Reads participants.tsv, the table of subjects of a folder.
+
+  Names of splits in other letters, and training, validation and testing, are read as
+  those of `SPLITS`.
 
   Args:
     path: The tab-separated file; it may be absent.
+    scans: Mapping from the name of a file, as the column filename or image may have it,
+      to subject and session; a row that names a file is of that scan. None reads no
+      such column.
 
   Returns:
     Mapping from (subject, session) to a row: a mapping from column name to text,
@@ -59,13 +69,13 @@ def read_table(path: pathlib.Path) -> Table:
 
   Raises:
     BadScan: The file is empty or no tab-separated UTF-8 text, lacks the column
-      participant_id, names no subject, or has rows that disagree; or a subject is in
-      two splits.
+      participant_id, has columns that are nearly those that are read, names no
+      subject, or has rows that disagree; or a subject is in two splits.
   """
   if not os.path.lexists(path) or path.is_dir():
     return {}
   (_, header), *rows = tab_separated.rows(path)
-  facts = [row for row in _facts(header, rows, path) if row[0][0]]
+  facts = [row for row in _facts(header, rows, path, scans) if row[0][0]]
   check_splits(((key[0], f['split']) for key, f in facts if 'split' in f), str(path))
   table = {}
   for key, known in facts:
@@ -160,42 +170,12 @@ def other_tables(path: pathlib.Path) -> list[str]:
   return sentences
 
 
-def _columns(header: list[str], path: pathlib.Path) -> dict[str, int]:
-  """Name to index of the columns that are read."""
-  columns = dict(_indices(header))
-  for name in columns:
-    # A name in other letters, such as Age, counts unless the exact name is there too.
-    alike = [h for h in header if h == name] or [
-      h for h in header if h.casefold() == name
-    ]
-    if len(alike) > 1:
-      raise BadScan(f"{path} has {len(alike)} columns '{name}'; allowed is one")
-  if SUBJECT in columns:
-    return columns
-  for separator, plural in OTHER_SEPARATORS.items():
-    names = [n.strip(BLANKS + '"').casefold() for n in header[0].split(separator)]
-    if len(names) > 1 and SUBJECT in names:
-      raise BadScan(
-        f'{path} is separated by {plural}; allowed are tabs (BIDS): save it as text '
-        'separated by tabs'
-      )
-  raise BadScan(
-    f"{path} lacks the column '{SUBJECT}'; allowed is a BIDS table, its columns are "
-    f'{few(header)}'
-  )
-
-
-def _indices(header: list[str]) -> Iterator[tuple[str, int]]:
-  """Name and index of each column that is read."""
-  folded = [name.casefold() for name in header]
-  for name in (SUBJECT, SESSION, *FACTS):
-    if name in header or name in folded:
-      yield name, header.index(name) if name in header else folded.index(name)
-
-
-def _facts(header, rows, path) -> Iterator[tuple[tuple[str, str], dict[str, str]]]:
+def _facts(
+  header, rows, path, scans
+) -> Iterator[tuple[tuple[str, str], dict[str, str]]]:
   """(subject, session) and known facts of each row; the subject may be ''."""
-  columns = _columns(header, path)
+  columns = table_columns.columns(header, path, files=scans is not None)
+  people = []
   for line, cells in rows:
     if any(cells[len(header) :]):
       raise BadScan(
@@ -206,13 +186,20 @@ def _facts(header, rows, path) -> Iterator[tuple[tuple[str, str], dict[str, str]
     known = {n: v for n, v in values.items() if v.casefold() not in MISSING}
     if known.get('pathology', '').casefold() == 'none':
       known['pathology'] = 'none'
+    if 'split' in known:
+      known['split'] = SPLITS.get(known['split'].casefold(), known['split'])
     subject, session = known.pop(SUBJECT, ''), known.pop(SESSION, '')
+    if subject and 'split' in known:
+      people.append((subject_id(subject), known['split']))
+    for file in [known.pop(name) for name in FILES if name in known]:
+      subject, session = (scans or {}).get(file, (subject or file, session))
     if 'split' in known and not subject:
       raise BadScan(
         f'{path} has a split and no {SUBJECT} in line {line}; allowed are rows with '
         'both'
       )
     yield (subject_id(subject) if subject else '', session_id(session)), known
+  check_splits(people, str(path))
 
 
 def _add(table: Table, key: tuple[str, str], facts: dict[str, str], path) -> None:

@@ -58,6 +58,7 @@ def images(root: pathlib.Path, layout: 'Layout') -> Images:
   relative = {path.relative_to(root).as_posix(): str(path) for path in paths}
   sessions = {name: _session(name, layout) for name in relative}
   if layout.subject == flat_names.SHORT:
+    flat_names.check_twice(relative)
     names = flat_names.of_images(sessions, layout.image)
     notes += [names.note] if names.note else []
     subjects = names.subjects
@@ -68,6 +69,25 @@ def images(root: pathlib.Path, layout: 'Layout') -> Images:
     _check_text(subjects[name] + sessions[name], path)
     files.setdefault((subjects[name], sessions[name]), []).append(path)
   return Images(files, names, notes)
+
+
+def by_file(root: pathlib.Path, files: Files) -> dict[str, tuple[str, str]]:
+  """Returns the subject and the session of the images by the names of their files.
+
+  The names are the path below the root, the file name, and the file name without its
+  suffix (.nii, .nii.gz); the last two only where no other image has the same.
+
+  Args:
+    root: Path of the folder.
+    files: Paths of the images by subject and session.
+  """
+  names = {}
+  for key, paths in files.items():
+    for path in map(pathlib.Path, paths):
+      whole = path.relative_to(root).as_posix()
+      for name in {whole, path.name, *map(flat_names.stem, (whole, path.name))}:
+        names.setdefault(name, set()).add(key)
+  return {name: next(iter(keys)) for name, keys in names.items() if len(keys) == 1}
 
 
 def companions(

@@ -157,7 +157,7 @@ def read_mask(
 
   Raises:
     BadScan: The mask cannot be read, lies on another grid, is not finite, holds labels
-      without `values`, or is empty and may not be.
+      without `values`, or is empty or no soft mask where it may not be empty.
   """
   volume = read(source)
   check_grid(volume, scan)
@@ -178,6 +178,11 @@ def read_mask(
     raise BadScan(
       f'{volume.name} holds the labels {shown}; allowed is a mask of one number beside '
       f'0 or a soft mask; {remedy}'
+    )
+  if not may_be_empty and (fault := nifti_voxels.soft_fault(volume.data)):
+    raise BadScan(
+      f'{volume.name} has {fault} and is no brain mask; allowed is a mask of one '
+      'number beside 0, or a soft mask: values in [0, 1], most of them near 0 or 1'
     )
   return volume.data > max(top / 2, 0)
 

@@ -7,6 +7,9 @@ from nibabel.volumeutils import apply_read_scaling
 SOFT_TOPS = (100, 255)
 """Lowest and highest maximum of a soft mask that is stored as whole numbers."""
 
+OVERSHOOT = 0.1
+"""How far values of a soft mask may lie outside of [0, 1], after an interpolation."""
+
 MANY = 12
 """Number of values above which whole numbers in a lesion file are a soft mask."""
 
@@ -77,3 +80,29 @@ def labels_in(data: np.ndarray, of_lesions: bool = False) -> tuple[int, ...]:
     if mostly_high or (of_lesions and len(numbers) > MANY):
       return ()
   return tuple(int(n) for n in numbers)
+
+
+def soft_fault(data: np.ndarray) -> str:
+  """Describes why a volume that is not a label file is no brain mask.
+
+  A mask has at most two values. A soft mask has values in [0, 1] or, as whole numbers,
+  from 0 to a maximum in `SOFT_TOPS`; at most half of its voxels above 0.1 of the
+  maximum are below 0.9 of it. A scan has most values in between.
+
+  Args:
+    data: Values [X, Y, Z], finite, for which `labels_in` returns ().
+
+  Returns:
+    Text with the values; '' for a mask or a soft mask.
+  """
+  low, top = float(data.min()), float(data.max())
+  if not ((data != low) & (data != top)).any():
+    return ''
+  if data.dtype.kind == 'f' and (data != np.rint(data)).any():
+    if low < -OVERSHOOT or top > 1 + OVERSHOOT:
+      return f'values from {low:.4g} to {top:.4g}'
+  high = np.count_nonzero(data >= 0.9 * top)
+  above = np.count_nonzero(data > 0.1 * top)
+  if high < 0.5 * above:
+    return f'{1 - high / above:.0%} of its values between 0.1 and 0.9 of the maximum'
+  return ''

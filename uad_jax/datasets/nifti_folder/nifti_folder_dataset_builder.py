@@ -3,6 +3,7 @@
 import functools
 import inspect
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,9 @@ from uad_jax.data.preprocessing.steps import Steps
 
 FIELDS = ('fractions', 'domain', 'keep_going', 'workers')
 """Fields of `ScanConfig` that `open_builder` takes as options."""
+
+GLOBS = ('image', 'mask', 'labels', 'lesion', 'twin')
+"""Patterns that are globs, in which braces such as {id} stand for nothing."""
 
 
 def config(
@@ -104,6 +108,13 @@ def _arguments(layout: str, patterns: Mapping[str, Any]) -> dict[str, Any]:
       raise ValueError(
         f"the layout '{layout}' takes no pattern '{name}'; it takes "
         f'{", ".join(allowed)}'
+      )
+  for name in {*GLOBS} & {*patterns}:
+    if place := re.search(r'\{\w*\}', str(patterns[name] or '')):
+      raise ValueError(
+        f"the pattern '{name}' is '{patterns[name]}', in which {place[0]} is not "
+        'understood; allowed are the wildcards *, ? and **, as files are matched to '
+        'scans by subject and session'
       )
   return {k: v for k, v in patterns.items() if v is not None and k not in unknown}
 

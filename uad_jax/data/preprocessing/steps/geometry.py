@@ -12,6 +12,12 @@ from uad_jax.data.preprocessing.nifti import BadScan
 from uad_jax.data.preprocessing.scan import ScanState
 from uad_jax.data.preprocessing.steps.brain import need_brain
 
+SCALED = (0.4, 2.5)
+"""Allowed range of the scale along an axis in the alignment with a template.
+
+The scales of adult heads are 0.75 to 1.05; beyond this range a mask is no brain.
+"""
+
 
 def reorient(scan: ScanState) -> ScanState:
   """Permutes and flips the axes of a scan so that they are as near to RAS as possible.
@@ -78,7 +84,7 @@ def onto_template(
     **measured: Further values to record in the chain.
 
   Raises:
-    BadScan: The affine cannot be inverted.
+    BadScan: The affine cannot be inverted, or scales an axis beyond `SCALED`.
   """
   ((name, value),) = similarity.items()
   _check_scales(scan.name, to_scan)
@@ -98,7 +104,7 @@ def onto_template(
 
 
 def _check_scales(name: str, to_scan: np.ndarray) -> None:
-  """Refuses an alignment that is singular; warns of one that squeezes the brain."""
+  """Refuses an alignment that is absurd; warns of one that squeezes the brain."""
   if not np.isfinite(to_scan).all() or abs(np.linalg.det(to_scan[:3, :3])) < 1e-6:
     raise BadScan(
       f'{name} cannot be aligned with the template; allowed is a whole head or brain'
@@ -107,6 +113,12 @@ def _check_scales(name: str, to_scan: np.ndarray) -> None:
   low, high = brain_checks.SCALE
   if not low <= scales.prod() <= high or scales[-1] < brain_checks.SQUEEZE * scales[0]:
     numbers = ' x '.join(f'{scale:.2f}' for scale in scales)
+    if scales[0] > SCALED[1] or scales[-1] < SCALED[0]:
+      raise BadScan(
+        f'{name} is scaled by {numbers} in the alignment with the template; allowed '
+        f'are {SCALED[0]} to {SCALED[1]} along an axis; {brain_checks.REMEDY}, that '
+        'covers the brain and nothing else'
+      )
     warnings.warn(
       f'{name} is scaled by {numbers} in the alignment with the template, as no whole '
       'brain is: it may show a part of the brain, or its brain mask may be wrong; look '
