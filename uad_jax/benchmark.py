@@ -126,7 +126,7 @@ def show(suite: str, rows: list[Row], output: pathlib.Path) -> pathlib.Path:
     raise FileNotFoundError(f"no row of '{suite}' is of today's configs")
   titles = exhibits[0].titles
   cases = {
-    (exhibit.name, f'{exhibit.scorer}, seed {exhibit.seeds[0]}'): exhibit.cases
+    (exhibit.name, f'{exhibit.scorer}\nseed {exhibit.seeds[0]}'): exhibit.cases
     for exhibit in exhibits
     if [*exhibit.titles] == [*titles]
   }

@@ -196,7 +196,7 @@ def draw(
   for row, ((name, scorer), cases) in enumerate(methods.items(), 1):
     middle = HEADER + LINE + tall * (row + 0.5)
     write(0.1, middle - 0.08, name, fontsize=8.5, fontweight='bold')
-    write(0.1, middle + 0.08, scorer, fontsize=7, color=QUIET)
+    write(0.1, middle + 0.02, scorer, va='top', fontsize=7, color=QUIET)
     for column, case in enumerate(cases):
       if 'reconstruction' in case.panels:
         ax = panel(row, column, 0)
