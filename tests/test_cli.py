@@ -42,19 +42,25 @@ def test_ctrl_c_is_one_line(monkeypatch, capsys):
   assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def heed_ctrl_c():
-  """A shell that runs the tests in the background lets its processes ignore Ctrl-C."""
-  signal.signal(signal.SIGINT, signal.SIG_DFL)
+def heeding(*arguments):
+  """A command of Python that ends by Ctrl-C.
+
+  A shell that runs the tests in the background lets its processes ignore it.
+  """
+  code = (
+    'import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); '
+    'os.execv(sys.executable, [sys.executable, *sys.argv[1:]])'
+  )
+  return [sys.executable, '-c', code, *arguments]
 
 
 def test_ctrl_c_during_the_imports_is_one_line():
   told = []
   with subprocess.Popen(
-    [sys.executable, '-X', 'importtime', '-m', 'uad_jax.main'],
+    heeding('-X', 'importtime', '-m', 'uad_jax.main'),
     cwd=ROOT,
     stderr=subprocess.PIPE,
     text=True,
-    preexec_fn=heed_ctrl_c,
   ) as process:
     for line in process.stderr:
       told.append(line)
@@ -77,12 +83,7 @@ def test_ctrl_c_while_the_config_is_read_is_one_line(monkeypatch, capsys):
 
 def test_a_program_that_imports_the_package_keeps_its_handler():
   code = 'import signal, uad_jax; print(signal.getsignal(signal.SIGINT).__name__)'
-  done = subprocess.run(
-    [sys.executable, '-c', code],
-    cwd=ROOT,
-    capture_output=True,
-    preexec_fn=heed_ctrl_c,
-  )
+  done = subprocess.run(heeding('-c', code), cwd=ROOT, capture_output=True)
   assert done.stdout == b'default_int_handler\n'
 
 

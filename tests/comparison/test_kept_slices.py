@@ -69,7 +69,7 @@ def test_the_picture_is_drawn_from_what_is_kept(tmp_path, in_the_project, monkey
   assert path.read_bytes() == b'png'
   ((shown, titles),) = drawn
   # In the order of the tables; neither another config's row nor other scans.
-  assert [*shown] == [('ae', 'residual, seed 1'), ('vae', 'residual, seed 1')]
+  assert [*shown] == [('ae', 'residual\nseed 1'), ('vae', 'residual\nseed 1')]
   assert titles == ['ms of sub-1', 'ms of sub-2']
 
 
