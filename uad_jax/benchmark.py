@@ -31,6 +31,7 @@ from uad_jax.comparison.benchmark_rows import (
   INDEX,
   ROWS,
   SUITES,
+  UNSIGNED,
   Row,
   is_current,
   plan,
@@ -38,7 +39,6 @@ from uad_jax.comparison.benchmark_rows import (
   take_training,
 )
 from uad_jax.comparison.finished_runs import read
-from uad_jax.comparison.patient_groups import LEAST
 from uad_jax.comparison.records import Record
 from uad_jax.evaluation.scans import collect
 from uad_jax.report import atomic_files, datasets
@@ -52,12 +52,23 @@ RECORDS = 'runs'
 """Folder of the stored results (`comparison.records`), beside docs/results.md."""
 
 PATIENTS = 'patients.json'
-"""File of the facts about the test subjects of a data set, in the folder of `RECORDS`
-that is named by the suite."""
+"""File of the facts about the test subjects of a data set, see `facts_path`."""
 
 TIMINGS = 'benchmarks.json'
 """File of the times that `python -m benchmarks.table --json` measures, beside
 docs/results.md."""
+
+
+def facts_path(suite: str, kept: pathlib.Path) -> pathlib.Path:
+  """Returns the path of the facts about the test subjects of a suite.
+
+  Suites that differ in the polarity alone share the data, and so the file.
+
+  Args:
+    suite: One of `SUITES`.
+    kept: Folder of the stored results.
+  """
+  return kept / suite.removesuffix(UNSIGNED) / PATIENTS
 
 
 def train(rows: list[Row], runs: str, kept: pathlib.Path) -> None:
@@ -77,9 +88,9 @@ def train(rows: list[Row], runs: str, kept: pathlib.Path) -> None:
     run_folder.run(row.config, str(row.folder))
     index = {'suite': row.suite, 'name': row.name, 'seed': row.seed}
     (row.folder / INDEX).write_text(json.dumps(index))
-    results = json.loads((row.folder / 'results.json').read_text())
-    path, digest = kept / row.suite / PATIENTS, results['run']['manifest']
-    if results['data']['diseased'] >= LEAST and not patient_groups.read(path, digest):
+    results, path = read_json(row.folder / 'results.json'), facts_path(row.suite, kept)
+    digest, enough = results['run']['manifest'], patient_groups.LEAST
+    if results['data']['diseased'] >= enough and not patient_groups.read(path, digest):
       data = experiments.build(row.config, read_json(row.folder / 'model.json')['data'])
       scans = collect(experiments.batches(data, row.config.data.test))
       patient_groups.write(path, digest, patient_groups.describe(scans))
@@ -159,7 +170,7 @@ def recorded(suite: str, rows: list[Row], folder: pathlib.Path) -> list[Record]:
       )
   runs = [run for row in rows if row.suite == suite for run in read(row.folder)]
   digest = runs[0].summary['run']['manifest'] if runs else ''
-  facts = patient_groups.read(folder / suite / PATIENTS, digest)
+  facts = patient_groups.read(facts_path(suite, folder), digest)
   fresh = records.from_runs(runs, facts)
   merged = records.merge(kept, fresh)
   for record in fresh:

@@ -19,7 +19,7 @@ from uad_jax.comparison.finished_runs import FinishedRun
 from uad_jax.comparison.paired_differences import Rival
 from uad_jax.evaluation.bootstrap import resample
 from uad_jax.evaluation.metrics import POOLED
-from uad_jax.evaluation.sample import Sample, load
+from uad_jax.evaluation.sample import load
 from uad_jax.report.atomic_files import write_text
 from uad_jax.report.tables import COLUMNS, Estimate, estimates
 
@@ -136,7 +136,6 @@ def from_runs(
   for run in runs:
     digest = run.summary['run']['manifest']
     data = {name: run.summary['data'][name] for name in TESTED}
-    sample = load(run.folder / 'evaluation.npz')[run.default]
     records.append(
       Record(
         name=run.name,
@@ -150,27 +149,27 @@ def from_runs(
         steps=run.training.get('steps', 0),
         minutes=round(run.training.get('seconds', 0) / 60, 2),
         maps=maps_of(run.summary),
-        draws=''
-        if run.variant
-        else packed_draws.packed(resample(POOLED[METRIC], sample)),
         over=None,
         rivals=paired_differences.within_run(run, runs),
-        patients={} if run.variant else of_patients(sample),
-        groups={} if run.variant else patient_groups.measure(sample, facts),
+        **({'draws': ''} if run.variant else of_sample(run, facts)),
       )
     )
   return records
 
 
-def of_patients(sample: Sample) -> dict[str, dict]:
-  """Computes the metrics of the scans with lesions, as `Record.patients` keeps them."""
-  estimated = patient_groups.draws(sample)
-  return {
-    name: {
-      **paired_differences.estimate(estimated.interval(name)),
-      'draws': packed_draws.packed(estimated.draws[name]),
-    }
+def of_sample(run: FinishedRun, facts: patient_groups.Facts) -> dict:
+  """Computes the fields 'draws', 'patients' and 'groups' of a run's record."""
+  sample = load(run.folder / 'evaluation.npz')[run.default]
+  found = patient_groups.draws(sample)
+  patients = {
+    name: paired_differences.estimate(found.interval(name))
+    | {'draws': packed_draws.packed(found.draws[name])}
     for name in patient_groups.METRICS
+  }
+  return {
+    'draws': packed_draws.packed(resample(POOLED[METRIC], sample)),
+    'patients': patients,
+    'groups': patient_groups.measure(sample, facts),
   }
 
 

@@ -8,7 +8,8 @@ SOFT_TOPS = (100, 255)
 """Lowest and highest maximum of a soft mask that is stored as whole numbers."""
 
 OVERSHOOT = 0.1
-"""How far values of a soft mask may lie outside of [0, 1], after an interpolation."""
+"""Largest accepted distance of a soft mask's values from [0, 1]: interpolation may
+overshoot."""
 
 MANY = 12
 """Number of values above which whole numbers in a lesion file are a soft mask."""
