@@ -160,10 +160,10 @@ def from_runs(
 def of_sample(run: FinishedRun, facts: patient_groups.Facts) -> dict:
   """Computes the fields 'draws', 'patients' and 'groups' of a run's record."""
   sample = load(run.folder / 'evaluation.npz')[run.default]
-  found = patient_groups.draws(sample)
+  estimated = patient_groups.draws(sample)
   patients = {
-    name: paired_differences.estimate(found.interval(name))
-    | {'draws': packed_draws.packed(found.draws[name])}
+    name: paired_differences.estimate(estimated.interval(name))
+    | {'draws': packed_draws.packed(estimated.draws[name])}
     for name in patient_groups.METRICS
   }
   return {
