@@ -12,20 +12,23 @@ TEST = [
   'ruff>=0.14',
 ]
 
+CONFIGS = {'uad_jax.configs': 'configs', 'uad_jax.configs.adapt': 'configs/adapt'}
+"""Folders of the configs, at the top of the repository, which are installed too."""
+
 setup(
   name='uad_jax',
   version='0.1.0',
   description='Unsupervised anomaly detection for brain MRI in JAX',
   license='Apache-2.0',
   python_requires='>=3.11',
-  # The configs stay at the top of the repository and are installed with the package.
-  packages=[*find_packages(include=['uad_jax', 'uad_jax.*']), 'uad_jax.configs'],
-  package_dir={'uad_jax': 'uad_jax', 'uad_jax.configs': 'configs'},
+  packages=[*find_packages(include=['uad_jax', 'uad_jax.*']), *CONFIGS],
+  package_dir={'uad_jax': 'uad_jax', **CONFIGS},
   package_data={'uad_jax': ['report/*.html', 'datasets/**/*.txt']},
   entry_points={
     'console_scripts': [
       'uad-train = uad_jax.main:command',
       'uad-predict = uad_jax.predict:command',
+      'uad-adapt = uad_jax.adapt.__main__:command',
       'uad-prepare = uad_jax.prepare:command',
       'uad-benchmark = uad_jax.benchmark:command',
     ]

@@ -10,6 +10,9 @@ import optax
 from uad_jax.registry import named
 from uad_jax.update import due, init_state, make_update
 
+ADAPTATIONS = ('augment', 'ema', 'randomise', 'wrm')
+"""Adaptations for the training; tests/few_shot has those to another scanner."""
+
 ROWS = {
   # name: (shape, options, golden parameter count)
   'latent_diffusion': (

@@ -1,3 +1,4 @@
+import importlib.metadata
 import signal
 import subprocess
 import sys
@@ -5,8 +6,9 @@ import sys
 import pytest
 from absl import flags
 
+import uad_jax
 from tests.conftest import ROOT
-from uad_jax import cli
+from uad_jax import cli, prepare
 
 
 def test_a_config_files_error_is_told_by_its_cause():
@@ -54,20 +56,47 @@ def heeding(*arguments):
   return [sys.executable, '-c', code, *arguments]
 
 
-def test_ctrl_c_during_the_imports_is_one_line():
+@pytest.mark.parametrize(
+  'module', ['main', 'prepare', 'benchmark', 'tune', 'choose_weight']
+)
+def test_ctrl_c_during_the_imports_is_one_line(module):
   told = []
   with subprocess.Popen(
-    heeding('-X', 'importtime', '-m', 'uad_jax.main'),
+    heeding('-X', 'importtime', '-m', f'uad_jax.{module}'),
     cwd=ROOT,
     stderr=subprocess.PIPE,
     text=True,
   ) as process:
     for line in process.stderr:
       told.append(line)
-      if line.endswith(' absl\n'):  # the first package that main imports
+      if line.endswith(' absl\n'):  # the first package that each imports
         process.send_signal(signal.SIGINT)
   others = [line for line in told if not line.startswith('import time:')]
   assert others == ['interrupted\n'] and process.returncode == 130
+
+
+def test_every_command_heeds_ctrl_c_during_its_imports():
+  # Oracle: the modules of the package that start by `cli.run`, and the programs that
+  # are installed with it.
+  folder = ROOT / 'uad_jax'
+  starts = {p.stem for p in folder.glob('*.py') if 'cli.run(' in p.read_text()}
+  assert starts | {'prepare'} == {*uad_jax.MODULES}
+  programs = importlib.metadata.distribution('uad_jax').entry_points
+  assert {program.name for program in programs} == {*uad_jax.SCRIPTS}
+
+
+def test_prepare_restores_the_handler_of_ctrl_c(monkeypatch, capsys):
+  def interrupted(_):
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(prepare, 'list_', interrupted)
+  before = signal.signal(signal.SIGINT, uad_jax.end_at_once)
+  try:
+    assert prepare.main(['list']) == 130
+  finally:
+    signal.signal(signal.SIGINT, before)
+  assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_ctrl_c_while_the_config_is_read_is_one_line(monkeypatch, capsys):

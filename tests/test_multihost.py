@@ -15,7 +15,15 @@ from ml_collections import ConfigDict
 from tests.conftest import ROOT
 from tests.data.heads import tree
 from tests.small_run import make_config
-from uad_jax import checkpoint, experiment, registry, resume, run_folder, trained_run
+from uad_jax import (
+  checkpoint,
+  experiment,
+  prepared_data,
+  registry,
+  resume,
+  run_folder,
+  trained_run,
+)
 
 CONFIG = """
 import json
@@ -71,7 +79,7 @@ def test_two_hosts_train_resume_and_evaluate(tmp_path):
   tree(tmp_path / 'heads', [f'sub-{i:02d}' for i in range(8)], table)
   config = registry.plain(make_config(tmp_path / 'heads', tmp_path / 'data'))
   text, config = json.dumps(config), ConfigDict(config)
-  experiment.open_data(config.data)
+  prepared_data.open_data(config.data)
   path = tmp_path / 'config.py'
   path.write_text(CONFIG.format(text=text))
   run = tmp_path / 'run'

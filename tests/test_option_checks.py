@@ -7,7 +7,7 @@ import pytest
 
 from tests.config_table import FILES
 from tests.conftest import ROOT
-from uad_jax import base_config, experiment, registry, run_folder
+from uad_jax import base_config, experiment, prepared_data, registry, run_folder
 from uad_jax.data import manifest, mixing
 from uad_jax.datasets import option_checks
 from uad_jax.evaluation import run_options
@@ -49,6 +49,7 @@ WRONG = {
   ),
   'data.job': (
     {'spacing': 0.0}, {'spacing': -3.0}, {'spacing': NAN}, {'spacing': 1e-9},
+    {'spacing': 500}, {'spacing': 20.5},
     {'shape': (64, 64.5)}, {'shape': (0,)}, {'shape': (64, 0)}, {'shape': (8,)},
     {'shape': (-64, 64)}, {'shape': 64}, {'shape': ()}, {'shape': (8, 8, 8, 8)},
     {'intensity': 'percentiles'}, {'align': 2}, {'fraction': -0.1}, {'fraction': 2},
@@ -135,8 +136,9 @@ def test_every_option_has_wrong_values():
   'key, value',
   [
     ('shape', (128, 128.5)), ('shape', (0, 9)), ('shape', (9,)), ('spacing', -2.0),
-    ('spacing', 1e-9), ('atlas', 'no/atlas.nii'), ('keep_going', 0), ('workers', 0),
-    ('beam', 'yes'), ('source', 'no/such/folder'), ('name', 'ixj'), ('contrast', 't9'),
+    ('spacing', 1e-9), ('spacing', 500.0), ('atlas', 'no/atlas.nii'),
+    ('keep_going', 0), ('workers', 0), ('beam', 'yes'), ('source', 'no/such/folder'),
+    ('name', 'ixj'), ('contrast', 't9'),
     ('form', 'slice'), ('preset', 'x'), ('bias', 'n5'),
   ],
 )  # fmt: skip
@@ -146,7 +148,7 @@ def test_a_wrong_option_of_a_cohort_is_named(tmp_path, key, value):
   with config.data.ignore_type():
     config.data[key] = value
   with pytest.raises(ValueError, match=str(value).strip('()').rstrip(',')):
-    experiment.make_builders(registry.plain(config)['data'])
+    prepared_data.make_builders(registry.plain(config)['data'])
 
 
 def test_defaults_of_a_cohort_pass(tmp_path):

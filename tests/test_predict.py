@@ -52,7 +52,7 @@ def test_predict_command_writes_all_files(world, tmp_path):
   found = predict.predict(scan, opened, labels=labels_of(source), percent='10')
   stem = scan.name.split('.')[0]
   writers = native_space.files_of(found, scan)
-  native_space.write(found, writers, opened, tmp_path / stem, '10')
+  native_space.write(found, writers, opened, tmp_path / stem)
   names = sorted(p.name for p in tmp_path.iterdir())
   kinds = ('.json', '_anomaly.nii.gz', '_lesion.nii.gz', '_overlay.png')
   assert names == sorted(f'{stem}{k}' for k in (*kinds, '_reconstruction.nii.gz'))
@@ -93,7 +93,8 @@ def command(world, monkeypatch, capsys):
   """The command on some scans: its exit status and the lines that it prints."""
 
   def run(scans, output, **options):
-    defaults = {'pattern': '', 'scorer': '', 'percent': '5', 'keep_going': False}
+    defaults = {'pattern': '', 'scorer': '', 'percent': '', 'keep_going': False}
+    defaults |= {'alpha': None, 'refuse': False}
     values = {**flags(), **defaults, 'workers': 1, 'checkpoint': world[2], **options}
     monkeypatch.setattr(
       predict, 'FLAGS', types.SimpleNamespace(input=scans, output=output, **values)
@@ -170,10 +171,12 @@ def test_masks_of_one_scan_are_no_masks_of_several(world):
 
 def test_the_end_of_the_command_lists_what_to_look_at(tmp_path):
   names = [f'{i:02d}.nii' for i in range(25)]
-  summary = batch.Summary(25, 3, ['x.nii is bad'], {n: ['a', 'b'] for n in names})
+  warned = {n: ['a', 'b'] for n in names}
+  summary = batch.Summary(25, 3, ['x.nii is bad'], warned, ['few scans'])
   lines = predict.lines_of(summary, 26, tmp_path)
   assert lines[0] == 'left out: x.nii is bad' and lines[1] == 'warning: 00.nii: a; b'
-  assert lines[-2] == '5 further scans have warnings, see scans.csv'
+  assert lines[-2] == 'note: few scans'
+  assert lines[-3] == '5 further scans have warnings, see scans.csv'
   assert lines[-1].startswith('25 of 26 scans predicted in ')
   assert lines[-1].endswith('; 3 of 26 were done already')
 

@@ -10,7 +10,7 @@ from tests.data.heads import tree
 from tests.data.lesion_files import shape_files
 from uad_jax import prepare
 from uad_jax.data import manifest
-from uad_jax.data.cohorts import layout, lesion_cohort
+from uad_jax.data.cohorts import layout, lesion_cohort, lesion_plan
 from uad_jax.datasets.nifti_folder import nifti_folder_dataset_builder as nifti_folder
 
 SUBJECTS = ('sub-A', 'sub-B', 'sub-C', 'sub-D', 'sub-E')
@@ -75,7 +75,7 @@ def test_lesions_are_where_the_masks_say(cohort, folders):
 
 
 def test_test_and_validation_have_other_shapes(cohort, folders):
-  one, two = lesion_cohort.divide(folders / 'masks', 0)
+  one, two = lesion_plan.divide(folders / 'masks', 0)
   assert not set(one) & set(two) and len(one) + len(two) == 6
   used = {True: set(), False: set()}
   for path in cohort.glob('derivatives/lesions/**/*.json'):
@@ -156,3 +156,19 @@ def test_the_command_line(tmp_path):
   )
   assert done.returncode == 1
   assert done.stderr.startswith('error: x is not a folder')
+
+
+@pytest.mark.parametrize(
+  'option, words',
+  [
+    ('--spacing=500', '--spacing is 500.0; allowed is a number from 0.05 to 20'),
+    ('--workers=0', '--workers is 0; allowed is a whole number of 1 or more'),
+    ('--shape=9', '--shape is (9,); allowed are 2 or 3 whole numbers'),
+  ],
+)
+def test_a_wrong_option_of_a_build_is_named_before_any_work(
+  tmp_path, capsys, option, words
+):
+  arguments = ['build', 'ixi', f'--source={tmp_path}', f'--data_dir={tmp_path}/data']
+  assert prepare.main([*arguments, option]) == 1
+  assert words in capsys.readouterr().err and not (tmp_path / 'data').exists()

@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from tests.small_run import world as world  # the finished run
-from uad_jax import registry, resume, run_folder, trained_run
+from uad_jax import other_cohort, registry, resume, run_folder, trained_run
 from uad_jax.data import locks
 
 
@@ -36,7 +36,7 @@ def test_thresholds_of_another_checkpoint_are_refused(world, tmp_path, noted, ca
     path.write_text(json.dumps({k: v for k, v in before.items() if k != 'step'}))
   assert trained_run.load(run).thresholds == before['scorers']['residual']['thresholds']
   truncate_newest(run)
-  for use in (trained_run.load, lambda run: trained_run.evaluate_elsewhere(
+  for use in (trained_run.load, lambda run: other_cohort.evaluate_elsewhere(
     run, str(source), {}
   )):  # fmt: skip
     with pytest.raises(ValueError) as error:

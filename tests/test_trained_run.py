@@ -9,7 +9,14 @@ import pytest
 
 from tests.data.heads import tree
 from tests.small_run import world as world  # the finished run
-from uad_jax import experiment, resume, run_folder, trained_run
+from uad_jax import (
+  experiment,
+  other_cohort,
+  prepared_data,
+  resume,
+  run_folder,
+  trained_run,
+)
 from uad_jax.datasets.evaluation_data import evaluation_data
 
 
@@ -59,7 +66,7 @@ def test_on_its_own_test_scans_a_run_gets_its_own_results(world):
   # Oracle: the run's evaluation of the same scans.
   _, source, folder, _ = world
   before = json.loads((folder / 'results.json').read_text())
-  text = trained_run.evaluate_elsewhere(folder, str(source), {})
+  text = other_cohort.evaluate_elsewhere(folder, str(source), {})
   (place,) = (folder / 'evaluations').iterdir()
   results = json.loads((place / 'results.json').read_text())
   assert text.endswith(str(place / 'report.html')) and (place / 'subjects.csv').exists()
@@ -75,7 +82,7 @@ def test_a_folder_without_splits_is_tested_whole(world, tmp_path):
   _, _, folder, _ = world
   tree(tmp_path / 'clinic', ['sub-10', 'sub-11'], '')
   changes = {'patterns': {'labels': 'derivatives/dlmuse/sub-*/anat/*_dseg.nii*'}}
-  trained_run.evaluate_elsewhere(folder, str(tmp_path / 'clinic'), changes)
+  other_cohort.evaluate_elsewhere(folder, str(tmp_path / 'clinic'), changes)
   (place,) = (folder / 'evaluations').glob('clinic-*')
   assert json.loads((place / 'results.json').read_text())['data']['subjects'] == 2
 
@@ -85,13 +92,13 @@ def test_mistakes_in_the_other_data_are_named(world, tmp_path):
   with pytest.raises(
     ValueError, match="'brtas' is neither a folder nor a data set; th"
   ):
-    trained_run.evaluate_elsewhere(folder, 'brtas', {})
+    other_cohort.evaluate_elsewhere(folder, 'brtas', {})
   with pytest.raises(ValueError, match="no split 'few'; there are train, val, test"):
-    trained_run.evaluate_elsewhere(folder, str(source), {'split': 'few'})
+    other_cohort.evaluate_elsewhere(folder, str(source), {'split': 'few'})
   with pytest.raises(ValueError, match='takes no .colour.'):
-    trained_run.evaluate_elsewhere(folder, str(source), {'colour': 'red'})
+    other_cohort.evaluate_elsewhere(folder, str(source), {'colour': 'red'})
   with pytest.raises(ValueError, match=r'are \(64, 64, 1\) and those of the run \(16,'):
-    trained_run.evaluate_elsewhere(folder, 'sim_brain', {'config': 'demo'})
+    other_cohort.evaluate_elsewhere(folder, 'sim_brain', {'config': 'demo'})
 
 
 def test_a_cohort_takes_the_runs_preprocessing(world, tmp_path):
@@ -100,7 +107,7 @@ def test_a_cohort_takes_the_runs_preprocessing(world, tmp_path):
   training = {'name': 'ixi', 'contrast': 't2', 'dir': str(tmp_path)}
   other = evaluation_data('brats/val', training, opened.card['steps'], {'source': '/x'})
   assert (other.label, other.split) == ('brats', 'val')
-  builder = experiment.make_builder(other.options)
+  builder = prepared_data.make_builder(other.options)
   steps = json.loads(json.dumps(builder.scan_steps()))
   assert steps == opened.card['steps'] and other.options['contrast'] == 't2'
   assert tuple(builder.info.features['image'].shape) == (16, 16, 1)

@@ -5,8 +5,14 @@ import pathlib
 import signal
 import sys
 
-COMMANDS = frozenset(('uad_jax.main', 'uad_jax.predict', 'uad-train', 'uad-predict'))
-"""Modules and scripts that end by `end_at_once` until they have called `cli.run`."""
+MODULES = ('main', 'predict', 'prepare', 'benchmark', 'tune', 'choose_weight')
+"""Modules of the package that are commands."""
+
+SCRIPTS = ('uad-train', 'uad-predict', 'uad-prepare', 'uad-benchmark')
+"""Installed programs that start them."""
+
+COMMANDS = frozenset((*SCRIPTS, *(f'uad_jax.{name}' for name in MODULES)))
+"""Modules and scripts that end by `end_at_once` until they call `heed_interrupts`."""
 
 
 def use_common_kernels() -> None:
@@ -34,11 +40,17 @@ def is_command() -> bool:
 def end_at_once(*_) -> None:
   """Handler of SIGINT (Ctrl-C) that ends the process with one line, while it imports.
 
-  A KeyboardInterrupt in an import would print a traceback. `cli.run` restores Python's
-  handler.
+  A KeyboardInterrupt in an import would print a traceback. A command calls
+  `heed_interrupts` when its modules are loaded.
   """
   os.write(2, b'interrupted\n')
   os._exit(130)
+
+
+def heed_interrupts() -> None:
+  """Restores Python's handler of SIGINT (Ctrl-C) where `end_at_once` is set."""
+  if signal.getsignal(signal.SIGINT) is end_at_once:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 use_common_kernels()

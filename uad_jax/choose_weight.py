@@ -17,7 +17,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict
 
-from uad_jax import cli, parallel
+from uad_jax import cli, parallel, prepared_data
 from uad_jax import experiment as experiments
 from uad_jax.data import mixing, pipeline
 from uad_jax.inference import SEEN, placed
@@ -77,12 +77,12 @@ def healthy_batches(config: ConfigDict, count: int = 0, kept: str = '') -> list[
     config: Config of a run.
     count: Number of batches; 0 for all.
     kept: Names of the prepared data sets that the run began with, see
-      `experiment.make_builder`.
+      `prepared_data.make_builder`.
 
   Returns:
     Batches, dicts of numpy arrays with the keys `inference.SEEN`.
   """
-  records = mixing.reader(experiments.open_data(config.data, kept))(config.data.val)
+  records = mixing.reader(prepared_data.open_data(config.data, kept))(config.data.val)
   batches = list(pipeline.ordered_batches(records, config.batch_size))
   count = min(count, len(batches)) or len(batches)
   spread = [batches[int((i + 0.5) * len(batches) / count)] for i in range(count)]

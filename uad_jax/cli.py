@@ -3,7 +3,6 @@
 import os
 import pathlib
 import re
-import signal
 import sys
 from collections.abc import Callable
 
@@ -117,8 +116,7 @@ def run(main: Callable[[list[str]], None]) -> None:
       stop(Interrupted('stopped; the same command goes on from there'))
 
   try:
-    if signal.getsignal(signal.SIGINT) is uad_jax.end_at_once:
-      signal.signal(signal.SIGINT, signal.default_int_handler)
+    uad_jax.heed_interrupts()
     app.run(guarded, flags_parser=parse)
   except KeyboardInterrupt:  # while the flags and the config are read
     stop(Interrupted('interrupted'))
@@ -135,5 +133,7 @@ def stop(error: BaseException) -> None:
   """
   if os.environ.get('UAD_TRACEBACK'):
     raise error
-  print(f'{pathlib.Path(sys.argv[0]).stem}: {sentence(error)}', file=sys.stderr)
+  program = pathlib.Path(sys.argv[0])
+  name = program.parent.name if program.stem == '__main__' else program.stem
+  print(f'{name}: {sentence(error)}', file=sys.stderr)
   sys.exit(130 if isinstance(error, Interrupted) else 1)

@@ -5,7 +5,6 @@ validation scans with lesions (`decide`); both are then fixed for the test scans
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,17 +12,16 @@ from uad_jax import parallel
 from uad_jax.data.preprocessing.tissue_classes import CLASSES, VENTRICLE
 from uad_jax.evaluation import (
   healthy_ranges,
-  histogram,
   lesionwise,
   reconstruction_quality,
   registration_quality,
 )
 from uad_jax.evaluation.cases import Case, choose, take_case
+from uad_jax.evaluation.decisions import Decisions, decide, selection_auprc
 from uad_jax.evaluation.measure import (
   Measured,
   detected,
   measure,
-  pooled_histograms,
   scored,
 )
 from uad_jax.evaluation.postprocess import Postprocess, preset
@@ -37,60 +35,6 @@ CASE_PERCENT = 5
 voxels exceeds."""
 
 Batches = Iterable[Mapping[str, np.ndarray]]
-
-
-class Decisions(NamedTuple):
-  """Thresholds and default anomaly map, chosen on validation data before the test.
-
-  Attributes:
-    thresholds: Thresholds by scorer and by percentage of healthy voxels above them.
-    default: Scorer of the default anomaly map.
-    selection_auprc: AUPRC (area under the precision-recall curve) by scorer on the
-      selection split; empty without that split, when the first scorer is the default.
-    healthy: Description of the healthy validation scans, see `healthy_ranges`.
-  """
-
-  thresholds: Mapping[str, Mapping[int, float]]
-  default: str
-  selection_auprc: Mapping[str, float]
-  healthy: Mapping[str, Any] | None = None
-
-
-def stored_decisions(results: Mapping) -> Decisions:
-  """Returns the thresholds and the default anomaly map of an earlier evaluation.
-
-  Args:
-    results: Content of results.json.
-  """
-  scorers = results['scorers']
-  auprc = {name: entry.get('selection_auprc') for name, entry in scorers.items()}
-  return Decisions(
-    {
-      name: {int(percent): value for percent, value in entry['thresholds'].items()}
-      for name, entry in scorers.items()
-    },
-    results['default'],
-    {name: value for name, value in auprc.items() if value is not None},
-  )
-
-
-def selection_auprc(
-  scans: Iterable[Scan], scorers: Iterable[str], chain: Postprocess
-) -> dict[str, float]:
-  """Computes the AUPRC of each scorer on validation scans with lesions.
-
-  The brain voxels of all scans are pooled.
-
-  Args:
-    scans: Validation scans with lesions and their anomaly maps.
-    scorers: Names of the anomaly maps.
-    chain: Post-processing of the maps.
-  """
-  pooled = pooled_histograms(scans, scorers, chain)
-  return {
-    scorer: float(histogram.ranking(both.healthy, both.lesion).auprc)
-    for scorer, both in pooled.items()
-  }
 
 
 def validate(
@@ -112,28 +56,6 @@ def validate(
     selection, 'selection', infer, *placed(params, stats), key, progress=progress
   )
   return selection_auprc(scans, scorers, preset(postprocess))
-
-
-def decide(
-  healthy: Iterable[Scan],
-  selection: Iterable[Scan] | None,
-  scorers: Iterable[str],
-  chain: Postprocess,
-) -> Decisions:
-  """Sets thresholds and chooses the default anomaly map, on validation scans.
-
-  Args:
-    healthy: Healthy validation scans, for the thresholds.
-    selection: Validation scans with lesions, for the default map; None takes the first
-      scorer.
-    scorers: Names of the anomaly maps, in order.
-    chain: Post-processing of the maps.
-  """
-  scorers = list(scorers)
-  thresholds, described = healthy_ranges.measure(healthy, scorers, chain)
-  auprc = {} if selection is None else selection_auprc(selection, scorers, chain)
-  default = max(auprc, key=auprc.get) if auprc else scorers[0]
-  return Decisions(thresholds, default, auprc, described)
 
 
 def examine(
@@ -172,7 +94,7 @@ def evaluate(
   params: Params,
   stats: Stats,
   scorers: Mapping[str, Scorer],
-  val: Batches,
+  val: Batches | None,
   test: Batches,
   key: Key,
   *,
@@ -196,15 +118,16 @@ def evaluate(
     stats: Statistics of the method (state without gradients), see `method.Stats`.
     scorers: Scorers by the name of their anomaly map; the first is the default map
       unless `selection` is given.
-    val: Batches of healthy validation scans, which set the thresholds. All batches are
-      of one size, padding has weight 0, and a scan's records come together, in order.
+    val: Batches of healthy validation scans, which set the thresholds, or None. All
+      batches are of one size, padding has weight 0, and a scan's records come together,
+      in order.
     test: Batches of test scans, with 'lesion', and 'twin' and 'labels' where known.
     key: Batch i is inferred with fold_in(key, i), in each split and on each host.
     postprocess: Name from `postprocess.PRESETS`.
     selection: Batches of validation scans with lesions; the scorer with the best pooled
       AUPRC on them gives the default map.
-    decisions: Thresholds and default map of an earlier evaluation; `val` and
-      `selection` are then not read.
+    decisions: Thresholds and default map of an earlier evaluation; `selection` is then
+      not read, and `val` is only described, or sets the thresholds if they are None.
     ask: Entries added to every batch; with them a variant asks the method for another
       inference.
     infer: Inference from `make_infer`, so that several evaluations compile once.
@@ -226,6 +149,11 @@ def evaluate(
   if decisions is None:
     sick = None if selection is None else scans(selection, 'selection')
     decisions = decide(scans(val, 'thresholds'), sick, scorers, chain)
+  elif val is not None:
+    limits, described = healthy_ranges.measure(
+      scans(val, 'thresholds'), scorers, chain, decisions.thresholds
+    )
+    decisions = decisions._replace(thresholds=limits, healthy=described)
   examined = parallel.by_turns(
     [
       examine(scan, scorers, decisions, chain)

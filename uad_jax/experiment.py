@@ -4,24 +4,24 @@ Only this module and its callers read configs; the modules that it calls take ke
 arguments.
 """
 
-import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from uad_jax import optimisers, parallel
-from uad_jax.data import mixing, pipeline
-from uad_jax.datasets import catalogue, option_checks
+from uad_jax import optimisers
+from uad_jax.data import mixing, pipeline, reading
 from uad_jax.evaluation import painted_batches, run_options
 from uad_jax.inference import Smoothed
 from uad_jax.method import Key, Method, Scorer
 from uad_jax.ops.choices import check_choice
 from uad_jax.ops.limits import check_whole
 from uad_jax.ops.residual_sign import POLARITIES
+from uad_jax.prepared_data import make_builders, prepare
 from uad_jax.registry import call, named, plain, polarity, takes, without
+from uad_jax.update import TARGET, on_target, splits_of
 
 
 class Experiment(NamedTuple):
@@ -48,77 +48,12 @@ class Experiment(NamedTuple):
   stage_ends: tuple[int, ...]
 
 
-def make_builder(options: Mapping[str, Any], kept: str = '') -> Any:
-  """Makes the TFDS builder of a data set, but does not prepare its data yet.
-
-  Args:
-    options: 'name' of the data set, 'dir' (folder of its prepared data), and the
-      options of its `open_builder`.
-    kept: For a run that continues, 'data' of its model.json: names of its prepared
-      data, which are used even if their source has changed; '' for a new run.
-  """
-  name, settings = options['name'], without(options, 'name', 'dir')
-  data_dir = pathlib.Path(options['dir']).resolve()
-  make = catalogue.module(name).open_builder
-  builder = call(f"dataset '{name}'", make, settings, data_dir=data_dir)
-  # Simulated data have no source that could change.
-  return builder.up_to_date(kept) if hasattr(builder, 'up_to_date') else builder
-
-
-def prepare(builder: Any) -> None:
-  """Prepares the data of a TFDS builder on disk, unless they are prepared already.
-
-  In a distributed job the first host prepares them, and the others wait for it.
-  """
-  if parallel.leads():
-    builder.download_and_prepare()
-  parallel.wait()
-  if not parallel.leads():  # which may not see the same disk
-    builder.download_and_prepare()
-
-
-def open_data(data: ConfigDict, kept: str = '') -> dict[str, Any]:
-  """Opens every data set used in the splits of a config and prepares missing ones.
-
-  Args:
-    data: `config.data`.
-    kept: As for `make_builder`.
-
-  Returns:
-    TFDS builders by name of the data set.
-  """
-  builders = make_builders(plain(data), kept)
-  for builder in builders.values():
-    prepare(builder)
-  return builders
-
-
-def make_builders(data: Mapping[str, Any], kept: str = '') -> dict[str, Any]:
-  """Makes the TFDS builders of an experiment and checks that they have its splits.
-
-  The test split is not needed to train.
-
-  Args:
-    data: `config.data` in the form that `plain` returns.
-    kept: As for `make_builder`.
-
-  Raises:
-    ValueError: An option of a data set is not possible, a split is missing, or the data
-      sets have images of different shapes.
-  """
-  option_checks.check(data)
-  chosen = mixing.chosen(data)
-  builders = {name: make_builder(options, kept) for name, options in chosen.items()}
-  mixing.check_agreement(builders)
-  option_checks.check_splits(builders, without(mixing.splits(data), 'test'))
-  return builders
-
-
 def make_method(config: ConfigDict, shape: tuple[int, ...], channels: int) -> Method:
   """Creates the method of a config, modified by the adaptations that the config lists.
 
   An adaptation is a function that changes a method, for example averages parameters.
-  A method with the option `polarity` gets that of the data (`registry.polarity`).
+  A method with the option `polarity` gets that of the data (`registry.polarity`). With
+  `config.few_shot` only the objectives that these adaptations add are trained.
 
   Args:
     config: Config of an experiment.
@@ -131,6 +66,10 @@ def make_method(config: ConfigDict, shape: tuple[int, ...], channels: int) -> Me
     options = {'polarity': polarity(config.get('data', {}))} | options
   sizes = {'shape': tuple(shape), 'channels': channels}
   method = call(f"method '{name}'", make, options, **sizes)
+  if config.get('few_shot') is not None:
+    for name, options in config.few_shot.items():
+      method = call(f"adaptation '{name}'", named('adapt', name), options)(method)
+    method = on_target(method)
   for name, options in config.adapt.items():
     method = call(f"adaptation '{name}'", named('adapt', name), options)(method)
   return method
@@ -223,6 +162,37 @@ def plan(config: ConfigDict, kept: str = '') -> Experiment:
   )
 
 
+def training_splits(method: Method) -> list[str]:
+  """Lists the splits that the training of a method reads, sorted by name."""
+  objectives = method.objectives.values()
+  return sorted({split for o in objectives for split in splits_of(o)})
+
+
+def split_records(experiment: Experiment, split: str) -> Sequence:
+  """Returns the records (slices or volumes) of a split, to train on.
+
+  Of the split 'few_shot' only `config.data.shots` subjects are used, if that is set,
+  drawn by the seed `config.data.draw`.
+
+  Args:
+    experiment: Experiment with prepared data.
+    split: Key of `config.data`, such as 'train'.
+
+  Raises:
+    ValueError: The config does not name such a split, or it has fewer subjects.
+  """
+  data = experiment.config.data
+  if not data.get(split):
+    raise ValueError(
+      f"the method trains on the split '{split}', which config.data does not name; "
+      f'give the target scans by `uad_jax.adapt`, or set --config.data.{split}'
+    )
+  records = experiment.records(data[split])
+  if split != TARGET or not data.get('shots'):
+    return records
+  return reading.of_subjects(records, data.shots, data.get('draw', 0))
+
+
 def digest(experiment: Experiment) -> str:
   """Returns a fingerprint (hash) of the data sets of an experiment.
 
@@ -236,17 +206,28 @@ def evaluation_key(config: ConfigDict) -> Key:
   return jax.random.key(config.seed + 2)
 
 
+def validation(experiment: Experiment) -> Iterator[dict[str, np.ndarray]]:
+  """Reads the batches of healthy scans that set the thresholds of a run.
+
+  They are those of `config.data.val`; of a run that was adapted to target scans, these.
+  """
+  if experiment.config.get('few_shot') is None:
+    return batches(experiment, experiment.config.data.val)
+  return _ordered(split_records(experiment, TARGET), experiment.config.batch_size)
+
+
 def batches(experiment: Experiment, split: str) -> Iterator[dict[str, np.ndarray]]:
   """Reads the batches of a data split in order, for evaluation.
 
   Each host reads its part of the scans; the last batch is padded to the full size.
   """
-  return pipeline.ordered_batches(
-    experiment.records(split),
-    experiment.config.batch_size,
-    jax.process_index(),
-    jax.process_count(),
-  )
+  return _ordered(experiment.records(split), experiment.config.batch_size)
+
+
+def _ordered(records: Sequence, size: int) -> Iterator[dict[str, np.ndarray]]:
+  """Batches of this host's part of some records, in order."""
+  hosts = jax.process_index(), jax.process_count()
+  return pipeline.ordered_batches(records, size, *hosts)
 
 
 def painted(experiment: Experiment, split: str) -> Iterator[dict[str, np.ndarray]]:

@@ -13,9 +13,9 @@ from absl import flags
 from ml_collections import config_flags
 
 from uad_jax import cli, parallel, run_folder
+from uad_jax.other_cohort import evaluate_elsewhere
 from uad_jax.prediction import calibration
 from uad_jax.registry import assignments
-from uad_jax.trained_run import evaluate_elsewhere
 
 FLAGS = flags.FLAGS
 

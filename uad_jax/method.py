@@ -9,6 +9,7 @@ Shapes, in this package: B batch, *S spatial (H W or X Y Z), d their number, C c
 
 import math
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -142,8 +143,12 @@ class Objective(NamedTuple):
     trains: Names of the networks whose parameters minimise the loss; empty for a fit.
     stage: Number of the training stage; stage 1 begins when stage 0 ends.
     every: Period: the objective is updated at each `every`-th step of its stage.
-    split: Split that its batches come from: 'train', or 'val' for a calibration.
+    split: Split that its batches come from: 'train', 'val' for a calibration, or
+      'few_shot' for healthy scans of a target scanner. With 'train+few_shot' the loss
+      gets a dict of batches by split.
     bounds: Intervals that its metrics have to keep.
+    passes: (initial statistics) -> number of passes over the target scans that a fit
+      needs; None for one.
   """
 
   loss: Callable[[Params, Stats, Batch, Key, Step], tuple[Array, tuple[Stats, Metrics]]]
@@ -152,6 +157,7 @@ class Objective(NamedTuple):
   every: int = 1
   split: str = 'train'
   bounds: tuple[Bound, ...] = ()
+  passes: Callable[[Stats], int] | None = None
 
 
 class Method(NamedTuple):
@@ -162,11 +168,25 @@ class Method(NamedTuple):
     objectives: Training procedure: objectives by name, in the order of their updates.
     infer: (params, stats, batch, key) -> every output that a scorer may ask for; jit
       prunes the others. It never reads 'lesion'.
+    kinds: Kind of each entry of the statistics, a name from `KINDS`: an adaptation to
+      another scanner re-estimates some kinds and must not touch the others.
   """
 
   init: Callable[[Key, Batch], tuple[Params, Stats]]
   objectives: Mapping[str, Objective]
   infer: Callable[[Params, Stats, Batch, Key], Outputs]
+  kinds: Mapping[str, str] = MappingProxyType({})
+
+
+KINDS = {
+  'batch_norm': 'means and variances by which batch normalisation divides',
+  'moments': 'sums for the mean and variance of each voxel, `ops.voxel_stats.Moments`',
+  'histogram': 'counts of a quantity in healthy scans, which set a threshold',
+  'codebook': 'codes of a vector-quantised auto-encoder',
+  'average': 'averages of the parameters',
+  'features': 'moments of features that an adaptation has collected on target scans',
+}
+"""Kinds of statistics."""
 
 
 Adaptation = Callable[[Method], Method]

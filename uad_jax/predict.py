@@ -4,14 +4,20 @@
 
 The maps are computed by a trained run (`--checkpoint`). The input is a file, a folder
 of files or a BIDS folder, whose folders the results mirror. For each scan NAME are
-written: NAME_anomaly.nii.gz (anomaly map), NAME_lesion.nii.gz (voxels at or above the
-run's threshold), NAME_reconstruction.nii.gz, NAME_gate.nii.gz where the method has a
+written: NAME_anomaly.nii.gz (anomaly map), NAME_lesion.nii.gz (marked components),
+NAME_reconstruction.nii.gz, NAME_gate.nii.gz where the method has a
 gate, NAME_overlay.png and NAME.json. The tables scans.csv and lesions.csv and the page
 index.html cover all scans.
 
 A run that was trained on 2-D images (`image_folder`) takes pictures such as PNG files,
 and folders of them, and writes NAME_anomaly.tiff (float32, on the pixels of the image),
 NAME_lesion.png (0 and 255) and the like.
+
+Components of voxels above a threshold of the run are marked if their p-value is at most
+`--alpha`: so large a component is in at most a share alpha of healthy scans. With
+`--percent=5` all voxels at or above the threshold that 5 % of healthy voxels exceed are
+marked instead. A scan outside of the training domain is warned of; `--refuse` makes it
+an error.
 
 If the command is repeated, it skips the scans that are done. A scan that cannot be
 used stops the command; with `--keep_going` it is skipped and listed at the end, and the
@@ -30,16 +36,14 @@ from absl import flags
 from uad_jax import cli
 from uad_jax.data import workers
 from uad_jax.data.preprocessing import nifti, preprocess
-from uad_jax.prediction import batch
-from uad_jax.prediction.native_space import Prediction, predict_prepared
+from uad_jax.prediction import batch, decision
+from uad_jax.prediction.native_space import Prediction
 from uad_jax.prediction.plan import Search, plan, search, takes_pictures
 from uad_jax.prediction.result_tables import text_of
+from uad_jax.prediction.scan_prediction import predict_prepared
 from uad_jax.trained_run import TrainedRun, load
 
 FLAGS = flags.FLAGS
-PERCENT = '5'
-"""Default threshold: this percentage of healthy validation voxels lies above it."""
-
 MASKS = ('mask', 'labels', 'mask_pattern', 'labels_pattern')
 """Flags about files beside the scans."""
 
@@ -53,7 +57,9 @@ def predict(
   *,
   mask: str | os.PathLike | None = None,
   labels: str | os.PathLike | None = None,
-  percent: str = PERCENT,
+  percent: str | None = None,
+  alpha: float | None = None,
+  refuse: bool = False,
 ) -> Prediction:
   """Computes the anomaly map and the lesion mask of one scan with a trained model.
 
@@ -67,22 +73,26 @@ def predict(
     run: Run folder of a finished run, or a run that `load` opened.
     mask: Brain mask on the scan's grid; without one it is estimated, with a warning.
     labels: Anatomy labels on the scan's grid, which also give the brain mask.
-    percent: Choice of the run's threshold: '1', '5' or '10', the percentage of healthy
-      voxels above it.
+    percent: Marks all voxels at or above the threshold that this percentage of healthy
+      voxels exceeds: '1', '5' or '10'. None marks components by their p-value.
+    alpha: Largest p-value of a marked component: the share of healthy scans with
+      anything marked; `decision.ALPHA` by default.
+    refuse: Whether a scan outside of the training domain is an error.
 
   Raises:
-    BadScan: The file cannot be used; the message says why.
-    ValueError: The run has no such threshold.
+    BadScan: The file cannot be used or is refused; the message says why.
+    ValueError: The run has no such threshold, or percent and alpha are both given.
   """
   run = run if isinstance(run, TrainedRun) else load(run)
-  check_percent(run, percent)
+  rule = decision.choose(percent, alpha)
+  check_percent(run, rule.percent)
 
   def prepare(scan):
     return preprocess.prepare_scan(scan, run.steps, mask=mask, labels=labels)
 
   # With one thread, as data sets are prepared and as the command does.
   prepared = workers.on_one_thread(prepare, image)
-  return predict_prepared(prepared, run, percent)
+  return predict_prepared(prepared, run, rule, refuse)
 
 
 def check_percent(run: TrainedRun, percent: str) -> None:
@@ -99,7 +109,7 @@ def check_percent(run: TrainedRun, percent: str) -> None:
 
 
 def lines_of(summary: batch.Summary, total: int, folder: pathlib.Path) -> list[str]:
-  """Formats the final messages of the command: failures, warnings and counts.
+  """Formats the last messages of the command: failures, warnings, notes and counts.
 
   Args:
     summary: Result of `batch.Batch.predict`.
@@ -111,6 +121,7 @@ def lines_of(summary: batch.Summary, total: int, folder: pathlib.Path) -> list[s
   lines += [f'warning: {name}: {"; ".join(texts)}' for name, texts in warned[:SHOWN]]
   if len(warned) > SHOWN:
     lines.append(f'{len(warned) - SHOWN} further scans have warnings, see scans.csv')
+  lines += [f'note: {note}' for note in summary.notes]
   last = f'{summary.predicted} of {total} scans predicted in {folder}'
   if summary.earlier:
     last += f'; {summary.earlier} of {total} were done already'
@@ -145,6 +156,7 @@ def main(_: list[str]) -> None:
     BadScan: `--mask_pattern` matches no mask or several masks for a scan.
   """
   signal.signal(signal.SIGTERM, signal.default_int_handler)
+  rule = decision.choose(FLAGS.percent, FLAGS.alpha)
   pictures = takes_pictures(FLAGS.checkpoint)
   scans = search(FLAGS.input, FLAGS.pattern, pictures)
   options = {name: getattr(FLAGS, name) for name in MASKS}
@@ -164,8 +176,8 @@ def main(_: list[str]) -> None:
   for place in scans.unreadable:
     print(f'{place} cannot be read and is left out')
   run = load(FLAGS.checkpoint, FLAGS.scorer or None)
-  check_percent(run, FLAGS.percent)
-  work = batch.Batch(run, folder, FLAGS.percent, FLAGS.keep_going)
+  check_percent(run, rule.percent)
+  work = batch.Batch(run, folder, rule, FLAGS.keep_going, FLAGS.refuse)
   processes = batch.default_workers() if FLAGS.workers is None else FLAGS.workers
   summary = work.predict(tasks, processes)
   print('\n'.join(lines_of(summary, len(tasks), folder)))
@@ -195,7 +207,19 @@ def define_flags() -> None:
     lower_bound=1,
   )
   flags.DEFINE_string('scorer', '', 'Anomaly map of the run; its default map if empty.')
-  flags.DEFINE_string('percent', PERCENT, 'Threshold: 1, 5 or 10 % of healthy voxels.')
+  flags.DEFINE_float(
+    'alpha',
+    None,
+    'Largest p-value of a marked component, which is the share of healthy scans with '
+    f'anything marked; {decision.ALPHA} by default.',
+  )
+  flags.DEFINE_string(
+    'percent',
+    '',
+    'Mark all voxels at or above a threshold instead: that of 1, 5 or 10 % of healthy '
+    'voxels.',
+  )
+  flags.DEFINE_bool('refuse', False, 'Refuse scans outside of the training domain.')
   flags.DEFINE_bool(
     'keep_going', False, 'Leave bad scans out and list them at the end.'
   )

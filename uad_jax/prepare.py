@@ -7,8 +7,7 @@
   python -m uad_jax.prepare splits ixi --source=DIR     assigns subjects to splits
   python -m uad_jax.prepare table                       writes docs/datasets.md
 
-Another subcommand inserts lesions with the shapes of real strokes into healthy scans,
-and stores the unchanged scan beside each one (lesion-free twin):
+`lesions` inserts lesions with the shapes of real strokes into healthy scans:
 
   python -m uad_jax.prepare lesions --source=../shared/data/ixi_t1_2mm \
     --masks=../shared/data/stroke_masks_mni --output=data/ixi_lesions
@@ -23,6 +22,7 @@ from collections.abc import Sequence
 
 from absl import logging
 
+import uad_jax
 from uad_jax.data import manifest
 from uad_jax.data.cohorts import (
   audit,
@@ -33,12 +33,11 @@ from uad_jax.data.cohorts import (
   lesion_cohort,
   splits,
 )
+from uad_jax.data.cohorts.lesion_mechanisms import MECHANISMS
 from uad_jax.data.preprocessing import presets
-from uad_jax.datasets import catalogue
+from uad_jax.datasets import catalogue, option_checks
 from uad_jax.report import datasets, gallery
 from uad_jax.report.atomic_files import write_text
-
-DOCS = pathlib.Path('docs')
 
 
 class Failed(ValueError):
@@ -72,7 +71,7 @@ def build(options: argparse.Namespace) -> None:
   """Preprocesses a data set and writes it to disk; resumes an interrupted build.
 
   Raises:
-    ValueError: Neither `--source` nor `--download` is given.
+    ValueError: Neither `--source` nor `--download` is given, or an option is wrong.
   """
   dataset = catalogue.cohort(options.name)
   settings = {
@@ -82,6 +81,8 @@ def build(options: argparse.Namespace) -> None:
       'lesion_values', 'tree', 'keep_going', 'workers', 'beam',
     )
   }  # fmt: skip
+  for name in option_checks.CHECKS.keys() & settings.keys():
+    option_checks.CHECKS[name](f'--{name}', settings[name])
   source = options.source
   if options.download:
     contrast = options.contrast or dataset.contrasts[0]
@@ -106,11 +107,8 @@ def check(options: argparse.Namespace) -> None:
     ValueError: No such data set is prepared.
     Failed: The check found faults.
   """
-  ready = [
-    dataset
-    for dataset in catalogue.prepared(options.data_dir, options.name)
-    if options.config in dataset.config
-  ]
+  ready = catalogue.prepared(options.data_dir, options.name)
+  ready = [dataset for dataset in ready if options.config in dataset.config]
   if not ready:
     raise ValueError(
       f"{options.data_dir} has no prepared '{options.name}' with '{options.config}' in "
@@ -132,8 +130,8 @@ def check(options: argparse.Namespace) -> None:
 def splits_(options: argparse.Namespace) -> None:
   """Assigns the subjects of a cohort to splits and writes the list."""
   dataset = catalogue.cohort(options.name)
-  contrast = options.contrast or dataset.contrasts[0]
-  scans, _ = cohort.find(options.source, dataset, contrast, options.tree)
+  contrast, source = options.contrast or dataset.contrasts[0], options.source
+  scans, _ = cohort.find(source, dataset, contrast, options.tree)
   patients = splits.ill(scans) if dataset.healthy else set()
   dealt = splits.deal({scan.subject for scan in scans} - patients, dataset.fractions)
   target = options.output or cohort_builder.folder_of(dataset.name) / 'splits.txt'
@@ -159,6 +157,8 @@ def lesions(options: argparse.Namespace) -> None:
     layout.bids(image=options.image, labels=options.labels),
     options.split,
     options.seed,
+    options.share,
+    options.mechanism,
   )
   for split, numbers in report.items():
     print(
@@ -209,12 +209,12 @@ def parser() -> argparse.ArgumentParser:
   add = command('splits', splits_)
   add('name')
   add('--source', required=True)
-  add('--contrast', default='')
-  add('--tree', default='')
+  for name in ('--contrast', '--tree'):
+    add(name, default='')
   add('--output', default='', help='the list beside the builder by default')
 
   add = command('table', table)
-  add('--output', default=str(DOCS / 'datasets.md'))
+  add('--output', default='docs/datasets.md')
 
   add = command('lesions', lesions)
   add('--source', required=True, help='BIDS folder of healthy scans')
@@ -223,11 +223,10 @@ def parser() -> argparse.ArgumentParser:
   add('--split', default='test', help='split whose subjects get lesions')
   add('--seed', type=int, default=0)
   add('--image', default='sub-*/**/anat/*_T1w.nii*', help='pattern of the scans')
-  add(
-    '--labels',
-    default='derivatives/*/sub-*/**/*_dseg.nii*',
-    help='pattern of the labels',
-  )
+  labels = 'derivatives/*/sub-*/**/*_dseg.nii*'
+  add('--labels', default=labels, help="their pattern; '' estimates brain and tissue")
+  add('--share', type=float, default=1.0, help='share of the subjects with lesions')
+  add('--mechanism', default='factor', choices=list(MECHANISMS))
   return result
 
 
@@ -240,6 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   options = parser().parse_args(arguments)
   logging.set_verbosity(logging.ERROR)  # TFDS logs each config otherwise
   try:
+    uad_jax.heed_interrupts()
     options.run(options)
   except (ValueError, OSError, ImportError) as error:
     print(f'error: {error}', file=sys.stderr)

@@ -30,7 +30,8 @@ def names(package: str) -> list[str]:
     package: Subfolder of uad_jax: 'methods', 'scores' or 'adapt'.
   """
   parent = importlib.import_module(f'uad_jax.{package}')
-  return [m.name for m in pkgutil.iter_modules(parent.__path__) if not m.ispkg]
+  modules = pkgutil.iter_modules(parent.__path__)
+  return [m.name for m in modules if not m.ispkg and m.name != '__main__']
 
 
 def named(package: str, name: str) -> Callable:

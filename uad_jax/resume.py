@@ -5,7 +5,7 @@ import json
 import pathlib
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,12 +14,14 @@ from clu import parameter_overview
 
 from uad_jax import checkpoint, parallel, registry, train
 from uad_jax import experiment as experiments
-from uad_jax.data import locks, manifest, mixing, pipeline
+from uad_jax.data import locks, mixing, pipeline
+from uad_jax.data.whole_batches import WholeBatches
 from uad_jax.experiment import Experiment
+from uad_jax.few_shot import source_run
 from uad_jax.method import State
 from uad_jax.report.atomic_files import read_json, write_text
 from uad_jax.report.metrics_log import metrics_log
-from uad_jax.update import init_state
+from uad_jax.update import TARGET, init_state
 
 LOCKS = ('.lock', '.lock.pid')
 """Names of the file of a run folder that the process which works there holds."""
@@ -119,7 +121,7 @@ def check_data(workdir: pathlib.Path, card: Mapping[str, Any], config: dict) -> 
 
   Args:
     workdir: The run folder.
-    card: `model_card` of the data as they are now.
+    card: `model_card.describe` of the data as they are now.
     config: Config in the form that `registry.plain` returns.
 
   Raises:
@@ -142,42 +144,8 @@ def check_data(workdir: pathlib.Path, card: Mapping[str, Any], config: dict) -> 
     )
 
 
-def model_card(experiment: Experiment) -> dict[str, Any]:
-  """Describes the data of an experiment as a dict, the content of model.json.
-
-  The entries are the spatial shape and number of channels of a record, the
-  preprocessing steps, the distance between evaluated slices, the names of the data
-  sets, a hash of all of them and one of each, and the size of the training split.
-  Prediction and result tables use them.
-  """
-  builder = mixing.first(experiment.builders)
-  *shape, channels = builder.info.features['image'].shape
-  return {
-    'shape': shape,
-    'channels': channels,
-    'steps': builder.scan_steps(),
-    'slice_step': builder.slice_step(),
-    'data': ' + '.join(b.info.full_name for b in experiment.builders.values()),
-    'manifest': experiments.digest(experiment),
-    'digests': {name: b.digest() for name, b in experiment.builders.items()},
-    'training': training_size(experiment),
-  }
-
-
-def training_size(experiment: Experiment) -> dict[str, int]:
-  """Counts the subjects and the records (slices or volumes) of the training split."""
-  split = experiment.config.data.train
-  subjects = {
-    (term.data, volume['subject'])
-    for term in mixing.parse(split)
-    for volume in manifest.read(experiment.builders[term.data].data_dir)['volumes']
-    if volume['split'] == term.split
-  }
-  return {'subjects': len(subjects), 'records': len(experiment.records(split))}
-
-
 def fresh_state(experiment: Experiment) -> State:
-  """Creates the training state of step 0 and copies it to every device."""
+  """Creates the state of step 0, or of `config.start`, and copies it to all devices."""
   config = experiment.config
   records = experiment.records(config.data.train)
   examples = [records.example(i % len(records)) for i in range(2)]
@@ -190,7 +158,23 @@ def fresh_state(experiment: Experiment) -> State:
   # This generator compiles five times faster than the default; it is not split over
   # devices, which a state that every device holds whole does not need.
   key = jax.random.key(config.seed, impl='rbg')
-  return parallel.replicate(init(key, batch), parallel.mesh())
+  state = init(key, batch)
+  if config.get('start'):
+    state = source_run.started(state, config.start)
+  return parallel.replicate(state, parallel.mesh())
+
+
+def training_records(experiment: Experiment, split: str) -> Sequence:
+  """Returns the records of a split for training; target scans fill whole batches.
+
+  Args:
+    experiment: Experiment with prepared data.
+    split: Key of `config.data`, such as 'train'.
+  """
+  records = experiments.split_records(experiment, split)
+  if split == TARGET:
+    return WholeBatches(records, experiment.config.batch_size)
+  return records
 
 
 def trained(experiment: Experiment, folder: pathlib.Path) -> State:
@@ -217,13 +201,13 @@ def trained(experiment: Experiment, folder: pathlib.Path) -> State:
     return newest[1]
   streams = {
     split: pipeline.training_stream(
-      experiment.records(config.data[split]),
+      training_records(experiment, split),
       config.batch_size,
       config.seed,
       jax.process_index(),
       jax.process_count(),
     )
-    for split in sorted({o.split for o in experiment.method.objectives.values()})
+    for split in experiments.training_splits(experiment.method)
   }
   if newest:
     step, state, positions = newest

@@ -13,7 +13,7 @@ import sys
 from ml_collections import ConfigDict
 
 from uad_jax import experiment as experiments
-from uad_jax import parallel, registry, resume
+from uad_jax import model_card, parallel, prepared_data, registry, resume
 from uad_jax.data import mixing
 from uad_jax.data.mixing import PAINTED
 from uad_jax.datasets.option_checks import check_splits
@@ -21,6 +21,7 @@ from uad_jax.evaluate import evaluate
 from uad_jax.evaluation.evaluated_step import noted, step_of
 from uad_jax.evaluation.summary import SCHEMA
 from uad_jax.experiment import Experiment
+from uad_jax.few_shot import source_run
 from uad_jax.inference import Inference, check, make_infer
 from uad_jax.method import State
 from uad_jax.report import page, tables
@@ -70,8 +71,9 @@ def check_records(experiment: Experiment) -> None:
   A split is missing, for example, if none of its scans could be preprocessed.
   """
   data = experiment.config.data
-  names = {data[o.split] for o in experiment.method.objectives.values()}
-  names |= {data.train, data.val, data.test, data.selection} - {PAINTED, ''}
+  for split in experiments.training_splits(experiment.method):
+    experiments.split_records(experiment, split)
+  names = {data.train, data.val, data.test, data.selection} - {PAINTED, ''}
   for name in sorted(names):
     experiment.records(name)
 
@@ -111,12 +113,12 @@ def _run(config: ConfigDict, folder: pathlib.Path, settings: dict, until: str) -
   parallel.check_batch_size(config.batch_size, parallel.mesh())
   infer = checked_infer(experiment)
   for builder in experiment.builders.values():
-    experiments.prepare(builder)
+    prepared_data.prepare(builder)
   check_records(experiment)
   if until == PARTS[0]:
     return f'{config.data.name} is prepared in {config.data.dir}'
   if parallel.leads():
-    resume.claim(folder, settings, resume.model_card(experiment))
+    resume.claim(folder, settings, model_card.describe(experiment))
   parallel.wait()
   if until == PARTS[-1] and not unfinished(experiment, folder):
     print(f'nothing left to do in {folder}', file=sys.stderr)
@@ -222,11 +224,12 @@ def report(
     state.params,
     state.stats,
     scorers,
-    experiments.batches(experiment, config.data.val),
+    experiments.validation(experiment),
     experiments.batches(experiment, config.data.test),
     experiments.evaluation_key(config),
     postprocess=config.postprocess,
     selection=None if variant else chosen_on(experiment),
+    decisions=source_run.decisions(config.get('start')),
     ask=experiment.variants.get(variant),
     infer=infer,
     resamples=config.resamples,

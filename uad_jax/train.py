@@ -16,7 +16,7 @@ import numpy as np
 
 from uad_jax import checkpoint, parallel
 from uad_jax.method import Key, Method, State
-from uad_jax.update import due, make_update, stage_starts
+from uad_jax.update import due, make_update, splits_of, stage_starts
 
 
 class Diverged(RuntimeError):
@@ -210,7 +210,7 @@ def train(
     while step < last:
       names = due(method.objectives, stage_ends, step)
       if names:
-        splits = {method.objectives[name].split for name in names}
+        splits = {s for name in names for s in splits_of(method.objectives[name])}
         batches = {
           split: parallel.shard(next(streams[split]), devices)
           for split in sorted(splits)

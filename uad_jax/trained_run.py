@@ -1,4 +1,4 @@
-"""Functions that load a trained run from its folder, and evaluate it on other data."""
+"""Functions that load a trained run from its folder."""
 
 import functools
 import os
@@ -11,17 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from uad_jax import checkpoint, experiment, parallel, registry
-from uad_jax.data import mixing, pipeline
+from uad_jax import checkpoint, experiment
 from uad_jax.data.preprocessing import preprocess
-from uad_jax.datasets import option_checks
-from uad_jax.datasets.evaluation_data import evaluation_data
-from uad_jax.evaluate import evaluate, stored_decisions
 from uad_jax.evaluation import evaluated_step
 from uad_jax.evaluation.postprocess import Postprocess, preset
 from uad_jax.inference import Inference, make_infer, placed
 from uad_jax.method import Key, Method, Params, State, Stats
-from uad_jax.report import page, tables
+from uad_jax.report import run_file_forms
 from uad_jax.report.atomic_files import read_json
 from uad_jax.update import init_state
 
@@ -33,7 +29,7 @@ class OpenRun(NamedTuple):
     folder: The run folder.
     config: Config of the training.
     card: Content of model.json (shape and preprocessing of the data), see
-      `resume.model_card`.
+      `model_card.describe`.
     method: Method that the config describes.
     state: State of the newest checkpoint that can be read.
   """
@@ -87,14 +83,14 @@ def require_json(path: pathlib.Path, what: str) -> dict:
 
   Raises:
     FileNotFoundError: The file is missing.
-    ValueError: The file is damaged.
+    ValueError: The file is damaged, or lacks entries that a finished run has.
   """
   if not path.is_file():
     raise FileNotFoundError(
       f'{path.parent} has no {path.name} ({what}); --checkpoint takes the --workdir of '
       'a finished uad_jax.main'
     )
-  return read_json(path)
+  return read_json(path, run_file_forms.USED.get(path.name, ()))
 
 
 def open_run(run: str | os.PathLike) -> OpenRun:
@@ -185,74 +181,3 @@ def load(run: str | os.PathLike, scorer: str | None = None) -> TrainedRun:
     preset(results['protocol']['postprocess']),
     folder,
   )
-
-
-def evaluate_elsewhere(
-  run: str | os.PathLike, where: str, changes: Mapping[str, Any]
-) -> str:
-  """Evaluates a finished run on another data set.
-
-  It uses the thresholds and the default anomaly map of the run; the training data are
-  not needed. The results and the report are written to the subfolder
-  evaluations/NAME-FINGERPRINT of the run folder.
-
-  Args:
-    run: Run folder of a finished run.
-    where: Name of a data set, or a folder; see `evaluation_data`.
-    changes: Options that replace those of the data set; see `evaluation_data`.
-
-  Returns:
-    The result table and the path of the report, as text; '' on hosts other than the
-    first.
-
-  Raises:
-    FileNotFoundError: The run folder lacks a file.
-    ValueError: There is no such data set or split, its images have another shape, or
-      the thresholds of the run belong to another checkpoint.
-  """
-  opened = open_run(run)
-  config, folder = opened.config, opened.folder
-  results = require_json(folder / 'results.json', 'the thresholds')
-  evaluated_step.check(folder, results, int(opened.state.step))
-  decisions = stored_decisions(results)
-  settings = registry.plain(config)
-  other = evaluation_data(where, settings['data'], opened.card['steps'], changes)
-  option_checks.check_data_set(other.options, '--evaluate')
-  builder = experiment.make_builder(other.options)
-  shape = (*opened.card['shape'], opened.card['channels'])
-  if tuple(builder.info.features['image'].shape) != shape:
-    raise ValueError(
-      f'the images of {where} are {tuple(builder.info.features["image"].shape)} and '
-      f'those of the run {shape}; allowed is one shape with one number of channels'
-    )
-  term = mixing.Term(mixing.HOME, other.split)
-  option_checks.check_splits({mixing.HOME: builder}, {'test': (term,)})
-  experiment.prepare(builder)
-  records = mixing.reader({mixing.HOME: builder})(other.split)
-  scorers = experiment.make_scorers(config)
-  results = evaluate(
-    opened.method,
-    opened.state.params,
-    opened.state.stats,
-    {name: scorers[name] for name in decisions.thresholds},
-    (),
-    pipeline.ordered_batches(
-      records, config.batch_size, jax.process_index(), jax.process_count()
-    ),
-    experiment.evaluation_key(config),
-    postprocess=config.postprocess,
-    decisions=decisions,
-    resamples=config.resamples,
-    progress=parallel.leads(),
-  )
-  if not parallel.leads():
-    return ''
-  fingerprint = builder.digest()
-  place = folder / 'evaluations' / f'{other.label}-{fingerprint[:12]}'
-  title = f'{config.method.name} on {other.label}'
-  settings['data'] = {**other.options, 'test': other.split}
-  results = evaluated_step.noted(results, int(opened.state.step))
-  report = page.write(
-    results, place, title=title, config=settings, seed=config.seed, manifest=fingerprint
-  )
-  return f'{tables.text(tables.rows(results.summary))}\n\n{report}'

@@ -19,7 +19,7 @@ import sys
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from uad_jax import cli, parallel, registry, resume, run_folder
+from uad_jax import cli, model_card, parallel, registry, resume, run_folder
 from uad_jax import experiment as experiments
 from uad_jax.comparison.tuning_page import render, table
 from uad_jax.evaluate import validate
@@ -72,14 +72,14 @@ def run_trial(name: str, config: ConfigDict, changes: str, runs: pathlib.Path) -
   folder = runs / f'{name.replace(":", "-")}-{registry.digest(config)}'
   path = folder / f'trial-{registry.fingerprint(config)}.json'
   if path.exists():
-    return json.loads(path.read_text())
+    return dict(read_json(path))
   kept = read_json(folder / 'model.json').get('data', '')
   experiment = experiments.build(config, kept)
   selection = run_folder.chosen_on(experiment)
   if selection is None:
     raise ValueError('config.data.selection names no split to choose settings on')
   with resume.alone(folder):
-    resume.claim(folder, registry.plain(config), resume.model_card(experiment))
+    resume.claim(folder, registry.plain(config), model_card.describe(experiment))
     state = resume.trained(experiment, folder)
   auprc = validate(
     experiment.method,

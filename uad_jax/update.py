@@ -7,10 +7,32 @@ import jax
 import optax
 
 from uad_jax import parallel
-from uad_jax.method import Batch, Key, Method, Metrics, State
+from uad_jax.method import Batch, Key, Method, Metrics, Objective, State
 
 SHORT = 5000
 """Trainings of up to this number of steps use quick compilation, see `parallel.jit`."""
+
+
+TARGET = 'few_shot'
+"""Split of the healthy target scans, to which a trained method is adapted."""
+
+
+def splits_of(objective: Objective) -> tuple[str, ...]:
+  """Returns the names of the splits that an objective's batches come from.
+
+  For 'train+few_shot' they are 'train' and 'few_shot'.
+  """
+  return tuple(objective.split.split('+'))
+
+
+def on_target(method: Method) -> Method:
+  """Returns a method with only those of its objectives that see target scans."""
+  objectives = {
+    name: objective
+    for name, objective in method.objectives.items()
+    if TARGET in splits_of(objective)
+  }
+  return method._replace(objectives=objectives)
 
 
 def stage_starts(stage_ends: tuple[int, ...]) -> tuple[int, ...]:
@@ -113,7 +135,9 @@ def make_update(
     def update(state: State, batches: Mapping[str, Batch], key: Key):
       metrics = {}
       for name in names:
-        batch = batches[method.objectives[name].split]
+        splits = splits_of(method.objectives[name])
+        several = {split: batches[split] for split in splits}
+        batch = several if len(splits) > 1 else several[splits[0]]
         state, extra = compiled[name](state, batch, key)
         metrics |= extra
       return state.replace(step=state.step + 1), metrics

@@ -8,7 +8,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from tests.data.heads import head, tree, write
-from uad_jax import experiment, registry
+from uad_jax import prepared_data, registry
 from uad_jax.data import manifest
 from uad_jax.data.cohorts import layout
 from uad_jax.data.preprocessing import preprocess
@@ -228,7 +228,7 @@ def test_the_numbers_of_lesion_labels_are_a_flag(
   config_flags.DEFINE_config_dict('config', config, flag_values=values)
   values(argv)
   data = registry.plain(values.config)['data']
-  (builder,) = experiment.make_builders(data | {'val': 'train'}).values()
+  (builder,) = prepared_data.make_builders(data | {'val': 'train'}).values()
   entries, _ = builder.builder_config.find(str(source))
   assert [tuple(entry.lesion_values) for entry in entries] == [(1, 4)] * len(SUBJECTS)
   with pytest.raises(ValueError, match=r'lesion_values is \(1, 0\); allowed are whole'):

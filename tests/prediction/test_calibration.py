@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from tests.small_run import world as world  # the finished run
+from uad_jax.data.preprocessing import preprocess
+from uad_jax.domain_shift import statistics
 from uad_jax.evaluation import healthy_ranges
 from uad_jax.prediction import calibration, detection, reference, sidecar
 from uad_jax.trained_run import load
@@ -86,3 +88,40 @@ def test_quantiles_of_the_bare_scans_are_kept(calibrated):
   ranges = content['healthy_validation']['intensity']
   assert [*ranges] == [str(q) for q in healthy_ranges.QUANTILES]
   assert np.isfinite([*ranges.values()]).all()
+
+
+def test_masses_and_statistics_are_those_of_a_prediction(calibrated, world):
+  source, folder, _ = calibrated
+  run = load(folder)
+  (entry,) = calibration.bare_scans(world[0])
+  labels = next(source.glob('derivatives/dlmuse/sub-03/anat/*'))
+  bare = calibration.prepare(entry, run.steps)
+  given = preprocess.prepare_scan(entry.image, run.steps, labels=labels)
+  assert calibration.is_estimated(bare.chain)
+  assert not calibration.is_estimated(given.chain)
+  for prepared in (bare, given):
+    # oracle: the components that predict measures in this scan
+    stored = reference.ranges(run, prepared.chain)
+    for percent, threshold in calibration.thresholds(run, prepared.chain).items():
+      masses = detection.detect(prepared, run, threshold).components.masses
+      (mass,) = stored['masses'][run.scorer][percent]
+      assert mass == pytest.approx(masses[-1], rel=1e-5) and mass > 0
+    kept = list(prepared.slices)
+    expected = statistics.of_scan(prepared.image[:, :, kept], prepared.mask[:, :, kept])
+    assert {n: [expected[n]] for n in stored['statistics']} == stored['statistics']
+
+
+def test_stacks_of_a_scan_count_as_one_scan(calibrated, world):
+  folder = calibrated[1]
+  run = load(folder)._replace(slice_step=2)
+  (entry,) = calibration.bare_scans(world[0])
+  prepared = calibration.prepare(entry, run.steps)
+  named = list(calibration.stacks_of([(entry, prepared)] * 2, run))
+  assert [scan.name for scan in named] == ['sub-03'] * 4
+  limits = {run.scorer: {5: run.thresholds['5']}}
+  _, described = healthy_ranges.measure(
+    named[:2], [run.scorer], run.postprocess, limits
+  )
+  detected = detection.detect(prepared, run, run.thresholds['5'])
+  assert described['stacks'] == 2
+  assert described['masses'][run.scorer]['5'] == [detected.components.masses[-1]]

@@ -6,6 +6,7 @@ import pytest
 from tests.small_run import world as world  # the finished run
 from uad_jax import experiment, inference, trained_run
 from uad_jax.data.preprocessing import preprocess
+from uad_jax.evaluation import component_masses
 from uad_jax.evaluation.measure import detected, scored
 from uad_jax.evaluation.postprocess import preset
 from uad_jax.prediction import detection, native_space
@@ -112,12 +113,13 @@ def test_removed_components_stay_removed_on_the_scans_own_grid():
   marked = detected(scores, brain, 0.5, preset('default'))
   removed = (scores >= 0.5) & ~marked
   assert marked.sum() == 27 and removed.sum() == 1
-  found = detection.Detection(scores, brain, marked, removed, {})
+  parts = component_masses.measured(scores, marked, 0.5, 1.0)
+  found = detection.Detection(scores, brain, marked, removed, {}, parts)
   same = prepared_like(scores)
-  anomaly, lesion, inside = native_space.to_native(found, same, 0.5)
+  anomaly, lesion, inside, numbers = native_space.to_native(found, same, 0.5)
   np.testing.assert_array_equal(anomaly, scores)
   np.testing.assert_array_equal(lesion, marked)
   fine = prepared_like(scores, 0.5)
-  anomaly, lesion, inside = native_space.to_native(found, fine, 0.5)
+  anomaly, lesion, inside, numbers = native_space.to_native(found, fine, 0.5)
   assert (anomaly[lesion] >= 0.5).all() and (anomaly[17:20, 17:20, 17:20] > 0.5).any()
   assert lesion[4:9, 4:9, 4:9].all() and not lesion[12:].any()

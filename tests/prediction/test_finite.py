@@ -34,7 +34,7 @@ def test_detect_does_not_take_nan_in_the_brain_for_background(monkeypatch):
   scores = np.zeros((4, 4, 2), np.float32)
   scores[1, 1, 1] = np.nan
   inside = np.ones(scores.shape, bool)
-  scan = types.SimpleNamespace(arrays={})
+  scan = types.SimpleNamespace(arrays={}, voxel_ml=1.0)
   monkeypatch.setattr(detection, 'records_of', lambda *_: [])
   monkeypatch.setattr(detection.pipeline, 'ordered_batches', lambda *_: [])
   monkeypatch.setattr(detection, 'scans_of', lambda *_, **__: [scan])

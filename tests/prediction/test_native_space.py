@@ -7,6 +7,7 @@ import pytest
 from tests.small_run import world as world  # the finished run
 from uad_jax import predict
 from uad_jax.prediction import batch, native_space, plan
+from uad_jax.prediction.decision import Decision
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def test_a_saved_prediction_has_the_geometry_of_the_commands_files(
   labels = next(world[1].glob('derivatives/dlmuse/sub-04/anat/*'))
   run = predict.load(world[2])
   (task,) = plan.plan(plan.search(str(scan)), tmp_path / 'maps')
-  work = batch.Batch(run, tmp_path / 'maps', '5', False)
+  work = batch.Batch(run, tmp_path / 'maps', Decision(), False)
   assert work.predict([task._replace(labels=labels)], 1).predicted == 1
   made = predict.predict(scan, run, labels=labels)
   original = nibabel.load(scan).header

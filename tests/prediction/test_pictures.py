@@ -12,6 +12,7 @@ from uad_jax.data.preprocessing import picture
 from uad_jax.data.preprocessing.nifti import BadScan
 from uad_jax.prediction import picture_files
 from uad_jax.prediction.batch import Batch
+from uad_jax.prediction.decision import Decision
 from uad_jax.prediction.plan import plan, search, takes_pictures
 from uad_jax.trained_run import load
 
@@ -44,7 +45,7 @@ def test_a_picture_gets_its_maps_on_its_own_pixels(world, tmp_path):
   source, folder, _ = world
   scan = source / 'test/stroke/sub-6.png'
   run = load(folder)
-  batch = Batch(run, tmp_path, '5', keep_going=False)
+  batch = Batch(run, tmp_path, Decision('5', None), keep_going=False)
   tasks = plan(search(str(scan), pictures=True), tmp_path)
   assert batch.predict(tasks, 1).predicted == 1
   truth = np.asarray(Image.open(source / 'ground_truth/test/stroke/sub-6_mask.png')) > 0
@@ -60,7 +61,7 @@ def test_a_picture_gets_its_maps_on_its_own_pixels(world, tmp_path):
   assert row['scan'] == 'sub-6.png' and row['status'] == 'done'
   # the function of the API gives the same map, as a volume of one slice
   with pytest.warns(UserWarning, match='of the brain is at or above the threshold'):
-    prediction = predict.predict(scan, run)
+    prediction = predict.predict(scan, run, percent='5')
   np.testing.assert_array_equal(picture.from_volume(prediction.anomaly), anomaly)
   # its own results are not taken for pictures to predict
   assert search(str(source / 'test/stroke'), pictures=True).names == [

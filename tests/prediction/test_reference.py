@@ -59,7 +59,7 @@ def test_intensities_of_another_kind_are_told_before_the_inference(tmp_path):
 def detection(share):
   marked = np.zeros((10, 10, 10), bool)
   marked.flat[: int(1000 * share)] = True
-  return Detection(None, np.ones((10, 10, 10), bool), marked, ~marked & False, {})
+  return Detection(None, np.ones((10, 10, 10), bool), marked, ~marked & False, {}, None)
 
 
 def test_a_share_beyond_all_healthy_scans_is_told_with_both_numbers(tmp_path):
@@ -91,10 +91,14 @@ def test_healthy_scans_are_described_by_ranges():
   scores = [np.arange(100), np.arange(50, 150)]
   parts = [histogram.histogram(s, np.zeros(100)) for s in scores]
   described = healthy_ranges.describe(
-    [[1.0, 2.0, 3.0], [0.5, 2.5, 4.0]], {'s': parts}, {'s': {1: 140.0, 10: 90.0}}
+    [[1.0, 2.0, 3.0], [0.5, 2.5, 4.0]],
+    [[1.0, 2.0], [2.0, 5.0]],
+    {'s': parts},
+    {'s': {1: 140.0, 10: 90.0}},
   )
   assert described == {
     'scans': 2,
+    'landmarks': [1.5, 3.5],
     'intensity': {'25': [0.5, 1.0], '50': [2.0, 2.5], '75': [3.0, 4.0]},
     'marked': {
       's': {'1': [pytest.approx(0.05), 0.1], '10': [pytest.approx(0.35), 0.6]}

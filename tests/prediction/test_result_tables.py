@@ -17,7 +17,11 @@ def test_components_are_measured_in_the_mm_of_the_scan():
   lesion[3, 3, 3] = 1  # touches the first by a corner
   anomaly = np.random.default_rng(0).random(lesion.shape).astype(np.float32)
   affine = np.array([[0, 0, 2, -5], [-1, 0, 0, 7], [0, 1.5, 0, 3], [0, 0, 0, 1.0]])
-  rows = result_tables.lesion_components(lesion, anomaly, affine)
+  numbers = np.where(lesion, 1, 0)
+  numbers[6:9] *= 2
+  numbers[1, 1, 1] = 3  # two components of the prepared grid have merged
+  weights = np.array([0.5, 0.75, 2.0]), np.array([np.nan, 0.25, 0.125])
+  rows = result_tables.lesion_components(lesion, anomaly, affine, numbers, *weights)
   # Oracle: scipy's own measurements of its own components.
   labels, number = ndimage.label(lesion, np.ones((3, 3, 3)))
   assert number == len(rows) == 2
@@ -26,8 +30,14 @@ def test_components_are_measured_in_the_mm_of_the_scan():
     assert row[1] == pytest.approx(ndimage.mean(anomaly, labels, label), rel=1e-5)
     assert row[2] == pytest.approx(ndimage.maximum(anomaly, labels, label), rel=1e-5)
     centre = affine @ [*ndimage.center_of_mass(lesion, labels, label), 1]
-    np.testing.assert_allclose(row[3:], centre[:3], rtol=1e-5)
-  assert result_tables.lesion_components(0 * lesion, anomaly, affine) == []
+    np.testing.assert_allclose(row[3:6], centre[:3], rtol=1e-5)
+  # that of the heaviest part
+  assert [row[6:] for row in rows] == [[0.75, 0.25], [2.0, 0.125]]
+  unknown = weights[0], np.full(3, np.nan)
+  rows = result_tables.lesion_components(lesion, anomaly, affine, numbers, *unknown)
+  assert [row[7] for row in rows] == [None, None]
+  none = 0 * lesion
+  assert not result_tables.lesion_components(none, anomaly, affine, none, *weights)
 
 
 RECORD = {
@@ -45,7 +55,14 @@ RECORD = {
   'warnings': ['one, with a comma', '<two>', 'name \udcff'],
   'seconds': 1.25,
   'files': ['T1_anomaly.nii.gz', 'T1_overlay.png'],
-  'components': [[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [0.5, 1.0, 1.5, -1.0, -2.0, -3.0]],
+  'decision': 'components',
+  'alpha': 0.05,
+  'p': 0.125,
+  'domain_p': None,
+  'components': [
+    [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, None],
+    [0.5, 1.0, 1.5, -1.0, -2.0, -3.0],
+  ],
   'status': DONE,
 }
 FAILURE = {
@@ -71,7 +88,11 @@ def test_tables_have_a_row_for_each_scan_and_each_component():
   assert two['warnings'] == 'bad'
   lesions = rows_of(result_tables.lesions_csv(records))
   assert [row['lesion'] for row in lesions] == ['1', '2']
+  assert tuple(lesions[0]) == result_tables.LESIONS
   assert [row['z_mm'] for row in lesions] == ['6', '-3']
+  # missing numbers, of a run without healthy scans and of an older version, are empty
+  assert [(row['mass'], row['p']) for row in lesions] == [('7', ''), ('', '')]
+  assert (one['p'], one['alpha'], one['domain_p']) == ('0.125', '0.05', '')
   assert rows_of(result_tables.lesions_csv({})) == []
 
 
@@ -89,4 +110,4 @@ def test_a_sidecar_has_a_line_for_each_component(tmp_path):
   text = sidecar.render(RECORD | {'made_from': {}})
   (tmp_path / 'T1.json').write_text(text)
   assert sidecar.read(tmp_path / 'T1.json') == RECORD | {'made_from': {}}
-  assert '  [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],\n' in text
+  assert '  [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, null],\n' in text

@@ -7,7 +7,7 @@ import jax
 from uad_jax.augmentation import image_transforms
 from uad_jax.method import Adaptation, Method, Objective
 
-TRAINING = 'train'
+TRAINING = ('train', 'few_shot')
 SEED = 0x617567  # keeps the draws apart from those of the loss, which has the same key
 
 
@@ -24,7 +24,8 @@ def make(
 ) -> Adaptation:
   """Builds an adaptation that applies random image transforms to training batches.
 
-  Every objective on the training split gets randomly mirrored scans. The other
+  Every objective on the training split, or on target scans ('few_shot'), gets randomly
+  mirrored scans. The other
   transforms are only for objectives that train networks: fits (objectives that train
   nothing) need the intensities of the scans, which interpolation changes too.
   Transforms of strength 0 are left out. All are drawn anew for each example.
@@ -75,16 +76,24 @@ def make(
 
   def adapt(method: Method) -> Method:
     def augmented(objective: Objective) -> Objective:
-      if objective.split != TRAINING:
+      splits = objective.split.split('+')
+      if not set(splits) <= set(TRAINING):
         return objective
 
-      def loss(params, stats, batch, key, step):
-        augment_key = jax.random.fold_in(key, SEED)
+      def transformed(augment_key, batch):
         for axis in flips:
           flip_key = jax.random.fold_in(augment_key, axis)
           batch = image_transforms.flip(flip_key, batch, axis)
-        if objective.trains:
-          batch = transform(augment_key, batch)
+        return transform(augment_key, batch) if objective.trains else batch
+
+      def loss(params, stats, batch, key, step):
+        augment_key = jax.random.fold_in(key, SEED)
+        if len(splits) == 1:
+          batch = transformed(augment_key, batch)
+        else:
+          keys = jax.random.split(augment_key, len(splits))
+          pairs = zip(splits, keys, strict=True)
+          batch = {split: transformed(one, batch[split]) for split, one in pairs}
         return objective.loss(params, stats, batch, key, step)
 
       return objective._replace(loss=loss)

@@ -66,6 +66,7 @@ def make(decay: float = 0.999) -> Adaptation:
     def infer(params, stats, batch, key):
       return method.infer(stats['ema'], stats, batch, key)
 
-    return Method(init, {**objectives, **averages}, infer)
+    kinds = {**method.kinds, 'ema': 'average'}
+    return Method(init, {**objectives, **averages}, infer, kinds)
 
   return adapt

@@ -49,6 +49,15 @@ def fingerprint(prepared: Prepared) -> str:
   return digest_of(arrays | {'slices': np.asarray(prepared.slices, np.int64)})
 
 
+def hashes(volume: Mapping[str, Any]) -> tuple[str, ...]:
+  """Returns the hashes that tell whether two data sets hold the same scan.
+
+  Args:
+    volume: Entry of a manifest.
+  """
+  return tuple(volume[name] for name in ('sha256', 'records') if volume.get(name))
+
+
 DIGESTED = ('subject', 'session', 'split', 'sha256')
 """Keys of a volume's entry that the digest of its dataset covers."""
 

@@ -37,8 +37,13 @@ PAINTED = 'painted'
 HOME = ''
 """The name of the data set that `config.data` itself describes."""
 
-SPLITS = ('train', 'val', 'test', 'selection')
-"""The keys of `config.data` whose values are expressions."""
+SPLITS = ('train', 'val', 'test', 'selection', 'few_shot')
+"""The keys of `config.data` whose values are expressions. 'few_shot' holds the healthy
+target scans to which a trained model is adapted, and may be missing."""
+
+DRAW = ('shots', 'draw')
+"""Keys of `config.data`: number of subjects of the split 'few_shot' that are used (all
+by default), and the seed by which they are drawn."""
 
 WEIGHTED = ('train',)
 """The splits whose terms may have weights."""
@@ -108,7 +113,7 @@ def splits(data: Mapping[str, Any]) -> dict[str, tuple[Term, ...]]:
   others = data.get('others') or {}
   terms = {}
   for key in SPLITS:
-    if not data[key] or (key, data[key]) == ('selection', PAINTED):
+    if not data.get(key) or (key, data[key]) == ('selection', PAINTED):
       continue
     terms[key] = parse(data[key])
     for term in terms[key]:
@@ -129,7 +134,7 @@ def chosen(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
   """Returns the config options of each data set that an experiment uses in any split.
 
   The result maps the name of a data set to its options: `dir`, `name` and the other
-  config keys of the data set, without `SPLITS`, `others` and `polarity`. The data sets
+  config keys of the data set, without `SPLITS`, `DRAW`, `others` and `polarity`. They
   are in the order of their first use, those of `train` first.
 
   Args:
@@ -139,7 +144,7 @@ def chosen(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
   everything = {HOME: data, **(data.get('others') or {})}
 
   def options(name: str) -> dict[str, Any]:
-    ignored = (*SPLITS, 'others', 'polarity')
+    ignored = (*SPLITS, *DRAW, 'others', 'polarity')
     kept = {k: v for k, v in everything[name].items() if k not in ignored}
     return {'dir': data['dir'], **kept}
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import grain
 import numpy as np
 
-from uad_jax.data.reading import CACHE_BYTES, Mixture, Records
+from uad_jax.data.reading import CACHE_BYTES, Mixture, Records, Subset
 
 
 class Examples:
@@ -134,7 +134,7 @@ def training_stream(
     raise ValueError('the training split is empty')
   if batch_size % hosts:
     raise ValueError(f'batch_size {batch_size} does not divide over {hosts} hosts')
-  if not isinstance(records, Records | Mixture):
+  if not isinstance(records, Records | Mixture | Subset):
     records = Records(records)
   examples = Examples(records)
   # Dealt to the hosts after it repeats: no record is lost where `hosts` does not divide

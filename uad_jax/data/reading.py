@@ -5,7 +5,7 @@ A record is a slice or a volume with its metadata, as a TFDS data set stores it.
 
 import bisect
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -181,3 +181,66 @@ class Mixture(Sequence):
     """
     part, within = self._place(index)
     return self.parts[part].example(within)
+
+
+class Subset(Sequence):
+  """Sequence of some of the slices or volumes of a data split.
+
+  Args:
+    records: Records of the split.
+    indices: Indices of the chosen records.
+  """
+
+  def __init__(self, records: Records | Mixture, indices: Sequence[int]):
+    self._records, self._indices = records, tuple(indices)
+
+  def __len__(self):
+    return len(self._indices)
+
+  def __getitem__(self, index):
+    return self._records[self._indices[index]]
+
+  def example(self, index: int) -> dict[str, np.ndarray]:
+    """Returns the arrays that training needs, as `training_example` does."""
+    return self._records.example(self._indices[index])
+
+
+def draw(names: Iterable[str], count: int, seed: int) -> list[str]:
+  """Draws subjects at random; with one seed, fewer subjects are a part of more.
+
+  Args:
+    names: Names of the subjects, in any order.
+    count: Number of subjects to draw.
+    seed: Seed of the draw.
+
+  Raises:
+    ValueError: There are fewer subjects than `count`.
+
+  Examples:
+    >>> draw('abcdef', 2, 0) == draw('fedcba', 4, 0)[:2]
+    True
+  """
+  names = sorted(set(names))
+  if not 1 <= count <= len(names):
+    raise ValueError(
+      f'{count} subjects are asked for; there are {len(names)}, allowed are 1 to '
+      f'{len(names)}'
+    )
+  order = np.random.default_rng(seed).permutation(len(names))
+  return [names[i] for i in order[:count]]
+
+
+def of_subjects(records: Records | Mixture, count: int, seed: int) -> Subset:
+  """Returns the records of some subjects of a split, drawn at random.
+
+  Args:
+    records: Records of the split.
+    count: Number of subjects.
+    seed: Seed of the draw.
+
+  Raises:
+    ValueError: The split has fewer subjects.
+  """
+  subjects = [records[i]['subject'] for i in range(len(records))]
+  chosen = set(draw(subjects, count, seed))
+  return Subset(records, [i for i, name in enumerate(subjects) if name in chosen])

@@ -6,12 +6,11 @@ from typing import Any, NamedTuple
 
 from uad_jax.datasets import catalogue
 
-FOLDER = 'nifti_folder'
-EVERY = {'test': 1.0}
-"""Split fractions for a folder of NIfTI files: all subjects are tested.
+FOLDER, PICTURES = 'nifti_folder', 'image_folder'
+"""Data sets of a folder of NIfTI files, and of 2-D images."""
 
-They are not used if the table of subjects names splits.
-"""
+INSERTED, TWINS = 'lesion_cohort', 'derivatives/twin'
+"""Layout of a folder of scans with inserted lesions, and its folder of the twins."""
 
 
 class EvaluationData(NamedTuple):
@@ -34,27 +33,33 @@ def evaluation_data(
   training: Mapping[str, Any],
   steps: Sequence,
   changes: Mapping[str, Any],
+  split: str = 'test',
 ) -> EvaluationData:
   """Returns data set, split and options for the evaluation of a trained model.
 
   Preprocessing and other options are taken from the training run where they fit.
 
   Args:
-    where: Data set, 'NAME' or 'NAME/SPLIT', or a folder of NIfTI files; the split is
-      'test' unless named.
+    where: Data set, 'NAME' or 'NAME/SPLIT', or a folder of NIfTI files (of pictures, if
+      the model was trained on such).
     training: `config.data` of the run, as a plain mapping.
     steps: Preprocessing steps of the run, as model.json holds them.
     changes: Options of the data set that replace those taken from the run; 'split'
       among them names the split.
+    split: Split where neither `where` nor `changes` names one; all subjects of a folder
+      belong to it, unless a table of subjects names splits.
 
   Raises:
     ValueError: There is neither such a data set nor such a folder.
   """
-  name, _, split = where.partition('/')
+  name, _, named = where.partition('/')
   if pathlib.Path(where).is_dir():
-    name, split, label = FOLDER, '', pathlib.Path(where).resolve().name
-    options = {'source': where, 'fractions': EVERY, 'steps': steps}
-    options |= shared(training, FOLDER, 'layout', 'patterns')
+    name = PICTURES if training['name'] == PICTURES else FOLDER
+    named, label = '', pathlib.Path(where).resolve().name
+    options = {'source': where, 'fractions': {split: 1.0}, 'steps': steps}
+    options |= shared(training, name, 'layout', 'patterns')
+    if options.get('layout') == INSERTED:
+      options |= _inserted(pathlib.Path(where))
   elif name not in catalogue.names():
     raise ValueError(
       f"--evaluate: '{where}' is neither a folder nor a data set; there are "
@@ -67,9 +72,17 @@ def evaluation_data(
   else:
     label, options = name, shared(training, name, 'config', 'source', 'layout')
   changes = dict(changes)
-  split = changes.pop('split', split) or 'test'
+  split = changes.pop('split', named) or split
   options = {'name': name, 'dir': training['dir'], **options, **changes}
   return EvaluationData(label, split, options)
+
+
+def _inserted(folder: pathlib.Path) -> dict[str, Any]:
+  """Layout of a folder that may have been written by `prepare lesions`."""
+  if not (folder / TWINS).is_dir():
+    return {'layout': 'bids'}
+  labelled = (folder / 'derivatives/labels').is_dir()
+  return {} if labelled else {'patterns': {'labels': ''}}
 
 
 def shared(training: Mapping[str, Any], name: str, *options: str) -> dict[str, Any]:

@@ -20,8 +20,11 @@ from uad_jax.ops.limits import check_number, check_sizes, check_whole
 NEEDED = ('train', 'val', 'test')
 """Splits of `config.data` that must be named; 'selection' may be empty."""
 
-FINEST = 0.05
-"""Smallest voxel size of prepared scans, mm, below that of any scanner."""
+FINEST, COARSEST = 0.05, 20.0
+"""Smallest and largest voxel size of prepared scans, mm, as of the scans themselves."""
+
+COARSEST_PICTURE = 1000.0
+"""Largest pixel size of prepared 2-D images, mm; the files often state none."""
 
 FOLDERS = ('nifti_folder', 'image_folder')
 """Data sets that have no default source."""
@@ -196,7 +199,11 @@ def _check_job(key: str, job: Mapping[str, Any], pictures: bool) -> None:
   if 'shape' in job:
     check_sizes(f'{key}.shape', job['shape'], (2,) if pictures else (2, 3))
   if 'spacing' in job and not (pictures and job['spacing'] == 0):
-    check_number(f'{key}.spacing', job['spacing'], FINEST)
+    largest = COARSEST_PICTURE if pictures else COARSEST
+    check_number(f'{key}.spacing', job['spacing'], FINEST, largest)
+  if size := job.get('pixel_mm'):
+    for mm in size if isinstance(size, list | tuple) else [size]:
+      check_number(f'{key}.pixel_mm', mm, 0, above=True)
   if 'fraction' in job:
     check_number(f'{key}.fraction', job['fraction'], 0, 1)
   if 'intensity' in job:
@@ -213,7 +220,7 @@ def _check_shape(key: str, shape: Any) -> None:
 def _check_spacing(key: str, spacing: Any) -> None:
   """Checks the voxel size of a cohort's records; 0 stands for that of the preset."""
   if spacing != 0:
-    check_number(key, spacing, FINEST)
+    check_number(key, spacing, FINEST, COARSEST)
 
 
 def _check_switch(key: str, value: Any) -> None:

@@ -1,26 +1,42 @@
-"""Functions that measure ranges over healthy validation scans, to compare new scans.
+"""Functions that measure healthy validation scans, to compare new scans with them.
 
-The prediction warns if a new scan is far outside these ranges. It compares the
-intensities of the scan before inference, and the share of the brain at or above the
-threshold after inference. Entry 'healthy_validation' of results.json has the ranges:
+The prediction warns if a new scan is far outside of their ranges, asks the gate of
+`domain_shift` by their statistics, and marks components by their largest component
+masses. Entry 'healthy_validation' of results.json has the numbers; those from 'stacks'
+on are missing in runs of older versions:
 
   scans             number of healthy validation scans
+  landmarks         mean over the scans of `LANDMARKS` quantiles of the intensities in
+                    the brain, see `intensity.histogram_match`
   intensity.Q       [lowest, highest] Q % quantile of the intensities in a scan's brain
   marked.NAME.P     [mean, highest] share of a scan's brain at or above the threshold
                     that P % of all healthy voxels reach, by scorer NAME
+  stacks            stacks of slices of a scan, see `prediction.detection.stacks`
+  statistics.NAME   [n] statistics of the image, see `domain_shift.statistics`, one scan
+                    a subject; those that are finite for each scan
+  masses.NAME.P     [n] largest component mass of these scans at the same threshold, see
+                    `component_masses`
 """
 
+import math
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from uad_jax import parallel
+from uad_jax.data.preprocessing import intensity as matching
+from uad_jax.domain_shift.statistics import of_scan
+from uad_jax.evaluation import component_masses
 from uad_jax.evaluation.histogram import Histogram, lower_edge, pool, threshold_at
 from uad_jax.evaluation.measure import scan_histograms
 from uad_jax.evaluation.metrics import FPR_PERCENT
 from uad_jax.evaluation.postprocess import Postprocess
 from uad_jax.evaluation.scans import Scan
+
+LANDMARKS = 21
+"""Number of quantiles to which the intensities of another scanner may be matched."""
 
 QUANTILES = (25, 50, 75)
 """Quantiles of the intensities in per cent; the tails depend on the brain mask."""
@@ -56,6 +72,7 @@ def share_above(scores: Histogram, threshold: float) -> float:
 
 def describe(
   quantiles: Sequence[Sequence[float]],
+  landmarks: Sequence[Sequence[float]],
   histograms: Mapping[str, Sequence[Histogram]],
   thresholds: Mapping[str, Mapping[int, float]],
 ) -> dict[str, Any]:
@@ -63,6 +80,7 @@ def describe(
 
   Args:
     quantiles: For each scan, the result of `intensities`.
+    landmarks: For each scan, `LANDMARKS` quantiles of its intensities.
     histograms: For each scorer, the histogram of anomaly scores in each scan.
     thresholds: Thresholds by scorer and by percentage of healthy voxels above them.
 
@@ -81,37 +99,137 @@ def describe(
       marked[scorer][str(percent)] = [float(np.mean(shares)), max(shares)]
   return {
     'scans': max(map(len, histograms.values())),
+    'landmarks': np.mean(landmarks, 0).tolist(),
     'intensity': ranges,
     'marked': marked,
   }
 
 
+class Stack(NamedTuple):
+  """Numbers of one healthy scan, or of one stack of its slices.
+
+  Attributes:
+    scan: Name of the scan.
+    subject: Name of the subject.
+    voxel_ml: Volume of a voxel, ml.
+    quantiles: Result of `intensities`.
+    landmarks: `LANDMARKS` quantiles of the intensities in the brain.
+    statistics: Statistics of the image by name, see `domain_shift.statistics`.
+    masses: Largest component mass by scorer and percentage of the threshold.
+  """
+
+  scan: str
+  subject: str
+  voxel_ml: float
+  quantiles: list[float]
+  landmarks: np.ndarray
+  statistics: Mapping[str, float]
+  masses: Mapping[str, Mapping[int, float]]
+
+
+def stack_of(scan: Scan) -> Stack:
+  """Measures the image of a healthy scan; the masses are still missing."""
+  image, brain = scan.arrays['image'], scan.arrays['mask'][..., 0] > 0
+  return Stack(
+    scan.name,
+    scan.subject,
+    scan.voxel_ml,
+    intensities(image, brain),
+    matching.quantiles(image[..., 0][brain], LANDMARKS),
+    of_scan(image, brain[..., None]),
+    {},
+  )
+
+
+def describe_subjects(stacks: Sequence[Stack]) -> dict[str, Any]:
+  """Collects statistics and largest component masses of one scan a subject.
+
+  Scans of one subject are not exchangeable with those of others, so that its first scan
+  stands for the subject. The mass of a scan is the largest of its stacks, and its
+  statistics are those of the first one.
+
+  Args:
+    stacks: Numbers of all healthy scans.
+
+  Returns:
+    The entries 'stacks', 'statistics' and 'masses', see the module docstring.
+  """
+  first = {}
+  for stack in stacks:
+    first.setdefault(stack.subject, stack.scan)
+  scans: dict[str, list[Stack]] = {}
+  for stack in stacks:
+    if first[stack.subject] == stack.scan:
+      scans.setdefault(stack.scan, []).append(stack)
+  parts = list(scans.values())
+  statistics = {
+    name: [float(part[0].statistics[name]) for part in parts]
+    for name in parts[0][0].statistics
+  }
+  return {
+    'stacks': max(map(len, parts)),
+    'statistics': {
+      name: values
+      for name, values in statistics.items()
+      if all(map(math.isfinite, values))
+    },
+    'masses': {
+      scorer: {
+        str(percent): [max(s.masses[scorer][percent] for s in part) for part in parts]
+        for percent in masses
+      }
+      for scorer, masses in parts[0][0].masses.items()
+    },
+  }
+
+
 def measure(
-  scans: Iterable[Scan], scorers: Iterable[str], chain: Postprocess
-) -> tuple[dict[str, dict[int, float]], dict[str, Any]]:
+  scans: Iterable[Scan],
+  scorers: Iterable[str],
+  chain: Postprocess,
+  thresholds: Mapping[str, Mapping[int, float]] | None = None,
+) -> tuple[Mapping[str, Mapping[int, float]], dict[str, Any]]:
   """Sets the thresholds on healthy validation scans and measures their ranges.
 
   Args:
     scans: Healthy validation scans of this host, with anomaly maps.
     scorers: Names of the anomaly maps.
     chain: Post-processing of the maps.
+    thresholds: Thresholds of another run, which are kept; None sets them here.
 
   Returns:
-    Thresholds by scorer and by percentage of healthy voxels above them; result of
-    `describe` for the scans of all hosts.
+    Thresholds by scorer and by percentage of healthy voxels above them; results of
+    `describe` and `describe_subjects` for the scans of all hosts.
   """
-  quantiles = []
+  scorers, stacks = list(scorers), []
 
   def recorded():
     for scan in scans:
-      brain = scan.arrays['mask'][..., 0] > 0
-      quantiles.append(intensities(scan.arrays['image'], brain))
+      stacks.append(stack_of(scan))
       yield scan
 
-  histograms = scan_histograms(recorded(), scorers, chain)
-  thresholds = {}
-  for scorer, parts in histograms.items():
-    pooled = pool(parts)
-    thresholds[scorer] = {p: threshold_at(pooled, p / 100) for p in FPR_PERCENT}
-  everywhere = sum(parallel.gather(quantiles), [])
-  return thresholds, describe(everywhere, histograms, thresholds)
+  with tempfile.TemporaryFile() as maps:
+    recording = component_masses.recording(chain, maps)
+    histograms = scan_histograms(recorded(), scorers, recording)
+    if thresholds is None:
+      thresholds = {}
+      for scorer, parts in histograms.items():
+        pooled = pool(parts)
+        thresholds[scorer] = {p: threshold_at(pooled, p / 100) for p in FPR_PERCENT}
+    maps.seek(0)
+    for i, stack in enumerate(stacks):
+      masses = {
+        scorer: component_masses.largest(
+          *component_masses.read_map(maps), thresholds[scorer], chain, stack.voxel_ml
+        )
+        for scorer in scorers
+      }
+      stacks[i] = stack._replace(masses=masses)
+  stacks = sum(parallel.gather(stacks), [])
+  ranges = describe(
+    [stack.quantiles for stack in stacks],
+    [stack.landmarks for stack in stacks],
+    histograms,
+    thresholds,
+  )
+  return thresholds, ranges | describe_subjects(stacks)

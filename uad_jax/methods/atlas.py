@@ -45,4 +45,4 @@ def make(
       'reconstruction_log_variance': jnp.log(variance + floor**2),
     }
 
-  return Method(init, {'atlas': Objective(fit)}, infer)
+  return Method(init, {'atlas': Objective(fit)}, infer, {'atlas': 'moments'})

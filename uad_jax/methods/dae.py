@@ -154,4 +154,5 @@ def make(
     }
 
   objective = Objective(loss, ('encoder', 'decoder', 'deformer'))
-  return Method(init, {'autoencoder': objective}, infer)
+  kinds = dict.fromkeys(networks, 'batch_norm')
+  return Method(init, {'autoencoder': objective}, infer, kinds)

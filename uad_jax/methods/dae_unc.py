@@ -253,4 +253,5 @@ def make(
     'gate': Objective(gate_loss, ('gate',), stage=2),
     'calibration': Objective(nets.calibrate, stage=3, split='val'),
   }
-  return Method(nets.init, objectives, infer)
+  kinds = {'usual': 'moments', 'healthy': 'histogram'}
+  return Method(nets.init, objectives, infer, kinds)

@@ -200,4 +200,5 @@ def make(
     'diffusion': Objective(diffuse, ('unet',), stage=1),
     'calibration': Objective(calibrate, stage=2, split='val'),
   }
-  return Method(init, objectives, infer)
+  kinds = {'codebook': 'codebook', 'surprise': 'histogram'}
+  return Method(init, objectives, infer, kinds)

@@ -165,4 +165,4 @@ def make(
     'autoencoder': net.objective,
     'transformer': Objective(predict, ('transformer',), stage=1),
   }
-  return Method(init, objectives, infer)
+  return Method(init, objectives, infer, {'codebook': 'codebook'})

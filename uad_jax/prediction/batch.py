@@ -18,9 +18,11 @@ from uad_jax import parallel
 from uad_jax.data import workers
 from uad_jax.data.preprocessing import nifti
 from uad_jax.prediction import file_stamps, sidecar
-from uad_jax.prediction.native_space import files_of, predict_prepared, write
+from uad_jax.prediction.decision import Decision
+from uad_jax.prediction.native_space import files_of, write
 from uad_jax.prediction.result_folder import ResultFolder
 from uad_jax.prediction.result_tables import DONE, FAILED
+from uad_jax.prediction.scan_prediction import predict_prepared
 from uad_jax.prediction.scan_preparation import (
   Outcome,
   Task,
@@ -45,12 +47,14 @@ class Summary(NamedTuple):
     earlier: Number of scans skipped because an earlier command predicted them.
     failed: Error messages, one for each scan that could not be predicted.
     warnings: Warnings about each scan, by scan name.
+    notes: Sentences about the decision, each once.
   """
 
   predicted: int
   earlier: int
   failed: list[str]
   warnings: dict[str, list[str]]
+  notes: list[str]
 
 
 def default_workers() -> int:
@@ -64,17 +68,23 @@ class Batch:
   Args:
     run: Trained run.
     folder: Folder for the results.
-    percent: Choice of the run's threshold: percentage of healthy voxels above it.
+    decision: Rule by which voxels are marked.
     keep_going: Whether to skip a scan that fails; otherwise it stops the prediction.
+    refuse: Whether a scan outside of the training domain fails.
   """
 
   def __init__(
-    self, run: TrainedRun, folder: pathlib.Path, percent: str, keep_going: bool
+    self,
+    run: TrainedRun,
+    folder: pathlib.Path,
+    decision: Decision,
+    keep_going: bool,
+    refuse: bool = False,
   ):
     """Reads the results that the folder holds already."""
-    self._run, self._folder, self._percent = run, folder, percent
-    self._keep_going = keep_going
-    self._made_by = sidecar.fingerprint(run, percent)
+    self._run, self._folder, self._decision = run, folder, decision
+    self._keep_going, self._refuse = keep_going, refuse
+    self._made_by = sidecar.fingerprint(run, *decision)
     self._failed: list[str] = []
     self._results = ResultFolder(folder)
 
@@ -131,6 +141,7 @@ class Batch:
       len(current),
       self._failed,
       {task.name: self._results.warnings(task.stem) for task in tasks},
+      self._results.notes(stems),
     )
 
   def _is_current(self, task: Task) -> bool:
@@ -140,6 +151,8 @@ class Batch:
     files = {'scan': task.scan, 'mask': task.mask, 'labels': task.labels}
     target = self._folder / task.stem
     content = self._results.earlier.get(task.stem, {})
+    if self._refuse and content.get('outside'):
+      return False
     return sidecar.is_current(content, target.parent, self._made_by, files)
 
   def _finish(self, task: Task, outcome: Outcome | None) -> None:
@@ -149,7 +162,9 @@ class Batch:
       start, sentences = time.monotonic(), outcome.warnings
       try:
         with collected(sentences):
-          prediction = predict_prepared(outcome.prepared, self._run, self._percent)
+          prediction = predict_prepared(
+            outcome.prepared, self._run, self._decision, self._refuse
+          )
           writers = files_of(prediction, task.scan)
       except Exception as error:
         problem = problem_of(task, error)
@@ -159,9 +174,8 @@ class Batch:
           'seconds': round(outcome.seconds + time.monotonic() - start, 2),
           'made_from': {'run': self._made_by, **outcome.stamps},
         }
-        content = write(
-          prediction, writers, self._run, self._folder / task.stem, self._percent, facts
-        )
+        target = self._folder / task.stem
+        content = write(prediction, writers, self._run, target, facts)
         self._results.add(task.stem, content | {'status': DONE})
         return
     self._failed.append(problem)

@@ -17,13 +17,13 @@ import functools
 import json
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
-from uad_jax import experiment, parallel
+from uad_jax import experiment, parallel, prepared_data
 from uad_jax.data import mixing, workers
 from uad_jax.data.cohorts import versions
 from uad_jax.data.cohorts.entry import Entry
@@ -31,6 +31,7 @@ from uad_jax.data.preprocessing import preprocess
 from uad_jax.data.preprocessing.nifti import BadScan
 from uad_jax.data.preprocessing.steps import Steps
 from uad_jax.evaluation import healthy_ranges
+from uad_jax.evaluation.scans import Scan
 from uad_jax.inference import make_infer
 from uad_jax.prediction.detection import inferred
 from uad_jax.prediction.scan_preparation import collected
@@ -100,7 +101,7 @@ def bare_scans(config: ConfigDict, kept: str = '') -> list[Entry]:
 
   Args:
     config: Config of the run.
-    kept: Names of the prepared data sets of the run, see `experiment.make_builder`.
+    kept: Names of the prepared data sets of the run, see `prepared_data.make_builder`.
 
   Returns:
     Entries without masks and labels; [] if no scan has such a file, or if the original
@@ -108,7 +109,7 @@ def bare_scans(config: ConfigDict, kept: str = '') -> list[Entry]:
   """
   entries = []
   data = plain(config.data)
-  builders = experiment.make_builders(data, kept)
+  builders = prepared_data.make_builders(data, kept)
   for term in mixing.splits(data)['val']:
     settings = getattr(builders[term.data], 'builder_config', None)
     source = getattr(settings, 'source', '')
@@ -131,6 +132,21 @@ def prepare(entry: Entry, steps: Steps) -> preprocess.Prepared | None:
       return preprocess.prepare_scan(entry.image, steps, channel=entry.channel)
   except BadScan:
     return None
+
+
+def stacks_of(
+  scans: Iterable[tuple[Entry, preprocess.Prepared]], run: TrainedRun
+) -> Iterator[Scan]:
+  """Infers preprocessed scans and yields their stacks, named as their scans.
+
+  Args:
+    scans: Entry and preprocessed scan of each.
+    run: Trained run.
+  """
+  for entry, prepared in scans:
+    name = '/'.join(filter(None, (entry.subject, entry.session)))
+    for stack in inferred(prepared, run):
+      yield stack._replace(name=name, subject=entry.subject)
 
 
 def calibrate(config: ConfigDict, folder: pathlib.Path, processes: int = 2) -> int:
@@ -161,11 +177,13 @@ def calibrate(config: ConfigDict, folder: pathlib.Path, processes: int = 2) -> i
   work = functools.partial(prepare, steps=run.steps)
   prepared = workers.mapped(work, entries, processes)
   shown = progress(list(entries), 'prediction')
-  usable = [one for one, _ in zip(prepared, shown, strict=True) if one is not None]
+  usable = [
+    (entry, one) for one, entry in zip(prepared, shown, strict=True) if one is not None
+  ]
   if not usable:
     return 0
   limits, described = healthy_ranges.measure(
-    (scan for one in usable for scan in inferred(one, run)), scorers, run.postprocess
+    stacks_of(usable, run), scorers, run.postprocess
   )
   content = {
     'step': read_json_once(folder / 'results.json').get('step'),

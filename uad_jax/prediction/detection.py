@@ -13,6 +13,8 @@ import numpy as np
 from uad_jax.data import pipeline, record
 from uad_jax.data.preprocessing import preprocess
 from uad_jax.data.preprocessing.nifti import BadScan
+from uad_jax.evaluation import component_masses
+from uad_jax.evaluation.component_masses import Components
 from uad_jax.evaluation.measure import detected, scored
 from uad_jax.evaluation.scans import Scan
 from uad_jax.inference import scans_of
@@ -35,6 +37,8 @@ class Detection(NamedTuple):
       small components, bool [X, Y, Z].
     outputs: Outputs in `SHOWN` that the method gives, float32 [X, Y, Z]; 0 in slices
       that were not examined.
+    components: Components of `marked`, each within its stack of slices, numbered by
+      increasing mass.
   """
 
   scores: np.ndarray
@@ -42,6 +46,7 @@ class Detection(NamedTuple):
   marked: np.ndarray
   removed: np.ndarray
   outputs: dict[str, np.ndarray]
+  components: Components
 
 
 def stacks(prepared: preprocess.Prepared, run: TrainedRun) -> list[list[int]]:
@@ -143,7 +148,7 @@ def detect(
   grid = prepared.image.shape[:3]
   scores = np.full(grid, np.nan, np.float32)
   brain, marked, removed = (np.zeros(grid, bool) for _ in range(3))
-  outputs = {}
+  outputs, labels, masses = {}, np.zeros(grid, np.int32), []
   for scan, stack in zip(inferred(prepared, run), stacks(prepared, run), strict=True):
     soft, inside = scored(scan, run.scorer, run.postprocess)
     check_finite(soft[inside], f"anomaly map '{run.scorer}'")
@@ -152,6 +157,9 @@ def detect(
     scores[:, :, stack] = np.where(background, np.nan, soft)
     brain[:, :, stack], marked[:, :, stack] = inside, hard
     removed[:, :, stack] = (soft >= threshold) & inside & ~hard
+    part = component_masses.measured(soft, hard, threshold, scan.voxel_ml)
+    labels[:, :, stack] = np.where(part.labels, part.labels + len(masses), 0)
+    masses.extend(part.masses)
     for name in SHOWN:
       if name in scan.arrays:
         volume = outputs.setdefault(name, np.zeros(grid, np.float32))
@@ -159,4 +167,16 @@ def detect(
         check_finite(volume, name)
   # Each stack has a lowest score of its own; the background gets that of the scan.
   scores = np.where(np.isnan(scores), np.float32(np.nanmin(scores)), scores)
-  return Detection(scores, brain, marked, removed, outputs)
+  ordered = by_mass(Components(labels, np.array(masses, np.float64)))
+  return Detection(scores, brain, marked, removed, outputs, ordered)
+
+
+def by_mass(parts: Components) -> Components:
+  """Numbers components anew, by increasing mass.
+
+  The larger of two numbers then belongs to the component with the larger mass.
+  """
+  order = np.argsort(parts.masses, kind='stable')
+  number = np.zeros(len(order) + 1, np.int32)
+  number[1 + order] = 1 + np.arange(len(order))
+  return Components(number[parts.labels], parts.masses[order])

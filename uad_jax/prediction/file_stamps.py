@@ -1,9 +1,18 @@
-"""Functions that check whether a file has changed, by size, time and SHA-256."""
+"""Functions that check whether a file has changed, by size, time and SHA-256.
+
+A stamp covers what is read beside a file too: the .hdr file of an Analyze image, and
+the pixel size that a JSON file states for a picture.
+"""
 
 import hashlib
 import os
 from collections.abc import Mapping
 from typing import Any
+
+from uad_jax.data.preprocessing import picture
+
+BESIDE = ('header', 'spacing_mm')
+"""Keys of a stamp about what is read beside a file."""
 
 
 def stamp(path: str | os.PathLike | None) -> dict[str, Any] | None:
@@ -13,14 +22,36 @@ def stamp(path: str | os.PathLike | None) -> dict[str, Any] | None:
     path: The file, None for no file.
 
   Returns:
-    Dict with 'bytes', 'changed' (ns) and 'sha256'; None if there is no such file.
+    Dict with 'bytes', 'changed' (ns) and 'sha256', and what `beside` returns; None if
+    there is no such file.
+
+  Raises:
+    BadScan: The JSON file beside a picture states no usable pixel size.
   """
   if not path or not os.path.isfile(path):
     return None
   status = os.stat(path)
   with open(path, 'rb') as file:
     digest = hashlib.file_digest(file, 'sha256').hexdigest()
-  return {'bytes': status.st_size, 'changed': status.st_mtime_ns, 'sha256': digest}
+  content = {'bytes': status.st_size, 'changed': status.st_mtime_ns, 'sha256': digest}
+  return content | beside(path)
+
+
+def beside(path: str | os.PathLike) -> dict[str, Any]:
+  """Returns what the files beside an image say about it; {} for most images.
+
+  This is 'header', the SHA-256 of the .hdr file of an Analyze image, or 'spacing_mm',
+  the pixel size that the JSON file of a picture states.
+
+  Raises:
+    BadScan: The JSON file states no usable pixel size.
+  """
+  name = os.fspath(path)
+  header = name.removesuffix('.img') + '.hdr'
+  if name.endswith('.img') and os.path.isfile(header):
+    return {'header': stamp(header)['sha256']}
+  stated = picture.stated_spacing(name) if picture.is_picture(name) else None
+  return {'spacing_mm': list(stated)} if stated else {}
 
 
 def is_same(
@@ -60,8 +91,10 @@ def agrees(stored: Mapping | None, path: str | os.PathLike | None) -> bool:
     status = os.stat(path)
     if status.st_size != stored['bytes']:
       return False
+    if any(stored.get(key) != beside(path).get(key) for key in BESIDE):
+      return False
     if status.st_mtime_ns == stored['changed']:
       return True
     return stamp(path)['sha256'] == stored['sha256']
-  except OSError:
+  except (OSError, picture.BadScan):
     return False

@@ -13,6 +13,9 @@ from uad_jax.prediction.result_tables import DONE, text_of
 MARK = '<meta name="generator" content="uad_jax predict">'
 """Line of the page by which it is known as ours."""
 
+SETTINGS = ('run', 'map', 'percent', 'threshold', 'decision_means')
+"""Entries of a sidecar that are the same for all scans of a command."""
+
 
 def link(stem: str, end: str) -> str:
   """Returns the URL-quoted relative link from index.html to a result file.
@@ -47,6 +50,7 @@ def entry(stem: str, record: Mapping[str, Any]) -> dict[str, Any]:
     'ml': record['lesion_ml'],
     'lesions': record['lesions'],
     'share': record['marked_share_of_brain'],
+    'p': text_of(record.get('p')),
     'warnings': [text_of(sentence) for sentence in record['warnings']],
   }
 
@@ -67,10 +71,7 @@ def render(records: Mapping[str, Mapping[str, Any]]) -> str:
     undefined=jinja2.StrictUndefined,
   )
   done = {s: r for s, r in sorted(records.items()) if r['status'] == DONE}
-  settings = {
-    tuple(text_of(r[k]) for k in ('run', 'map', 'percent', 'threshold'))
-    for r in done.values()
-  }
+  settings = {tuple(text_of(r.get(k)) for k in SETTINGS) for r in done.values()}
   scans = [entry(stem, record) for stem, record in done.items()]
   return environment.get_template('predictions.html').render(
     mark=MARK,

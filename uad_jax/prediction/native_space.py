@@ -3,7 +3,8 @@
 import functools
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import nibabel
@@ -12,11 +13,10 @@ from scipy import ndimage
 
 from uad_jax.data.preprocessing import nifti, nifti_header, preprocess
 from uad_jax.data.preprocessing.picture import is_picture
-from uad_jax.data.preprocessing.steps.brain import warn_if_estimated
 from uad_jax.ops.choices import choose
-from uad_jax.prediction import calibration, picture_files, reference, sidecar
-from uad_jax.prediction.detection import Detection, detect
-from uad_jax.prediction.result_tables import lesion_components
+from uad_jax.prediction import calibration, picture_files, sidecar
+from uad_jax.prediction.decision import native_numbers
+from uad_jax.prediction.detection import Detection
 from uad_jax.report.atomic_files import write_together
 from uad_jax.report.overlay import overlay
 from uad_jax.trained_run import TrainedRun
@@ -31,7 +31,7 @@ class Prediction(NamedTuple):
   Attributes:
     anomaly: Anomaly map, float32 [X, Y, Z]; its lowest score outside of the brain.
     lesion: Lesion mask, uint8 [X, Y, Z]: brain voxels with an anomaly score at or above
-      `threshold`, post-processed.
+      `threshold`, post-processed, in components that the decision marks.
     marked: Share of brain voxels that are in the lesion mask, in [0, 1].
     outputs: Volumes float32 [X, Y, Z] by name: 'reconstruction', and 'gate' where the
       method has one.
@@ -41,6 +41,9 @@ class Prediction(NamedTuple):
     chain: Package versions and preprocessing steps with their measurements.
     brain_ml: Volume of the examined part of the brain, in ml; NaN if unknown.
     header: NIfTI header of the scan, for `save`; None for another format.
+    components: Numbers of each lesion component, see `result_tables.COMPONENT`.
+    facts: Entries about the decision and the training domain, see `decision_facts` and
+      `domain.check`: 'p' is the smallest p-value of a component of the scan.
   """
 
   anomaly: np.ndarray
@@ -53,6 +56,8 @@ class Prediction(NamedTuple):
   chain: list[dict[str, Any]]
   brain_ml: float = float('nan')
   header: nibabel.Nifti1Header | None = None
+  components: Sequence[Sequence[float | None]] = ()
+  facts: Mapping[str, Any] = MappingProxyType({})
 
   def volumes(self) -> dict[str, np.ndarray]:
     """Returns all volumes [X, Y, Z] by name: 'anomaly', 'lesion' and the outputs."""
@@ -76,13 +81,13 @@ class Prediction(NamedTuple):
 
 def to_native(
   detection: Detection, prepared: preprocess.Prepared, threshold: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
   """Computes anomaly map, lesion mask and brain mask on the native grid of a scan.
 
   The anomaly map is interpolated linearly and the threshold is applied on the native
-  grid, so that the lesion mask agrees with the map. Components that post-processing
-  removed on the prepared grid, whose voxels its size limit counts, are removed together
-  with a border of one voxel.
+  grid, so that the lesion mask agrees with the map. Components that post-processing,
+  whose size limit counts voxels of the prepared grid, or the decision removed there are
+  removed together with a border of one voxel.
 
   Args:
     detection: Detection on the grid of the preprocessed scan.
@@ -90,7 +95,8 @@ def to_native(
     threshold: Threshold of the detection.
 
   Returns:
-    Anomaly map float32, lesion mask bool and brain mask bool, [X, Y, Z] of the scan.
+    Anomaly map float32, lesion mask bool, brain mask bool and `native_numbers` int,
+    [X, Y, Z] of the scan.
   """
   scores = detection.scores
   anomaly = preprocess.restore(scores, prepared, fill=float(scores.min()))
@@ -99,44 +105,9 @@ def to_native(
   removed = preprocess.restore(
     (border & ~detection.marked).astype(np.uint8), prepared, order=0
   )
-  return anomaly, (anomaly >= threshold) & brain & (removed == 0), brain
-
-
-def predict_prepared(
-  prepared: preprocess.Prepared, run: TrainedRun, percent: str
-) -> Prediction:
-  """Computes anomaly map and lesion mask of a preprocessed scan on its native grid.
-
-  Warns if the brain mask was estimated with the template, and if the scan is unlike the
-  healthy scans of the run, see `reference`.
-
-  Args:
-    prepared: Scan that went through `run.steps`.
-    run: Trained run.
-    percent: Percentage of healthy voxels above the threshold: '1', '5' or '10'.
-  """
-  threshold = calibration.thresholds(run, prepared.chain)[percent]
-  warn_if_estimated(prepared.chain)
-  reference.check_intensities(prepared, run)
-  detection = detect(prepared, run, threshold)
-  reference.check_share(detection, run, percent, prepared.chain)
-  anomaly, lesion, brain = to_native(detection, prepared, threshold)
-  outputs = {
-    name: preprocess.restore(volume, prepared)
-    for name, volume in detection.outputs.items()
-  }
-  return Prediction(
-    anomaly,
-    lesion.astype(np.uint8),
-    float(lesion.sum() / max(brain.sum(), 1)),
-    outputs,
-    prepared.native_affine,
-    run.scorer,
-    threshold,
-    prepared.chain,
-    float(brain.sum()) * voxel_ml(prepared.native_affine),
-    prepared.header,
-  )
+  numbers = native_numbers(detection, prepared)
+  lesion = (anomaly >= threshold) & brain & (removed == 0) & (numbers > 0)
+  return anomaly, lesion, brain, numbers
 
 
 def masks_of(run: TrainedRun, chain: list[dict[str, Any]]) -> str:
@@ -200,7 +171,8 @@ def save(
     scan: Scan, or its prediction, with the header and the affine for the file.
     path: File to write.
   """
-  nibabel.save(nifti_header.image_like(volume, scan.header, scan.affine), path)
+  image = nifti_header.image_like(volume, scan.header, scan.affine, sidecar.MARK)
+  nibabel.save(image, path)
 
 
 def write(
@@ -208,7 +180,6 @@ def write(
   writers: Mapping[str, Writer],
   run: TrainedRun,
   target: pathlib.Path,
-  percent: str,
   facts: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
   """Writes the files of a prediction and the JSON file that describes it.
@@ -222,7 +193,6 @@ def write(
     run: Trained run that made the prediction.
     target: Common start of the paths, before '_anomaly.nii.gz'; a missing folder is
       created.
-    percent: Percentage of healthy voxels above the threshold, as in `predict`.
     facts: Additional entries for the JSON file, such as the path of the scan.
 
   Returns:
@@ -231,24 +201,24 @@ def write(
   files = {
     target.with_name(f'{target.name}_{end}'): writer for end, writer in writers.items()
   }
-  lesions = lesion_components(prediction.lesion, prediction.anomaly, prediction.affine)
+  percent = prediction.facts['percent']
   content = {
     **(facts or {}),
     'run': run.folder.name,
     'map': prediction.scorer,
-    'percent': percent,
+    **prediction.facts,
     'threshold': prediction.threshold,
     'threshold_means': f'{percent} % of healthy validation brain voxels lie above it',
     'threshold_set_on': masks_of(run, prediction.chain),
     'lesion_ml': float(prediction.lesion.sum()) * voxel_ml(prediction.affine),
-    'lesions': len(lesions),
+    'lesions': len(prediction.components),
     'brain_ml': prediction.brain_ml,
     sidecar.OURS: prediction.marked,
     'reconstruction_unit': 'normalised intensity, see preprocessing',
     'preprocessing': prediction.chain,
     'warning': 'research software; not for clinical use',
     'files': [path.name for path in files],
-    sidecar.LESIONS: lesions,
+    sidecar.LESIONS: prediction.components,
   }
   text = sidecar.render(content)
   described = target.with_name(f'{target.name}.json')

@@ -5,10 +5,11 @@ import pathlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from scipy import ndimage
 
 from uad_jax.data.preprocessing import picture
+from uad_jax.prediction import sidecar
 
 MARGIN = 4
 """Pixels between the image and its overlay."""
@@ -83,5 +84,7 @@ def overlay(
 
 
 def _save(pixels: np.ndarray, path: pathlib.Path) -> None:
-  """Writes a picture; the format follows the suffix of the path."""
-  Image.fromarray(pixels).save(path)
+  """Writes a picture with `sidecar.MARK`; the format follows the suffix of the path."""
+  text = PngImagePlugin.PngInfo()
+  text.add_text(sidecar.MARK_KEY, sidecar.MARK)
+  Image.fromarray(pixels).save(path, pnginfo=text, description=sidecar.MARK)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from uad_jax.data.cohorts import image_layout, scan_files
 from uad_jax.data.preprocessing import nifti, picture
 from uad_jax.prediction import file_stamps, index_page, sidecar
-from uad_jax.prediction.result_tables import LESIONS, SCANS
+from uad_jax.prediction.result_tables import LESIONS, SCANS, STABLE
 from uad_jax.prediction.scan_preparation import Task
 from uad_jax.prediction.scan_search import Companions, person_of, stem_of
 from uad_jax.trained_run import require_json
@@ -25,8 +25,8 @@ PICTURE_PATTERNS = ('*', '**/*')
 those of masks (`image_layout.MASKS`)."""
 
 TABLES = {
-  'scans.csv': ','.join(SCANS),
-  'lesions.csv': ','.join(LESIONS),
+  'scans.csv': ','.join(SCANS[:STABLE]),
+  'lesions.csv': ','.join(LESIONS[:STABLE]),
   'index.html': index_page.MARK,
 }
 """Files beside the predictions, with text by which they are known as ours."""
@@ -83,7 +83,7 @@ def search(source: str, pattern: str = '', pictures: bool = False) -> Search:
   if not path.exists():
     raise FileNotFoundError(f'--input {source} does not exist')
   if path.is_file():
-    if sidecar.is_result(path):
+    if sidecar.is_result(path) or sidecar.is_marked(path):
       raise FileNotFoundError(f'--input {source} is a result of predict and not a scan')
     return Search(path.parent, [path.name], [], [])
   results, unreadable = [], []
@@ -94,7 +94,7 @@ def search(source: str, pattern: str = '', pictures: bool = False) -> Search:
     matches = scan_files.scans(path, glob, unreadable, suffixes)
     if pictures and not pattern:
       matches = [m for m in matches if not is_mask(m.relative_to(path))]
-    results = [scan for scan in matches if sidecar.is_result(scan)]
+    results = [m for m in matches if sidecar.is_result(m) or sidecar.is_marked(m)]
     scans = [scan.relative_to(path).as_posix() for scan in matches]
     scans = sorted({*scans} - {r.relative_to(path).as_posix() for r in results})
     if scans:

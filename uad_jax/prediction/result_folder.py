@@ -99,6 +99,11 @@ class ResultFolder:
     record = self._records.get(stem, {})
     return record.get('warnings', []) if record.get('status') == DONE else []
 
+  def notes(self, stems: Iterable[str]) -> list[str]:
+    """Returns the sentences about the decision on predicted scans, each once."""
+    records = (self._records.get(stem, {}) for stem in stems)
+    return list(dict.fromkeys(r['note'] for r in records if r.get('note')))
+
   def _write_large(self) -> None:
     write_text(self._folder / 'lesions.csv', lesions_csv(self._records))
     write_text(self._folder / 'index.html', index_page.render(self._records))

@@ -11,34 +11,56 @@ from scipy import ndimage
 from uad_jax.evaluation.lesionwise import components
 
 SCANS = (
-  'participant', 'session', 'scan', 'run', 'map', 'percent', 'threshold', 'lesion_ml',
-  'lesions', 'brain_ml', 'marked_share_of_brain', 'warnings', 'seconds', 'status',
+  'participant', 'session', 'scan', 'run', 'map', 'percent', 'threshold', 'decision',
+  'alpha', 'p', 'lesion_ml', 'lesions', 'brain_ml', 'marked_share_of_brain', 'domain_p',
+  'warnings', 'seconds', 'status',
 )  # fmt: skip
-"""Columns of scans.csv; all but the status are entries of the sidecars."""
+"""Columns of scans.csv; all but the status are entries of the sidecars. 'p' is the
+smallest p-value of a component of the scan, see `decision`, and 'domain_p' that of the
+gate, see `domain`; they are empty where the run has no healthy scans for them."""
 
-COMPONENT = ('volume_ml', 'mean_score', 'largest_score', 'x_mm', 'y_mm', 'z_mm')
-"""Numbers of a lesion component, with the centre in the mm of the scan."""
+COMPONENT = (
+  *('volume_ml', 'mean_score', 'largest_score', 'x_mm', 'y_mm', 'z_mm'),
+  *('mass', 'p'),
+)
+"""Numbers of a lesion component, with the centre in the mm of the scan; mass and
+p-value are missing in sidecars of older versions."""
 
 LESIONS = ('participant', 'session', 'scan', 'lesion', *COMPONENT)
 """Columns of lesions.csv; lesions are numbered from the largest to the smallest."""
+
+STABLE = 7
+"""Number of first columns of both tables that all versions have."""
 
 DONE, FAILED = 'done', 'failed'
 """Values of the column 'status'."""
 
 
 def lesion_components(
-  lesion: np.ndarray, anomaly: np.ndarray, affine: np.ndarray
-) -> list[list[float]]:
+  lesion: np.ndarray,
+  anomaly: np.ndarray,
+  affine: np.ndarray,
+  numbers: np.ndarray,
+  masses: np.ndarray,
+  p_values: np.ndarray,
+) -> list[list[float | None]]:
   """Measures the connected components of a lesion mask, the largest first.
+
+  Mass and p-value are those of the component on the prepared grid, of which it is the
+  image; if several have merged, of the one with the largest mass.
 
   Args:
     lesion: Lesion mask [X, Y, Z].
     anomaly: Anomaly map [X, Y, Z].
     affine: Affine of the scan from voxel indices to mm, 4x4.
+    numbers: Component of the prepared grid in each lesion voxel, int [X, Y, Z], above
+      0; the larger number has the larger mass.
+    masses: Mass of each component, in this order, in score times ml [number].
+    p_values: p-value of each component [number], nan where there is none.
 
   Returns:
-    One list for each component: the six numbers in `COMPONENT`, rounded to six
-    significant digits.
+    One list for each component: the numbers in `COMPONENT`, rounded to six significant
+    digits; None for nan.
   """
   labels, number = components(lesion > 0)
   if not number:
@@ -54,13 +76,20 @@ def lesion_components(
   ]
   millimetres = affine[:3, :3] @ np.stack(centre) + affine[:3, 3:]
   volume = size * abs(np.linalg.det(affine[:3, :3])) / 1000
+  index = np.arange(1, number + 1)
+  heaviest = ndimage.maximum(numbers[tuple(places.T)], of_voxel, index).astype(int) - 1
   order = np.argsort(-size, kind='stable')
-  rows = np.stack([volume, mean, largest, *millimetres], 1)[order]
-  return [[float(f'{value:.6g}') for value in row] for row in rows]
+  columns = (volume, mean, largest, *millimetres, masses[heaviest], p_values[heaviest])
+  return [
+    [None if np.isnan(value) else float(f'{value:.6g}') for value in row]
+    for row in np.stack(columns, 1)[order]
+  ]
 
 
 def text_of(value: Any) -> str:
-  """Formats a value as text: floats with six significant digits, lists with '; '."""
+  """Formats a value as text: floats with six digits, lists with '; ', None as ''."""
+  if value is None:
+    return ''
   if isinstance(value, float):
     return f'{value:.6g}'
   if isinstance(value, list | tuple):
@@ -99,7 +128,8 @@ def lesions_csv(records: Mapping[str, Mapping[str, Any]]) -> str:
   return table(
     LESIONS,
     (
-      {**records[stem], 'lesion': number} | dict(zip(COMPONENT, component, strict=True))
+      {**records[stem], 'p': '', 'lesion': number}
+      | dict(zip(COMPONENT, component, strict=False))
       for stem in sorted(records)
       for number, component in enumerate(records[stem].get('components', ()), 1)
     ),

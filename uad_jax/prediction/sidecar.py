@@ -8,14 +8,17 @@ skip predictions that exist already.
 import hashlib
 import importlib.metadata
 import json
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
+from PIL import Image
 
 from uad_jax.data.cohorts import scan_files
+from uad_jax.data.preprocessing import nifti_size, picture
 from uad_jax.prediction import calibration, file_stamps
 from uad_jax.report.atomic_files import read_json
 from uad_jax.trained_run import TrainedRun
@@ -29,6 +32,13 @@ ENDS = (
   'overlay.png',
 )
 """Ends of the names of the files of a prediction, after NAME_."""
+
+MARK = 'uad_jax.predict: result, not a scan'
+"""Text in the files of a prediction by which they are known without their sidecar: in
+the field 'descrip' of NIfTI headers, the tag ImageDescription of TIFF, and the text
+`MARK_KEY` of PNG files."""
+
+MARK_KEY, TIFF_DESCRIPTION = 'Description', 270
 
 LESIONS = 'components'
 """Key of the list of lesion components, which is written one a line."""
@@ -86,6 +96,25 @@ def is_result(path: pathlib.Path) -> bool:
   return bool(content) and rest in ENDS  # a sidecar of an older version
 
 
+def is_marked(path: pathlib.Path) -> bool:
+  """Returns whether a file has the mark of a prediction, as a copy without sidecar has.
+
+  Files that cannot be read are not marked.
+  """
+  try:
+    if picture.is_picture(path):
+      if path.suffix.lower() == '.npy':
+        return False
+      with Image.open(path) as image:
+        if image.format == 'TIFF':
+          return image.tag_v2.get(TIFF_DESCRIPTION) == MARK
+        return image.info.get(MARK_KEY) == MARK
+    header = nifti_size.read_header(os.fspath(path))
+    return bytes(header['descrip']).rstrip(b'\0') == MARK.encode()
+  except (*nifti_size.UNREADABLE, SyntaxError, Image.DecompressionBombError):
+    return False
+
+
 def all_below(folder: pathlib.Path) -> dict[str, dict[str, Any]]:
   """Reads the sidecars of all predictions in a folder and its subfolders.
 
@@ -107,16 +136,17 @@ def all_below(folder: pathlib.Path) -> dict[str, dict[str, Any]]:
   return {stem: content for stem, content in contents.items() if 'made_from' in content}
 
 
-def fingerprint(run: TrainedRun, percent: str) -> str:
+def fingerprint(run: TrainedRun, percent: str, alpha: float | None = None) -> str:
   """Returns a hash of everything, except scan and masks, that affects a prediction.
 
   It covers the trained parameters and statistics, the pre- and post-processing, the
-  config, the anomaly map, threshold and calibration, and the package version.
+  config, the anomaly map, threshold, decision and calibration, and the package version.
 
   Args:
     run: Trained run.
     percent: Key of the threshold in `run.thresholds`: the percentage of healthy voxels
       above it.
+    alpha: Error rate of the decision, see `decision.Decision`.
   """
   results = json.loads((run.folder / 'results.json').read_bytes())
   settings = {
@@ -126,6 +156,8 @@ def fingerprint(run: TrainedRun, percent: str) -> str:
     'postprocess': results['protocol']['postprocess'],
     'map': run.scorer,
     'percent': percent,
+    'alpha': alpha,
+    'healthy_validation': results.get('healthy_validation'),
     'threshold': run.thresholds[percent],
     'calibration': read_json(run.folder / calibration.NAME),
     'version': importlib.metadata.version('uad_jax'),

@@ -5,8 +5,13 @@ import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO
+
+from uad_jax.report import run_file_forms
+
+REMEDY = 'put a sound copy in its place, or make the folder again'
+"""Advice about a damaged JSON file."""
 
 
 def named(error: OSError, path: pathlib.Path) -> OSError:
@@ -88,30 +93,45 @@ def write_text(path: pathlib.Path, content: str) -> None:
   write_atomically(path, lambda file: file.write(content.encode()))
 
 
-def read_json(path: pathlib.Path) -> Mapping:
+def read_json(
+  path: pathlib.Path, entries: Sequence[run_file_forms.Entry] = ()
+) -> Mapping:
   """Reads a JSON object from a file; returns {} if the file does not exist.
 
+  Args:
+    path: The file; those of a run folder must have the entries of
+      `run_file_forms.FORMS`.
+    entries: Further entries that it must have.
+
   Raises:
-    ValueError: The file holds something else, such as a part of an object.
+    ValueError: The file holds something else, such as a part of an object, or an entry
+      is missing or has another form.
   """
   if not path.exists():
     return {}
+  content = _content(path)
+  needed = (*run_file_forms.FORMS.get(path.name, ()), *entries)
+  if fault := run_file_forms.fault(content, needed):
+    raise ValueError(f'{path} is damaged: {fault}; {REMEDY}')
+  return content
+
+
+def _content(path: pathlib.Path) -> dict:
+  """The JSON object in a file."""
   try:
     content = json.loads(path.read_bytes())
   except ValueError:  # also of text that is not UTF-8
     content = None
   if not isinstance(content, dict):
-    raise ValueError(
-      f'{path} is damaged: it holds no complete JSON object; put a sound copy in its '
-      'place, or make the folder again'
-    )
+    raise ValueError(f'{path} is damaged: it holds no complete JSON object; {REMEDY}')
   return content
 
 
 def read_json_once(path: pathlib.Path) -> Mapping:
-  """Reads a JSON object like `read_json`, and again only after the file has changed.
+  """Reads a JSON object from a file, and again only after the file has changed.
 
-  The result is shared between the calls and must not be changed.
+  {} stands for a missing file; entries are not checked. The result is shared between
+  the calls and must not be changed.
   """
   return _read(path, os.stat(path).st_mtime_ns) if path.exists() else {}
 
@@ -120,4 +140,4 @@ def read_json_once(path: pathlib.Path) -> Mapping:
 def _read(path: pathlib.Path, changed: int) -> Mapping:
   """Content of a JSON file at the time `changed` of its last change, in ns."""
   del changed
-  return read_json(path)
+  return _content(path)

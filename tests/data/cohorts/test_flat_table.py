@@ -3,7 +3,7 @@
 import pytest
 
 from tests.data.cohorts.folders import touch
-from uad_jax.data.cohorts import layout
+from uad_jax.data.cohorts import layout, splits
 from uad_jax.data.preprocessing.nifti import BadScan
 
 
@@ -56,3 +56,55 @@ def test_a_name_of_two_files_names_none(tmp_path):
   table = 'image\tsplit\nT1.nii\ttrain\nB/T1.nii\ttest\n'
   entries = found(tmp_path, table, 'A/T1.nii', 'B/T1.nii')
   assert [split for split, _ in entries.values()] == ['', 'test']
+
+
+FRACTIONS = {'train': 0.5, 'test': 0.5}
+VISITS = [f'P{person}_v{visit}.nii' for person in range(12) for visit in (1, 2)]
+
+
+def splits_of_people(root, table):
+  """Splits of the visits of each person, dealt by hashes."""
+  touch(root, *VISITS)
+  if table:
+    (root / 'participants.tsv').write_text(table)
+  dealt = splits.assign(layout.find(root, layout.flat()), FRACTIONS)
+  assert len(dealt) == len(VISITS)
+  people = {}
+  for entry in dealt:
+    people.setdefault(entry.subject.split('_')[0], []).append(entry.split)
+  return people, {e.subject: e for e in dealt}
+
+
+def test_files_of_one_participant_share_a_split(tmp_path):
+  rows = [f'{name.split("_")[0][1:]}\t{name}\t70' for name in VISITS]
+  table = '\n'.join(['participant_id\tfilename\tage', *rows])
+  people, entries = splits_of_people(tmp_path, table)
+  assert all(first == second for first, second in people.values())
+  # Oracle: the hash of the first visit, as if it were the only one.
+  for name, (first, _) in people.items():
+    assert first == splits.hashed_split(f'{name}_v1', FRACTIONS)
+  assert len({first for first, _ in people.values()}) == 2
+  assert {entry.age for entry in entries.values()} == {70}
+
+
+def test_a_participant_is_known_by_the_start_of_the_file_names(tmp_path, capsys):
+  rows = [f'P{person}\t{40 + person}' for person in range(12)]
+  table = '\n'.join(['participant_id\tage', *rows])
+  people, entries = splits_of_people(tmp_path, table)
+  assert all(first == second for first, second in people.values())
+  assert entries['P1_v2'].age == 41 and entries['P11_v1'].age == 51
+  assert 'lacks subjects' not in capsys.readouterr().err
+
+
+def test_without_a_table_every_file_is_a_subject(tmp_path):
+  _, entries = splits_of_people(tmp_path, '')
+  for name, entry in entries.items():
+    assert entry.split == splits.hashed_split(name, FRACTIONS)
+
+
+def test_the_split_of_a_participant_is_that_of_its_files(tmp_path):
+  table = 'participant_id\tsplit\nP1\ttrain\nP2\ttest\n'
+  entries = found(tmp_path, table, 'P1_v1.nii', 'P1_v2.nii', 'P2.nii')
+  assert {name: split for name, (split, _) in entries.items()} == {
+    'P1_v1': 'train', 'P1_v2': 'train', 'P2': 'test'
+  }  # fmt: skip

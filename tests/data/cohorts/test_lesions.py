@@ -4,7 +4,7 @@ from scipy import ndimage
 
 from tests.data.heads import TO_SCAN, head, write
 from tests.data.lesion_files import shape_files
-from uad_jax.data.cohorts import lesions
+from uad_jax.data.cohorts import lesion_heads, lesion_mechanisms, lesions
 from uad_jax.data.preprocessing import brainmask
 from uad_jax.data.preprocessing.grid import spacing
 
@@ -48,10 +48,10 @@ def test_masks_lie_in_tissue_and_fill_the_fraction(scan, shapes):
   np.testing.assert_array_equal(again, mask)
 
 
-@pytest.mark.parametrize('kind', lesions.KINDS)
+@pytest.mark.parametrize('kind', lesion_mechanisms.KINDS)
 def test_paint_changes_the_lesion_only(scan, shapes, kind):
   mask, _ = lesions.draw_masks(scan, shapes, 0.01, np.random.default_rng(0))
-  image, strength = lesions.paint(scan, mask, kind, np.random.default_rng(1))
+  image, strength = lesion_mechanisms.paint(scan, mask, kind, np.random.default_rng(1))
   far = ~ndimage.binary_dilation(mask, iterations=4)
   np.testing.assert_array_equal(image[far], scan.image[far])
   ratio = image[mask].mean() / scan.image[mask].mean()
@@ -65,9 +65,37 @@ def test_paint_changes_the_lesion_only(scan, shapes, kind):
     assert 0.03 < change.std() < 0.5
 
 
+@pytest.mark.parametrize('kind', lesion_mechanisms.KINDS)
+def test_a_mixture_is_densest_in_the_core_and_leaves_the_rest(scan, shapes, kind):
+  # Oracle: I' = (1 - w) I + w T, solved for w at each voxel.
+  mask, _ = lesions.draw_masks(scan, shapes, 0.02, np.random.default_rng(0))
+  random = np.random.default_rng(1)
+  image, strength = lesion_mechanisms.mix_fluid(scan, mask, kind, random)
+  np.testing.assert_array_equal(image[~mask], scan.image[~mask])
+  low, high = lesion_mechanisms.MIXED
+  assert low <= strength['mixed'] <= high
+  if kind != 'iso':
+    other = np.percentile(scan.image[scan.brain], 2 if kind == 'dark' else 99.5)
+    distance = np.abs(other - scan.image)
+    clear = mask & (distance > 0.2 * distance.max())
+    weight = (np.abs(image - scan.image) / np.maximum(distance, 1e-6))[clear]
+    depth = ndimage.distance_transform_edt(mask, spacing(scan.affine))[clear]
+    expected = strength['mixed'] * np.minimum(depth / lesion_mechanisms.RIM, 1)
+    np.testing.assert_allclose(weight, expected, atol=1e-3)
+
+
+def test_tissue_by_intensity_leaves_fluid_out(scan):
+  fluid = scan.brain & ~scan.tissue  # the ventricles of the label file
+  tissue = lesion_heads.tissue_by_intensity(scan.image, scan.brain)
+  assert not (tissue & ~scan.brain).any()
+  assert tissue[fluid].mean() < 0.3 < 0.8 < tissue[scan.tissue].mean()
+
+
 def test_unknown_kinds_and_masks_that_never_fit(scan, tmp_path):
-  with pytest.raises(ValueError, match="'grey' is unknown; allowed are dark, bright"):
-    lesions.paint(scan, scan.brain, 'grey', np.random.default_rng(0))
+  with pytest.raises(ValueError, match="'grey'.* dark, bright"):
+    lesion_mechanisms.paint(scan, scan.brain, 'grey', np.random.default_rng(0))
+  with pytest.raises(ValueError, match="'grey'.* dark, bright"):
+    lesion_mechanisms.mix_fluid(scan, scan.brain, 'grey', np.random.default_rng(0))
   affine = np.diag([2.0, 2, 2, 1])
   affine[:3, 3] = 400
   far = write(tmp_path / 'far.nii.gz', np.ones((9, 9, 9), np.uint8), affine)

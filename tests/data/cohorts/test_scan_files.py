@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.data.cohorts.folders import touch
-from uad_jax.data.cohorts import cohort, layout, lesion_cohort, scan_files
+from uad_jax.data.cohorts import cohort, layout, lesion_plan, scan_files
 from uad_jax.data.preprocessing.nifti import BadScan
 from uad_jax.datasets import catalogue
 
@@ -129,7 +129,7 @@ def test_shadow_and_hidden_files_are_left_out(tmp_path):
   assert names(tmp_path, '.*') == names(tmp_path, '._x.nii') == []
   assert names(tmp_path, '.Trash/*') == ['.Trash/z.nii']
   touch(tmp_path, 'masks/a.nii.gz', 'masks/b.nii.gz', 'masks/._a.nii.gz')
-  for some in lesion_cohort.divide(tmp_path / 'masks', 0):
+  for some in lesion_plan.divide(tmp_path / 'masks', 0):
     assert len(some) == 1
 
 

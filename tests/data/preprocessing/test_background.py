@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from uad_jax.data.preprocessing import background, preprocess
+from uad_jax.data.preprocessing import background, picture, preprocess
 from uad_jax.data.preprocessing.nifti import BadScan
 
 STEPS = [
@@ -123,3 +123,32 @@ def test_no_real_scan_is_changed(real_data):
     for path in sorted((real_data / folder).glob('sub-*/**/*.nii.gz'))[:3]:
       image = np.asarray(nib.load(path).dataobj, np.float32)
       assert background.fitted(image, str(path)) is None
+
+
+@pytest.mark.parametrize('power', [200, -200, 45, -60])
+def test_intensities_beyond_float32_are_refused_with_the_reason(heads, tmp_path, power):
+  data, affine, _, _ = heads
+  values = data * 10.0**power
+  top = np.format_float_scientific(values.max(), 2, trim='-')
+  image = nib.Nifti1Image(values, affine)
+  nib.save(image, tmp_path / 'scan.nii')
+  for source in (image, tmp_path / 'scan.nii'):
+    with pytest.raises(BadScan) as error:
+      preprocess.prepare_scan(source, STEPS)
+    sentence = f'has intensities up to {top}, beyond the numbers of float32'
+    assert sentence in str(error.value)
+
+
+def test_a_scan_with_nan_is_refused_for_that_reason(heads):
+  data, affine, _, _ = heads
+  for bad in (np.nan, np.inf):
+    values = data.copy()
+    values[0, 0, 0] = bad
+    with pytest.raises(BadScan, match='holds NaN or Inf in 1 voxels'):
+      preprocess.prepare_scan(nib.Nifti1Image(values, affine), STEPS)
+
+
+def test_a_picture_beyond_float32_is_refused_with_the_reason(tmp_path):
+  np.save(tmp_path / 'a.npy', np.eye(8) * 1e200)
+  with pytest.raises(BadScan, match=r'a.npy has intensities up to 1e\+200, beyond'):
+    picture.read(tmp_path / 'a.npy')

@@ -3,28 +3,15 @@
 Oracle: the automatic labels that come with the scans, closed and filled.
 """
 
-import nibabel as nib
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from uad_jax.data.preprocessing import brain_checks, brainmask, grid, nifti, strip
+from tests.data.heads import head
+from tests.data.real_heads import SUBJECTS, head_of, state
+from uad_jax.data.preprocessing import brain_checks, grid, nifti, strip
 from uad_jax.data.preprocessing.nifti import BadScan
-from uad_jax.data.preprocessing.scan import ScanState
 from uad_jax.data.preprocessing.steps.brain import brain_mask
-
-SUBJECTS = ('IXI267', 'IXI484')
-
-
-def head_of(real_data, subject):
-  """An IXI head in RAS with its brain mask and affine."""
-  folder = real_data / 'ixi_t1_2mm'
-  scan = next(folder.glob(f'sub-{subject}/anat/*_T1w.nii.gz'))
-  labels = next(folder.glob(f'derivatives/dlmuse/sub-{subject}/anat/*_dseg.nii.gz'))
-  image = nib.as_closest_canonical(nib.load(scan))
-  labels = nib.as_closest_canonical(nib.load(labels)).get_fdata() > 0
-  mask = brainmask.closed(labels, grid.spacing(image.affine), 4.0)
-  return image.get_fdata(dtype=np.float32), mask, image.affine
 
 
 def respaced(image, affine, spacing):
@@ -67,10 +54,45 @@ def test_smooth_and_long_heads_are_stripped(real_data, subject, recipe):
   assert not brain_checks.faults(stripped.fit)
 
 
-def state(image, affine):
-  return ScanState(
-    image, None, None, None, None, affine, np.eye(4), None, (), {}, 'part.nii.gz'
-  )
+def biased(image, direction, factor):
+  """The head times a field that grows by `factor` along a direction across it."""
+  head = image > 0.15 * np.percentile(image, 99)
+  axes = np.ogrid[tuple(slice(n) for n in image.shape)]
+  place = sum(d * axis for d, axis in zip(direction, axes, strict=True))
+  low, high = place[head].min(), place[head].max()
+  return image * np.exp(np.log(factor) * ((place - low) / (high - low) - 0.5))
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+@pytest.mark.parametrize('direction', [(1, 0, 0), (0, 1, 0), (0, 0, -1)])
+def test_a_strong_bias_field_is_removed_before_the_stripping(real_data, direction):
+  image, truth, affine = head_of(real_data, 'IXI102')
+  stripped = strip.by_template(biased(image, direction, 5).astype(np.float32), affine)
+  mask = stripped.mask
+  # Without it the overlaps are 0.91, 0.87 and 0.83.
+  assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.95
+  assert stripped.field > strip.FIELD
+
+
+def test_a_result_without_a_strong_field_is_kept(monkeypatch):
+  image, labels, affine = head()
+  mask = labels > 0
+  fit = brain_checks.Fit(1300.0, 0.94, 0.7, 0.8, 0.0)
+  result = strip.Stripping(mask, fit)
+  monkeypatch.setattr(strip, '_refined', None)  # not called
+  assert strip._without_field(image, result, affine, 'head') is result
+  certain = strip.Stripping(mask, fit._replace(correlation=0.96))
+  field = biased(np.ones_like(image), (0, 0, 1), 8)
+  assert strip._without_field(image * field, certain, affine, 'head') is certain
+  # A refinement is taken if it is plausible and fits as well as before.
+  volume = brain_checks.volume_ml(mask, affine)
+  to_head = np.eye(4) * (volume / brain_checks.TEMPLATE_ML) ** (1 / 3)
+  for correlation, kept in ((0.97, False), (0.93, True)):
+    refined = (mask, to_head, correlation)
+    monkeypatch.setattr(strip, '_refined', lambda *_, refined=refined: refined)
+    new = strip._without_field(image * field, result, affine, 'head')
+    assert (new is result) == kept and (new.field > strip.FIELD) != kept
 
 
 @pytest.mark.slow

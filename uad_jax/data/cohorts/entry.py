@@ -30,6 +30,8 @@ class Entry(NamedTuple):
     channel: Index of the volume of a 4-D image that is the scan, or None.
     lesion_values: Numbers of the lesion file that mean lesion, or None.
     boxes: Bounding boxes of fastMRI+: (slice, x, y, width, height), in voxels.
+    person: Participant of the table of subjects, in a flat folder; '' if unknown. Its
+      subjects, which are named after files, share a split.
   """
 
   subject: str
@@ -48,3 +50,4 @@ class Entry(NamedTuple):
   channel: int | None = None
   lesion_values: Sequence[int] | None = None
   boxes: Sequence[tuple[int, ...]] = ()
+  person: str = ''

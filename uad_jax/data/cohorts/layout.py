@@ -95,14 +95,21 @@ def bids(
   )
 
 
-def lesion_cohort(image: str = 'sub-*/**/anat/*_T1w.nii*') -> Layout:
+def lesion_cohort(
+  image: str = 'sub-*/**/anat/*_T1w.nii*',
+  labels: str = 'derivatives/labels/sub-*/**/*_dseg.nii*',
+) -> Layout:
   """Returns the file patterns (layout) of a folder of scans with inserted lesions.
 
   `python -m uad_jax.prepare lesions` writes such a folder.
+
+  Args:
+    image: Glob pattern of the scans.
+    labels: Glob pattern of the anatomical labels; '' for none.
   """
   return bids(
     image,
-    labels='derivatives/labels/sub-*/**/*_dseg.nii*',
+    labels=labels,
     lesion='derivatives/lesions/sub-*/**/*_mask.nii*',
     twin='derivatives/twin/sub-*/**/*_desc-healthy_*.nii*',
   )
@@ -191,7 +198,8 @@ def find(source: str, layout: Layout, lookup: Lookup | None = None) -> list[Entr
     None if layout.subject == BIDS_SUBJECT else sessions.by_file(root, images.files)
   )
   table = participants.read_table(path, scans) if path else {}
-  lookup = lookup or functools.partial(participants.row_of, table)
+  rows = participants.row_of_file if images.names else participants.row_of
+  lookup = lookup or functools.partial(rows, table)
   entries = []
   for key, paths in sorted(images.files.items()):
     facts = lookup(Entry(*key, image=paths[0]))

@@ -1,22 +1,25 @@
 """Functions that extend a copy of a healthy data set by scans with inserted lesions."""
 
 import csv
-import hashlib
 import json
 import pathlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 
-from uad_jax.data.cohorts import layout, lesions, participants, scan_files, splits
-from uad_jax.data.preprocessing import align, background, brainmask, grid, nifti
+from uad_jax.data.cohorts import (
+  layout,
+  lesion_heads,
+  lesion_mechanisms,
+  lesion_plan,
+  lesions,
+  participants,
+  splits,
+)
 from uad_jax.data.preprocessing.nifti import BadScan
-
-FRACTIONS = (0.005, 0.025)
-"""Smallest and largest lesion volume of a subject, relative to the brain volume."""
+from uad_jax.ops.choices import check_choice
 
 SESSION = 'ses-lesion'
 """Name of the session that holds the scan with lesions."""
@@ -31,6 +34,8 @@ def write(
   files: layout.Layout,
   split: str = 'test',
   seed: int = 0,
+  share: float = 1.0,
+  mechanism: str = 'factor',
 ) -> dict[str, Any]:
   """Copies a BIDS folder of healthy scans and adds scans with inserted lesions.
 
@@ -42,12 +47,15 @@ def write(
   no output is left.
 
   Args:
-    source: BIDS folder of healthy scans with anatomical labels.
+    source: BIDS folder of healthy scans. Without anatomical labels brain and tissue are
+      estimated, see `lesion_heads.read_head`.
     masks: Folder of lesion masks (.nii.gz) in MNI space, two or more.
     output: Folder to write, which must not exist.
     files: Layout of the source.
     split: Split whose subjects get lesions.
     seed: Seed of the random numbers.
+    share: Share of the subjects that get lesions, in (0, 1].
+    mechanism: Change of the intensities, a name from `lesion_mechanisms.MECHANISMS`.
 
   Returns:
     Mapping from a split to 'subjects', the number of subjects with lesions, and
@@ -55,7 +63,11 @@ def write(
 
   Raises:
     BadScan: The output exists, a scan cannot be used, or the source lacks the split.
+    ValueError: `share` or `mechanism` is not possible.
   """
+  check_choice('mechanism', mechanism, lesion_mechanisms.MECHANISMS)
+  if not 0 < share <= 1:
+    raise ValueError(f'share is {share}; allowed are numbers above 0 and up to 1')
   target = pathlib.Path(output)
   if target.exists():
     raise BadScan(f'{output} exists already; allowed is a folder to be made')
@@ -66,12 +78,14 @@ def write(
   if split not in {entry.split for entry in entries}:
     names = ', '.join(sorted({entry.split for entry in entries}))
     raise BadScan(f"{source} has no split '{split}'; allowed are {names}")
-  shapes = divide(masks, seed)
+  shapes = lesion_plan.divide(masks, seed)
   partial = target.with_name(target.name + '.partial')
   shutil.rmtree(partial, ignore_errors=True)
   try:
     partial.mkdir(parents=True)
-    report = _fill(partial, source, entries, shapes, files, split, seed)
+    report = _fill(
+      partial, source, entries, shapes, files, split, seed, share, mechanism
+    )
     partial.rename(target)
   except BaseException:
     shutil.rmtree(partial, ignore_errors=True)
@@ -79,33 +93,9 @@ def write(
   return report
 
 
-def divide(masks: str, seed: int) -> tuple[list[str], list[str]]:
-  """Divides lesion mask files at random between testing and validation.
-
-  60 % of the files are for testing, 40 % for validation.
-
-  Args:
-    masks: Folder of the lesion masks (.nii.gz).
-    seed: Seed of the random numbers.
-
-  Returns:
-    Paths for testing and paths for validation, each sorted.
-
-  Raises:
-    BadScan: The folder holds fewer than two files.
-  """
-  paths = [p for p in scan_files.scans(masks, '*') if p.name.endswith('.nii.gz')]
-  if len(paths) < 2:
-    raise BadScan(
-      f'{masks} has {len(paths)} lesion masks; allowed are 2 .nii.gz or more'
-    )
-  order = np.random.default_rng(seed).permutation(len(paths))
-  count = max(1, min(len(paths) - 1, round(0.6 * len(paths))))
-  chosen = [str(paths[i]) for i in order]
-  return sorted(chosen[:count]), sorted(chosen[count:])
-
-
-def _fill(folder, source, entries, shapes, files, split, seed) -> dict[str, Any]:
+def _fill(
+  folder, source, entries, shapes, files, split, seed, share, mechanism
+) -> dict[str, Any]:
   """Writes all scans and the table; returns the report of `write`."""
   _copy_notes(source, folder, seed)
   path = pathlib.Path(source) / files.table
@@ -125,12 +115,13 @@ def _fill(folder, source, entries, shapes, files, split, seed) -> dict[str, Any]
     (split, split, shapes[0]),
     ('val', 'val_lesion', shapes[1]),
   ):
-    for entry, kind, fraction in _plan(
-      [e for e in entries if e.split == origin], seed, name
+    healthy = [e for e in entries if e.split == origin]
+    for entry, kind, fraction in lesion_plan.plan(
+      lesion_plan.part(healthy, seed, share), seed, name
     ):
-      random = _random(seed, name, entry.subject)
+      random = lesion_plan.generator(seed, name, entry.subject)
       image, mask, description = _insert(
-        entry, pool, kind, fraction, random, files.label_map
+        entry, pool, kind, fraction, random, files.label_map, mechanism
       )
       _write(entry, folder, SESSION, image, mask, description)
       add_row(entry, SESSION, name, kind)
@@ -150,39 +141,15 @@ def _fill(folder, source, entries, shapes, files, split, seed) -> dict[str, Any]
   }
 
 
-def _plan(entries: Sequence, seed: int, name: str) -> Iterator[tuple[Any, str, float]]:
-  """Yields each scan with a kind of lesion and a lesion load, dealt at random."""
-  random = _random(seed, name)
-  count = len(entries)
-  kinds = random.permutation([lesions.KINDS[i % 3] for i in range(count)])
-  loads = random.permutation(np.linspace(*FRACTIONS, count) if count > 1 else [0.008])
-  yield from zip(entries, map(str, kinds), map(float, loads), strict=True)
-
-
-def _random(seed: int, *names: str) -> np.random.Generator:
-  """A random generator that depends on the seed and the names only."""
-  digest = hashlib.sha256('/'.join(names).encode()).digest()
-  return np.random.default_rng([seed, int.from_bytes(digest[:8])])
-
-
 def _insert(
-  entry, pool, kind, fraction, random, label_map: Mapping[str, Sequence[int]]
+  entry, pool, kind, fraction, random, label_map, mechanism: str
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
   """The scan with lesions, the lesion mask, and a description of the lesions."""
-  scan = nifti.read_image(entry.image)
-  nifti.check_values(scan)
-  background.need_zero(scan.data, scan.name)
-  if entry.labels is None:
-    raise BadScan(f'{entry.image} has no labels; allowed are scans with anatomy labels')
-  labels = nifti.read_labels(entry.labels, scan)
-  brain = brainmask.from_labels(labels, grid.spacing(scan.affine))
-  tissue = (labels > 0) & ~np.isin(labels, label_map['ventricle'])
-  to_scan, _ = align.register(scan.data, brain, scan.affine)
-  head = lesions.Head(scan.data, brain, tissue, scan.affine, to_scan)
+  head = lesion_heads.read_head(entry, label_map)
   lesion, parts = lesions.draw_masks(head, pool, fraction, random)
-  image, strength = lesions.paint(head, lesion, kind, random)
+  image, strength = lesion_mechanisms.MECHANISMS[mechanism](head, lesion, kind, random)
   description = {'kind': kind, **strength, 'parts': parts}
-  description['brain_voxels'] = int(brain.sum())
+  description['brain_voxels'] = int(head.brain.sum())
   return image.astype(np.float32), lesion, description
 
 

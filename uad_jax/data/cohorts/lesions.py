@@ -1,9 +1,9 @@
-"""Functions that insert synthetic lesions with real lesion shapes into healthy scans.
+"""Functions that draw lesion masks with real lesion shapes in healthy scans.
 
 The shape is a hand-drawn lesion mask in MNI space. It is mapped to the subject by the
 affine between template and scan, and mirrored, moved and scaled at random. Inside the
-mask the intensities of the scan are changed. The untouched scan is the lesion-free twin
-(the same scan without the lesion), so that the ground truth is exact.
+mask `lesion_mechanisms` change the intensities. The untouched scan is the lesion-free
+twin (the same scan without the lesion), so that the ground truth is exact.
 """
 
 import functools
@@ -12,21 +12,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from uad_jax.data.preprocessing import grid, nifti
-
-KINDS = ('dark', 'bright', 'iso')
-"""Kinds of lesions: hypointense, hyperintense, and isointense with another texture."""
-
-FACTORS = {'dark': (0.5, 0.8), 'bright': (1.2, 1.5)}
-"""Range of the factor on the intensity, by kind of lesion."""
-
-EDGE = 1.5
-"""Standard deviation in mm of the Gaussian that makes the edge of a lesion soft."""
-
-TEXTURE = 0.12
-"""Standard deviation of an iso lesion's texture, relative to the local mean."""
 
 
 class Head(NamedTuple):
@@ -168,47 +155,3 @@ def draw_masks(
       'allowed are masks in MNI space (mm)'
     )
   return lesion, placements
-
-
-def paint(
-  head: Head, lesion: np.ndarray, kind: str, random: np.random.Generator
-) -> tuple[np.ndarray, dict[str, Any]]:
-  """Inserts a lesion into a scan by changing the intensities inside a lesion mask.
-
-  'dark' and 'bright': I' = I (1 + w (f - 1)), with w the lesion mask with a soft edge,
-  restricted to the tissue, and f drawn uniformly from `FACTORS`. 'iso': the local mean
-  with a random texture (Gaussian noise smoothed to 3 mm FWHM) replaces the anatomical
-  detail; the mean intensity over the lesion is unchanged.
-
-  Args:
-    head: The healthy scan.
-    lesion: Lesion mask, [X, Y, Z] bool.
-    kind: One of `KINDS`: 'dark', 'bright' or 'iso' (isointense).
-    random: Random number generator.
-
-  Returns:
-    Scan with the lesion, [X, Y, Z]; and the strength of the change: {'factor': f} or
-    {'texture': TEXTURE}.
-
-  Raises:
-    ValueError: The kind is unknown.
-  """
-  if kind not in KINDS:
-    raise ValueError(f"lesion kind '{kind}' is unknown; allowed are {', '.join(KINDS)}")
-  step = grid.spacing(head.affine)
-  weight = ndimage.gaussian_filter(lesion.astype(np.float32), EDGE / step) * head.tissue
-  image = head.image
-  if kind != 'iso':
-    factor = random.uniform(*FACTORS[kind])
-    return image * (1 + weight * (factor - 1)), {'factor': round(float(factor), 4)}
-
-  inside = head.tissue.astype(np.float32)
-  mean = ndimage.gaussian_filter(image * inside, 4 / step)
-  mean /= np.maximum(ndimage.gaussian_filter(inside, 4 / step), 1e-3)
-  grain = random.standard_normal(image.shape, dtype=np.float32)
-  grain = ndimage.gaussian_filter(grain, 3 / grid.FWHM / step)
-  replacement = mean * (1 + TEXTURE * grain / grain.std())
-  change = weight * (replacement - image)
-  # The correction of the mean has the soft weight too, so that it makes no edge.
-  change -= weight * change[lesion].sum() / weight[lesion].sum()
-  return image + change, {'texture': TEXTURE}

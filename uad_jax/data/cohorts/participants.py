@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from uad_jax.data.cohorts import tab_separated, table_columns
 from uad_jax.data.cohorts.entry import Entry
-from uad_jax.data.cohorts.people import few
+from uad_jax.data.cohorts.people import PERSON, few
 from uad_jax.data.cohorts.splits import check_splits
 from uad_jax.data.cohorts.tab_separated import BLANKS
 from uad_jax.data.cohorts.table_columns import FILES, SESSION, SUBJECT
@@ -106,6 +106,26 @@ def row_of(table: Table, entry: Entry) -> dict[str, str]:
   return rows[0] if len(rows) == 1 else {}
 
 
+def row_of_file(table: Table, entry: Entry) -> dict[str, str]:
+  """Returns the row of a scan in a flat folder, with its participant as 'person'.
+
+  A scan without a row is one of the participant whose name its subject begins with, up
+  to a dot, underscore or hyphen: P01_v1 and P01_v2 are scans of P01.
+
+  Args:
+    table: Table of subjects, as `read_table` returns it.
+    entry: The scan; its subject is named after the file.
+  """
+  facts, listed = row_of(table, entry), {subject for subject, _ in table}
+  ends = [match.start() for match in re.finditer(r'[._-]', entry.subject)]
+  for end in (len(entry.subject), *reversed(ends)):
+    person = subject_id(entry.subject[:end])
+    if person in listed:
+      facts = facts or row_of(table, entry._replace(subject=person))
+      return {PERSON: person, **facts}
+  return facts
+
+
 def unmatched(table: Table, entries: Sequence[Entry], path: pathlib.Path) -> list[str]:
   """Compares the subjects of a table with those of the folder.
 
@@ -124,7 +144,7 @@ def unmatched(table: Table, entries: Sequence[Entry], path: pathlib.Path) -> lis
     return []
   scanned = sorted({entry.subject for entry in entries})
   listed = {subject for subject, _ in table}
-  known = {subject_id(name) for name in scanned}
+  known = {subject_id(name) for name in scanned} | {e.person for e in entries}
   if not listed & known:
     raise BadScan(
       f'{path} names no subject of the folder: it names {few(sorted(listed))}, the '
@@ -132,7 +152,8 @@ def unmatched(table: Table, entries: Sequence[Entry], path: pathlib.Path) -> lis
       'without sub-'
     )
   more = [name for name in sorted(listed) if name not in known]
-  rest = [name for name in scanned if subject_id(name) not in listed]
+  named = {entry.subject for entry in entries if entry.person in listed}
+  rest = [n for n in scanned if subject_id(n) not in listed and n not in named]
   return [
     *([f'{path} names subjects without a scan: {few(more)}'] if more else []),
     *([f'{path} lacks subjects that have scans: {few(rest)}'] if rest else []),
@@ -192,6 +213,8 @@ def _facts(
     if subject and 'split' in known:
       people.append((subject_id(subject), known['split']))
     for file in [known.pop(name) for name in FILES if name in known]:
+      if subject and file in (scans or {}):
+        known[PERSON] = subject_id(subject)
       subject, session = (scans or {}).get(file, (subject or file, session))
     if 'split' in known and not subject:
       raise BadScan(

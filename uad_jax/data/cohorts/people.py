@@ -24,6 +24,10 @@ Reader = Callable[[pathlib.Path], Lookup]
 """Function that reads the table of subjects below a folder; returns a `Lookup`."""
 
 
+PERSON = 'person'
+"""Key of a row that names the participant whose scan a file is, in flat folders."""
+
+
 def no_table(root: pathlib.Path) -> Lookup:
   """Returns a function that finds no subject data, for cohorts without a table.
 

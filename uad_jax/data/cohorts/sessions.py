@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from uad_jax.data.cohorts import flat_names, scan_files
 from uad_jax.data.cohorts.entry import Entry
-from uad_jax.data.cohorts.people import few, personal
+from uad_jax.data.cohorts.people import PERSON, few, personal
 from uad_jax.data.preprocessing.nifti import BadScan
 
 if TYPE_CHECKING:
@@ -151,6 +151,7 @@ def entry(
     **personal(facts),
     channel=layout.channel,
     lesion_values=layout.lesion_values,
+    person=facts.get(PERSON) or '',
   )
   name = ' '.join(part for part in key if part)
   if len(paths) > 1 and layout.several != 'first':

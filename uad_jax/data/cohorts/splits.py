@@ -110,7 +110,8 @@ def assign(
 
   If the table of subjects names splits, they are used unchanged. Otherwise a subject
   gets its split from the split list, or by the hash of its name; then it keeps its
-  split when other subjects are added or removed.
+  split when other subjects are added or removed. Several subjects of one person, such
+  as two visits in a flat folder, get that of the first of them.
 
   Args:
     entries: Scans, of type `entry.Entry`.
@@ -138,14 +139,17 @@ def assign(
   if not named:
     _check_fractions(fractions)
     patients = ill(entries) if healthy else set()
+    firsts: dict[str, str] = {}
+    for subject, person in sorted((e.subject, e.person or e.subject) for e in entries):
+      firsts.setdefault(person, subject)
 
     def split(subject):
       if subject in patients:
         return PATIENTS
       return (listed or {}).get(subject) or hashed_split(subject, fractions)
 
-    entries = [e._replace(split=split(e.subject)) for e in entries]
-  check_splits(((e.subject, e.split) for e in entries), 'the folder')
+    entries = [e._replace(split=split(firsts[e.person or e.subject])) for e in entries]
+  check_splits(((e.person or e.subject, e.split) for e in entries), 'the folder')
   return list(entries)
 
 

@@ -68,8 +68,17 @@ def read_image(source, channel: int | None = None) -> Volume:
   """Reads a scan from a NIfTI file or a nibabel image, with its values as float32.
 
   The file is read and checked by `read`.
+
+  Raises:
+    BadScan: As `read`; or the values are beyond the range of float32.
   """
-  return _read(source, channel, nifti_voxels.as_float32)
+  volume = _read(source, channel, nifti_voxels.as_float32)
+  low, high = float(volume.data.min()), float(volume.data.max())
+  if np.isinf([low, high]).any() or max(-low, high) < nifti_voxels.SMALLEST:
+    exact = _read(source, channel, nifti_voxels.scaled)
+    if fault := nifti_voxels.range_fault(exact.data):
+      raise BadScan(f'{volume.name} has {fault}')
+  return volume
 
 
 def _read(source, channel: int | None, values) -> Volume:

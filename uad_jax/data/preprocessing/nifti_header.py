@@ -147,7 +147,10 @@ def corners_apart(affine: np.ndarray, other: np.ndarray, shape) -> float:
 
 
 def image_like(
-  volume: np.ndarray, header: nib.Nifti1Header | None, affine: np.ndarray
+  volume: np.ndarray,
+  header: nib.Nifti1Header | None,
+  affine: np.ndarray,
+  description: str = '',
 ) -> nib.Nifti1Image:
   """Makes a NIfTI image from a volume and the geometry in the header of its scan.
 
@@ -159,14 +162,18 @@ def image_like(
     volume: [X, Y, Z] on the grid of the scan.
     header: Header of the scan; None for a scan that was not NIfTI.
     affine: 4x4 from voxel to mm, used without a header.
+    description: Text of up to 79 characters for the field 'descrip'.
   """
   if header is None:
-    return nib.Nifti1Image(volume, affine)
+    image = nib.Nifti1Image(volume, affine)
+    image.header['descrip'] = description
+    return image
   two = isinstance(header, nib.Nifti2Header)
   new = (nib.Nifti2Header if two else nib.Nifti1Header)()
   new.set_data_dtype(volume.dtype)
   new.set_data_shape(volume.shape)
   new['pixdim'][:4] = header['pixdim'][:4]
+  new['descrip'] = description
   for field in GEOMETRY:
     new[field] = header[field]
   # nibabel keeps the fields of a header that has this affine already.

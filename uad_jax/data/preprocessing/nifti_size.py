@@ -59,7 +59,7 @@ def check_file(name: str) -> None:
       the file holds, or the file is damaged.
   """
   try:
-    header = _read_header(name)
+    header = read_header(name)
     axes = int(header['dim'][0])
     shape = tuple(int(n) for n in header['dim'][1 : 1 + axes])
     voxel_bytes = header.get_data_dtype().itemsize
@@ -99,8 +99,12 @@ def _header_file(name: str) -> IO[bytes]:
   return gzip.open(path) if path.endswith('.gz') else open(path, 'rb')
 
 
-def _read_header(name: str) -> nib.Nifti1Header:
-  """Header of a file, unchecked; an Analyze header as if it were NIfTI."""
+def read_header(name: str) -> nib.Nifti1Header:
+  """Reads the header of a file, unchecked; an Analyze header as if it were NIfTI.
+
+  Args:
+    name: File ending in .nii, .nii.gz or .img, the last with its .hdr beside it.
+  """
   with _header_file(name) as file:
     block = file.read(nib.Nifti2Header.sizeof_hdr)
   size = nib.Nifti2Header.sizeof_hdr

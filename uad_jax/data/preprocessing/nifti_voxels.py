@@ -11,6 +11,9 @@ OVERSHOOT = 0.1
 """Largest accepted distance of a soft mask's values from [0, 1]: interpolation may
 overshoot."""
 
+SMALLEST, LARGEST = 1e-40, float(np.finfo(np.float32).max)
+"""Range of the largest absolute intensity of a scan that float32 can hold."""
+
 MANY = 12
 """Number of values above which whole numbers in a lesion file are a soft mask."""
 
@@ -48,6 +51,29 @@ def as_float32(image: nib.spatialimages.SpatialImage, part=...) -> np.ndarray:
     for k in range(raw.shape[2]):
       data[:, :, k] = apply_read_scaling(raw[:, :, k], proxy.slope, proxy.inter)
   return data
+
+
+def range_fault(data: np.ndarray) -> str:
+  """Describes why float32 cannot hold the intensities of a scan.
+
+  Args:
+    data: Intensities of any type, as stored; those that are not finite are ignored.
+
+  Returns:
+    Text with the largest absolute intensity and the remedy; '' if float32 holds them.
+  """
+  if data.dtype.kind != 'f' or data.dtype.itemsize <= 4:
+    return ''
+  with np.errstate(invalid='ignore'):
+    finite = np.abs(data[np.isfinite(data)])
+  top = finite.max() if finite.size else 0
+  if top == 0 or SMALLEST <= top <= LARGEST:
+    return ''
+  shown, divisor = (np.format_float_scientific(top, n, trim='-') for n in (2, 0))
+  return (
+    f'intensities up to {shown}, beyond the numbers of float32 ({SMALLEST:g} to '
+    f'{LARGEST:.2g}); allowed is the scan with all intensities divided by {divisor}'
+  )
 
 
 def labels_in(data: np.ndarray, of_lesions: bool = False) -> tuple[int, ...]:

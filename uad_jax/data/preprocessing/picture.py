@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from uad_jax.data.preprocessing import nifti_voxels
 from uad_jax.data.preprocessing.nifti import BadScan, Picture
 
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp', '.npy')
@@ -72,7 +73,7 @@ def read(path: str | os.PathLike, channel: int | None = None) -> Picture:
         f'allowed are 0 to {pixels.shape[2] - 1}'
       )
     pixels = pixels[..., channel]
-  return _volume(path, pixels, _sidecar_spacing(path) or spacing)
+  return _volume(path, pixels, stated_spacing(path) or spacing)
 
 
 def read_mask(path: str | os.PathLike, like: Picture) -> Picture:
@@ -133,6 +134,8 @@ def from_volume(volume: np.ndarray) -> np.ndarray:
 
 def _volume(path, pixels: np.ndarray, spacing: Sequence[float]) -> Picture:
   """The volume [W, H, 1] of the rows [H, W], with the pixel size (x, y) in mm."""
+  if fault := nifti_voxels.range_fault(pixels):
+    raise BadScan(f'{path} has {fault}')
   if pixels.dtype not in (np.uint8, np.uint16):
     pixels = pixels.astype(np.float32)
   volume = np.ascontiguousarray(pixels.T[:, ::-1, None])
@@ -218,8 +221,18 @@ def _header_spacing(image: Image.Image) -> tuple[float, float]:
   return MM_PER_INCH / dpi[0], MM_PER_INCH / dpi[1]
 
 
-def _sidecar_spacing(path) -> tuple[float, float] | None:
-  """Pixel size (x, y) in mm that NAME.json beside the picture states, or None."""
+def stated_spacing(path: str | os.PathLike) -> tuple[float, float] | None:
+  """Returns the pixel size (x, y) in mm that the JSON file beside a picture states.
+
+  Args:
+    path: Path of the picture, NAME.png; the file is NAME.json, its key 'spacing_mm'.
+
+  Returns:
+    The pixel size; None without such a file or key.
+
+  Raises:
+    BadScan: The file is no JSON, or states no usable size.
+  """
   sidecar = pathlib.Path(sidecar_of(path))
   if not sidecar.is_file():
     return None

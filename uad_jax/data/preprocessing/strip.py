@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from uad_jax.data.preprocessing import align, brain_checks, brainmask, grid
+from uad_jax.data.preprocessing import align, bias, brain_checks, brainmask, grid
 from uad_jax.data.preprocessing.nifti import BadScan
 
 SPACING = 2.0
@@ -40,6 +40,14 @@ HEIGHT, TOP = 170.0, 1000.0
 """Height in mm below the top of the head that they look at, and area in mm^2 of the
 section that counts as its top."""
 
+FIELD_SUSPECT, FIELD = 0.95, 1.5
+"""Correlation with the template below which the bias field is estimated, and the ratio
+of its percentiles 99 and 1 in the brain from which the field counts as strong."""
+
+FIELD_ROUNDS, SETTLED = 5, 0.995
+"""Largest number of corrections of a strong bias field, and the overlap (Dice) of two
+successive brain masks at which they end."""
+
 
 @functools.cache
 def distance_to_outline() -> np.ndarray:
@@ -61,10 +69,13 @@ class Stripping(NamedTuple):
   Attributes:
     mask: Brain mask [X, Y, Z], bool.
     fit: Measurements of the mask and of the alignment.
+    field: Ratio of the percentiles 99 and 1 of the bias field in the brain, where the
+      field is so strong that the head was divided by it; 1 where it was not.
   """
 
   mask: np.ndarray
   fit: brain_checks.Fit
+  field: float = 1.0
 
 
 def by_template(
@@ -77,7 +88,8 @@ def by_template(
   outline or at most `BEYOND` mm outside; bridges to the skull are cut and furrows
   filled. The first rough mask is that of `brainmask.rough`. If the result is not
   plausible (`brain_checks.faults`), the rough masks of `ROBUST` are tried in order,
-  until a result is plausible.
+  until a result is plausible. A strong bias field hides the dark end of a brain: the
+  result is refined on the head divided by the field (`bias.estimate`).
 
   Args:
     image: T1 scan [X, Y, Z].
@@ -99,8 +111,9 @@ def by_template(
       continue
     fit = brain_checks.measure(brain, coarse, to_head, correlation)
     if not brain_checks.faults(fit):
+      brain, fit, field = _without_field(head, Stripping(brain, fit), coarse, name)
       mask = grid.sample_mask(brain, np.linalg.inv(to_image), image.shape)
-      return Stripping(mask, fit)
+      return Stripping(mask, fit, field)
     attempts.append(fit)
     if brain_checks.is_part(fit):
       break
@@ -141,6 +154,32 @@ def _refined(head, brain, affine, name):
     brain = brainmask.opened(bright & (depth > -BEYOND), spacing, OPENING)
     brain = brainmask.closed(brain, spacing, CLOSING) | within
   return brain, to_head, correlation
+
+
+def _without_field(head, result: Stripping, affine, name) -> Stripping:
+  """The result, refined on the head without its bias field if that is strong.
+
+  Each round estimates the field anew, in the brain mask of the round before. A round
+  whose result is not plausible, or fits the template less than the first, ends this.
+  """
+  brain = result.mask
+  for _ in range(FIELD_ROUNDS if result.fit.correlation < FIELD_SUSPECT else 0):
+    field = bias.estimate(head, brain, affine, name=name)
+    low, high = np.percentile(field[brain], (1, 99))
+    if high < FIELD * low:
+      break
+    try:
+      new, to_head, correlation = _refined(head / field, brain, affine, name)
+    except BadScan:
+      break
+    fit = brain_checks.measure(new, affine, to_head, correlation)
+    if brain_checks.faults(fit) or correlation < result.fit.correlation:
+      break
+    overlap = 2 * np.count_nonzero(new & brain) / (new.sum() + brain.sum())
+    brain, result = new, Stripping(new, fit, float(high / low))
+    if overlap > SETTLED:
+      break
+  return result
 
 
 def _upper(head: np.ndarray, affine: np.ndarray) -> np.ndarray:

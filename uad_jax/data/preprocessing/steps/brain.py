@@ -12,6 +12,7 @@ from uad_jax.data.preprocessing import (
   grid,
   strip,
   strip_program,
+  stripped_checks,
 )
 from uad_jax.data.preprocessing.nifti import BadScan
 from uad_jax.data.preprocessing.scan import ScanState
@@ -23,7 +24,8 @@ def brain_mask(
   """Computes the brain mask of a scan by one of several methods, named by `how`.
 
   The volume of the mask must be plausible for a brain; with 'template' the alignment
-  is checked too, see `brain_checks`.
+  is checked too, see `brain_checks`. Other masks are warned of if a part of the brain
+  seems to be missing, or skull to be left, see `stripped_checks`.
 
   Args:
     scan: State of the scan.
@@ -61,20 +63,26 @@ def brain_mask(
   for way in tried:
     mask, more = ways[way](), {}
     if isinstance(mask, strip.Stripping):
-      mask, more = mask.mask, mask.fit.rounded()
+      more = mask.fit.rounded()
+      if mask.field != 1:
+        more['bias_field'] = round(mask.field, 2)
+      mask = mask.mask
     if mask is not None and mask.any():
       return _with_mask(scan, mask, way, more)
   raise BadScan(f"{scan.name} has no brain by '{how}'; allowed are {', '.join(ways)}")
 
 
 def _with_mask(scan: ScanState, mask: np.ndarray, by: str, more) -> ScanState:
-  """The scan with a brain mask whose volume is one of a brain."""
+  """The scan with a brain mask whose volume is one of a brain; warns of doubts."""
   if fault := brain_checks.volume_fault(mask, scan.affine):
     size = ' x '.join(f'{s:.3g}' for s in grid.spacing(scan.affine))
     raise BadScan(
       f"{scan.name} has a brain mask by '{by}' of {fault}; look at the mask and at the "
       f'voxel size of {size} mm, or {brain_checks.REMEDY}'
     )
+  spacing = grid.spacing(scan.affine)
+  for doubt in stripped_checks.doubts(scan.image, mask, spacing, by):
+    warnings.warn(f'{scan.name} {doubt}; look at the scan', stacklevel=3)
   volume = round(brain_checks.volume_ml(mask, scan.affine), 1)
   return scan._replace(mask=mask, measured={'by': by} | more | {'volume_ml': volume})
 

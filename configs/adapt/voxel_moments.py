@@ -1,0 +1,23 @@
+"""Mean and variance of each voxel re-estimated on target scans (`adapt.voxel_moments`).
+
+Arguments: `histogram` matches the histograms of the target scans as well.
+"""
+
+import pathlib
+
+from uad_jax.ops.choices import check_choice
+from uad_jax.registry import read_config
+
+
+def get_config(arg: str = ''):
+  """Returns the config; no network is trained, and thresholds are the source run's.
+
+  Args:
+    arg: '' or 'histogram'.
+  """
+  check_choice('argument', arg, ('', 'histogram'))
+  config = read_config(pathlib.Path(__file__).with_name('base.py'), '')
+  config.few_shot.voxel_moments = dict(pseudo_count=50.0)
+  config.steps = ('one pass',)
+  config.histogram = arg == 'histogram'
+  return config

@@ -1,0 +1,64 @@
+"""One table: each adaptation to target scans serves the methods it says it serves."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from tests.method_table import ADAPTATIONS, ROWS, make_batch
+from uad_jax.registry import named
+from uad_jax.registry import names as registered
+from uad_jax.update import on_target, splits_of
+
+UNTRAINED = ('atlas', 'smoothing', 'threshold')
+TRAINED = tuple(name for name in ROWS if name not in UNTRAINED)
+WITH_CODE = (
+  *('aae', 'ae', 'anovaegan', 'caae', 'cae', 'cevae', 'dae', 'dae_unc', 'fanogan'),
+  *('gmvae', 'scale_space_ae', 'skip_ae', 'vae'),
+)
+SERVES = {
+  'adabn': ('dae',),
+  'channel_moments': ('ae', 'dae_unc', 'denoising_ae', 'vae'),
+  'coral': WITH_CODE,
+  'dann': WITH_CODE,
+  'fada': WITH_CODE,
+  'finetune': TRAINED,
+  'voxel_moments': ('atlas', 'dae_unc'),
+}
+"""Methods by adaptation; the others are refused with one sentence."""
+
+OPTIONS = {'adabn': dict(batches=2), 'channel_moments': dict(batches=2)}
+
+
+def test_every_adaptation_has_a_row():
+  assert sorted([*SERVES, *ADAPTATIONS]) == registered('adapt')
+
+
+@pytest.mark.parametrize('name', ROWS)
+@pytest.mark.parametrize('adaptation', SERVES)
+def test_an_adaptation_serves_a_method_or_refuses_it(adaptation, name):
+  shape, options, _ = ROWS[name]
+  plain = named('methods', name)(shape=shape, channels=1, **options)
+  batch = make_batch(shape)
+
+  def run(key):
+    adapt = named('adapt', adaptation)(**OPTIONS.get(adaptation, {}))
+    method = on_target(adapt(plain))
+    assert method.objectives
+    params, stats = method.init(key, batch)
+    for objective in method.objectives.values():
+      splits = splits_of(objective)
+      batches = dict.fromkeys(splits, batch) if len(splits) > 1 else batch
+      _, (stats, _) = objective.loss(params, stats, batches, key, jnp.array(0))
+    assert set(method.kinds) <= set(stats)
+    return stats, method.infer(params, stats, batch, key)
+
+  if name not in SERVES[adaptation]:
+    with pytest.raises(ValueError, match=f'^{adaptation}: '):
+      jax.eval_shape(run, jax.random.key(0))
+    return
+  params, stats = jax.eval_shape(lambda key: plain.init(key, batch), jax.random.key(0))
+  expected = jax.eval_shape(plain.infer, params, stats, batch, jax.random.key(0))
+  adapted_stats, outputs = jax.eval_shape(run, jax.random.key(0))
+  assert outputs == expected
+  assert set(adapted_stats) >= set(stats)
+  assert set(plain.kinds) == set(stats)

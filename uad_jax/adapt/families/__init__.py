@@ -1,0 +1,1 @@
+"""Functions that several adaptations share; no config names a file of this folder."""

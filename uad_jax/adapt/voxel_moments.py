@@ -1,0 +1,60 @@
+"""Adaptation that re-estimates the mean and variance of each voxel on target scans."""
+
+import jax
+import jax.numpy as jnp
+
+from uad_jax.method import Adaptation, Method, Objective
+from uad_jax.ops import voxel_stats
+from uad_jax.ops.limits import check_number
+
+
+def make(pseudo_count: float = 50.0, stage: int = 0) -> Adaptation:
+  """Builds an adaptation that re-estimates voxelwise moments on healthy target scans.
+
+  The statistics of kind 'moments' (sums for the mean and variance of each voxel over
+  the source scans) are scaled down to the weight of `pseudo_count` records, and the
+  target records are added, each with weight 1:
+
+    mean = (N mean_source + n mean_target) / (N + n),
+
+  N the pseudo-count and n the number of target records, and likewise for the mean of
+  the squares (the pseudo-count rule of Schneider et al. 2020 for batch normalisation,
+  here for voxels). No network changes. It is the cheapest adaptation of a method that
+  compares a scan with voxelwise statistics ('atlas', 'dae_unc').
+
+  Args:
+    pseudo_count: Weight N of the source scans, in records (slices or volumes); 0
+      replaces them.
+    stage: Training stage of the fit; one pass over the target scans.
+
+  Returns:
+    An adaptation, Method -> Method.
+
+  Raises:
+    ValueError: `pseudo_count` is negative, or the method has no voxelwise moments.
+  """
+  check_number('voxel_moments: pseudo_count', pseudo_count, 0)
+
+  def adapt(method: Method) -> Method:
+    names = [name for name, kind in method.kinds.items() if kind == 'moments']
+    if not names:
+      raise ValueError(
+        'voxel_moments: the method has no statistics of each voxel; allowed are '
+        'methods that have, such as atlas and dae_unc'
+      )
+
+    def fit(params, stats, batch, key, step):
+      updated = {}
+      for name in names:
+        count = jnp.maximum(stats[name]['count'].sum(), 1e-6)
+        share = jnp.where(step == 0, pseudo_count / count, 1.0)
+        sums = jax.tree.map(lambda leaf, share=share: share * leaf, stats[name])
+        updated[name] = voxel_stats.observe(
+          sums, batch['image'], batch['position'], batch['weight']
+        )
+      return jnp.zeros(()), (stats | updated, {})
+
+    objective = Objective(fit, stage=stage, split='few_shot')
+    return method._replace(objectives={**method.objectives, 'voxel_moments': objective})
+
+  return adapt

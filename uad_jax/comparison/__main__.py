@@ -1,0 +1,80 @@
+r"""Command that studies how runs cope with scans of other scanners.
+
+  python -m uad_jax.comparison --runs=runs/dae_unc_ixi --target=novosibirsk \
+    --adaptations=recalibration,histogram,voxel_moments,finetune:moments \
+    --subjects=1,3,5 --draws=3            does the trials that have no record yet
+  python -m uad_jax.comparison --study=blind_spot --runs=runs/dae_unc_ixi,runs/vae_ixi \
+    --target=novosibirsk,ucla             asks which scores take a scanner for a lesion
+  python -m uad_jax.comparison --render   writes docs/robustness.md
+
+Target scans are the folders data/TARGET_lesions, those of the training scanner
+data/ixi_mixture, both written by `python -m uad_jax.prepare lesions` (README.md).
+Records are kept in docs/runs/few_shot.jsonl and docs/runs/blind_spot.jsonl; none is
+made twice.
+"""
+
+import pathlib
+
+from absl import flags
+
+from uad_jax import cli
+from uad_jax.comparison import blind_spot_study, few_shot_study, robustness_page
+from uad_jax.report.atomic_files import write_text
+
+FLAGS = flags.FLAGS
+RECORDS = pathlib.Path('docs/runs')
+
+
+def main(_: list[str]) -> None:
+  """Does a study, or writes the page with `--render`.
+
+  Raises:
+    ValueError: No run is named.
+  """
+  if FLAGS.render:
+    write_text(pathlib.Path(FLAGS.output), robustness_page.page(RECORDS))
+    print(FLAGS.output)
+    return
+  if not FLAGS.runs:
+    raise ValueError('--runs is empty; give the folders of finished runs')
+  folders = {name: f'data/{name}_lesions' for name in FLAGS.target}
+  if FLAGS.study == 'blind_spot':
+    for run in FLAGS.runs:
+      path = RECORDS / 'blind_spot.jsonl'
+      blind_spot_study.study(pathlib.Path(run), FLAGS.home, folders, path)
+    return
+  counts = [int(count) for count in FLAGS.subjects]
+  wanted = few_shot_study.trials(FLAGS.adaptations, counts, FLAGS.draws)
+  for run in FLAGS.runs:
+    for name, source in folders.items():
+      few_shot_study.study(
+        pathlib.Path(run),
+        few_shot_study.Target(name, source, FLAGS.home),
+        wanted,
+        RECORDS / 'few_shot.jsonl',
+        pathlib.Path(FLAGS.workdir),
+      )
+
+
+def define_flags() -> None:
+  """Defines the command-line flags of the studies."""
+  flags.DEFINE_enum('study', 'few_shot', ['few_shot', 'blind_spot'], 'Study to do.')
+  flags.DEFINE_list('runs', [], 'Folders of finished runs.')
+  flags.DEFINE_list('target', ['novosibirsk'], 'Names of the target scans.')
+  flags.DEFINE_string('home', 'data/ixi_mixture', 'Test scans of the training scanner.')
+  flags.DEFINE_list('adaptations', [], 'Configs of configs/adapt, NAME or NAME:ARG.')
+  flags.DEFINE_list('subjects', ['5'], 'Numbers k of target subjects.')
+  flags.DEFINE_integer('draws', 1, 'Draws of the k subjects.', lower_bound=1)
+  flags.DEFINE_string('workdir', 'runs/few_shot', 'Folder of the adapted runs.')
+  flags.DEFINE_bool('render', False, 'Do no trial; write the page.')
+  flags.DEFINE_string('output', 'docs/robustness.md', 'Page to write.')
+
+
+def command() -> None:
+  """Entry point: defines the flags and runs `main`."""
+  define_flags()
+  cli.run(main)
+
+
+if __name__ == '__main__':
+  command()

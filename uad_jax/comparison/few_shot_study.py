@@ -1,0 +1,207 @@
+"""Functions that adapt runs to target scans in many ways and record the results.
+
+A trial is one adaptation to k target subjects, drawn by a seed. The record of a trial
+holds, for the default anomaly map of the source run:
+
+  method, seed, adaptation, target, subjects (k), draw
+  config   hash of the config of the adapted run
+  scorer   name of the anomaly map
+  marked   share of the brain at or above the threshold of 5 %, of each healthy target
+           test scan
+  auprc, dice   AUPRC and Dice at that threshold on the target test scans, which hold
+           lesions, with 95 % intervals over subjects
+  source   AUPRC on the source test scans after the adaptation, likewise
+  seconds  time of the whole trial
+"""
+
+import json
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from uad_jax.evaluation.sample import load
+from uad_jax.few_shot.adapt import adapt
+from uad_jax.few_shot.adapted_config import read_adaptation
+from uad_jax.other_cohort import evaluate_elsewhere
+from uad_jax.registry import hashed
+from uad_jax.report.atomic_files import read_json, write_text
+from uad_jax.report.tables import Estimate
+from uad_jax.trained_run import open_run
+
+BARE = 'none'
+"""Name of the trial without any adaptation."""
+
+
+UNTARGETED = ('histogram',)
+"""Adaptations that use no target scan, and are tried once."""
+
+
+class Target(NamedTuple):
+  """Scans of another scanner: for the adaptation, healthy test scans, and lesions.
+
+  Attributes:
+    name: Name in the tables.
+    source: Folder with the splits 'few_shot' and 'test', some test scans with lesions.
+    home: Folder of test scans of the training scanner, with lesions of the same kind.
+  """
+
+  name: str
+  source: str
+  home: str
+
+
+class Trial(NamedTuple):
+  """Adaptation to k subjects of a target.
+
+  Attributes:
+    adaptation: NAME or NAME:ARGUMENT of a config of configs/adapt, or `BARE`.
+    subjects: Number k of target subjects; 0 for an adaptation that uses none.
+    draw: Seed of the draw of the subjects.
+  """
+
+  adaptation: str
+  subjects: int
+  draw: int
+
+
+def trials(
+  adaptations: Sequence[str], counts: Sequence[int], draws: int
+) -> list[Trial]:
+  """Lists the trials of a study, beginning with that without adaptation.
+
+  Args:
+    adaptations: Names of the adaptations, see `Trial`.
+    counts: Numbers of target subjects.
+    draws: Number of draws of the subjects.
+  """
+  listed = [Trial(BARE, 0, 0)]
+  for name in adaptations:
+    if name in UNTARGETED:
+      listed.append(Trial(name, 0, 0))
+      continue
+    listed += [Trial(name, k, draw) for k in counts for draw in range(draws)]
+  return listed
+
+
+def shares(folder: pathlib.Path, scorer: str) -> dict[str, float]:
+  """Reads the share of the brain that was marked in each healthy test scan.
+
+  Args:
+    folder: Folder of an evaluation.
+    scorer: Name of the anomaly map.
+
+  Returns:
+    Shares at the threshold of 5 %, by subject.
+  """
+  sample = load(folder / 'evaluation.npz')[scorer]
+  healthy = ~sample.diseased
+  values = sample.counts['fp_at_5'] / np.maximum(sample.counts['negatives'], 1)
+  pairs = zip(sample.subjects[healthy], values[healthy], strict=True)
+  return {str(subject): round(float(share), 5) for subject, share in pairs}
+
+
+def pooled(folder: pathlib.Path, scorer: str, metric: str) -> Estimate:
+  """Reads a pooled metric of an anomaly map from results.json of an evaluation."""
+  return read_json(folder / 'results.json')['scorers'][scorer]['pooled'][metric]
+
+
+def newest(run: pathlib.Path, where: str) -> pathlib.Path:
+  """Returns the folder of a run's newest evaluation on a folder of scans."""
+  label = pathlib.Path(where).resolve().name
+  places = (run / 'evaluations').glob(f'{label}-*')
+  return max(places, key=lambda path: (path / 'results.json').stat().st_mtime)
+
+
+def attempt(
+  run: pathlib.Path, target: Target, trial: Trial, workdir: pathlib.Path
+) -> dict[str, Any]:
+  """Does one trial and returns its record.
+
+  Args:
+    run: Folder of the source run.
+    target: Target scans.
+    trial: Adaptation, number of subjects and draw.
+    workdir: Folder of the adapted run.
+  """
+  started = time.monotonic()
+  scorer = read_json(run / 'results.json')['default']
+  if trial.adaptation == BARE:
+    evaluate_elsewhere(run, target.source, {'split': 'test'})
+    place, adapted = newest(run, target.source), run
+  else:
+    adapt(
+      str(run),
+      read_adaptation(trial.adaptation),
+      target.source,
+      str(workdir),
+      trial.subjects or None,
+      trial.draw,
+      scorers=(scorer,),
+    )
+    place = adapted = workdir
+  evaluate_elsewhere(adapted, target.home, {'split': 'test'})
+  config = read_json(run / 'config.json')
+  return {
+    'method': config['method']['name'],
+    'seed': config['seed'],
+    'adaptation': trial.adaptation,
+    'target': target.name,
+    'subjects': trial.subjects,
+    'draw': trial.draw,
+    'config': hashed(read_json(place / 'results.json')['run']['config']),
+    'scorer': scorer,
+    'marked': shares(place, scorer),
+    'auprc': pooled(place, scorer, 'auprc'),
+    'dice': pooled(place, scorer, 'dice_at_5'),
+    'source': pooled(newest(adapted, target.home), scorer, 'auprc'),
+    'seconds': round(time.monotonic() - started, 1),
+  }
+
+
+def key_of(record: Mapping[str, Any]) -> tuple:
+  """Returns the entries of a record that tell its trial."""
+  names = ('method', 'seed', 'adaptation', 'target', 'subjects', 'draw')
+  return tuple(record[name] for name in names)
+
+
+def read(path: pathlib.Path) -> list[dict[str, Any]]:
+  """Reads the records of earlier trials, one JSON object a line."""
+  lines = path.read_text().splitlines() if path.is_file() else []
+  return [json.loads(line) for line in lines if line.strip()]
+
+
+def study(
+  run: pathlib.Path,
+  target: Target,
+  wanted: Sequence[Trial],
+  path: pathlib.Path,
+  workdirs: pathlib.Path,
+) -> list[dict[str, Any]]:
+  """Does the trials that have no record yet, and adds their records to a file.
+
+  Args:
+    run: Folder of the source run.
+    target: Target scans.
+    wanted: Trials, from `trials`.
+    path: File of the records.
+    workdirs: Folder of the adapted runs.
+
+  Returns:
+    All records of the file.
+  """
+  config = open_run(run).config
+  for number, trial in enumerate(wanted, 1):
+    records = read(path)
+    fields = (config.method.name, config.seed, trial.adaptation, target.name)
+    key = (*fields, trial.subjects, trial.draw)
+    if key in map(key_of, records):
+      continue
+    print(f'trial {number}/{len(wanted)}: {target.name} {trial}', flush=True)
+    label = f'{"-".join(map(str, key))}'.replace(':', '_')
+    record = attempt(run, target, trial, workdirs / label)
+    lines = [json.dumps(entry) for entry in (*records, record)]
+    write_text(path, '\n'.join(lines) + '\n')
+  return read(path)

@@ -1,0 +1,1 @@
+"""Scans of other scanners: simulated shifts, scan statistics, domain gate."""

@@ -1,0 +1,88 @@
+"""Functions that open and check the target scans to which a trained run is adapted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from uad_jax import prepared_data, registry
+from uad_jax.data import reading
+from uad_jax.datasets import option_checks
+from uad_jax.datasets.evaluation_data import EvaluationData, evaluation_data
+from uad_jax.trained_run import OpenRun, require_json
+from uad_jax.update import TARGET
+
+
+def matched_steps(opened: OpenRun) -> list:
+  """Appends to a run's preprocessing a step that matches the histogram of its scans.
+
+  The reference are the mean quantiles of its healthy validation scans.
+
+  Args:
+    opened: Source run.
+
+  Raises:
+    ValueError: The results of the run do not hold these quantiles.
+  """
+  results = require_json(opened.folder / 'results.json', 'the thresholds')
+  landmarks = results.get('healthy_validation', {}).get('landmarks')
+  if not landmarks:
+    raise ValueError(
+      f'{opened.folder}/results.json has no quantiles of the healthy scans; delete it '
+      'and repeat the command of the run, which evaluates it again'
+    )
+  match = {'how': 'histogram_match', 'reference': landmarks}
+  return [*opened.card['steps'], ['intensity', match]]
+
+
+def target_data(opened: OpenRun, where: str, changes: Mapping[str, Any], match: bool):
+  """Returns the target data set with its options and TFDS builder, not yet prepared.
+
+  Args:
+    opened: Source run.
+    where: Data set or folder of the target scans.
+    changes: Options of the data set, see `evaluation_data`.
+    match: Match the histograms to those of the source run.
+
+  Raises:
+    ValueError: There is no such data set, or its images have another shape.
+  """
+  steps = matched_steps(opened) if match else opened.card['steps']
+  settings = registry.plain(opened.config)['data']
+  target = evaluation_data(where, settings, steps, changes, split=TARGET)
+  option_checks.check_data_set(target.options, '--source')
+  builder = prepared_data.make_builder(target.options)
+  shape = (*opened.card['shape'], opened.card['channels'])
+  if tuple(builder.info.features['image'].shape) != shape:
+    raise ValueError(
+      f'the images of {where} are {tuple(builder.info.features["image"].shape)} and '
+      f'those of the run {shape}; allowed is one shape with one number of channels'
+    )
+  return target, builder
+
+
+def check_target(records: reading.Records, where: str) -> None:
+  """Checks that target scans can be adapted to: several slices, and no lesions.
+
+  Args:
+    records: Records (slices or volumes) of the target scans.
+    where: Their folder or data set, for the error message.
+
+  Raises:
+    ValueError: There is a single slice, or a scan has a lesion mask.
+  """
+  if len(records) < 2 and records[0]['mask'].ndim == 3:
+    raise ValueError(
+      f'{where} holds one slice for the adaptation; allowed are two or more'
+    )
+  rows = (records[i] for i in range(len(records)))
+  sick = sorted({row['subject'] for row in rows if row['lesion'].any()})
+  if sick:
+    raise ValueError(
+      f'{where} has lesion masks in {len(sick)} subjects that the model would be '
+      f'adapted to, such as {sick[0]}; allowed are healthy scans, or '
+      '--allow_lesions'
+    )
+
+
+def test_split(counts: Mapping[str, int], target: EvaluationData) -> str:
+  """Returns the split to evaluate: 'test' where there is one, else the target scans."""
+  return 'test' if counts.get('test') and target.split != 'test' else target.split

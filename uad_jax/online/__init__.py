@@ -1,0 +1,1 @@
+"""Decisions on a stream of scans: conformal p-values, alarms, recurring residuals."""
