@@ -19,6 +19,11 @@ Components of voxels above a threshold of the run are marked if their p-value is
 marked instead. A scan outside of the training domain is warned of; `--refuse` makes it
 an error.
 
+With `--online=STATE` the scans are a stream: the maps are filtered by the residuals
+that recur in it, and the state, which is begun on the healthy scans of the run, is kept
+in the file STATE. `--feedback=FILE.csv` passes answers of readers (columns identifier,
+the path NAME of the results, and healthy, 0 or 1).
+
 If the command is repeated, it skips the scans that are done. A scan that cannot be
 used stops the command; with `--keep_going` it is skipped and listed at the end, and the
 exit status is 1. Research software; not for clinical use.
@@ -36,19 +41,16 @@ from absl import flags
 from uad_jax import cli
 from uad_jax.data import workers
 from uad_jax.data.preprocessing import nifti, preprocess
-from uad_jax.prediction import batch, decision
+from uad_jax.prediction import batch, decision, feedback, online
 from uad_jax.prediction.native_space import Prediction
 from uad_jax.prediction.plan import Search, plan, search, takes_pictures
-from uad_jax.prediction.result_tables import text_of
 from uad_jax.prediction.scan_prediction import predict_prepared
+from uad_jax.prediction.summary_lines import lines_of
 from uad_jax.trained_run import TrainedRun, load
 
 FLAGS = flags.FLAGS
 MASKS = ('mask', 'labels', 'mask_pattern', 'labels_pattern')
 """Flags about files beside the scans."""
-
-SHOWN = 20
-"""Number of scans whose warnings are printed; scans.csv and the sidecars hold all."""
 
 
 def predict(
@@ -108,26 +110,6 @@ def check_percent(run: TrainedRun, percent: str) -> None:
     )
 
 
-def lines_of(summary: batch.Summary, total: int, folder: pathlib.Path) -> list[str]:
-  """Formats the last messages of the command: failures, warnings, notes and counts.
-
-  Args:
-    summary: Result of `batch.Batch.predict`.
-    total: Number of scans in the input.
-    folder: Folder of the results.
-  """
-  lines = [f'left out: {problem}' for problem in summary.failed]
-  warned = [(name, texts) for name, texts in summary.warnings.items() if texts]
-  lines += [f'warning: {name}: {"; ".join(texts)}' for name, texts in warned[:SHOWN]]
-  if len(warned) > SHOWN:
-    lines.append(f'{len(warned) - SHOWN} further scans have warnings, see scans.csv')
-  lines += [f'note: {note}' for note in summary.notes]
-  last = f'{summary.predicted} of {total} scans predicted in {folder}'
-  if summary.earlier:
-    last += f'; {summary.earlier} of {total} were done already'
-  return [text_of(line) for line in (*lines, last)]
-
-
 def check_masks(scans: Search, options: Mapping[str, str]) -> None:
   """Checks the mask and label flags of the command against the number of scans.
 
@@ -157,6 +139,8 @@ def main(_: list[str]) -> None:
   """
   signal.signal(signal.SIGTERM, signal.default_int_handler)
   rule = decision.choose(FLAGS.percent, FLAGS.alpha)
+  online.check_options(FLAGS.online, FLAGS.percent, FLAGS.alpha, FLAGS.feedback)
+  answers = feedback.read(FLAGS.feedback)
   pictures = takes_pictures(FLAGS.checkpoint)
   scans = search(FLAGS.input, FLAGS.pattern, pictures)
   options = {name: getattr(FLAGS, name) for name in MASKS}
@@ -177,9 +161,11 @@ def main(_: list[str]) -> None:
     print(f'{place} cannot be read and is left out')
   run = load(FLAGS.checkpoint, FLAGS.scorer or None)
   check_percent(run, rule.percent)
-  work = batch.Batch(run, folder, rule, FLAGS.keep_going, FLAGS.refuse)
   processes = batch.default_workers() if FLAGS.workers is None else FLAGS.workers
-  summary = work.predict(tasks, processes)
+  with online.opened(FLAGS.online, run, tasks, processes) as session:
+    work = batch.Batch(run, folder, rule, FLAGS.keep_going, FLAGS.refuse, session)
+    work.answer(answers, tasks)
+    summary = work.predict(tasks, processes)
   print('\n'.join(lines_of(summary, len(tasks), folder)))
   if summary.failed:
     sys.exit(1)
@@ -219,6 +205,12 @@ def define_flags() -> None:
     'Mark all voxels at or above a threshold instead: that of 1, 5 or 10 % of healthy '
     'voxels.',
   )
+  flags.DEFINE_string(
+    'online',
+    '',
+    'File with the state of a stream, which then decides; made if it is missing.',
+  )
+  flags.DEFINE_string('feedback', '', 'CSV file with answers of readers for --online.')
   flags.DEFINE_bool('refuse', False, 'Refuse scans outside of the training domain.')
   flags.DEFINE_bool(
     'keep_going', False, 'Leave bad scans out and list them at the end.'

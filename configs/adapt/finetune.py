@@ -1,4 +1,4 @@
-"""Networks trained further on target scans, with painted lesions where a method does so.
+"""Networks trained further on target scans, with painted lesions in some methods.
 
 Arguments: `all` (default); `norms`, only the scales and shifts of normalisation layers;
 `first`, only the first block of each network; `moments`, all, after the mean and

@@ -8,8 +8,9 @@ holds, for the default anomaly map of the source run:
   scorer   name of the anomaly map
   marked   share of the brain at or above the threshold of 5 %, of each healthy target
            test scan
-  auprc, dice   AUPRC and Dice at that threshold on the target test scans, which hold
-           lesions, with 95 % intervals over subjects
+  auprc, dice   AUPRC and Dice at that threshold over the target test scans with a
+           lesion, with 95 % intervals over subjects
+  prevalence  share of lesion voxels in them
   source   AUPRC on the source test scans after the adaptation, likewise
   seconds  time of the whole trial
 """
@@ -22,7 +23,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from uad_jax.evaluation.sample import load
+from uad_jax.evaluation import bootstrap
+from uad_jax.evaluation.metrics import POOLED
+from uad_jax.evaluation.sample import load, restrict
+from uad_jax.evaluation.summary import plain_all
 from uad_jax.few_shot.adapt import adapt
 from uad_jax.few_shot.adapted_config import read_adaptation
 from uad_jax.other_cohort import evaluate_elsewhere
@@ -30,6 +34,9 @@ from uad_jax.registry import hashed
 from uad_jax.report.atomic_files import read_json, write_text
 from uad_jax.report.tables import Estimate
 from uad_jax.trained_run import open_run
+
+RESAMPLES = 2000
+"""Number of resamples of the subjects for an interval."""
 
 BARE = 'none'
 """Name of the trial without any adaptation."""
@@ -103,9 +110,25 @@ def shares(folder: pathlib.Path, scorer: str) -> dict[str, float]:
   return {str(subject): round(float(share), 5) for subject, share in pairs}
 
 
-def pooled(folder: pathlib.Path, scorer: str, metric: str) -> Estimate:
-  """Reads a pooled metric of an anomaly map from results.json of an evaluation."""
-  return read_json(folder / 'results.json')['scorers'][scorer]['pooled'][metric]
+def on_lesion_scans(folder: pathlib.Path, scorer: str, metric: str) -> Estimate:
+  """Computes a metric over the voxels of all test scans with a lesion.
+
+  Healthy scans are left out, so that data sets with other shares of healthy scans have
+  about the same prevalence.
+
+  Args:
+    folder: Folder of an evaluation.
+    scorer: Name of the anomaly map.
+    metric: Name from `metrics.POOLED`.
+
+  Returns:
+    The value with its 95 % interval over subjects.
+  """
+  sample = load(folder / 'evaluation.npz')[scorer]
+  sick = restrict(sample, sample.diseased)
+  drawn = bootstrap.weights(sick, RESAMPLES, 0)
+  estimated = bootstrap.estimated({metric: POOLED[metric]}, sick, drawn)
+  return plain_all(estimated)[metric]
 
 
 def newest(run: pathlib.Path, where: str) -> pathlib.Path:
@@ -143,6 +166,29 @@ def attempt(
     )
     place = adapted = workdir
   evaluate_elsewhere(adapted, target.home, {'split': 'test'})
+  seconds = round(time.monotonic() - started, 1)
+  return record_of(run, target, trial, place, newest(adapted, target.home), seconds)
+
+
+def record_of(
+  run: pathlib.Path,
+  target: Target,
+  trial: Trial,
+  place: pathlib.Path,
+  home: pathlib.Path,
+  seconds: float,
+) -> dict[str, Any]:
+  """Reads the record of a trial from its evaluations.
+
+  Args:
+    run: Folder of the source run.
+    target: Target scans.
+    trial: Adaptation, number of subjects and draw.
+    place: Folder of the evaluation on the target test scans.
+    home: Folder of that on the source test scans.
+    seconds: Time of the trial.
+  """
+  scorer = read_json(run / 'results.json')['default']
   config = read_json(run / 'config.json')
   return {
     'method': config['method']['name'],
@@ -154,10 +200,11 @@ def attempt(
     'config': hashed(read_json(place / 'results.json')['run']['config']),
     'scorer': scorer,
     'marked': shares(place, scorer),
-    'auprc': pooled(place, scorer, 'auprc'),
-    'dice': pooled(place, scorer, 'dice_at_5'),
-    'source': pooled(newest(adapted, target.home), scorer, 'auprc'),
-    'seconds': round(time.monotonic() - started, 1),
+    'auprc': on_lesion_scans(place, scorer, 'auprc'),
+    'dice': on_lesion_scans(place, scorer, 'dice_at_5'),
+    'prevalence': on_lesion_scans(place, scorer, 'prevalence')['value'],
+    'source': on_lesion_scans(home, scorer, 'auprc'),
+    'seconds': seconds,
   }
 
 

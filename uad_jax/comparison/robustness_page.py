@@ -23,10 +23,11 @@ Written by `python -m uad_jax.comparison --render` from the records in docs/runs
 *Brain marked* is the share of the brain at or above the source run's threshold, which
 5 % of the voxels of healthy scans of the training scanner reach: mean over healthy
 target test scans, draws of the k subjects and seeds, with a 95 % interval over subjects
-and draws; *highest* is that of the worst scan. *AUPRC, target* is that of target test
-scans with inserted lesions (of real shape, by a mechanism that no painter of training
-has) and without; *AUPRC, source* the same on test scans of the training scanner, after
-the adaptation. Their intervals are over subjects, averaged over draws and seeds.
+and draws; *highest* is that of the worst scan. *AUPRC, target* is over the voxels of
+the target test scans with inserted lesions (of real shape, by a mechanism that no
+painter of training has); *AUPRC, source* the same on test scans of the training
+scanner, after the adaptation. Their intervals are over subjects, averaged over draws
+and seeds.
 """
 
 

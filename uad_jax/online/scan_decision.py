@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from uad_jax.evaluation.lesionwise import components
+from uad_jax.evaluation.component_masses import measured
 from uad_jax.online import conformal
 from uad_jax.online.extreme_values import Spot, alarm_threshold, start, update
 from uad_jax.online.generalised_pareto import Pareto
@@ -21,7 +21,7 @@ class Marks(NamedTuple):
 
   Attributes:
     labels: Label of each voxel, from 1, 0 for none, int32 [*S].
-    masses: Sum of (score - threshold) over each component, float64 [N].
+    masses: Sum of (score - threshold) over the voxels of each, float64 [N].
   """
 
   labels: Array
@@ -45,9 +45,8 @@ class Calibration(NamedTuple):
 def marks(anomaly: Array, mask: Array, threshold: float) -> Marks:
   """Measures the components of the brain voxels at or above a threshold."""
   above = (anomaly >= threshold) & (mask > 0)
-  labels, number = components(above)
-  excess = anomaly[above].astype(np.float64) - threshold
-  return Marks(labels.astype(np.int32), np.bincount(labels[above] - 1, excess, number))
+  labels, masses = measured(anomaly, above, threshold, 1.0)
+  return Marks(labels.astype(np.int32, copy=False), masses)
 
 
 def largest(masses: Array) -> float:

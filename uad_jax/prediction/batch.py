@@ -17,9 +17,10 @@ from typing import NamedTuple
 from uad_jax import parallel
 from uad_jax.data import workers
 from uad_jax.data.preprocessing import nifti
-from uad_jax.prediction import file_stamps, sidecar
+from uad_jax.prediction import feedback, file_stamps, online, online_log, sidecar
 from uad_jax.prediction.decision import Decision
-from uad_jax.prediction.native_space import files_of, write
+from uad_jax.prediction.native_space import Prediction, files_of, write
+from uad_jax.prediction.online import Session
 from uad_jax.prediction.result_folder import ResultFolder
 from uad_jax.prediction.result_tables import DONE, FAILED
 from uad_jax.prediction.scan_prediction import predict_prepared
@@ -47,7 +48,7 @@ class Summary(NamedTuple):
     earlier: Number of scans skipped because an earlier command predicted them.
     failed: Error messages, one for each scan that could not be predicted.
     warnings: Warnings about each scan, by scan name.
-    notes: Sentences about the decision, each once.
+    notes: Sentences about the decision and the stream, each once.
   """
 
   predicted: int
@@ -71,6 +72,7 @@ class Batch:
     decision: Rule by which voxels are marked.
     keep_going: Whether to skip a scan that fails; otherwise it stops the prediction.
     refuse: Whether a scan outside of the training domain fails.
+    session: Stream that decides instead of `decision`; None for none.
   """
 
   def __init__(
@@ -80,13 +82,33 @@ class Batch:
     decision: Decision,
     keep_going: bool,
     refuse: bool = False,
+    session: Session | None = None,
   ):
     """Reads the results that the folder holds already."""
     self._run, self._folder, self._decision = run, folder, decision
     self._keep_going, self._refuse = keep_going, refuse
-    self._made_by = sidecar.fingerprint(run, *decision)
+    self._session = session
+    made_by = session.model if session else sidecar.fingerprint(run, *decision)
+    self._made_by = made_by
     self._failed: list[str] = []
     self._results = ResultFolder(folder)
+
+  def answer(self, answers: Sequence[feedback.Answer], tasks: Sequence[Task]) -> None:
+    """Passes the answers of readers about earlier scans to the stream.
+
+    Args:
+      answers: The answers.
+      tasks: Scans of the command; those with current results can be learnt from.
+
+    Raises:
+      ValueError: An answer is refused, see `feedback.unheard`; none is taken then.
+    """
+    if self._session is None or not answers:
+      return
+    by_name = {task.stem: task for task in tasks if self._is_current(task)}
+    for reply in feedback.unheard(answers, self._session.saved):
+      task = by_name.get(reply.identifier)
+      self._session = online.answer(self._session, reply, task, self._run)
 
   def predict(self, tasks: Sequence[Task], processes: int) -> Summary:
     """Predicts scans and writes their results, the tables and the web page.
@@ -98,13 +120,16 @@ class Batch:
 
     Raises:
       Interrupted: The user interrupted the work.
-      BadScan: A scan cannot be predicted, and `keep_going` is false.
+      BadScan: A scan cannot be predicted, and `keep_going` is false. If the stream has
+        decided on it before, nothing is predicted.
       OSError: A result cannot be written.
       ChildProcessError: The system ended a worker process.
     """
     current, todo = [], []
     for task in tasks:
       (current if self._is_current(task) else todo).append(task)
+    if self._session:
+      todo = online_log.once(todo, self._session.saved, self._keep_going)
     for task in current:
       self._results.keep(task.stem, facts_of(task))
     for task in todo:
@@ -141,7 +166,8 @@ class Batch:
       len(current),
       self._failed,
       {task.name: self._results.warnings(task.stem) for task in tasks},
-      self._results.notes(stems),
+      self._results.notes(stems)
+      + (online_log.notes(self._session.saved, stems) if self._session else []),
     )
 
   def _is_current(self, task: Task) -> bool:
@@ -153,6 +179,10 @@ class Batch:
     content = self._results.earlier.get(task.stem, {})
     if self._refuse and content.get('outside'):
       return False
+    if self._session:
+      saved = self._session.saved
+      if not online_log.is_of_stream(content, saved, task.stem):
+        return False
     return sidecar.is_current(content, target.parent, self._made_by, files)
 
   def _finish(self, task: Task, outcome: Outcome | None) -> None:
@@ -162,9 +192,7 @@ class Batch:
       start, sentences = time.monotonic(), outcome.warnings
       try:
         with collected(sentences):
-          prediction = predict_prepared(
-            outcome.prepared, self._run, self._decision, self._refuse
-          )
+          prediction, session = self._decided(task, outcome)
           writers = files_of(prediction, task.scan)
       except Exception as error:
         problem = problem_of(task, error)
@@ -177,6 +205,7 @@ class Batch:
         target = self._folder / task.stem
         content = write(prediction, writers, self._run, target, facts)
         self._results.add(task.stem, content | {'status': DONE})
+        self._session = session and online.committed(session)
         return
     self._failed.append(problem)
     earlier = self._results.earlier.get(task.stem, {}).get('made_from', {})
@@ -186,3 +215,12 @@ class Batch:
       raise nifti.BadScan(problem)
     failure = facts_of(task) | {'warnings': [problem], 'status': FAILED}
     self._results.add(task.stem, failure)
+
+  def _decided(self, task: Task, outcome: Outcome) -> tuple[Prediction, Session | None]:
+    """Prediction of a scan, and the session after it, which is not yet on disk."""
+    if self._session is None:
+      options = (self._decision, self._refuse)
+      return predict_prepared(outcome.prepared, self._run, *options), None
+    return online.predict(
+      outcome.prepared, self._run, task, self._session, self._refuse
+    )

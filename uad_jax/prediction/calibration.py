@@ -93,6 +93,32 @@ def thresholds(
   return content['thresholds'][run.scorer] if content else run.thresholds
 
 
+def validation_scans(config: ConfigDict, kept: str = '') -> list[Entry]:
+  """Lists the files of the healthy validation scans of a run.
+
+  Args:
+    config: Config of the run.
+    kept: Names of the prepared data sets of the run, see `prepared_data.make_builder`.
+
+  Returns:
+    Entries with their masks and labels; [] if the original scans are missing.
+  """
+  entries = []
+  data = plain(config.data)
+  builders = prepared_data.make_builders(data, kept)
+  for term in mixing.splits(data)['val']:
+    settings = getattr(builders[term.data], 'builder_config', None)
+    source = getattr(settings, 'source', '')
+    if not source or not versions.is_there(source):
+      continue
+    entries += [
+      entry
+      for entry in versions.entries_of(settings, source)
+      if entry.split == term.split and not entry.problem
+    ]
+  return entries
+
+
 def bare_scans(config: ConfigDict, kept: str = '') -> list[Entry]:
   """Lists the healthy validation scans that have a file with a mask or labels.
 
@@ -107,29 +133,24 @@ def bare_scans(config: ConfigDict, kept: str = '') -> list[Entry]:
     Entries without masks and labels; [] if no scan has such a file, or if the original
     scans are missing.
   """
-  entries = []
-  data = plain(config.data)
-  builders = prepared_data.make_builders(data, kept)
-  for term in mixing.splits(data)['val']:
-    settings = getattr(builders[term.data], 'builder_config', None)
-    source = getattr(settings, 'source', '')
-    if not source or not versions.is_there(source):
-      continue
-    entries += [
-      entry._replace(mask=None, labels=None)
-      for entry in versions.entries_of(settings, source)
-      if entry.split == term.split
-      and not entry.problem
-      and (entry.mask or entry.labels)
-    ]
-  return entries
+  return [
+    entry._replace(mask=None, labels=None)
+    for entry in validation_scans(config, kept)
+    if entry.mask or entry.labels
+  ]
 
 
 def prepare(entry: Entry, steps: Steps) -> preprocess.Prepared | None:
-  """Preprocesses a scan without its mask; returns None if the scan is unusable."""
+  """Preprocesses a scan with its files; returns None if the scan is unusable."""
   try:
     with collected([]):
-      return preprocess.prepare_scan(entry.image, steps, channel=entry.channel)
+      return preprocess.prepare_scan(
+        entry.image,
+        steps,
+        mask=entry.mask,
+        labels=entry.labels,
+        channel=entry.channel,
+      )
   except BadScan:
     return None
 

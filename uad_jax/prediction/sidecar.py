@@ -62,9 +62,9 @@ def read(path: pathlib.Path) -> dict[str, Any]:
 
 def render(content: Mapping[str, Any]) -> str:
   """Formats a sidecar as JSON, with one line for each lesion component."""
-  text = json.dumps({**content, LESIONS: []}, indent=1, default=str)
+  text = json.dumps({**content, LESIONS: None}, indent=1, default=str)
   lines = ',\n  '.join(json.dumps(row) for row in content.get(LESIONS, ()))
-  return text.replace(f'"{LESIONS}": []', f'"{LESIONS}": [\n  {lines}\n ]')
+  return text.replace(f'"{LESIONS}": null', f'"{LESIONS}": [\n  {lines}\n ]')
 
 
 def remove(target: pathlib.Path) -> None:
@@ -162,6 +162,19 @@ def fingerprint(run: TrainedRun, percent: str, alpha: float | None = None) -> st
     'calibration': read_json(run.folder / calibration.NAME),
     'version': importlib.metadata.version('uad_jax'),
   }
+  return hash_of(run, settings)
+
+
+def hash_of(run: TrainedRun, settings: Mapping[str, Any]) -> str:
+  """Returns a hash of settings and of the parameters and statistics of a run.
+
+  Args:
+    run: Trained run.
+    settings: Settings, which JSON can store.
+
+  Returns:
+    16 hexadecimal digits.
+  """
   digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
   for leaf in jax.tree.leaves(jax.device_get((run.params, run.stats))):
     digest.update(np.ascontiguousarray(leaf).tobytes())

@@ -75,7 +75,8 @@ def test_a_mixture_is_densest_in_the_core_and_leaves_the_rest(scan, shapes, kind
   low, high = lesion_mechanisms.MIXED
   assert low <= strength['mixed'] <= high
   if kind != 'iso':
-    other = np.percentile(scan.image[scan.brain], 2 if kind == 'dark' else 99.5)
+    other = lesion_mechanisms.substance(scan, kind)
+    assert (other > np.median(scan.image[scan.tissue])) == (kind == 'bright')
     distance = np.abs(other - scan.image)
     clear = mask & (distance > 0.2 * distance.max())
     weight = (np.abs(image - scan.image) / np.maximum(distance, 1e-6))[clear]

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from uad_jax.data.cohorts.lesions import Head
-from uad_jax.data.preprocessing import grid
+from uad_jax.data.preprocessing import grid, intensity
 from uad_jax.ops.choices import check_choice
 
 KINDS = ('dark', 'bright', 'iso')
@@ -75,10 +75,12 @@ def mix_fluid(
   """Inserts a lesion as a mixture of tissue and another substance, densest in its core.
 
   I' = (1 - w) I + w T, w = f min(depth / `RIM`, 1), depth the distance in mm to the
-  border of the lesion: T is the darkest intensity of the brain ('dark', as fluid), or
-  its brightest ('bright'); f is drawn from `MIXED`. 'iso' takes T = the mean intensity
-  in 10 mm around a voxel, which removes the anatomical detail. Contrast and mean
-  change together and unevenly, as no painter of `augmentation.painters` changes them.
+  border of the lesion; f is drawn from `MIXED`. With the grey and white peaks g and h
+  of a T1 brain (`intensity.tissue_peaks`), T is g - 2 (h - g), about that of fluid, and
+  at least 0 ('dark'), or h + (h - g), above white matter ('bright'), so that lesions
+  have one contrast on all scanners. 'iso' takes T = the mean intensity in 10 mm around
+  a voxel, which removes the anatomical detail. Contrast and mean change together and
+  unevenly, as no painter of `augmentation.painters` changes them.
 
   Args:
     head: The healthy scan.
@@ -97,14 +99,27 @@ def mix_fluid(
   depth = ndimage.distance_transform_edt(lesion, step)
   share = random.uniform(*MIXED)
   weight = (share * np.minimum(depth / RIM, 1) * head.tissue).astype(np.float32)
-  brain = head.image[head.brain]
   if kind == 'iso':
     inside = head.brain.astype(np.float32)
     other = ndimage.gaussian_filter(head.image * inside, 5 / step)
     other /= np.maximum(ndimage.gaussian_filter(inside, 5 / step), 1e-3)
   else:
-    other = np.percentile(brain, 2 if kind == 'dark' else 99.5)
+    other = substance(head, kind)
   return head.image + weight * (other - head.image), {'mixed': round(float(share), 4)}
+
+
+def substance(head: Head, kind: str) -> float:
+  """Computes the intensity of the substance that `mix_fluid` mixes into tissue.
+
+  Args:
+    head: The healthy T1 scan.
+    kind: 'dark' or 'bright'.
+  """
+  brain = head.image[head.brain].astype(np.float64)
+  grey, white = intensity.tissue_peaks(brain)
+  if kind == 'bright':
+    return white + (white - grey)
+  return max(grey - 2 * (white - grey), 0.0)
 
 
 MECHANISMS = {'factor': paint, 'mixture': mix_fluid}

@@ -1,0 +1,83 @@
+"""Functions between a detection and a stream: its maps, decision and sidecar."""
+
+from typing import Any
+
+import numpy as np
+
+from uad_jax.data.preprocessing.preprocess import Prepared
+from uad_jax.evaluation.component_masses import Components
+from uad_jax.online.guards import Log
+from uad_jax.online.scan_maps import Maps
+from uad_jax.online.stream_state import Decision, Stream
+from uad_jax.prediction.detection import Detection, by_mass
+
+STREAM = 'stream'
+"""Name of the decision in sidecars and tables."""
+
+
+def maps_of(prepared: Prepared, detection: Detection) -> Maps:
+  """Returns the maps of a scan for a stream.
+
+  The residual is scan - reconstruction of the first contrast; of a method without a
+  reconstruction it is the score minus its median in the brain. It is 0 outside.
+
+  Args:
+    prepared: Preprocessed scan.
+    detection: Its detection.
+  """
+  brain, scores = detection.brain, detection.scores
+  if 'reconstruction' in detection.outputs:
+    residual = prepared.image[..., 0] - detection.outputs['reconstruction']
+  else:
+    residual = scores - np.median(scores[brain])
+  residual = np.where(brain, residual, 0).astype(np.float32)
+  return Maps(residual, scores, brain.astype(np.float32))
+
+
+def detection_of(
+  decision: Decision, detection: Detection, voxel: float
+) -> tuple[Detection, np.ndarray]:
+  """Returns the detection that a stream decided on, and the p-value of each component.
+
+  Args:
+    decision: Decision of the stream.
+    detection: Detection by the run.
+    voxel: Volume of a voxel of the prepared grid, ml.
+  """
+  labels, masses = decision.marks
+  order = np.argsort(masses, kind='stable')  # that of `by_mass`
+  changed = detection._replace(
+    scores=decision.anomaly,
+    marked=decision.marked,
+    removed=(labels > 0) & ~decision.marked,
+    components=by_mass(Components(labels, masses * voxel)),
+  )
+  return changed, decision.component_p[order]
+
+
+def facts_of(stream: Stream, decision: Decision, line: Log) -> dict[str, Any]:
+  """Returns the entries of the sidecar about a decision of a stream.
+
+  Args:
+    stream: State before the scan.
+    decision: The decision.
+    line: Line of the log; with the components, in score times voxels, it is the entry
+      'online'.
+  """
+  settings, healthy = stream.settings, stream.calibration.healthy
+  pairs = zip(decision.component_p, decision.marks.masses, strict=True)
+  parts = [{'p': float(p), 'mass': float(mass)} for p, mass in pairs]
+  return {
+    'percent': f'{100 * settings.share:g}',
+    'decision': STREAM,
+    'alpha': settings.alpha,
+    'p': decision.p_value,
+    'decision_means': (
+      f'components of the filtered map with p <= {line["level"]:.2g} are marked, '
+      'family-wise over a scan; answers of readers move this level'
+    ),
+    'healthy_scans': healthy,
+    'threshold_set_on': f'the filtered maps of {healthy} healthy scans',
+    'note': '',
+    'online': {**line, 'components': parts},
+  }

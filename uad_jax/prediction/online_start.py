@@ -1,0 +1,142 @@
+"""Functions that begin a stream on the healthy validation scans of a trained run."""
+
+import functools
+import json
+import pathlib
+from collections.abc import Sequence
+
+from ml_collections import ConfigDict
+
+from uad_jax import registry
+from uad_jax.data import workers
+from uad_jax.data.cohorts.entry import Entry
+from uad_jax.few_shot.adapted_config import scores_of
+from uad_jax.online.healthy_reference import LEAST_SCANS
+from uad_jax.online.scan_maps import Maps
+from uad_jax.online.stream_settings import Settings
+from uad_jax.online.stream_state import Stream
+from uad_jax.online.stream_state import begin as begin_stream
+from uad_jax.prediction import calibration, sidecar
+from uad_jax.prediction.decision import BASE
+from uad_jax.prediction.detection import detect
+from uad_jax.prediction.online_maps import maps_of
+from uad_jax.progress import progress
+from uad_jax.report.atomic_files import read_json
+from uad_jax.trained_run import TrainedRun
+
+MOST = 200
+"""Largest number of healthy scans; their maps are in memory together."""
+
+
+def model_of(run: TrainedRun, masks: bool) -> str:
+  """Returns a hash of everything that maps depend on, and the kind of brain masks.
+
+  It covers the parameters, the config of the model, the scorer, pre- and
+  post-processing, but neither thresholds nor the evaluation: a state stays valid when
+  the run is evaluated or calibrated anew.
+
+  Args:
+    run: Trained run.
+    masks: Whether brain masks come from files.
+  """
+  config = registry.plain(ConfigDict(read_json(run.folder / 'config.json')))
+  results = json.loads((run.folder / 'results.json').read_bytes())
+  settings = {
+    'config': registry.without(config, 'data', *registry.AFTER_TRAINING),
+    'polarity': registry.polarity(config['data']),
+    'map': run.scorer,
+    'scores': scores_of(config, [run.scorer]),
+    'postprocess': results['protocol']['postprocess'],
+    'steps': run.steps,
+    'slice_step': run.slice_step,
+    'shape': run.shape,
+  }
+  kind = 'brain masks from files' if masks else 'estimated brain masks'
+  return f'{sidecar.hash_of(run, settings)} with {kind}'
+
+
+def healthy_scans(run: TrainedRun, masks: bool) -> list[Entry]:
+  """Lists the healthy validation scans on which a stream of a run can begin.
+
+  Args:
+    run: Trained run.
+    masks: Whether brain masks come from files; without, they are estimated as in the
+      prediction of a bare scan.
+
+  Raises:
+    ValueError: There are too few.
+  """
+  config = ConfigDict(read_json(run.folder / 'config.json'))
+  kept = read_json(run.folder / 'model.json').get('data', '')
+  entries = [
+    entry
+    for entry in calibration.validation_scans(config, kept)
+    if not entry.lesion and entry.pathology == 'none'
+  ]
+  if masks:
+    entries = [entry for entry in entries if entry.mask or entry.labels]
+  else:
+    entries = [entry._replace(mask=None, labels=None) for entry in entries]
+  check_number_of(len(entries), run, masks)
+  return entries[:MOST]
+
+
+def check_number_of(scans: int, run: TrainedRun, masks: bool) -> None:
+  """Checks that there are enough healthy scans for a stream.
+
+  Raises:
+    ValueError: There are too few; the message says how to get more.
+  """
+  fewest = LEAST_SCANS + Settings().shadow_scans
+  if scans < fewest:
+    kind = ' with files of brain masks' if masks else ''
+    raise ValueError(
+      f'run {run.folder} has {scans} healthy validation scans{kind} whose files can be '
+      f'used; --online begins on {fewest} or more: `uad_jax.adapt '
+      '--config=configs/adapt/recalibration.py --source=DIR_OF_HEALTHY_SCANS` makes a '
+      'run that has those of DIR'
+    )
+
+
+def healthy_maps(run: TrainedRun, masks: bool, processes: int) -> list[Maps]:
+  """Prepares and infers the healthy validation scans of a run, as `predict` does.
+
+  Args:
+    run: Trained run.
+    masks: Whether brain masks come from files.
+    processes: Number of processes that prepare scans.
+
+  Returns:
+    Maps of each scan that could be prepared.
+
+  Raises:
+    ValueError: There are too few.
+  """
+  entries = healthy_scans(run, masks)
+  work = functools.partial(calibration.prepare, steps=run.steps)
+  outcomes = workers.mapped(work, entries, processes, main_module=False)
+  maps = []
+  for prepared, _ in zip(outcomes, progress(entries, 'healthy scans'), strict=True):
+    if prepared is not None:
+      threshold = calibration.thresholds(run, prepared.chain)[BASE]
+      maps.append(maps_of(prepared, detect(prepared, run, threshold)))
+  check_number_of(len(maps), run, masks)
+  return maps
+
+
+def begin(healthy: Sequence[Maps], folder: pathlib.Path) -> Stream:
+  """Creates the state of a stream with the default settings.
+
+  Args:
+    healthy: Maps of healthy scans.
+    folder: The run folder, for error messages.
+
+  Raises:
+    ValueError: The maps do not fit together.
+  """
+  try:
+    return begin_stream(healthy, Settings())
+  except ValueError as error:
+    raise ValueError(
+      f'no stream can begin on the healthy scans of {folder}: {error}'
+    ) from error
