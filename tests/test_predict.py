@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
+from tests.prediction.online_run import entries as entries
 from tests.small_run import world as world  # the finished run
 from uad_jax import predict
-from uad_jax.prediction import batch, native_space, plan
+from uad_jax.prediction import batch, calibration, native_space, plan
 
 
 def scan_of(source):
@@ -94,7 +95,7 @@ def command(world, monkeypatch, capsys):
 
   def run(scans, output, **options):
     defaults = {'pattern': '', 'scorer': '', 'percent': '', 'keep_going': False}
-    defaults |= {'alpha': None, 'refuse': False}
+    defaults |= {'alpha': None, 'refuse': False, 'online': '', 'feedback': ''}
     values = {**flags(), **defaults, 'workers': 1, 'checkpoint': world[2], **options}
     monkeypatch.setattr(
       predict, 'FLAGS', types.SimpleNamespace(input=scans, output=output, **values)
@@ -143,6 +144,25 @@ def test_results_beside_the_scans_are_told_and_left_out(world, tmp_path, command
   assert status == 0 and sorted(scans.iterdir()) == before
   assert lines[0] == f'3 results of predict in {scans} are left out'
   assert lines[-1].endswith('1 of 1 were done already')
+
+
+def test_a_stream_decides_and_is_answered(
+  world, tmp_path, command, entries, monkeypatch
+):
+  labels = {'labels_pattern': 'derivatives/dlmuse/{id}/**/*_dseg.nii.gz'}
+  state, out = tmp_path / 'state.npz', tmp_path / 'maps'
+  with pytest.raises(ValueError, match='1 healthy validation .* begins on 9 or more'):
+    command(world[1], out, online=str(state), **labels)
+  with pytest.raises(ValueError, match='excludes --percent and --alpha'):
+    command(world[1], out, online=str(state), alpha=0.1, **labels)
+  assert not list(tmp_path.iterdir())
+  monkeypatch.setattr(calibration, 'validation_scans', lambda config, kept: entries)
+  status, lines = command(world[1], out, online=str(state), **labels)
+  assert status == 0 and lines[-2].startswith('note: of 6 scans the stream flags ')
+  (tmp_path / 'a.csv').write_text('identifier,healthy\nsub-04/anat/sub-04_T1w,1\n')
+  answers = {'feedback': str(tmp_path / 'a.csv')}
+  status, lines = command(world[1], out, online=str(state), **labels, **answers)
+  assert status == 0 and lines[-1].endswith('6 of 6 were done already')
 
 
 def test_a_run_describes_its_healthy_validation_scans(world):

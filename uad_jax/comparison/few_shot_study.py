@@ -241,14 +241,13 @@ def study(
   """
   config = open_run(run).config
   for number, trial in enumerate(wanted, 1):
-    records = read(path)
     fields = (config.method.name, config.seed, trial.adaptation, target.name)
     key = (*fields, trial.subjects, trial.draw)
-    if key in map(key_of, records):
+    if key in map(key_of, read(path)):
       continue
     print(f'trial {number}/{len(wanted)}: {target.name} {trial}', flush=True)
     label = f'{"-".join(map(str, key))}'.replace(':', '_')
     record = attempt(run, target, trial, workdirs / label)
-    lines = [json.dumps(entry) for entry in (*records, record)]
+    lines = [json.dumps(entry) for entry in (*read(path), record)]
     write_text(path, '\n'.join(lines) + '\n')
   return read(path)

@@ -73,8 +73,8 @@ def facts_of(stream: Stream, decision: Decision, line: Log) -> dict[str, Any]:
     'alpha': settings.alpha,
     'p': decision.p_value,
     'decision_means': (
-      f'components of the filtered map with p <= {line["level"]:.2g} are marked, '
-      'family-wise over a scan; answers of readers move this level'
+      f'components of the filtered map with p <= {settings.alpha:g}, or the level to '
+      'which answers of readers moved it, are marked, family-wise over a scan'
     ),
     'healthy_scans': healthy,
     'threshold_set_on': f'the filtered maps of {healthy} healthy scans',
