@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.small_run import world as world  # a finished run
-from uad_jax.comparison import few_shot_study, robustness_page
-from uad_jax.comparison.few_shot_study import Target, Trial
+from uad_jax.comparison import few_shot_record, few_shot_study, robustness_page
+from uad_jax.comparison.few_shot_record import Target, Trial
 
 ESTIMATE = {'value': 0.5, 'interval': [0.4, 0.6]}
 
@@ -87,7 +87,7 @@ def test_shares_are_of_healthy_scans_only(world):
   # Oracle: the counts of the evaluation.
   _, _, run, _ = world
   results = json.loads((run / 'results.json').read_text())
-  shares = few_shot_study.shares(run, results['default'])
+  shares = few_shot_record.shares(run, results['default'])
   assert len(shares) == results['data']['healthy']
   pooled = results['scorers'][results['default']]['pooled']
   assert np.isfinite(list(shares.values())).all() and 'auprc' in pooled

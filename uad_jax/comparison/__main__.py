@@ -5,6 +5,9 @@ r"""Command that studies how runs cope with scans of other scanners.
     --subjects=1,3,5 --draws=3            does the trials that have no record yet
   python -m uad_jax.comparison --study=blind_spot --runs=runs/dae_unc_ixi,runs/vae_ixi \
     --target=novosibirsk,ucla             asks which scores take a scanner for a lesion
+  python -m uad_jax.comparison --study=picture --runs=runs/dae_unc_ixi \
+    --target=novosibirsk,ucla --adaptations=voxel_moments:histogram --subjects=5,3
+                                          draws a head of each scanner, before and after
   python -m uad_jax.comparison --render   writes docs/robustness.md
 
 Target scans are the folders data/TARGET_lesions, those of the training scanner
@@ -18,11 +21,19 @@ import pathlib
 from absl import flags
 
 from uad_jax import cli
-from uad_jax.comparison import blind_spot_study, few_shot_study, robustness_page
-from uad_jax.report.atomic_files import write_text
+from uad_jax.comparison import (
+  blind_spot_study,
+  few_shot_record,
+  few_shot_study,
+  robustness_page,
+  scanners_picture,
+)
+from uad_jax.report.atomic_files import write_atomically, write_text
 
 FLAGS = flags.FLAGS
 RECORDS = pathlib.Path('docs/runs')
+PICTURE = 'docs/figures/scanners.png'
+STUDIES = ('few_shot', 'blind_spot', 'picture')
 
 
 def main(_: list[str]) -> None:
@@ -44,21 +55,44 @@ def main(_: list[str]) -> None:
       blind_spot_study.study(pathlib.Path(run), FLAGS.home, folders, path)
     return
   counts = [int(count) for count in FLAGS.subjects]
+  if FLAGS.study == 'picture':
+    draw(pathlib.Path(FLAGS.runs[0]), folders, counts)
+    return
   wanted = few_shot_study.trials(FLAGS.adaptations, counts, FLAGS.draws)
   for run in FLAGS.runs:
     for name, source in folders.items():
       few_shot_study.study(
         pathlib.Path(run),
-        few_shot_study.Target(name, source, FLAGS.home),
+        few_shot_record.Target(name, source, FLAGS.home),
         wanted,
         RECORDS / 'few_shot.jsonl',
         pathlib.Path(FLAGS.workdir),
       )
 
 
+def draw(run: pathlib.Path, folders: dict[str, str], counts: list[int]) -> None:
+  """Draws a healthy head of each scanner before and after the first adaptation.
+
+  Args:
+    run: Source run.
+    folders: Folder of the scans of each target.
+    counts: Number of subjects that each target's run was adapted to.
+  """
+  rows = scanners_picture.healthy_rows({'training scanner': run}, FLAGS.home)
+  for (name, folder), count in zip(folders.items(), counts, strict=True):
+    trial = few_shot_record.Trial(FLAGS.adaptations[0], count, 0)
+    label = few_shot_study.label_of(run, name, trial)
+    adapted = pathlib.Path(FLAGS.workdir) / label
+    runs = {f'{name}, before': run, f'{name}, after': adapted}
+    rows += scanners_picture.healthy_rows(runs, folder)
+  content = scanners_picture.picture(rows)
+  write_atomically(pathlib.Path(PICTURE), lambda file: file.write(content))
+  print(PICTURE)
+
+
 def define_flags() -> None:
   """Defines the command-line flags of the studies."""
-  flags.DEFINE_enum('study', 'few_shot', ['few_shot', 'blind_spot'], 'Study to do.')
+  flags.DEFINE_enum('study', 'few_shot', STUDIES, 'Study to do.')
   flags.DEFINE_list('runs', [], 'Folders of finished runs.')
   flags.DEFINE_list('target', ['novosibirsk'], 'Names of the target scans.')
   flags.DEFINE_string('home', 'data/ixi_mixture', 'Test scans of the training scanner.')

@@ -9,6 +9,9 @@ from uad_jax.datasets import catalogue
 FOLDER, PICTURES = 'nifti_folder', 'image_folder'
 """Data sets of a folder of NIfTI files, and of 2-D images."""
 
+EVERY = {'test': 1.0}
+"""Split fractions of a folder whose table of subjects names no splits."""
+
 INSERTED, TWINS = 'lesion_cohort', 'derivatives/twin'
 """Layout of a folder of scans with inserted lesions, and its folder of the twins."""
 
@@ -33,7 +36,6 @@ def evaluation_data(
   training: Mapping[str, Any],
   steps: Sequence,
   changes: Mapping[str, Any],
-  split: str = 'test',
 ) -> EvaluationData:
   """Returns data set, split and options for the evaluation of a trained model.
 
@@ -41,13 +43,11 @@ def evaluation_data(
 
   Args:
     where: Data set, 'NAME' or 'NAME/SPLIT', or a folder of NIfTI files (of pictures, if
-      the model was trained on such).
+      the model was trained on such); the split is 'test' unless named.
     training: `config.data` of the run, as a plain mapping.
     steps: Preprocessing steps of the run, as model.json holds them.
     changes: Options of the data set that replace those taken from the run; 'split'
       among them names the split.
-    split: Split where neither `where` nor `changes` names one; all subjects of a folder
-      belong to it, unless a table of subjects names splits.
 
   Raises:
     ValueError: There is neither such a data set nor such a folder.
@@ -56,7 +56,7 @@ def evaluation_data(
   if pathlib.Path(where).is_dir():
     name = PICTURES if training['name'] == PICTURES else FOLDER
     named, label = '', pathlib.Path(where).resolve().name
-    options = {'source': where, 'fractions': {split: 1.0}, 'steps': steps}
+    options = {'source': where, 'fractions': EVERY, 'steps': steps}
     options |= shared(training, name, 'layout', 'patterns')
     if options.get('layout') == INSERTED:
       options |= _inserted(pathlib.Path(where))
@@ -72,7 +72,7 @@ def evaluation_data(
   else:
     label, options = name, shared(training, name, 'config', 'source', 'layout')
   changes = dict(changes)
-  split = changes.pop('split', named) or split
+  split = changes.pop('split', named) or 'test'
   options = {'name': name, 'dir': training['dir'], **options, **changes}
   return EvaluationData(label, split, options)
 

@@ -1,5 +1,6 @@
 """Functions that open and check the target scans to which a trained run is adapted."""
 
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,7 +48,7 @@ def target_data(opened: OpenRun, where: str, changes: Mapping[str, Any], match: 
   """
   steps = matched_steps(opened) if match else opened.card['steps']
   settings = registry.plain(opened.config)['data']
-  target = evaluation_data(where, settings, steps, changes, split=TARGET)
+  target = evaluation_data(where, settings, steps, changes)
   option_checks.check_data_set(target.options, '--source')
   builder = prepared_data.make_builder(target.options)
   shape = (*opened.card['shape'], opened.card['channels'])
@@ -56,7 +57,21 @@ def target_data(opened: OpenRun, where: str, changes: Mapping[str, Any], match: 
       f'the images of {where} are {tuple(builder.info.features["image"].shape)} and '
       f'those of the run {shape}; allowed is one shape with one number of channels'
     )
+  named = 'split' in changes or ('/' in where and not pathlib.Path(where).is_dir())
+  if not named and not is_unsplit(builder.planned_splits()):
+    target = target._replace(split=TARGET)
   return target, builder
+
+
+def is_unsplit(counts: Mapping[str, int]) -> bool:
+  """Returns whether all scans of a data set are in the split 'test'.
+
+  So are those of a folder whose table of subjects names no splits.
+
+  Args:
+    counts: Number of scans by split.
+  """
+  return set(counts) == {'test'}
 
 
 def check_target(records: reading.Records, where: str) -> None:
