@@ -62,7 +62,7 @@ def test_the_page_has_a_row_for_each_adaptation_and_count(tmp_path):
   text = robustness_page.page(tmp_path)
   rows = [line for line in text.splitlines() if line.startswith(('| none', '| fine'))]
   assert '## Few-shot adaptation: there' in text and len(rows) == 2
-  assert rows[0].startswith('| none | – | 20.0 % [10.0, 30.0] | 30 % | ')
+  assert rows[0].startswith('| none | – | 20.0 % [10.0, 30.0] | 30 % | 0.5')
   assert rows[1].startswith('| finetune | 5 | 22.5 % [') and '| 50 % |' in rows[1]
   assert rows[1].endswith('| 2 | 1 | 10 |')
 

@@ -9,7 +9,7 @@ import numpy as np
 from uad_jax.comparison import blind_spot_page
 from uad_jax.comparison.few_shot_study import read
 from uad_jax.comparison.seed_means import averaged
-from uad_jax.report.tables import bounds, markdown
+from uad_jax.report.tables import cell, markdown
 
 HEAD = (
   'adaptation', 'k', 'brain marked', 'highest', 'AUPRC, target', 'Dice @5%, target',
@@ -28,6 +28,12 @@ the target test scans with inserted lesions (of real shape, by a mechanism that 
 painter of training has); *AUPRC, source* the same on test scans of the training
 scanner, after the adaptation. Their intervals are over subjects, averaged over draws
 and seeds.
+
+![A healthy head of each scanner](figures/scanners.png)
+
+`dae_unc`, before and after `voxel_moments:histogram` (5 and 3 heads): the healthy test
+head of which the unadapted run marks the median share of the brain, at the slice with
+most brain; anomaly map; voxels at or above the threshold of 5 %.
 """
 
 
@@ -70,7 +76,7 @@ def row(records: Sequence[Mapping[str, Any]]) -> list[str]:
   mean, low, high = interval_of_marked(records)
   highest = max(max(record['marked'].values()) for record in records)
   metrics = [
-    bounds(averaged([(record[name], 1) for record in records]))
+    cell(averaged([(record[name], 1) for record in records]), True)
     for name in ('auprc', 'dice', 'source')
   ]
   return [
