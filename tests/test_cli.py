@@ -87,6 +87,7 @@ def test_every_command_heeds_ctrl_c_during_its_imports():
 
 def test_prepare_restores_the_handler_of_ctrl_c(monkeypatch, capsys):
   def interrupted(_):
+    """Stands for the subcommand."""
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     raise KeyboardInterrupt
 

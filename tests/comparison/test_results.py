@@ -7,13 +7,18 @@ from ml_collections import ConfigDict
 
 from tests.cohort import SCORERS, run
 from tests.conftest import ROOT
-from uad_jax import benchmark, experiment, registry, resume
+from uad_jax import benchmark, experiment, model_card, registry
 from uad_jax.comparison import benchmark_rows, paired_differences, records, results
 from uad_jax.comparison.finished_runs import read
 from uad_jax.data import manifest
 from uad_jax.report import page
 
-CARD = {'shape': [16, 16], 'training': {'subjects': 48, 'records': 480}}
+CARD = {
+  'shape': [16, 16],
+  'channels': 1,
+  'steps': [],
+  'training': {'subjects': 48, 'records': 480},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -165,7 +170,7 @@ def test_the_training_data_are_counted_by_the_manifests(tmp_path):
     {'train + 0.5*oasis/train': range(60)}.get,
     *[None] * 5,
   )
-  assert resume.training_size(made) == {'subjects': 3, 'records': 60}
+  assert model_card.training_size(made) == {'subjects': 3, 'records': 60}
 
 
 def test_the_picture_of_a_data_set_is_shown_where_there_is_one(tmp_path):

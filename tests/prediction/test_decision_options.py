@@ -15,7 +15,9 @@ def command(world, monkeypatch, capsys):
   """The command on a scan: its exit status and the lines that it prints."""
 
   def run(scan, output, **options):
-    values = dict.fromkeys(('pattern', 'scorer', 'percent', *predict.MASKS), '')
+    values = dict.fromkeys(
+      ('pattern', 'scorer', 'percent', 'online', 'feedback', *predict.MASKS), ''
+    )
     values |= {'keep_going': False, 'alpha': None, 'refuse': False, 'workers': 1}
     values |= {'checkpoint': world[2], 'input': scan, 'output': output, **options}
     monkeypatch.setattr(predict, 'FLAGS', types.SimpleNamespace(**values))

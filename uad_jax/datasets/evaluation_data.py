@@ -82,7 +82,7 @@ def _inserted(folder: pathlib.Path) -> dict[str, Any]:
   if not (folder / TWINS).is_dir():
     return {'layout': 'bids'}
   labelled = (folder / 'derivatives/labels').is_dir()
-  return {} if labelled else {'patterns': {'labels': ''}}
+  return {} if labelled else {'patterns': {'labelled': False}}
 
 
 def shared(training: Mapping[str, Any], name: str, *options: str) -> dict[str, Any]:

@@ -32,7 +32,7 @@ FOLDERS = ('nifti_folder', 'image_folder')
 BY_GLOB = ('nifti_folder',)
 """Data sets whose option 'patterns' holds the arguments of a `layout`."""
 
-NO_GLOB = ('label_map', 'lesion_values', 'subject', 'session')
+NO_GLOB = ('label_map', 'labelled', 'lesion_values', 'subject', 'session')
 """Arguments of a layout that are no glob patterns."""
 
 PICTURES = 'image_folder'

@@ -96,8 +96,7 @@ def bids(
 
 
 def lesion_cohort(
-  image: str = 'sub-*/**/anat/*_T1w.nii*',
-  labels: str = 'derivatives/labels/sub-*/**/*_dseg.nii*',
+  image: str = 'sub-*/**/anat/*_T1w.nii*', labelled: bool = True
 ) -> Layout:
   """Returns the file patterns (layout) of a folder of scans with inserted lesions.
 
@@ -105,11 +104,11 @@ def lesion_cohort(
 
   Args:
     image: Glob pattern of the scans.
-    labels: Glob pattern of the anatomical labels; '' for none.
+    labelled: Whether there are anatomical labels.
   """
   return bids(
     image,
-    labels=labels,
+    labels='derivatives/labels/sub-*/**/*_dseg.nii*' if labelled else '',
     lesion='derivatives/lesions/sub-*/**/*_mask.nii*',
     twin='derivatives/twin/sub-*/**/*_desc-healthy_*.nii*',
   )

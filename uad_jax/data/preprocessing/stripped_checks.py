@@ -45,7 +45,7 @@ def doubts(
   """Describes what is doubtful about a brain mask that was not estimated.
 
   Args:
-    image: Image [X, Y, Z] whose first voxel is background.
+    image: Image [X, Y, Z] whose first voxel is background unless the mask holds it.
     mask: Brain mask [X, Y, Z], bool, not empty.
     spacing: Voxel size [3] in mm.
     by: Way by which the mask was made, of the step 'brain_mask'. A 'stripped' image is
@@ -67,7 +67,7 @@ def doubts(
         f'surface (usual is up to {LOOSE:.0%}), as if skull or scalp were left around '
         'the brain'
       )
-  elif by in ('given', 'labels'):
+  elif by in ('given', 'labels') and not mask[0, 0, 0]:
     empty = np.count_nonzero(image[mask] == image[0, 0, 0]) / np.count_nonzero(mask)
     if empty > EMPTY:
       clauses.append(
