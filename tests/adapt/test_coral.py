@@ -56,7 +56,9 @@ def test_the_losses_of_a_ramp_are_those_at_its_end(key):
   np.testing.assert_allclose(metrics['source'], loss, rtol=1e-6)
 
 
-@pytest.mark.parametrize('name', ['ae', 'vae', 'dae_unc'])
+@pytest.mark.parametrize(
+  'name', ['ae', 'vae', pytest.param('dae_unc', marks=pytest.mark.slow)]
+)
 def test_three_steps_move_the_networks_and_keep_losses_finite(name, key):
   method = coral.make(mean=1.0)(tiny(name))
   states, history = steps(method, (3,), batches(), key)
@@ -65,6 +67,7 @@ def test_three_steps_move_the_networks_and_keep_losses_finite(name, key):
   assert moved(states[0], states[-1]) == set(states[0].params)
 
 
+@pytest.mark.slow
 def test_only_objectives_that_feed_the_code_get_the_term(key):
   _, history = steps(coral.make()(tiny('dae_unc')), (1,), batches(), key)
   assert 'coral_prior/coral' in history[0]

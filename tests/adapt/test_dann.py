@@ -100,7 +100,12 @@ def test_the_domain_is_hard_to_tell_after_training():
 
 
 @pytest.mark.parametrize(
-  ('name', 'objective'), [('ae', 'autoencoder'), ('vae', 'vae'), ('dae_unc', 'prior')]
+  ('name', 'objective'),
+  [
+    ('ae', 'autoencoder'),
+    ('vae', 'vae'),
+    pytest.param('dae_unc', 'prior', marks=pytest.mark.slow),
+  ],
 )
 def test_three_steps_move_the_networks_and_keep_losses_finite(name, objective, key):
   plain = tiny(name)

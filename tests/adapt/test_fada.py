@@ -67,7 +67,14 @@ def test_losses_are_those_of_the_paper(classes, number, key):
   )
 
 
-@pytest.mark.parametrize('classes', ['position', 'painted', 'two'])
+@pytest.mark.parametrize(
+  'classes',
+  [
+    'position',
+    pytest.param('painted', marks=pytest.mark.slow),
+    pytest.param('two', marks=pytest.mark.slow),
+  ],
+)
 def test_first_the_discriminator_moves_alone_then_both_in_turn(classes, key):
   splits = batches(size=8)
   method = fada.make(classes, painters=('factor', 'shift'), **SMALL)(tiny('ae'))
@@ -82,6 +89,7 @@ def test_first_the_discriminator_moves_alone_then_both_in_turn(classes, key):
     assert all(np.isfinite(value) for value in metrics.values())
 
 
+@pytest.mark.slow
 def test_the_discriminator_may_move_more_often(key):
   method = fada.make(dcd_steps=2, **SMALL)(tiny('ae'))
   states, _ = steps(method, (1, 4), batches(), key)
@@ -100,7 +108,10 @@ def test_the_objective_of_the_networks_does_not_change_the_discriminator(key):
   assert moved(states[1], states[2]) == {'autoencoder'}
 
 
-@pytest.mark.parametrize(('name', 'objective'), [('vae', 'vae'), ('dae_unc', 'prior')])
+@pytest.mark.parametrize(
+  ('name', 'objective'),
+  [('vae', 'vae'), pytest.param('dae_unc', 'prior', marks=pytest.mark.slow)],
+)
 def test_steps_of_both_stages_keep_losses_finite(name, objective, key):
   plain = tiny(name)
   method = fada.make(objectives=(objective,), **SMALL)(plain)
