@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from tests.prediction.online_run import entries as entries
+from tests.prediction.stream.online_run import entries as entries
 from tests.small_run import world as world  # the finished run
 from uad_jax import predict
 from uad_jax.prediction import batch, calibration, native_space, plan

@@ -15,13 +15,13 @@ from uad_jax import optimisers
 from uad_jax.data import mixing, pipeline, reading
 from uad_jax.evaluation import painted_batches, run_options
 from uad_jax.inference import Smoothed
-from uad_jax.method import Key, Method, Scorer
+from uad_jax.method import TARGET, Key, Method, Scorer, splits_of
 from uad_jax.ops.choices import check_choice
 from uad_jax.ops.limits import check_whole
 from uad_jax.ops.residual_sign import POLARITIES
 from uad_jax.prepared_data import make_builders, prepare
 from uad_jax.registry import call, named, plain, polarity, takes, without
-from uad_jax.update import TARGET, on_target, splits_of
+from uad_jax.update import on_target
 
 
 class Experiment(NamedTuple):

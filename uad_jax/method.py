@@ -160,6 +160,18 @@ class Objective(NamedTuple):
   passes: Callable[[Stats], int] | None = None
 
 
+TARGET = 'few_shot'
+"""Split of the healthy target scans, to which a trained method is adapted."""
+
+
+def splits_of(objective: Objective) -> tuple[str, ...]:
+  """Returns the names of the splits that an objective's batches come from.
+
+  For 'train+few_shot' they are 'train' and 'few_shot'.
+  """
+  return tuple(objective.split.split('+'))
+
+
 class Method(NamedTuple):
   """Model for anomaly detection with its training procedure, as pure functions.
 

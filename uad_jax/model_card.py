@@ -5,7 +5,7 @@ from typing import Any
 from uad_jax import experiment as experiments
 from uad_jax.data import manifest, mixing
 from uad_jax.experiment import Experiment
-from uad_jax.update import TARGET
+from uad_jax.method import TARGET
 
 
 def describe(experiment: Experiment) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Functions that evaluate a finished run on another data set than its own."""
 
 import os
-from collections.abc import Mapping
+import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -10,13 +11,13 @@ from uad_jax import experiment, parallel, prepared_data, registry
 from uad_jax.data import manifest, mixing, pipeline
 from uad_jax.data.cohorts import versions
 from uad_jax.datasets import option_checks
-from uad_jax.datasets.evaluation_data import evaluation_data
+from uad_jax.datasets.evaluation_data import EvaluationData, evaluation_data
 from uad_jax.evaluate import evaluate
 from uad_jax.evaluation import evaluated_step
 from uad_jax.evaluation.decisions import BARE, stored_decisions
 from uad_jax.report import page, tables
 from uad_jax.report.atomic_files import read_json
-from uad_jax.trained_run import open_run, require_json
+from uad_jax.trained_run import OpenRun, open_run, require_json
 
 
 def masks_are_estimated(builder: Any, split: str) -> bool:
@@ -64,9 +65,46 @@ def check_unseen(card: Mapping[str, Any], builder: Any, split: str) -> None:
     )
 
 
-def evaluate_elsewhere(
+def open_other(
+  opened: OpenRun,
+  where: str,
+  changes: Mapping[str, Any],
+  key: str,
+  steps: Sequence | None = None,
+) -> tuple[EvaluationData, Any]:
+  """Opens another data set with the preprocessing of a run, but does not prepare it.
+
+  Args:
+    opened: Finished run.
+    where: Name of a data set, or a folder; see `evaluation_data`.
+    changes: Options that replace those of the data set; see `evaluation_data`.
+    key: Flag that names the data set, for the error messages.
+    steps: Preprocessing steps that replace those of the run.
+
+  Returns:
+    The data set with its options, and its TFDS builder.
+
+  Raises:
+    ValueError: There is no such data set, or its images have another shape.
+  """
+  training = registry.plain(opened.config)['data']
+  steps = opened.card['steps'] if steps is None else steps
+  other = evaluation_data(where, training, steps, changes)
+  option_checks.check_data_set(other.options, key)
+  builder = prepared_data.make_builder(other.options)
+  there = tuple(builder.info.features['image'].shape)
+  shape = (*opened.card['shape'], opened.card['channels'])
+  if there != shape:
+    raise ValueError(
+      f'the images of {where} are {there} and those of the run {shape}; allowed is one '
+      'shape with one number of channels'
+    )
+  return other, builder
+
+
+def evaluated(
   run: str | os.PathLike, where: str, changes: Mapping[str, Any]
-) -> str:
+) -> pathlib.Path | None:
   """Evaluates a finished run on another data set.
 
   It uses the default anomaly map of the run and its thresholds, those for estimated
@@ -80,8 +118,7 @@ def evaluate_elsewhere(
     changes: Options that replace those of the data set; see `evaluation_data`.
 
   Returns:
-    The result table and the path of the report, as text; '' on hosts other than the
-    first.
+    That subfolder; None on hosts other than the first.
 
   Raises:
     FileNotFoundError: The run folder lacks a file.
@@ -93,16 +130,7 @@ def evaluate_elsewhere(
   config, folder = opened.config, opened.folder
   results = require_json(folder / 'results.json', 'the thresholds')
   evaluated_step.check(folder, results, int(opened.state.step))
-  settings = registry.plain(config)
-  other = evaluation_data(where, settings['data'], opened.card['steps'], changes)
-  option_checks.check_data_set(other.options, '--evaluate')
-  builder = prepared_data.make_builder(other.options)
-  shape = (*opened.card['shape'], opened.card['channels'])
-  if tuple(builder.info.features['image'].shape) != shape:
-    raise ValueError(
-      f'the images of {where} are {tuple(builder.info.features["image"].shape)} and '
-      f'those of the run {shape}; allowed is one shape with one number of channels'
-    )
+  other, builder = open_other(opened, where, changes, '--evaluate')
   term = mixing.Term(mixing.HOME, other.split)
   option_checks.check_splits({mixing.HOME: builder}, {'test': (term,)})
   prepared_data.prepare(builder)
@@ -127,13 +155,32 @@ def evaluate_elsewhere(
     progress=parallel.leads(),
   )
   if not parallel.leads():
-    return ''
+    return None
   fingerprint = builder.digest()
   place = folder / 'evaluations' / f'{other.label}-{fingerprint[:12]}'
   title = f'{config.method.name} on {other.label}'
+  settings = registry.plain(config)
   settings['data'] = {**other.options, 'test': other.split}
   results = evaluated_step.noted(results, int(opened.state.step))
-  report = page.write(
+  page.write(
     results, place, title=title, config=settings, seed=config.seed, manifest=fingerprint
   )
-  return f'{tables.text(tables.rows(results.summary))}\n\n{report}'
+  return place
+
+
+def evaluate_elsewhere(
+  run: str | os.PathLike, where: str, changes: Mapping[str, Any]
+) -> str:
+  """Evaluates a finished run on another data set and formats the results.
+
+  Arguments and errors are those of `evaluated`.
+
+  Returns:
+    The result table and the path of the report, as text; '' on hosts other than the
+    first.
+  """
+  place = evaluated(run, where, changes)
+  if place is None:
+    return ''
+  rows = tables.rows(read_json(place / 'results.json'))
+  return f'{tables.text(rows)}\n\n{place / "report.html"}'

@@ -18,10 +18,10 @@ from uad_jax.data import locks, mixing, pipeline
 from uad_jax.data.whole_batches import WholeBatches
 from uad_jax.experiment import Experiment
 from uad_jax.few_shot import source_run
-from uad_jax.method import State
+from uad_jax.method import TARGET, State
 from uad_jax.report.atomic_files import read_json, write_text
 from uad_jax.report.metrics_log import metrics_log
-from uad_jax.update import TARGET, init_state
+from uad_jax.update import init_state
 
 LOCKS = ('.lock', '.lock.pid')
 """Names of the file of a run folder that the process which works there holds."""

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from uad_jax import checkpoint, parallel
-from uad_jax.method import Key, Method, State
-from uad_jax.update import due, make_update, splits_of, stage_starts
+from uad_jax.method import Key, Method, State, splits_of
+from uad_jax.update import due, make_update, stage_starts
 
 
 class Diverged(RuntimeError):

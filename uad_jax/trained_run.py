@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from ml_collections import ConfigDict
 
 from uad_jax import checkpoint, experiment
@@ -19,7 +18,7 @@ from uad_jax.inference import Inference, make_infer, placed
 from uad_jax.method import Key, Method, Params, State, Stats
 from uad_jax.report import run_file_forms
 from uad_jax.report.atomic_files import read_json
-from uad_jax.update import init_state
+from uad_jax.update import example_shapes, init_state
 
 
 class OpenRun(NamedTuple):
@@ -131,15 +130,8 @@ def newest_state(
   Raises:
     ValueError: The checkpoint belongs to another method or config.
   """
-  image = np.zeros((2, *shape), np.float32)
-  batch = {
-    'image': image,
-    'mask': image[..., :1],
-    'position': np.zeros(2, np.float32),
-    'weight': np.ones(2, np.float32),
-  }
-  start = functools.partial(init_state, method, tx, batch=batch)
-  shapes = jax.eval_shape(start, jax.random.key(0))
+  start = functools.partial(init_state, method, tx)
+  shapes = jax.eval_shape(start, jax.random.key(0), example_shapes(shape))
   like = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
   newest = checkpoint.restore(checkpoint.manager(folder / 'checkpoints'), like)
   return newest and newest[:2]

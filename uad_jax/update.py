@@ -7,22 +7,10 @@ import jax
 import optax
 
 from uad_jax import parallel
-from uad_jax.method import Batch, Key, Method, Metrics, Objective, State
+from uad_jax.method import TARGET, Batch, Key, Method, Metrics, State, splits_of
 
 SHORT = 5000
 """Trainings of up to this number of steps use quick compilation, see `parallel.jit`."""
-
-
-TARGET = 'few_shot'
-"""Split of the healthy target scans, to which a trained method is adapted."""
-
-
-def splits_of(objective: Objective) -> tuple[str, ...]:
-  """Returns the names of the splits that an objective's batches come from.
-
-  For 'train+few_shot' they are 'train' and 'few_shot'.
-  """
-  return tuple(objective.split.split('+'))
 
 
 def on_target(method: Method) -> Method:
@@ -63,6 +51,18 @@ def due(objectives: Mapping, stage_ends: tuple[int, ...], step: int) -> tuple[st
     for name, objective in objectives.items()
     if objective.stage == stage and within % objective.every == 0
   )
+
+
+def example_shapes(shape: tuple[int, ...]) -> dict[str, jax.ShapeDtypeStruct]:
+  """Returns the shapes of a batch of two images, to trace functions without data.
+
+  Args:
+    shape: Shape of an image, (*S, C), without the batch axis.
+  """
+  sizes = {'image': shape, 'mask': (*shape[:-1], 1), 'position': (), 'weight': ()}
+  return {
+    name: jax.ShapeDtypeStruct((2, *size), 'float32') for name, size in sizes.items()
+  }
 
 
 def init_state(

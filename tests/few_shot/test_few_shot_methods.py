@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import pytest
 
 from tests.method_table import ADAPTATIONS, ROWS, make_batch
+from uad_jax.method import splits_of
 from uad_jax.registry import named
 from uad_jax.registry import names as registered
-from uad_jax.update import on_target, splits_of
+from uad_jax.update import on_target
 
 UNTRAINED = ('atlas', 'smoothing', 'threshold')
 TRAINED = tuple(name for name in ROWS if name not in UNTRAINED)

@@ -9,6 +9,7 @@ from tests.small_run import world as world  # the finished run
 from uad_jax.data.preprocessing import preprocess
 from uad_jax.domain_shift import statistics
 from uad_jax.evaluation import healthy_ranges
+from uad_jax.evaluation.decisions import BARE
 from uad_jax.prediction import calibration, detection, reference, sidecar
 from uad_jax.trained_run import load
 
@@ -30,7 +31,7 @@ def test_it_takes_the_validation_scans_without_their_labels(calibrated, world):
   prepared = calibration.prepare(entry, run.steps)
   assert calibration.is_estimated(prepared.chain)
   # oracle: the share of the scan itself that predict marks is the percentage
-  content = json.loads((folder / calibration.NAME).read_text())
+  content = json.loads((folder / BARE).read_text())
   limits = content['thresholds'][run.scorer]
   assert calibration.thresholds(run, prepared.chain) == limits != run.thresholds
   for percent, threshold in limits.items():
@@ -65,26 +66,26 @@ def test_it_is_done_once_and_anew_after_another_evaluation(calibrated, world):
     assert calibration.thresholds(run, CHAIN) == run.thresholds
   finally:
     path.write_text(kept)
-  (folder / calibration.NAME).rename(folder / 'aside.json')
+  (folder / BARE).rename(folder / 'aside.json')
   assert sidecar.fingerprint(run, '5') != before
-  (folder / 'aside.json').rename(folder / calibration.NAME)
+  (folder / 'aside.json').rename(folder / BARE)
 
 
 def test_a_run_on_given_masks_alone_is_left_as_it_is(world, monkeypatch, tmp_path):
   monkeypatch.setattr(calibration, 'bare_scans', lambda config, kept: [])
   (tmp_path / 'results.json').write_text('{"run": {"written": "x"}}')
   assert calibration.calibrate(world[0], tmp_path) == 0
-  assert not (tmp_path / calibration.NAME).exists()
+  assert not (tmp_path / BARE).exists()
 
 
 def test_no_data_set_is_prepared_to_find_the_scans(world, monkeypatch):
-  monkeypatch.setattr(calibration.experiment, 'prepare', lambda builder: 1 / 0)
+  monkeypatch.setattr(calibration.prepared_data, 'prepare', lambda builder: 1 / 0)
   assert len(calibration.bare_scans(world[0])) == 1
 
 
 def test_quantiles_of_the_bare_scans_are_kept(calibrated):
   _, folder, _ = calibrated
-  content = json.loads((folder / calibration.NAME).read_text())
+  content = json.loads((folder / BARE).read_text())
   ranges = content['healthy_validation']['intensity']
   assert [*ranges] == [str(q) for q in healthy_ranges.QUANTILES]
   assert np.isfinite([*ranges.values()]).all()

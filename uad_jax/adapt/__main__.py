@@ -6,7 +6,7 @@ r"""Command `uad-adapt`: adapts a trained model to healthy scans of another scan
 The adapted run is a run folder, which `uad_jax.predict --checkpoint` and
 `uad_jax.main --evaluate` take like any other; its config.json names the source run and
 the target scans (keys `start` and `data`). The training data of the source run are not
-needed, unless the adaptation sees source scans too (`coral`, `dann`, `fada`).
+needed, unless the adaptation sees source scans too (`sees_source` in its config).
 
 `--source` is a folder of NIfTI files, or a data set (NAME or NAME/SPLIT). Where its
 table of subjects names splits, those of the split 'few_shot' serve for the adaptation

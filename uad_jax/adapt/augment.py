@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import jax
 
 from uad_jax.augmentation import image_transforms
-from uad_jax.method import Adaptation, Method, Objective
+from uad_jax.method import TARGET, Adaptation, Method, Objective, splits_of
 
-TRAINING = ('train', 'few_shot')
+TRAINING = ('train', TARGET)
 SEED = 0x617567  # keeps the draws apart from those of the loss, which has the same key
 
 
@@ -76,7 +76,7 @@ def make(
 
   def adapt(method: Method) -> Method:
     def augmented(objective: Objective) -> Objective:
-      splits = objective.split.split('+')
+      splits = splits_of(objective)
       if not set(splits) <= set(TRAINING):
         return objective
 

@@ -8,10 +8,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from uad_jax import experiment, parallel, prepared_data, registry
+from uad_jax import experiment, parallel, prepared_data
 from uad_jax.data import mixing, pipeline, reading
-from uad_jax.datasets import option_checks
-from uad_jax.datasets.evaluation_data import evaluation_data
 from uad_jax.domain_shift.statistics import LIKELIHOODS
 from uad_jax.evaluation import evaluated_step
 from uad_jax.evaluation.measure import MAP
@@ -20,6 +18,7 @@ from uad_jax.evaluation.scans import Scan, assemble, rows, scan_name
 from uad_jax.few_shot import source_run
 from uad_jax.inference import Inference, inferred, placed, remembered
 from uad_jax.method import Key, Method, Params, Scorer, Stats, bind
+from uad_jax.other_cohort import open_other
 from uad_jax.progress import progress
 from uad_jax.trained_run import OpenRun, open_run, require_json
 
@@ -125,18 +124,7 @@ def open_folder(
   Raises:
     ValueError: There is no such folder, or its images have another shape.
   """
-  opened = run.opened
-  training = registry.plain(opened.config)['data']
-  other = evaluation_data(where, training, opened.card['steps'], changes or {})
-  option_checks.check_data_set(other.options, '--study')
-  builder = prepared_data.make_builder(other.options)
-  there = tuple(builder.info.features['image'].shape)
-  shape = (*opened.card['shape'], opened.card['channels'])
-  if there != shape:
-    raise ValueError(
-      f'the images of {where} are {there} and those of the run {shape}; allowed is one '
-      'shape with one number of channels'
-    )
+  _, builder = open_other(run.opened, where, changes or {}, '--study')
   prepared_data.prepare(builder)
   return mixing.reader({mixing.HOME: builder})
 

@@ -101,13 +101,6 @@ def on_lesion_scans(folder: pathlib.Path, scorer: str, metric: str) -> Estimate:
   return plain_all(estimated)[metric]
 
 
-def newest(run: pathlib.Path, where: str) -> pathlib.Path:
-  """Returns the folder of a run's newest evaluation on a folder of scans."""
-  label = pathlib.Path(where).resolve().name
-  places = (run / 'evaluations').glob(f'{label}-*')
-  return max(places, key=lambda path: (path / 'results.json').stat().st_mtime)
-
-
 def record_of(
   run: pathlib.Path,
   target: Target,

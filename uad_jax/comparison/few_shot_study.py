@@ -6,10 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from uad_jax.comparison.few_shot_record import BARE, Target, Trial, newest, record_of
+from uad_jax.comparison.few_shot_record import BARE, Target, Trial, record_of
 from uad_jax.few_shot.adapt import adapt
 from uad_jax.few_shot.adapted_config import read_adaptation
-from uad_jax.other_cohort import evaluate_elsewhere
+from uad_jax.other_cohort import evaluated
 from uad_jax.report.atomic_files import read_json, write_text
 from uad_jax.trained_run import open_run
 
@@ -50,8 +50,7 @@ def attempt(
   started = time.monotonic()
   scorer = read_json(run / 'results.json')['default']
   if trial.adaptation == BARE:
-    evaluate_elsewhere(run, target.source, {'split': 'test'})
-    place, adapted = newest(run, target.source), run
+    place, adapted = evaluated(run, target.source, {'split': 'test'}), run
   else:
     adapt(
       str(run),
@@ -63,9 +62,9 @@ def attempt(
       scorers=(scorer,),
     )
     place = adapted = workdir
-  evaluate_elsewhere(adapted, target.home, {'split': 'test'})
+  home = evaluated(adapted, target.home, {'split': 'test'})
   seconds = round(time.monotonic() - started, 1)
-  return record_of(run, target, trial, place, newest(adapted, target.home), seconds)
+  return record_of(run, target, trial, place, home, seconds)
 
 
 def key_of(record: Mapping[str, Any]) -> tuple:

@@ -33,6 +33,17 @@ BARE = 'prediction.json'
 `prediction.calibration`."""
 
 
+def belongs(bare: Mapping[str, Any], results: Mapping[str, Any]) -> bool:
+  """Returns whether the content of the file `BARE` was made for these results.
+
+  Args:
+    bare: Content of the file; {} if it is missing.
+    results: Content of results.json.
+  """
+  written = results.get('run', {}).get('written', '')
+  return bool(bare) and bare.get('results') == written
+
+
 def stored_decisions(
   results: Mapping[str, Any], bare: Mapping[str, Any] = MappingProxyType({})
 ) -> Decisions:
@@ -44,8 +55,7 @@ def stored_decisions(
       that it has, if it belongs to these results.
   """
   scorers = results['scorers']
-  current = bare and bare.get('results') == results.get('run', {}).get('written')
-  estimated = bare['thresholds'] if current else {}
+  estimated = bare['thresholds'] if belongs(bare, results) else {}
   auprc = {name: entry.get('selection_auprc') for name, entry in scorers.items()}
   return Decisions(
     {

@@ -11,9 +11,9 @@ from uad_jax.data import mixing, reading
 from uad_jax.datasets import option_checks
 from uad_jax.few_shot.adapted_config import adapted_config
 from uad_jax.few_shot.target_scans import check_target, target_data, test_split
+from uad_jax.method import TARGET
 from uad_jax.report.atomic_files import read_json
 from uad_jax.trained_run import open_run
-from uad_jax.update import TARGET
 
 
 def adapt(

@@ -8,8 +8,9 @@ from ml_collections import ConfigDict
 
 from uad_jax import experiment, registry
 from uad_jax.datasets.evaluation_data import EvaluationData
-from uad_jax.method import Method, Stats
+from uad_jax.method import Method
 from uad_jax.trained_run import OpenRun
+from uad_jax.update import example_shapes
 
 ONE_PASS = 'one pass'
 """Value in the `steps` of an adaptation: as many steps as the target scans have
@@ -73,26 +74,14 @@ def steps_of(
     batches: Number of batches of one pass over the target scans.
   """
   fits = [o for o in method.objectives.values() if o.passes]
-  stats = initial_stats(method, shape) if fits else {}
+  key, stats = jax.random.key(0), {}
+  if fits:
+    _, stats = jax.eval_shape(method.init, key, example_shapes(shape))
   steps = []
   for stage, number in enumerate(adaptation.steps):
     passes = max([1, *(o.passes(stats) for o in fits if o.stage == stage)])
     steps.append(passes * batches if number == ONE_PASS else number)
   return tuple(steps)
-
-
-def initial_stats(method: Method, shape: tuple[int, ...]) -> Stats:
-  """Returns the shapes of the initial statistics of a method; nothing is computed.
-
-  Args:
-    method: Method of an experiment.
-    shape: Shape of an image with its channels, (*S, C).
-  """
-  sizes = {'image': shape, 'mask': (*shape[:-1], 1), 'position': (), 'weight': ()}
-  batch = {
-    name: jax.ShapeDtypeStruct((2, *size), 'float32') for name, size in sizes.items()
-  }
-  return jax.eval_shape(method.init, jax.random.key(0), batch)[1]
 
 
 def adapted_config(

@@ -4,12 +4,11 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from uad_jax import prepared_data, registry
 from uad_jax.data import reading
-from uad_jax.datasets import option_checks
-from uad_jax.datasets.evaluation_data import EvaluationData, evaluation_data
+from uad_jax.datasets.evaluation_data import EvaluationData
+from uad_jax.method import TARGET
+from uad_jax.other_cohort import open_other
 from uad_jax.trained_run import OpenRun, require_json
-from uad_jax.update import TARGET
 
 
 def matched_steps(opened: OpenRun) -> list:
@@ -34,7 +33,9 @@ def matched_steps(opened: OpenRun) -> list:
   return [*opened.card['steps'], ['intensity', match]]
 
 
-def target_data(opened: OpenRun, where: str, changes: Mapping[str, Any], match: bool):
+def target_data(
+  opened: OpenRun, where: str, changes: Mapping[str, Any], match: bool
+) -> tuple[EvaluationData, Any]:
   """Returns the target data set with its options and TFDS builder, not yet prepared.
 
   Args:
@@ -46,17 +47,8 @@ def target_data(opened: OpenRun, where: str, changes: Mapping[str, Any], match: 
   Raises:
     ValueError: There is no such data set, or its images have another shape.
   """
-  steps = matched_steps(opened) if match else opened.card['steps']
-  settings = registry.plain(opened.config)['data']
-  target = evaluation_data(where, settings, steps, changes)
-  option_checks.check_data_set(target.options, '--source')
-  builder = prepared_data.make_builder(target.options)
-  shape = (*opened.card['shape'], opened.card['channels'])
-  if tuple(builder.info.features['image'].shape) != shape:
-    raise ValueError(
-      f'the images of {where} are {tuple(builder.info.features["image"].shape)} and '
-      f'those of the run {shape}; allowed is one shape with one number of channels'
-    )
+  steps = matched_steps(opened) if match else None
+  target, builder = open_other(opened, where, changes, '--source', steps)
   named = 'split' in changes or ('/' in where and not pathlib.Path(where).is_dir())
   if not named and not is_unsplit(builder.planned_splits()):
     target = target._replace(split=TARGET)

@@ -31,6 +31,7 @@ from uad_jax.data.preprocessing import preprocess
 from uad_jax.data.preprocessing.nifti import BadScan
 from uad_jax.data.preprocessing.steps import Steps
 from uad_jax.evaluation import healthy_ranges
+from uad_jax.evaluation.decisions import BARE, belongs
 from uad_jax.evaluation.scans import Scan
 from uad_jax.inference import make_infer
 from uad_jax.prediction.detection import inferred
@@ -39,9 +40,6 @@ from uad_jax.progress import progress
 from uad_jax.registry import plain
 from uad_jax.report.atomic_files import read_json, read_json_once, write_text
 from uad_jax.trained_run import TrainedRun, load
-
-NAME = 'prediction.json'
-"""File of a run folder with the thresholds for estimated brain masks."""
 
 ESTIMATED = ('template', 'otsu', 'stripped', 'hd_bet', 'synthstrip')
 """Ways of the step 'brain_mask' that need no file beside the scan."""
@@ -72,8 +70,8 @@ def of_run(run: TrainedRun, chain: Sequence[Mapping[str, Any]]) -> Mapping[str, 
     Content of prediction.json. {} if the brain mask was not estimated, or if the file
     is missing, older than the results of the run, or without the scorer of the run.
   """
-  content = read_json_once(run.folder / NAME) if is_estimated(chain) else {}
-  current = content and content['results'] == _written(run.folder)
+  content = read_json_once(run.folder / BARE) if is_estimated(chain) else {}
+  current = belongs(content, read_json_once(run.folder / 'results.json'))
   return content if current and run.scorer in content['thresholds'] else {}
 
 
@@ -186,7 +184,7 @@ def calibrate(config: ConfigDict, folder: pathlib.Path, processes: int = 2) -> i
     Number of scans that the thresholds were computed on; 0 if nothing was done.
   """
   written = _written(folder)
-  if read_json(folder / NAME).get('results') == written:
+  if read_json(folder / BARE).get('results') == written:
     return 0
   card = read_json(folder / 'model.json')
   entries = bare_scans(config, card.get('data', ''))
@@ -216,7 +214,7 @@ def calibrate(config: ConfigDict, folder: pathlib.Path, processes: int = 2) -> i
     },
     'healthy_validation': described,
   }
-  write_text(folder / NAME, json.dumps(content, indent=1))
+  write_text(folder / BARE, json.dumps(content, indent=1))
   return len(usable)
 
 
@@ -237,7 +235,7 @@ def after_training(config: ConfigDict, workdir: str) -> None:
   if count:
     print(
       f'thresholds for scans without a brain mask are set on {count} validation scans '
-      f'with estimated masks: {folder / NAME}',
+      f'with estimated masks: {folder / BARE}',
       file=sys.stderr,
     )
 

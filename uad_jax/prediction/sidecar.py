@@ -19,7 +19,8 @@ from PIL import Image
 
 from uad_jax.data.cohorts import scan_files
 from uad_jax.data.preprocessing import nifti_size, picture
-from uad_jax.prediction import calibration, file_stamps
+from uad_jax.evaluation.decisions import BARE
+from uad_jax.prediction import file_stamps
 from uad_jax.report.atomic_files import read_json
 from uad_jax.trained_run import TrainedRun
 
@@ -159,7 +160,7 @@ def fingerprint(run: TrainedRun, percent: str, alpha: float | None = None) -> st
     'alpha': alpha,
     'healthy_validation': results.get('healthy_validation'),
     'threshold': run.thresholds[percent],
-    'calibration': read_json(run.folder / calibration.NAME),
+    'calibration': read_json(run.folder / BARE),
     'version': importlib.metadata.version('uad_jax'),
   }
   return hash_of(run, settings)

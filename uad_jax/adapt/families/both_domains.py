@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from uad_jax.method import (
+  TARGET,
   Array,
   Batch,
   Key,
@@ -20,11 +21,12 @@ from uad_jax.method import (
   Params,
   Stats,
   Step,
+  splits_of,
 )
 from uad_jax.ops.choices import check_choice
 
-SOURCE, TARGET = 'train', 'few_shot'
-"""Splits of the source scans and of the healthy target scans."""
+SOURCE = 'train'
+"""Split of the source scans."""
 
 BOTH = f'{SOURCE}+{TARGET}'
 """Split of an objective that gets a batch of each domain."""
@@ -49,7 +51,7 @@ def chosen(method: Method, names: Sequence[str], where: str) -> tuple[str, ...]:
   training = [
     name
     for name, objective in method.objectives.items()
-    if objective.trains and TARGET not in objective.split.split('+')
+    if objective.trains and TARGET not in splits_of(objective)
   ]
   if not training:
     raise ValueError(

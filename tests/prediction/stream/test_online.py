@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.online.synthetic_stream import leaves
-from tests.prediction.online_run import (
+from tests.prediction.stream.online_run import (
   STEMS,
   SUBJECTS,
   content_of,
@@ -15,28 +15,6 @@ from tests.prediction.online_run import (
   predicted,
   saved,
 )
-from tests.prediction.online_run import (
-  begun as begun,
-)
-from tests.prediction.online_run import (
-  enough as enough,
-)
-from tests.prediction.online_run import (
-  entries as entries,
-)
-from tests.prediction.online_run import (
-  plain_overlay as plain_overlay,
-)
-from tests.prediction.online_run import (
-  run as run,
-)
-from tests.prediction.online_run import (
-  source as source,
-)
-from tests.prediction.online_run import (
-  state as state,
-)
-from tests.small_run import world as world  # the finished run
 from uad_jax.data.preprocessing import nifti, preprocess
 from uad_jax.online import state_file, stream
 from uad_jax.online.stream_state import Scan
