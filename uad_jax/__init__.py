@@ -5,10 +5,13 @@ import pathlib
 import signal
 import sys
 
-MODULES = ('main', 'predict', 'prepare', 'benchmark', 'tune', 'choose_weight')
-"""Modules of the package that are commands."""
+MODULES = (
+  *('main', 'predict', 'prepare', 'benchmark', 'tune', 'choose_weight'),
+  *('adapt', 'comparison'),
+)
+"""Modules of the package, and sub-packages with a `__main__`, that are commands."""
 
-SCRIPTS = ('uad-train', 'uad-predict', 'uad-prepare', 'uad-benchmark')
+SCRIPTS = ('uad-train', 'uad-predict', 'uad-adapt', 'uad-prepare', 'uad-benchmark')
 """Installed programs that start them."""
 
 COMMANDS = frozenset((*SCRIPTS, *(f'uad_jax.{name}' for name in MODULES)))
