@@ -29,6 +29,7 @@ from uad_jax.evaluation.scans import Scan, lesion_in
 from uad_jax.evaluation.summary import Results, make_sample, subject_rows, summarise
 from uad_jax.inference import Inference, make_infer, placed, scans_of
 from uad_jax.method import Key, Method, Params, Scorer, Stats
+from uad_jax.ops.choices import check_choice
 
 CASE_PERCENT = 5
 """The report outlines detections at the threshold that this percentage of healthy
@@ -136,10 +137,13 @@ def evaluate(
     progress: Whether to show progress on stderr.
 
   Raises:
-    ValueError: There is no scorer, or no test scan.
+    ValueError: There is no scorer, no test scan, or none of the scorers is the default
+      map of `decisions`.
   """
   if not scorers:
     raise ValueError('evaluate needs at least one scorer')
+  if decisions is not None:
+    check_choice('default map', decisions.default, scorers, 'the evaluation')
   chain = preset(postprocess)
   bound = infer or make_infer(method, scorers), *placed(params, stats), key, ask
 

@@ -85,6 +85,15 @@ def test_an_example_is_what_the_record_says():
         np.testing.assert_array_equal(batch[name][i], record[name])
 
 
+def test_batches_of_one_example():
+  stream = pipeline.training_stream(make_records(), 1, 3)
+  pairs = pipeline.training_stream(make_records(), 2, 3)
+  for _ in range(20):
+    pair = next(pairs)['image']
+    for image in pair:
+      np.testing.assert_array_equal(next(stream)['image'], image[None])
+
+
 def test_a_training_reads_each_record_once_and_no_more_than_it_needs():
   reads = collections.Counter()
 

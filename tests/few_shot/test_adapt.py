@@ -6,12 +6,14 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from tests.data.heads import tree
 from tests.small_run import world as world  # the finished run
 from uad_jax import trained_run
 from uad_jax.few_shot import source_run
 from uad_jax.few_shot.adapt import adapt
+from uad_jax.few_shot.adapted_config import check_source
 from uad_jax.few_shot.adapted_config import read_adaptation as read
 from uad_jax.other_cohort import evaluate_elsewhere
 from uad_jax.report.atomic_files import read_json
@@ -138,6 +140,16 @@ def test_mistakes_are_one_sentence_and_leave_nothing(world, clinic, tmp_path):
   lesions = {'lesion': 'derivatives/lesions/sub-*/anat/*.nii.gz', 'lesion_values': [51]}
   patterns = LABELS['patterns'] | lesions
   fails('lesion masks in 2 subjects', source=sick, patterns=patterns)
+
+
+def test_a_run_with_matched_channels_is_not_adapted_again(world):
+  _, _, run, _ = world
+  opened = trained_run.open_run(run)
+  check_source(opened)
+  config = {'few_shot': {'channel_moments': {}}, 'start': {'run': 'runs/first'}}
+  opened = opened._replace(config=ConfigDict(config))
+  with pytest.raises(ValueError, match='by channel_moments, .* undo; adapt runs/first'):
+    check_source(opened)
 
 
 def test_a_source_run_that_went_on_is_refused(world, tmp_path):

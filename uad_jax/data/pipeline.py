@@ -14,6 +14,10 @@ import numpy as np
 
 from uad_jax.data.reading import CACHE_BYTES, Mixture, Records, Subset
 
+ENDLESS = 2**62
+"""Number of examples that stands for all of an endless stream; grain cannot count the
+batches of one example of a longer one."""
+
 
 class Examples:
   """In-memory cache of training examples, each stored when it is first read.
@@ -139,7 +143,7 @@ def training_stream(
   examples = Examples(records)
   # Dealt to the hosts after it repeats: no record is lost where `hosts` does not divide
   # an epoch.
-  indices = order(records, seed)[host::hosts]
+  indices = order(records, seed)[host:ENDLESS:hosts]
   loaded = indices.batch(batch_size // hosts, batch_fn=np.array).map(examples.load)
   options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
   return iter(loaded.to_iter_dataset(options).map(examples.gather))

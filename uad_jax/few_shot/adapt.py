@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from uad_jax import parallel, prepared_data, run_folder
 from uad_jax.data import mixing, reading
 from uad_jax.datasets import option_checks
-from uad_jax.few_shot.adapted_config import adapted_config
+from uad_jax.few_shot.adapted_config import adapted_config, check_source
 from uad_jax.few_shot.target_scans import check_target, target_data, test_split
 from uad_jax.method import TARGET
 from uad_jax.report.atomic_files import read_json
@@ -48,6 +48,7 @@ def adapt(
     ValueError: The target scans do not fit, or an option is not possible.
   """
   opened = open_run(run)
+  check_source(opened)
   target, builder = target_data(opened, source, changes or {}, adaptation.histogram)
   terms = {TARGET: (mixing.Term(mixing.HOME, target.split),)}
   option_checks.check_splits({mixing.HOME: builder}, terms)

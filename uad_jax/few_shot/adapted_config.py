@@ -19,6 +19,23 @@ batches, times the passes that its fits need (`Objective.passes`)."""
 SOURCE = 'source'
 """Name in `config.data.others` of the data set that the source run was trained on."""
 
+LASTING = ('channel_moments',)
+"""Adaptations that stay a part of the inference, which another one would replace."""
+
+
+def check_source(opened: OpenRun) -> None:
+  """Checks that an adaptation keeps what earlier ones have made of the source run.
+
+  Raises:
+    ValueError: The source run was adapted by one of `LASTING`.
+  """
+  for name in LASTING:
+    if name in opened.config.get('few_shot', {}):
+      raise ValueError(
+        f'{opened.folder} was adapted by {name}, which another adaptation would undo; '
+        f'adapt {opened.config.start.run}, from which it was made'
+      )
+
 
 def read_adaptation(name: str) -> ConfigDict:
   """Reads a shipped config of an adaptation.

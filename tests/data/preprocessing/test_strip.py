@@ -4,6 +4,7 @@ import stat
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from tests.data.heads import TO_SCAN, head
 from uad_jax.data.cohorts import layout
@@ -34,6 +35,36 @@ def test_a_brain_is_found_in_its_head():
   assert found.fit.correlation > 0.9 and found.fit.cut == 0
 
 
+def test_a_stripped_head_gets_the_mask_of_the_whole_one():
+  image, labels, affine = head()
+  whole = brain_mask(scan(image, affine)).mask
+  outside = ndimage.distance_transform_edt(labels == 0, sampling=spacing(affine))
+  masks = []
+  for mm in (0, 5):
+    stripped = scan(np.where(outside <= mm, np.maximum(image, 1), 0), affine)
+    state = brain_mask(stripped, trim=True)
+    masks.append(state.mask)
+    assert dice(masks[-1], whole) > 0.97
+    foreground = brainmask.stripped(stripped.image, spacing(affine))
+    cut_off = np.count_nonzero(foreground & ~state.mask) * np.prod(spacing(affine))
+    assert state.measured['cut_off_ml'] == pytest.approx(cut_off / 1000, abs=0.06)
+    assert not (state.mask & ~foreground).any()
+  assert dice(*masks) > 0.97 > dice(foreground, whole)
+
+
+def test_what_has_not_the_shape_of_a_brain_keeps_its_foreground():
+  image, _, affine = head()
+  box = np.zeros_like(image)
+  box[10:50, 14:38, 14:38] = np.random.default_rng(0).uniform(9, 10, (40, 24, 24))
+  box = scan(box, affine)
+  with pytest.warns(UserWarning, match='ends at a plane'):
+    foreground = brain_mask(box)
+  with pytest.warns(UserWarning, match='ends at a plane'):
+    state = brain_mask(box, trim=True)
+  assert state.measured == foreground.measured
+  np.testing.assert_array_equal(state.mask, foreground.mask)
+
+
 @pytest.mark.slow
 @pytest.mark.realdata
 def test_real_heads(real_data):
@@ -57,6 +88,8 @@ def test_ways_to_the_brain():
   ]  # fmt: skip
   assert estimated['by'] == 'template' and 0.9 < estimated['correlation'] < 1
   volume = np.count_nonzero(labels) * 0.064
+  cut = brain_mask(stripped, trim=True).measured
+  assert list(cut) == [*estimated, 'cut_off_ml'] and cut['by'] == 'stripped'
   for state, by in (
     (stripped, 'stripped'),
     (whole._replace(labels=labels), 'labels'),

@@ -83,6 +83,18 @@ def test_half_brains_and_loose_stripping_are_warned_of(real_data, subject):
   for mm in (4, 6):
     with pytest.warns(UserWarning, match='as if skull or scalp were left around'):
       brain_mask(state(np.where(outside <= mm, image, 0), affine))
+  voxels = np.stack(np.indices(image.shape), -1) - middle
+  oblique = np.where(voxels @ (0.8, 0.1, -0.6) < 0, stripped, 0)
+  with pytest.warns(
+    UserWarning, match='has no brain as the template has it: .* scales'
+  ):
+    brain_mask(state(oblique, affine), trim=True)
+  # Trimmed, each gets about the mask of the whole head, and no warning.
+  whole = brain_mask(state(image, affine)).mask
+  for mm in (0, 2, 3, 4, 6):
+    scan = state(np.where(outside <= mm, image, 0), affine)
+    mask = brain_mask(scan, trim=True).mask
+    assert 2 * (mask & whole).sum() / (mask.sum() + whole.sum()) > 0.98
 
 
 @pytest.mark.slow

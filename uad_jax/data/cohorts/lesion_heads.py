@@ -16,7 +16,7 @@ from uad_jax.data.preprocessing import (
   preprocess,
 )
 
-CHAIN = (('check', {}), ('brain_mask', {}))
+CHAIN = (('check', {}), ('brain_mask', {'trim': True}))
 """Preprocessing that estimates the brain mask of a scan on its native grid."""
 
 

@@ -98,7 +98,7 @@ def job(
   return (
     ('check', {}),
     ('reorient', {}),
-    ('brain_mask', {}),
+    ('brain_mask', {'trim': True}),
     ('bias', {}),
     *((('align', {}),) if align else ()),
     ('crop', {}),

@@ -28,7 +28,8 @@ class Request(NamedTuple):
     form: 'slices' or 'volumes'.
     shape: Shape of a record in voxels; () for the preset's default.
     spacing: Voxel size in mm; 0 for the preset's default.
-    brain: Method of the brain mask, the `how` of the step 'brain_mask'.
+    brain: Method of the brain mask, the `how` of the step 'brain_mask'; 'auto' also
+      trims stripped images.
     bias: Bias correction: 'own' (the step 'bias', T1 only), 'n4' or 'none'; '' for the
       preset's default.
     atlas: Path of a skull-stripped T1 template to align to; '' for MNI152.
@@ -186,7 +187,10 @@ def steps(preset: str, request: Request) -> Steps:
 
 
 def _start(request: Request) -> Steps:
-  return (('check', {}), ('reorient', {}), ('brain_mask', {'how': request.brain}))
+  trim = {'trim': True} if request.brain == 'auto' else {}
+  return (
+    ('check', {}), ('reorient', {}), ('brain_mask', {'how': request.brain} | trim),
+  )  # fmt: skip
 
 
 def _bias(request: Request, default_bias: str) -> Steps:

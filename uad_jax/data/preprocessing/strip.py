@@ -127,6 +127,38 @@ def by_template(
   )
 
 
+def of_stripped(
+  image: np.ndarray, mask: np.ndarray, affine: np.ndarray, name: str = 'the scan'
+) -> Stripping:
+  """Computes the brain mask of a skull-stripped image by the rule of whole heads.
+
+  Skull strippers differ by millimetres at the rim, and some leave eyes and dura. The
+  foreground is refined once as in `by_template`, so that scans with and without skull
+  get the same mask; nothing outside of the foreground is added. Where the result is not
+  plausible (`brain_checks.faults`), or fits the template less than healthy brains do
+  (`brain_checks.DOUBTFUL`), the mask is the foreground.
+
+  Args:
+    image: Skull-stripped scan [X, Y, Z].
+    mask: Its foreground [X, Y, Z], bool, not empty.
+    affine: 4x4 from voxel to mm.
+    name: Name of the scan, for messages.
+
+  Raises:
+    BadScan: The foreground does not align with the template.
+  """
+  shape, coarse = grid.respaced(image.shape, affine, (SPACING,) * 3)
+  to_image = np.linalg.inv(affine) @ coarse
+  head = grid.sample(image, to_image, shape, antialias=True)
+  foreground = grid.sample_mask(mask, to_image, shape)
+  brain, to_head, correlation = _refined(head, foreground, coarse, name, passes=1)
+  fit = brain_checks.measure(brain, coarse, to_head, correlation)
+  if correlation < brain_checks.DOUBTFUL or brain_checks.faults(fit):
+    return Stripping(mask, fit)
+  brain = grid.sample_mask(brain, np.linalg.inv(to_image), mask.shape)
+  return Stripping(mask & brain, fit)
+
+
 def _starts(head: np.ndarray, affine: np.ndarray) -> Iterator[np.ndarray]:
   """Yields rough brain masks, the usual one first; none of them is empty."""
   spacing = grid.spacing(affine)
@@ -141,10 +173,10 @@ def _starts(head: np.ndarray, affine: np.ndarray) -> Iterator[np.ndarray]:
       yield brain
 
 
-def _refined(head, brain, affine, name):
+def _refined(head, brain, affine, name, passes=PASSES):
   """Brain mask, alignment (4x4 from template mm) and correlation by a rough mask."""
   spacing = grid.spacing(affine)
-  for _ in range(PASSES):
+  for _ in range(passes):
     to_head, correlation = align.register(head, brain, affine, scan=name)
     depth = _depth(to_head, affine, head.shape)
     within = depth > WITHIN

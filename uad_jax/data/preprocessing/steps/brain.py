@@ -19,7 +19,11 @@ from uad_jax.data.preprocessing.scan import ScanState
 
 
 def brain_mask(
-  scan: ScanState, how: str = 'auto', close: float = 4.0, erode: float = 5.0
+  scan: ScanState,
+  how: str = 'auto',
+  close: float = 4.0,
+  erode: float = 5.0,
+  trim: bool = False,
 ) -> ScanState:
   """Computes the brain mask of a scan by one of several methods, named by `how`.
 
@@ -32,9 +36,13 @@ def brain_mask(
     how: 'given' keeps the mask that was read with the scan; 'labels' takes all labels
       above 0; 'stripped' takes the foreground of a skull-stripped image; 'template'
       strips a T1 head by the aligned MNI152 template; 'auto' tries these four in this
-      order. 'otsu' is a rough mask, 'hd_bet' and 'synthstrip' run external programs.
+      order, and cuts the foreground of a stripped image to the mask that a whole head
+      gets (`strip.of_stripped`). 'otsu' is a rough mask, 'hd_bet' and 'synthstrip'
+      run external programs.
     close: Radius of the closing in mm, for 'labels' and 'stripped'.
     erode: Radius of the erosion in mm, for 'otsu'.
+    trim: Whether the foreground of a stripped image is cut to the mask that the whole
+      head would get (`strip.of_stripped`).
 
   Raises:
     ValueError: `how` is none of these.
@@ -63,13 +71,43 @@ def brain_mask(
   for way in tried:
     mask, more = ways[way](), {}
     if isinstance(mask, strip.Stripping):
-      more = mask.fit.rounded()
-      if mask.field != 1:
-        more['bias_field'] = round(mask.field, 2)
-      mask = mask.mask
+      mask, more = mask.mask, _measurements(mask)
     if mask is not None and mask.any():
+      if trim and way == 'stripped':
+        return _trimmed(scan, mask)
       return _with_mask(scan, mask, way, more)
   raise BadScan(f"{scan.name} has no brain by '{how}'; allowed are {', '.join(ways)}")
+
+
+def _measurements(result: strip.Stripping) -> dict[str, Any]:
+  """The measurements of a stripping for the record of preprocessing."""
+  field = {} if result.field == 1 else {'bias_field': round(result.field, 2)}
+  return result.fit.rounded() | field
+
+
+def _trimmed(scan: ScanState, foreground: np.ndarray) -> ScanState:
+  """The scan with its foreground, cut to the brain, as its mask; warns of doubts.
+
+  The foreground stays as it is in images of one slice, and where a part of the brain
+  seems to be missing or nothing aligns with the template.
+  """
+  spacing = grid.spacing(scan.affine)
+  whole = stripped_checks.ends(foreground, spacing) <= stripped_checks.BLUNT
+  if not whole or foreground.shape[2] == 1:
+    return _with_mask(scan, foreground, 'stripped', {})
+  try:
+    result = strip.of_stripped(scan.image, foreground, scan.affine, scan.name)
+  except BadScan:
+    return _with_mask(scan, foreground, 'stripped', {})
+  if faults := brain_checks.faults(result.fit):
+    warnings.warn(
+      f'{scan.name} has no brain as the template has it: {", ".join(faults)}; look at '
+      'the scan',
+      stacklevel=4,
+    )
+  outside = brain_checks.volume_ml(foreground & ~result.mask, scan.affine)
+  more = _measurements(result) | {'cut_off_ml': round(outside, 1)}
+  return _with_mask(scan, result.mask, 'stripped', more)
 
 
 def _with_mask(scan: ScanState, mask: np.ndarray, by: str, more) -> ScanState:
