@@ -5,6 +5,8 @@ r"""Command that studies how runs cope with scans of other scanners.
     --subjects=1,3,5 --draws=3            does the trials that have no record yet
   python -m uad_jax.comparison --study=blind_spot --runs=runs/dae_unc_ixi,runs/vae_ixi \
     --target=novosibirsk,ucla             asks which scores take a scanner for a lesion
+  python -m uad_jax.comparison --study=stream --runs=runs/dae_unc_ixi \
+    --stream=data/ixi_more_mixture        learns what recurs in streams of scans
   python -m uad_jax.comparison --study=picture --runs=runs/dae_unc_ixi \
     --target=novosibirsk,ucla --adaptations=voxel_moments:histogram --subjects=5,3
                                           draws a head of each scanner, before and after
@@ -12,8 +14,8 @@ r"""Command that studies how runs cope with scans of other scanners.
 
 Target scans are the folders data/TARGET_lesions, those of the training scanner
 data/ixi_mixture, both written by `python -m uad_jax.prepare lesions` (README.md).
-Records are kept in docs/runs/few_shot.jsonl and docs/runs/blind_spot.jsonl; none is
-made twice.
+Records are kept in docs/runs/few_shot.jsonl, docs/runs/blind_spot.jsonl and
+docs/runs/stream.jsonl; none is made twice.
 """
 
 import pathlib
@@ -27,13 +29,14 @@ from uad_jax.comparison import (
   few_shot_study,
   robustness_page,
   scanners_picture,
+  stream_study,
 )
 from uad_jax.report.atomic_files import write_atomically, write_text
 
 FLAGS = flags.FLAGS
 RECORDS = pathlib.Path('docs/runs')
 PICTURE = 'docs/figures/scanners.png'
-STUDIES = ('few_shot', 'blind_spot', 'picture')
+STUDIES = ('few_shot', 'blind_spot', 'stream', 'picture')
 
 
 def main(_: list[str]) -> None:
@@ -53,6 +56,11 @@ def main(_: list[str]) -> None:
     for run in FLAGS.runs:
       path = RECORDS / 'blind_spot.jsonl'
       blind_spot_study.study(pathlib.Path(run), FLAGS.home, folders, path)
+    return
+  if FLAGS.study == 'stream':
+    for run in FLAGS.runs:
+      path = RECORDS / 'stream.jsonl'
+      stream_study.study(pathlib.Path(run), FLAGS.stream, FLAGS.home, path)
     return
   counts = [int(count) for count in FLAGS.subjects]
   if FLAGS.study == 'picture':
@@ -96,6 +104,7 @@ def define_flags() -> None:
   flags.DEFINE_list('runs', [], 'Folders of finished runs.')
   flags.DEFINE_list('target', ['novosibirsk'], 'Names of the target scans.')
   flags.DEFINE_string('home', 'data/ixi_mixture', 'Test scans of the training scanner.')
+  flags.DEFINE_string('stream', 'data/ixi_more_mixture', 'Heads of the streams.')
   flags.DEFINE_list('adaptations', [], 'Configs of configs/adapt, NAME or NAME:ARG.')
   flags.DEFINE_list('subjects', ['5'], 'Numbers k of target subjects.')
   flags.DEFINE_integer('draws', 1, 'Draws of the k subjects.', lower_bound=1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from uad_jax.comparison import blind_spot_page
+from uad_jax.comparison import blind_spot_page, stream_page
 from uad_jax.comparison.few_shot_study import read
 from uad_jax.comparison.seed_means import averaged
 from uad_jax.report.tables import cell, markdown
@@ -121,5 +121,6 @@ def page(folder: pathlib.Path) -> str:
         f'### {method}\n\nMap `{scorer}`, {count} healthy target test scans.\n\n'
         f'{table(chosen)}\n'
       )
+  parts += stream_page.sections(read(folder / 'stream.jsonl'))
   parts += blind_spot_page.sections(read(folder / 'blind_spot.jsonl'))
   return '\n'.join(parts)

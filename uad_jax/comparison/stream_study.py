@@ -1,0 +1,223 @@
+"""Study of streams: what recurs is learnt away, lesions are not, at any share of them.
+
+Healthy heads of the training scanner begin a stream. Further heads follow, all with the
+artefact of another scanner, and a share of them with a lesion. The filtered maps of
+test heads before and after the stream tell what was learnt.
+"""
+
+import json
+import math
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import average_precision_score
+
+from uad_jax.comparison.few_shot_study import read
+from uad_jax.comparison.stream_scans import Pair, entries_of, pairs
+from uad_jax.online import stream
+from uad_jax.online.guards import Guards
+from uad_jax.online.stream_settings import Settings
+from uad_jax.online.stream_state import Scan, Stream, begin
+from uad_jax.registry import hashed
+from uad_jax.report.atomic_files import read_json, write_text
+from uad_jax.trained_run import load
+
+RATES = (0.0, 0.1, 0.3, 0.6)
+"""Shares of the scans of a stream that have a lesion."""
+
+LENGTH = 200
+"""Scans of a stream; heads come again when all have been seen."""
+
+REFERENCE = 19
+"""Healthy heads that begin a stream."""
+
+UNGUARDED = Guards(
+  p_above=0, one_vote=False, subjects=1, frozen=False, drop_percent=math.inf
+)
+"""All guards off: the negative control."""
+
+
+def play(
+  start: Stream, heads: Sequence[Pair], rate: float, length: int = LENGTH, seed: int = 0
+) -> tuple[Stream, dict[str, int]]:
+  """Lets a stream of scans pass.
+
+  Args:
+    start: State before the first scan.
+    heads: Scans of the subjects, who come in a new random order in each round.
+    rate: Share of the scans that have a lesion.
+    length: Number of scans.
+    seed: Seed of the order and of the choice of the scans with a lesion.
+
+  Returns:
+    The state after the last scan, and counts: 'learnt' scans, 'learnt_sick' those of
+    them with a lesion, 'sick' scans with a lesion.
+  """
+  random = np.random.default_rng(seed)
+  state, counts = start, dict.fromkeys(('learnt', 'learnt_sick', 'sick'), 0)
+  order: list[int] = []
+  for number in range(length):
+    order = order or [int(i) for i in random.permutation(len(heads))]
+    head, sick = heads[order.pop()], bool(random.random() < rate)
+    maps = head.sick if sick else head.healthy
+    scan = Scan(maps, head.subject, f'{head.subject} {number}')
+    state, _, line = stream.observe(state, scan)
+    learnt = line['decision'] == 'update'
+    counts['sick'] += sick
+    counts['learnt'] += learnt
+    counts['learnt_sick'] += learnt and sick
+  return state, counts
+
+
+def measure(
+  state: Stream, bright: Sequence[Pair], plain: Sequence[Pair]
+) -> dict[str, Any]:
+  """Measures the filtered maps and decisions of a state on test heads.
+
+  Args:
+    state: State of a stream, which is not changed.
+    bright: Test heads with the artefact.
+    plain: The same heads without it, as the training scanner gives them.
+
+  Returns:
+    Dict with
+      artefact: share of the artefact's voxels at the threshold or above, healthy heads
+      marked: the same share of the rest of their brain
+      auprc, auprc_plain: area under the precision-recall curve over the voxels of the
+        heads with lesions, with and without the artefact
+      heads: average precision of each head with lesion and artefact
+      flagged, flagged_sick: share of the healthy heads and of those with a lesion that
+        are flagged, with the artefact
+  """
+  threshold = state.reference.threshold
+  artefact, rest, flagged, flagged_sick = [], [], [], []
+  for head in bright:
+    _, decision, _ = stream.observe(state, Scan(head.healthy, head.subject, 'test'))
+    above = decision.anomaly >= threshold
+    brain = (head.healthy.mask > 0) & ~head.artefact
+    artefact.append(above[head.artefact])
+    rest.append(above[brain])
+    flagged.append(decision.flagged)
+  precisions = {}
+  for name, heads in (('auprc', bright), ('auprc_plain', plain)):
+    truth, scores = [], []
+    for head in heads:
+      _, decision, _ = stream.observe(state, Scan(head.sick, head.subject, 'test'))
+      brain = head.sick.mask > 0
+      truth.append(head.lesion[brain])
+      scores.append(decision.anomaly[brain])
+      if heads is bright:
+        flagged_sick.append(decision.flagged)
+    pooled = average_precision_score(np.concatenate(truth), np.concatenate(scores))
+    precisions[name] = float(pooled)
+    if heads is bright:
+      both = zip(truth, scores, strict=True)
+      precisions['heads'] = [float(average_precision_score(*pair)) for pair in both]
+  return {
+    'artefact': float(np.concatenate(artefact).mean()),
+    'marked': float(np.concatenate(rest).mean()),
+    'flagged': float(np.mean(flagged)),
+    'flagged_sick': float(np.mean(flagged_sick)),
+    **precisions,
+  }
+
+
+def rows(
+  reference: Sequence[Pair],
+  heads: Sequence[Pair],
+  bright: Sequence[Pair],
+  plain: Sequence[Pair],
+  length: int = LENGTH,
+) -> list[dict[str, Any]]:
+  """Plays streams of all `RATES`, with and without guards, and measures each.
+
+  Args:
+    reference: Heads that begin the streams, whose healthy scans are used.
+    heads: Heads of the stream.
+    bright: Test heads with the artefact.
+    plain: The same without it.
+    length: Number of scans of a stream.
+
+  Returns:
+    One dict a stream: 'rate', 'guards' and the counts of `play`, and the numbers of
+    `measure`; first that before any scan, whose 'rate' is None.
+  """
+  table = []
+  for guards in (Settings().guards, UNGUARDED):
+    guarded = guards is not UNGUARDED
+    settings = Settings(guards=guards)
+    start = begin([head.healthy for head in reference], settings)
+    if guarded:
+      table.append({'rate': None, 'guards': True, **measure(start, bright, plain)})
+    for rate in RATES:
+      state, counts = play(start, heads, rate, length)
+      numbers = measure(state, bright, plain)
+      table.append({'rate': rate, 'guards': guarded, **counts, **numbers})
+      print(
+        f'{rate:.0%} lesions, guards {guarded}: artefact {numbers["artefact"]:.1%}, '
+        f'AUPRC {numbers["auprc"]:.3f}, learnt {counts["learnt"]}',
+        flush=True,
+      )
+  return table
+
+
+def study(
+  folder: pathlib.Path, stream_folder: str, home: str, path: pathlib.Path
+) -> list[dict[str, Any]]:
+  """Plays the streams of a run that has no record yet, and adds its record.
+
+  Args:
+    folder: Folder of the finished run.
+    stream_folder: Heads of the streams: folder of `prepare lesions`, split 'train'.
+    home: Test heads: folder of `prepare lesions`, split 'test'.
+    path: File of the records, one JSON object a line.
+
+  Returns:
+    All records of the file.
+
+  Raises:
+    ValueError: There are not more heads than a stream begins on.
+  """
+  started, run = time.monotonic(), load(folder)
+  config = read_json(folder / 'config.json')
+  results = read_json(folder / 'results.json')
+  identity = {
+    'method': config['method']['name'],
+    'seed': config['seed'],
+    'config': hashed(results['run']['config']),
+    'scorer': run.scorer,
+  }
+  if key_of(identity) in map(key_of, read(path)):
+    return read(path)
+  entries = entries_of(run, stream_folder, 'train')
+  if len(entries) <= REFERENCE:
+    raise ValueError(
+      f'{stream_folder} has {len(entries)} heads with lesions in the split '
+      f"'train'; allowed are more than the {REFERENCE} that a stream begins on"
+    )
+  first, others = entries[:REFERENCE], entries[REFERENCE:]
+  reference = [pair for (pair,) in pairs(run, first, (False,), 'reference')]
+  heads = [pair for (pair,) in pairs(run, others, (True,), 'stream')]
+  tests = list(pairs(run, entries_of(run, home, 'test'), (True, False), 'test'))
+  bright, plain = zip(*tests, strict=True)
+  record = {
+    **identity,
+    'reference': len(reference),
+    'heads': len(heads),
+    'tests': len(tests),
+    'length': LENGTH,
+    'rows': rows(reference, heads, bright, plain),
+    'seconds': round(time.monotonic() - started, 1),
+  }
+  lines = [json.dumps(entry, allow_nan=False) for entry in (*read(path), record)]
+  path.parent.mkdir(parents=True, exist_ok=True)
+  write_text(path, '\n'.join(lines) + '\n')
+  return read(path)
+
+
+def key_of(record: Mapping[str, Any]) -> tuple:
+  """Returns the entries of a record that tell its run."""
+  return tuple(record[name] for name in ('method', 'seed', 'config'))
