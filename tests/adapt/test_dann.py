@@ -103,7 +103,7 @@ def test_the_domain_is_hard_to_tell_after_training():
   ('name', 'objective'),
   [
     ('ae', 'autoencoder'),
-    ('vae', 'vae'),
+    pytest.param('vae', 'vae', marks=pytest.mark.slow),
     pytest.param('dae_unc', 'prior', marks=pytest.mark.slow),
   ],
 )

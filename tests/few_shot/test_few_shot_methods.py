@@ -29,13 +29,27 @@ SERVES = {
 
 OPTIONS = {'adabn': dict(batches=2), 'channel_moments': dict(batches=2)}
 
+LARGE = ('caae', 'dae_unc', 'fanogan', 'latent_diffusion')
+"""Methods whose losses take seconds to trace; the code is reached alike in all."""
+
+PAIRS = [
+  pytest.param(
+    adaptation,
+    name,
+    marks=[pytest.mark.slow]
+    if name in LARGE and adaptation in ('coral', 'dann', 'fada')
+    else [],
+  )
+  for adaptation in SERVES
+  for name in ROWS
+]
+
 
 def test_every_adaptation_has_a_row():
   assert sorted([*SERVES, *ADAPTATIONS]) == registered('adapt')
 
 
-@pytest.mark.parametrize('name', ROWS)
-@pytest.mark.parametrize('adaptation', SERVES)
+@pytest.mark.parametrize(('adaptation', 'name'), PAIRS)
 def test_an_adaptation_serves_a_method_or_refuses_it(adaptation, name):
   shape, options, _ = ROWS[name]
   plain = named('methods', name)(shape=shape, channels=1, **options)
