@@ -111,7 +111,8 @@ def test_the_elbo_of_an_unlikely_scan_is_low_and_its_score_high(world, studied):
   _, _, folder_of_run, _ = world
   _, home, _, _ = studied
   run = open_studied(folder_of_run)
-  records = blind_spot_study.open_folder(run, home, CHANGES)('test')
+  reader, split = blind_spot_study.open_scans(run, home, CHANGES)
+  records = reader(split)
 
   def noisy(source):
     rng = np.random.default_rng(0)

@@ -61,11 +61,28 @@ def test_the_p_value_is_the_share_of_scores_each_from_all_other_scans():
     centre = np.median(others, 0)
     mad = 1.4826 * np.median(np.abs(others - centre), 0)
     variance = (11 * mad**2 + 10 * others.std(0, ddof=1) ** 2) / 21
-    scores.append(np.sqrt(np.mean((row - centre) ** 2 / variance)))
+    z = (row - centre) / np.sqrt(variance)
+    correlation = 0.5 * np.corrcoef(others.T) + 0.5 * np.eye(6)
+    scores.append(np.sqrt(z @ np.linalg.inv(correlation) @ z / 6))
   answer = gates.ask(gates.fit(rows(table[:-1]), NAMES), rows(table[-1:])[0])
   assert answer.score == pytest.approx(scores[-1])
   assert answer.p == pytest.approx(np.mean(np.array(scores) >= scores[-1]))
   assert answer.smallest == pytest.approx(1 / 12)
+
+
+def test_a_statistic_that_leaves_its_companions_is_unusual():
+  rng = np.random.default_rng(1)
+  common = rng.normal(size=(40, 1))
+  source = gates.fit(rows(common + 0.2 * rng.normal(size=(40, 6))), NAMES)
+  together, alone = np.full((1, 6), 1.5), np.array([[1.5, 1.5, 1.5, 1.5, 1.5, -1.5]])
+  moved = [gates.ask(source, rows(table)[0]) for table in (together, alone)]
+  assert moved[1].score > 2 * moved[0].score and moved[1].p < 0.05 < moved[0].p
+  many = gates.scores(np.concatenate([together, alone]), source.values, np.zeros(6))
+  np.testing.assert_allclose(many, [answer.score for answer in moved])
+  # A statistic that is the same in all healthy scans has no correlation.
+  still = source.values.copy()
+  still[:, 0] = 2
+  assert np.isfinite(gates.scores(np.full((1, 6), 2.0), still, np.zeros(6))).all()
 
 
 def test_a_statistic_counts_on_its_unusual_side_only():

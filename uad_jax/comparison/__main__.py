@@ -13,7 +13,12 @@ r"""Command that studies how runs cope with scans of other scanners.
   python -m uad_jax.comparison --render   writes docs/robustness.md
 
 Target scans are the folders data/TARGET_lesions, those of the training scanner
-data/ixi_mixture, both written by `python -m uad_jax.prepare lesions` (README.md).
+data/ixi_mixture, both written by `python -m uad_jax.prepare lesions` (README.md); or
+splits of a data set, as for a run on simulated scans:
+
+  python -m uad_jax.comparison --study=blind_spot --runs=runs/atlas --home=sim_brain \
+    --target=sim_brain/test_b,sim_brain/test_c,sim_brain/test_d
+
 Records are kept in docs/runs/few_shot.jsonl, docs/runs/blind_spot.jsonl and
 docs/runs/stream.jsonl; none is made twice.
 """
@@ -51,7 +56,9 @@ def main(_: list[str]) -> None:
     return
   if not FLAGS.runs:
     raise ValueError('--runs is empty; give the folders of finished runs')
-  folders = {name: f'data/{name}_lesions' for name in FLAGS.target}
+  folders = {
+    name: name if '/' in name else f'data/{name}_lesions' for name in FLAGS.target
+  }
   if FLAGS.study == 'blind_spot':
     for run in FLAGS.runs:
       path = RECORDS / 'blind_spot.jsonl'
@@ -102,7 +109,7 @@ def define_flags() -> None:
   """Defines the command-line flags of the studies."""
   flags.DEFINE_enum('study', 'few_shot', STUDIES, 'Study to do.')
   flags.DEFINE_list('runs', [], 'Folders of finished runs.')
-  flags.DEFINE_list('target', ['novosibirsk'], 'Names of the target scans.')
+  flags.DEFINE_list('target', ['novosibirsk'], 'Target scans, NAME or DATA_SET/SPLIT.')
   flags.DEFINE_string('home', 'data/ixi_mixture', 'Test scans of the training scanner.')
   flags.DEFINE_string('stream', 'data/ixi_more_mixture', 'Heads of the streams.')
   flags.DEFINE_list('adaptations', [], 'Configs of configs/adapt, NAME or NAME:ARG.')

@@ -108,25 +108,27 @@ def open_studied(folder: pathlib.Path) -> StudiedRun:
   )
 
 
-def open_folder(
+def open_scans(
   run: StudiedRun, where: str, changes: Mapping[str, Any] | None = None
-) -> Callable[[str], Sequence]:
-  """Prepares the scans of a folder as the run's training scans were.
+) -> tuple[Callable[[str], Sequence], str]:
+  """Prepares scans as the run's training scans were.
 
   Args:
     run: Finished run.
-    where: Folder of NIfTI files with a table of subjects that names splits.
+    where: Folder of NIfTI files with a table of subjects that names splits, or a data
+      set, 'NAME' or 'NAME/SPLIT'.
     changes: Options that replace those of the data set; see `evaluation_data`.
 
   Returns:
-    Function from the name of a split to its records.
+    Function from the name of a split to its records; the split that is named, 'test'
+    by default.
 
   Raises:
-    ValueError: There is no such folder, or its images have another shape.
+    ValueError: There are no such scans, or the images have another shape.
   """
-  _, builder = open_other(run.opened, where, changes or {}, '--study')
+  named, builder = open_other(run.opened, where, changes or {}, '--study')
   prepared_data.prepare(builder)
-  return mixing.reader({mixing.HOME: builder})
+  return mixing.reader({mixing.HOME: builder}), named.split
 
 
 def batches(

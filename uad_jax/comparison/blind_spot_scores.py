@@ -28,7 +28,7 @@ SCORES = {
   'complexity': 'bits per brain voxel of the compressed scan',
   'likelihood ratio': 'minus the log-likelihood minus the complexity in nats',
   'kNN': 'distance of the latent code to the 5th nearest healthy one',
-  'gate': 'root mean square deviation of the diffuse statistics of the image',
+  'gate': 'Mahalanobis distance of the diffuse statistics of the image',
 }
 """Scores in the order of the tables, in words."""
 
@@ -126,7 +126,7 @@ def gate_score(
     reference: [n] statistics of healthy examples by the same names.
 
   Returns:
-    [m] root mean square deviations.
+    [m] scores.
   """
   healthy = [
     dict(zip(reference, row, strict=True))
@@ -135,7 +135,7 @@ def gate_score(
   known = gate.fit(healthy, list(reference))
   sides = np.array([STATISTICS[name].side for name in known.names])
   new = np.stack([table[name] for name in known.names], 1)
-  return np.sqrt((gate.deviations(new, known.values, sides) ** 2).mean(1))
+  return gate.scores(new, known.values, sides)
 
 
 def waic(log_likelihoods: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from uad_jax.comparison.blind_spot_run import (
   StudiedRun,
   batches,
   inferred_scans,
-  open_folder,
+  open_scans,
   open_studied,
 )
 from uad_jax.comparison.blind_spot_scans import lowest, measure, measured
@@ -50,14 +50,14 @@ def measure_source(
 
   Args:
     run: Finished run.
-    home: Folder with the splits 'val' and 'test'.
+    home: Folder or data set with the splits 'val' and 'test'.
     changes: Options of the folder, see `evaluation_data`.
 
   Raises:
     ValueError: A split is missing or has no healthy scan.
   """
   started = time.monotonic()
-  records = open_folder(run, home, changes)
+  records, _ = open_scans(run, home, changes)
   validation, seen = [], set()
   for scan, outputs in inferred_scans(run, batches(run, records('val')), 'val'):
     if scan.subject not in seen and not lesion_in(scan.arrays).any():
@@ -93,8 +93,10 @@ def study(
 
   Args:
     folder: Folder of the finished run.
-    home: Folder of scans of the training scanner, with the splits 'val' and 'test'.
-    targets: Folders of scans of other scanners with the split 'test', by name.
+    home: Scans of the training scanner, with the splits 'val' and 'test': a folder or
+      the name of a data set.
+    targets: Scans of other scanners by name: a folder with the split 'test', or
+      'NAME/SPLIT' of a data set.
     path: File of the records, one JSON object a line.
     changes: Options of all folders, see `evaluation_data`.
 
@@ -116,8 +118,8 @@ def study(
   source = measure_source(run, home, changes) if missing else None
   for name in missing:
     started = time.monotonic()
-    records = open_folder(run, targets[name], changes)
-    tests = measured(run, batches(run, records('test')), source.floor, name)
+    records, split = open_scans(run, targets[name], changes)
+    tests = measured(run, batches(run, records(split)), source.floor, name)
     groups = source.groups | split_by_lesion(tests, HEALTHY_TARGET, LESION_TARGET)
     record = {**identity, 'target': name, **record_of(run, source, groups)}
     record['seconds'] = round(source.seconds + time.monotonic() - started, 1)

@@ -25,6 +25,10 @@ LEAST = 8
 _PRIOR = 10.0
 """Number of scans at which MAD and standard deviation have the same weight."""
 
+_SHRINKAGE = 0.5
+"""Weight of the identity in the correlation of the statistics, which a few scans tell
+only roughly."""
+
 _NAMED = 3.0
 """Standard deviations from which on a statistic is called unusual."""
 
@@ -47,8 +51,7 @@ class Answer(NamedTuple):
   Attributes:
     p: p-value in (0, 1] of 'the scan is of the training domain'.
     smallest: Smallest p-value possible, 1 / (n + 1).
-    score: Nonconformity score, the root mean square of z over the statistics; ranks
-      scans whose p-values are equal.
+    score: Nonconformity score, see `scores`; ranks scans whose p-values are equal.
     deviations: z of each statistic, in robust standard deviations of the healthy scans,
       by name; the most unusual comes first. 0 on the side that is not unusual.
   """
@@ -94,9 +97,8 @@ def ask(gate: Gate, scan: Mapping[str, float]) -> Answer:
   """Computes the p-value of 'this scan is of the training domain'.
 
   p = (1 + #{i: s_i >= s}) / (n + 1) with the score s of the scan against the n healthy
-  scans, and s_i of healthy scan i against the other healthy scans and the new one. A
-  score is the root mean square of `deviations` over the statistics: a shift changes
-  many of them, and their mean depends on single ones less than their largest.
+  scans, and s_i of healthy scan i against the other healthy scans and the new one, by
+  `scores`.
 
   Args:
     gate: Healthy scans, from `fit`.
@@ -114,21 +116,47 @@ def ask(gate: Gate, scan: Mapping[str, float]) -> Answer:
   new = np.array([[scan[name] for name in gate.names]], np.float64)
   everything = np.concatenate([gate.values, new])
   sides = np.array([STATISTICS[name].side for name in gate.names])
-  z = np.stack(
+  values = np.array(
     [
-      deviations(everything[i], np.delete(everything, i, 0), sides)
+      scores(everything[i : i + 1], np.delete(everything, i, 0), sides)[0]
       for i in range(len(everything))
     ]
   )
-  scores = np.sqrt((z**2).mean(1))
+  z = deviations(new[0], gate.values, sides)
   count = len(everything)
-  order = np.argsort(-np.abs(z[-1]), kind='stable')
+  order = np.argsort(-np.abs(z), kind='stable')
   return Answer(
-    float(np.sum(scores >= scores[-1]) / count),
+    float(np.sum(values >= values[-1]) / count),
     1 / count,
-    float(scores[-1]),
-    {gate.names[j]: float(z[-1, j]) for j in order},
+    float(values[-1]),
+    {gate.names[j]: float(z[j]) for j in order},
   )
+
+
+def scores(scans: np.ndarray, others: np.ndarray, sides: np.ndarray) -> np.ndarray:
+  """Computes the nonconformity scores of scans against other scans.
+
+  s^2 = z^T R^-1 z / J, the Mahalanobis distance of the `deviations` z, where R is the
+  correlation of the statistics over the other scans, shrunk halfway to the identity:
+  statistics that rise and fall together in healthy scans are unusual where one moves
+  alone. A shift changes many statistics, so that all count and not the largest alone.
+
+  Args:
+    scans: [m, J] statistics of the scans.
+    others: [n, J] statistics of the other scans.
+    sides: [J], see `deviations`.
+
+  Returns:
+    [m] scores; about 1 for scans like the others.
+  """
+  z = deviations(scans, others, sides)
+  centred = others - others.mean(0)
+  norms = np.sqrt((centred**2).sum(0))
+  centred = centred / np.where(norms > 0, norms, 1)
+  size = z.shape[-1]
+  correlation = (1 - _SHRINKAGE) * centred.T @ centred
+  np.fill_diagonal(correlation, 1)
+  return np.sqrt(np.einsum('mj,jm->m', z, np.linalg.solve(correlation, z.T)) / size)
 
 
 def deviations(scan: np.ndarray, others: np.ndarray, sides: np.ndarray) -> np.ndarray:
@@ -139,14 +167,14 @@ def deviations(scan: np.ndarray, others: np.ndarray, sides: np.ndarray) -> np.nd
   where it is shrunk towards the standard deviation.
 
   Args:
-    scan: [J] statistics of the scan.
+    scan: [J] statistics of the scan, or [m, J] of m scans.
     others: [n, J] statistics of the other scans.
     sides: [J] of 1, -1 or 0, see `statistics.Statistic.side`; z is 0 on the side that
       is not unusual.
 
   Returns:
-    [J] z. Where the other scans agree exactly, a scan that differs is many deviations
-    away.
+    z, [J] or [m, J]. Where the other scans agree exactly, a scan that differs is many
+    deviations away.
   """
   count = len(others)
   weight = _PRIOR / (_PRIOR + count)
