@@ -39,3 +39,16 @@ def test_padding_and_heights_never_seen_do_not_count():
   seen = filled(values, positions, 5, np.float32([1, 1, 1, 0]))
   mean, _ = voxel_stats.look_up(seen, np.float32([0.2, 0.9]), smooth=0)
   assert mean[0, 0, 0, 0] == pytest.approx(1) and mean[1, 0, 0, 0] == pytest.approx(3)
+
+
+def test_a_slice_beyond_all_heights_gets_the_moments_of_the_nearest():
+  # Without, its mean and variance were 0, and its scores without bound.
+  random = np.random.default_rng(2)
+  values = random.normal(2, 1, (12, 3, 3, 1)).astype(np.float32)
+  seen = filled(values, np.repeat(np.float32([0.25, 0.5]), 6), 5)
+  asked = np.float32([0.0, 0.2, 0.25, 0.5, 0.6, 0.9, 1.0])
+  mean, variance = voxel_stats.look_up(seen, asked, smooth=0)
+  for found, of in ((mean, np.mean), (variance, np.var)):
+    low, high = of(values[:6], axis=0), of(values[6:], axis=0)
+    np.testing.assert_allclose(found[:3], np.stack([low] * 3), rtol=1e-4)
+    np.testing.assert_allclose(found[3:], np.stack([high] * 4), rtol=1e-4)

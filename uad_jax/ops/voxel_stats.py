@@ -81,7 +81,8 @@ def look_up(
   """Computes the mean and the variance of each voxel for slices of given heights.
 
   They are interpolated between the slice heights of the sums. Slice heights at which no
-  scan was observed are left out of the interpolation.
+  scan was observed are left out of the interpolation; a slice beyond all that were
+  observed gets the moments of the nearest.
 
   Args:
     moments: Sums from `observe`.
@@ -102,7 +103,12 @@ def look_up(
   count = moments['count']
   per_count = 1 / per_example(jnp.maximum(count, 1e-6), moments['sum'])
   weight = tent(position, len(count)) * (count > 0)[None]
-  weight = weight / jnp.maximum(weight.sum(1, keepdims=True), 1e-6)
+  total = weight.sum(1, keepdims=True)
+  distance = jnp.abs(position[:, None] - jnp.linspace(0.0, 1.0, len(count))[None])
+  nearest = jnp.argmin(jnp.where(count > 0, distance, jnp.inf), 1)
+  weight = jnp.where(
+    total > 0, weight / jnp.maximum(total, 1e-6), jax.nn.one_hot(nearest, len(count))
+  )
 
   def at(total: Array) -> Array:
     return jnp.tensordot(weight, gaussian_smooth(total * per_count, smooth), 1)
