@@ -84,6 +84,7 @@ OUTPUTS = {
   'displacement': Output('B *S d', 'displacement field: u in x(p + u(p))', 'voxel'),
   'gate': Output('B *S 1', 'where the field may not explain the scan', '', 0, 1),
   # Anomaly by voxel.
+  'support': Output('B *S 1', '0 where hardly any healthy brain lies', '', 0, 1),
   'posterior': Output(
     'B *S 1', 'probability of a lesion, by the gate network', '', 0, 1
   ),

@@ -176,9 +176,17 @@ def test_the_certificate_of_a_linear_method_is_its_closed_form(key):
 
 
 @pytest.mark.parametrize(
-  'options', [dict(), dict(loss='denoising'), dict(space='field')]
+  'name, options',
+  [
+    ('vae', dict()),
+    ('denoising_ae', dict(loss='denoising', space='field')),
+    *(
+      pytest.param(name, options, marks=pytest.mark.slow)
+      for name in ('vae', 'denoising_ae')
+      for options in (dict(loss='denoising'), dict(space='field'))
+    ),
+  ],
 )
-@pytest.mark.parametrize('name', ['vae', 'denoising_ae'])
 def test_methods_train_on_randomised_and_then_moved_scans(key, name, options):
   shape, settings, _ = ROWS[name]
   plain = named('methods', name)(shape, channels=1, **settings)

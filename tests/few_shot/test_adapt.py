@@ -142,13 +142,18 @@ def test_mistakes_are_one_sentence_and_leave_nothing(world, clinic, tmp_path):
   fails('lesion masks in 2 subjects', source=sick, patterns=patterns)
 
 
-def test_a_run_with_matched_channels_is_not_adapted_again(world):
+def test_a_run_whose_inference_was_adapted_is_not_adapted_again(world):
   _, _, run, _ = world
   opened = trained_run.open_run(run)
   check_source(opened)
   config = {'few_shot': {'channel_moments': {}}, 'start': {'run': 'runs/first'}}
   opened = opened._replace(config=ConfigDict(config))
   with pytest.raises(ValueError, match='by channel_moments, .* undo; adapt runs/first'):
+    check_source(opened)
+  opened.config.few_shot = {'voxel_moments': {'support': 0.0}}
+  check_source(opened)
+  opened.config.few_shot.voxel_moments.support = 0.1
+  with pytest.raises(ValueError, match='was adapted by voxel_moments, which another'):
     check_source(opened)
 
 

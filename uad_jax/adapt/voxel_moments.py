@@ -8,7 +8,9 @@ from uad_jax.ops import voxel_stats
 from uad_jax.ops.limits import check_number
 
 
-def make(pseudo_count: float = 50.0, stage: int = 0) -> Adaptation:
+def make(
+  pseudo_count: float = 50.0, support: float = 0.0, stage: int = 0
+) -> Adaptation:
   """Builds an adaptation that re-estimates voxelwise moments on healthy target scans.
 
   The statistics of kind 'moments' (sums for the mean and variance of each voxel over
@@ -22,18 +24,28 @@ def make(pseudo_count: float = 50.0, stage: int = 0) -> Adaptation:
   here for voxels). No network changes. It is the cheapest adaptation of a method that
   compares a scan with voxelwise statistics ('atlas', 'dae_unc').
 
+  Where hardly any healthy brain lies, mean and variance are about 0. Brain that does
+  lie there, as in slices below those of the source scans, would get the highest scores,
+  and no statistics say what is healthy. With `support` the inference has the output
+  'support', 1 where the mean reaches it, and all other voxels get the lowest score of
+  their image (`inference.Supported`).
+
   Args:
     pseudo_count: Weight N of the source scans, in records (slices or volumes); 0
       replaces them.
+    support: Smallest mean over the healthy scans, in image units, at which a voxel is
+      judged; 0 judges all.
     stage: Training stage of the fit; one pass over the target scans.
 
   Returns:
     An adaptation, Method -> Method.
 
   Raises:
-    ValueError: `pseudo_count` is negative, or the method has no voxelwise moments.
+    ValueError: `pseudo_count` or `support` is negative, or the method has no voxelwise
+      moments.
   """
   check_number('voxel_moments: pseudo_count', pseudo_count, 0)
+  check_number('voxel_moments: support', support, 0)
 
   def adapt(method: Method) -> Method:
     names = [name for name, kind in method.kinds.items() if kind == 'moments']
@@ -54,7 +66,18 @@ def make(pseudo_count: float = 50.0, stage: int = 0) -> Adaptation:
         )
       return jnp.zeros(()), (stats | updated, {})
 
+    def infer(params, stats, batch, key):
+      outputs = method.infer(params, stats, batch, key)
+      reached = jnp.ones_like(batch['mask'])
+      for name in names:
+        mean, _ = voxel_stats.look_up(stats[name], batch['position'])
+        reached *= jnp.max(mean, -1, keepdims=True) >= support
+      return {**outputs, 'support': reached}
+
     objective = Objective(fit, stage=stage, split='few_shot')
-    return method._replace(objectives={**method.objectives, 'voxel_moments': objective})
+    return method._replace(
+      objectives={**method.objectives, 'voxel_moments': objective},
+      infer=infer if support else method.infer,
+    )
 
   return adapt

@@ -19,8 +19,9 @@ batches, times the passes that its fits need (`Objective.passes`)."""
 SOURCE = 'source'
 """Name in `config.data.others` of the data set that the source run was trained on."""
 
-LASTING = ('channel_moments',)
-"""Adaptations that stay a part of the inference, which another one would replace."""
+LASTING = {'channel_moments': None, 'voxel_moments': 'support'}
+"""Adaptations that stay a part of the inference, which another one would replace; each
+with the option that must be set for it, or None."""
 
 
 def check_source(opened: OpenRun) -> None:
@@ -29,8 +30,8 @@ def check_source(opened: OpenRun) -> None:
   Raises:
     ValueError: The source run was adapted by one of `LASTING`.
   """
-  for name in LASTING:
-    if name in opened.config.get('few_shot', {}):
+  for name, options in opened.config.get('few_shot', {}).items():
+    if name in LASTING and (LASTING[name] is None or options.get(LASTING[name])):
       raise ValueError(
         f'{opened.folder} was adapted by {name}, which another adaptation would undo; '
         f'adapt {opened.config.start.run}, from which it was made'
