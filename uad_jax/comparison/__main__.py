@@ -8,7 +8,7 @@ r"""Command that studies how runs cope with scans of other scanners.
   python -m uad_jax.comparison --study=stream --runs=runs/dae_unc_ixi \
     --stream=data/ixi_more_mixture        learns what recurs in streams of scans
   python -m uad_jax.comparison --study=picture --runs=runs/dae_unc_ixi \
-    --target=novosibirsk,ucla --adaptations=voxel_moments:histogram --subjects=5,3
+    --target=novosibirsk,ucla --adaptations=voxel_moments:support --subjects=5,3
                                           draws a head of each scanner, before and after
   python -m uad_jax.comparison --render   writes docs/robustness.md
 

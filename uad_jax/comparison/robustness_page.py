@@ -31,7 +31,7 @@ and seeds.
 
 ![A healthy head of each scanner](figures/scanners.png)
 
-`dae_unc`, before and after `voxel_moments:histogram` (5 and 3 heads): the healthy test
+`dae_unc`, before and after `voxel_moments:support` (5 and 3 heads): the healthy test
 head of which the unadapted run marks the median share of the brain, at the slice with
 most brain; anomaly map; voxels at or above the threshold of 5 %.
 """
