@@ -19,8 +19,8 @@ ORDER = (
   'checkpoint optimisers update train evaluation online inference evaluate',
   'domain_shift report',
   'registry base_config prepared_data experiment model_card trained_run other_cohort',
-  'few_shot.source_run resume run_folder few_shot comparison',
-  'prediction cli',
+  'few_shot.source_run resume run_folder few_shot',
+  'prediction comparison cli',
   'main predict prepare benchmark tune choose_weight adapt.__main__',
   'comparison.__main__',
 )

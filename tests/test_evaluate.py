@@ -10,7 +10,6 @@ from sklearn import metrics as sk
 from tests.cohort import METHOD, SCORERS, SEEN, SLICES, TEST, batches, infer, run, split
 from uad_jax import evaluate as evaluation
 from uad_jax.evaluation.bootstrap import paired
-from uad_jax.evaluation.decisions import Decisions
 from uad_jax.evaluation.lesionwise import Lesions
 from uad_jax.evaluation.measure import measure
 from uad_jax.evaluation.metrics import POOLED
@@ -259,5 +258,3 @@ def test_nothing_to_evaluate_is_an_error(key):
     run(key, scorers={})
   with pytest.raises(ValueError, match='the test split is empty'):
     run(key, test=[])
-  with pytest.raises(ValueError, match="unknown default map 'old'; there are "):
-    run(key, decisions=Decisions({}, 'old', {}))

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from uad_jax import base_config, experiment, inference, registry
 from uad_jax.evaluation import run_options
+from uad_jax.evaluation.changed_maps import Smoothed
 from uad_jax.method import Method
 from uad_jax.ops.filters import median
 
@@ -47,13 +48,13 @@ def test_a_map_that_is_smoothed_is_made_once(key):
     calls.append(1)
     return batch['image']
 
-  scorers = {'plain': scorer, 'smooth': inference.Smoothed(scorer, 3)}
+  scorers = {'plain': scorer, 'smooth': Smoothed(scorer, 3)}
   batch = {'image': jnp.ones((1, 4, 4, 1)), 'mask': jnp.ones((1, 4, 4, 1))}
   method = Method(None, {}, lambda params, stats, batch, key: {})
   maps = inference.make_infer(method, scorers).maps({}, {}, batch, key)
   assert len(calls) == 1 and {*maps} == {'map/plain', 'map/smooth'}
   np.testing.assert_array_equal(
-    inference.Smoothed(scorer, 3)(None, batch, key), maps['map/smooth']
+    Smoothed(scorer, 3)(None, batch, key), maps['map/smooth']
   )
 
 

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from uad_jax import optimisers
 from uad_jax.data import mixing, pipeline, reading
 from uad_jax.evaluation import painted_batches, run_options
-from uad_jax.inference import Smoothed, Supported
+from uad_jax.evaluation.changed_maps import Smoothed, Supported
 from uad_jax.method import TARGET, Key, Method, Scorer, splits_of
 from uad_jax.ops.choices import check_choice
 from uad_jax.ops.limits import check_whole
@@ -81,7 +81,7 @@ def make_scorers(config: ConfigDict) -> dict[str, Scorer]:
   If a scorer has the option `sign` and its entry does not set it, it gets the sign of
   the data's polarity. Each SIZE in `config.medians` adds, for every KEY, the scorer
   KEY_medianSIZE, which applies a median filter to the maps. In runs that were adapted
-  to target scans, voxels without support get the lowest score (`inference.Supported`).
+  to target scans, voxels without support get the lowest score (`changed_maps.Supported`).
   """
   of_data = polarity(config.get('data', {}))
   sign = {} if of_data == 'both' else {'sign': POLARITIES[of_data]}

@@ -8,7 +8,7 @@ import pytest
 from tests.adapt.sweep import make_method, rows, swept
 from tests.method_table import ROWS, make_batch
 from uad_jax.adapt import voxel_moments
-from uad_jax.inference import Smoothed, Supported
+from uad_jax.evaluation.changed_maps import Smoothed, Supported
 from uad_jax.method import bind
 from uad_jax.ops import voxel_stats
 

@@ -4,6 +4,8 @@ import pytest
 
 from tests.adapt.sweep import make_method
 from uad_jax.adapt import adabn, channel_moments, voxel_moments
+from uad_jax.evaluate import evaluate
+from uad_jax.evaluation.decisions import Decisions
 from uad_jax.few_shot.adapted_config import read_adaptation, steps_of
 
 SHAPE = (16, 16, 1)
@@ -42,3 +44,11 @@ def test_the_shipped_configs_say_what_the_adaptations_take():
   assert dict(matched.few_shot.channel_moments) == {} and matched.sees_source
   for config in (replaced, mixed, matched):
     assert config.steps == ('one pass',) and config.thresholds == 'source'
+
+
+def test_the_default_map_of_the_source_run_must_be_evaluated(key):
+  decisions = Decisions({}, 'fused', {})
+  with pytest.raises(ValueError, match="unknown default map 'fused'; there are prior"):
+    evaluate(
+      make_method('atlas'), {}, {}, {'prior': None}, None, [], key, decisions=decisions
+    )

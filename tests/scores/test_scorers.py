@@ -90,7 +90,13 @@ def check_maps(method, scorers):
     assert jnp.isfinite(anomaly).all(), name
 
 
-@pytest.mark.parametrize('method', ROWS)
+@pytest.mark.parametrize(
+  'method',
+  [
+    pytest.param(name, marks=[pytest.mark.slow] if name == 'latent_diffusion' else [])
+    for name in ROWS
+  ],
+)
 def test_every_scorer_on_a_method(method):
   outputs = outputs_of(method)
   served = {}

@@ -28,7 +28,7 @@ def make(
   lie there, as in slices below those of the source scans, would get the highest scores,
   and no statistics say what is healthy. With `support` the inference has the output
   'support', 1 where the mean reaches it, and all other voxels get the lowest score of
-  their image (`inference.Supported`).
+  their image (`changed_maps.Supported`).
 
   Args:
     pseudo_count: Weight N of the source scans, in records (slices or volumes); 0
