@@ -81,7 +81,8 @@ def make_scorers(config: ConfigDict) -> dict[str, Scorer]:
   If a scorer has the option `sign` and its entry does not set it, it gets the sign of
   the data's polarity. Each SIZE in `config.medians` adds, for every KEY, the scorer
   KEY_medianSIZE, which applies a median filter to the maps. In runs that were adapted
-  to target scans, voxels without support get the lowest score (`changed_maps.Supported`).
+  to target scans, voxels without support get the lowest score
+  (`changed_maps.Supported`).
   """
   of_data = polarity(config.get('data', {}))
   sign = {} if of_data == 'both' else {'sign': POLARITIES[of_data]}
