@@ -18,14 +18,13 @@ import tempfile
 import time
 from collections.abc import Callable
 
-import jax
 import numpy as np
 import tensorflow_datasets as tfds
 
-from uad_jax import experiment, parallel
+from benchmarks.training_step import training_step
+from uad_jax import parallel
 from uad_jax.comparison.benchmark_rows import read_config
 from uad_jax.data import pipeline, reading, record
-from uad_jax.update import init_state, make_update
 
 SIZE, DEPTH = 128, 60
 BATCH = 16
@@ -161,30 +160,16 @@ def from_disk(records: reading.Records, threads: int):
   return epoch
 
 
-def training_step(steps: int = 5):
+def updates(steps: int = 5):
   """Makes a function that performs updates of `ae`, the smallest network."""
-  config = read_config('ae', 'slices')
-  method = experiment.make_method(config, (SIZE, SIZE), 1)
-  tx = experiment.make_optimisers(config, method)
-  mask = np.ones((BATCH, SIZE, SIZE, 1), 'float32')
-  image = np.random.default_rng(0).uniform(size=mask.shape).astype('float32')
-  weight = np.ones(BATCH, 'float32')
-  batch = {'image': image, 'mask': mask, 'position': weight / 2, 'weight': weight}
-  mesh, key = parallel.mesh(), jax.random.key(0)
-  start = parallel.jit(lambda key, batch: init_state(method, tx, key, batch))
-  state = parallel.replicate(start(key, batch), mesh)
-  batches = {'train': parallel.shard(batch, mesh)}
-  update = make_update(method, tx, (1 << 30,))(tuple(method.objectives))
+  some = training_step(read_config('ae', 'slices'), (SIZE, SIZE), BATCH, steps)
+  some()  # compiles
 
-  def some() -> int:
-    nonlocal state
-    for _ in range(steps):
-      state, _ = update(state, batches, key)
-    jax.block_until_ready(state)
+  def images() -> int:
+    some()
     return steps * BATCH
 
-  some()
-  return some
+  return images
 
 
 def measure(folder: pathlib.Path, volumes: int, rounds: int) -> dict[str, dict]:
@@ -226,7 +211,7 @@ def measure(folder: pathlib.Path, volumes: int, rounds: int) -> dict[str, dict]:
     for kind in (from_disk, from_memory):
       name = f'training stream, {kind.__name__.replace("_", " ")}, {threads} threads'
       found[name] = rate(kind(slices, threads), rounds)
-  found['training step of ae'] = rate(training_step(), rounds)
+  found['training step of ae'] = rate(updates(), rounds)
   return found
 
 

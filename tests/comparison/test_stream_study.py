@@ -15,6 +15,7 @@ from uad_jax.comparison.stream_scans import Pair
 from uad_jax.data.cohorts.entry import Entry
 from uad_jax.online.stream_settings import Settings
 from uad_jax.online.stream_state import begin
+from uad_jax.prediction import calibration
 
 
 def pair(seed, artefact=2.5):
@@ -88,7 +89,7 @@ def test_the_artefact_is_a_ball_in_every_scan(world, tmp_path):
   image = str(next(heads.glob('sub-1/anat/*')))
   loaded = trained_run.load(run)
   entry = Entry('sub-1', '', image, twin=image)
-  scan = stream_scans.prepared(entry, loaded.steps)
+  scan = calibration.prepare(entry, loaded.steps, truth=True)
   artefact = stream_scans.artefact_of(scan)
   volume = np.count_nonzero(artefact) * abs(np.linalg.det(scan.affine[:3, :3]))
   assert volume == pytest.approx(4 / 3 * np.pi * stream_scans.RADIUS**3, rel=0.4)
@@ -101,4 +102,4 @@ def test_the_artefact_is_a_ball_in_every_scan(world, tmp_path):
   low, high = stream_scans.GAIN
   gains = [stream_scans.gain_of(f'sub-{i}') for i in range(20)]
   assert low <= min(gains) < max(gains) <= high
-  assert stream_scans.prepared(entry._replace(image=str(tmp_path)), ()) is None
+  assert calibration.prepare(entry._replace(image=str(tmp_path)), (), True) is None

@@ -1,6 +1,5 @@
 """Synthetic stream: smooth noise, an artefact of the new scanner, and ball lesions."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +7,7 @@ from scipy import ndimage
 from sklearn.metrics import average_precision_score
 
 from uad_jax.online import stream, stream_state
-from uad_jax.online.guards import Guards
+from uad_jax.online.guards import OFF as OFF
 from uad_jax.online.healthy_reference import describe
 from uad_jax.online.recurrence_filter import filtered
 from uad_jax.online.scan_maps import Maps
@@ -24,7 +23,6 @@ COMMON = (16, 12, 6)
 """Place of all lesions, where they are at one."""
 
 SETTINGS = Settings(cell=3)
-OFF = Guards(p_above=0, one_vote=False, subjects=1, frozen=False, drop_percent=math.inf)
 
 
 def ball(centre, radius):

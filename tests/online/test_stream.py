@@ -53,6 +53,7 @@ def test_nothing_is_learnt_from_a_flagged_scan(frozen, third):
   sick = scan_of(7, artefact=2.5, lesion=True)
   after, decision, _ = stream.observe(frozen, sick)
   assert decision.flagged and leaves(after.patterns) == leaves(frozen.patterns)
+  assert leaves(stream.decide(frozen, sick)) == leaves(decision)
 
 
 def test_a_flagged_scan_is_not_learnt_however_large_its_p_value(frozen):

@@ -6,7 +6,6 @@ healthy source scans, are scored by a finished run as whole scans and slice by s
 `blind_spot_record` describes the records.
 """
 
-import json
 import pathlib
 import time
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from uad_jax.comparison.blind_spot_run import (
   open_studied,
 )
 from uad_jax.comparison.blind_spot_scans import lowest, measure, measured
-from uad_jax.comparison.few_shot_study import read
+from uad_jax.comparison.record_lines import append, read
 from uad_jax.domain_shift import shifts
 from uad_jax.domain_shift.confusion import (
   HEALTHY_SOURCE,
@@ -32,7 +31,7 @@ from uad_jax.domain_shift.confusion import (
 from uad_jax.domain_shift.shifted_batches import shifted_batches
 from uad_jax.evaluation.scans import lesion_in
 from uad_jax.registry import hashed
-from uad_jax.report.atomic_files import read_json, write_text
+from uad_jax.report.atomic_files import read_json
 
 
 def split_by_lesion(scans: Scans, healthy: str, lesion: str) -> dict[str, Scans]:
@@ -103,7 +102,6 @@ def study(
   Returns:
     All records of the file.
   """
-  path.parent.mkdir(parents=True, exist_ok=True)
   run = open_studied(folder)
   config = read_json(folder / 'results.json')['run']['config']
   identity = {
@@ -123,8 +121,7 @@ def study(
     groups = source.groups | split_by_lesion(tests, HEALTHY_TARGET, LESION_TARGET)
     record = {**identity, 'target': name, **record_of(run, source, groups)}
     record['seconds'] = round(source.seconds + time.monotonic() - started, 1)
-    lines = [json.dumps(entry, allow_nan=False) for entry in (*read(path), record)]
-    write_text(path, '\n'.join(lines) + '\n')
+    append(path, record)
   return read(path)
 
 

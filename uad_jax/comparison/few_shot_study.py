@@ -1,16 +1,16 @@
 """Functions that adapt runs to target scans in many ways; each trial is done once."""
 
-import json
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from uad_jax.comparison.few_shot_record import BARE, Target, Trial, record_of
+from uad_jax.comparison.record_lines import append, read
 from uad_jax.few_shot.adapt import adapt
 from uad_jax.few_shot.adapted_config import read_adaptation
 from uad_jax.other_cohort import evaluated
-from uad_jax.report.atomic_files import read_json, write_text
+from uad_jax.report.atomic_files import read_json
 from uad_jax.trained_run import open_run
 
 UNTARGETED = ('histogram',)
@@ -86,12 +86,6 @@ def label_of(run: pathlib.Path, target: str, trial: Trial) -> str:
   return '-'.join(map(str, (*parts, *trial[1:]))).replace(':', '_')
 
 
-def read(path: pathlib.Path) -> list[dict[str, Any]]:
-  """Reads the records of earlier trials, one JSON object a line."""
-  lines = path.read_text().splitlines() if path.is_file() else []
-  return [json.loads(line) for line in lines if line.strip()]
-
-
 def study(
   run: pathlib.Path,
   target: Target,
@@ -120,6 +114,5 @@ def study(
     print(f'trial {number}/{len(wanted)}: {target.name} {trial}', flush=True)
     folder = workdirs / label_of(run, target.name, trial)
     record = attempt(run, target, trial, folder)
-    lines = [json.dumps(entry) for entry in (*read(path), record)]
-    write_text(path, '\n'.join(lines) + '\n')
+    append(path, record)
   return read(path)

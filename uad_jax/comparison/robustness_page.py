@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from uad_jax.comparison import blind_spot_page, stream_page
-from uad_jax.comparison.few_shot_study import read
+from uad_jax.comparison.record_lines import read
 from uad_jax.comparison.seed_means import averaged
 from uad_jax.report.tables import cell, markdown
 

@@ -17,8 +17,6 @@ from uad_jax.data import workers
 from uad_jax.data.cohorts import versions
 from uad_jax.data.cohorts.entry import Entry
 from uad_jax.data.preprocessing import preprocess
-from uad_jax.data.preprocessing.nifti import BadScan
-from uad_jax.data.preprocessing.steps import Steps
 from uad_jax.online.guards import subject_code
 from uad_jax.online.scan_maps import Maps
 from uad_jax.other_cohort import open_other
@@ -26,7 +24,6 @@ from uad_jax.prediction import calibration
 from uad_jax.prediction.decision import BASE
 from uad_jax.prediction.detection import detect
 from uad_jax.prediction.online_maps import maps_of
-from uad_jax.prediction.scan_preparation import collected
 from uad_jax.progress import progress
 from uad_jax.trained_run import TrainedRun, open_run
 
@@ -83,17 +80,6 @@ def entries_of(run: TrainedRun, folder: str, split: str) -> list[Entry]:
   return entries
 
 
-def prepared(entry: Entry, steps: Steps) -> preprocess.Prepared | None:
-  """Preprocesses a scan with its lesion and its twin; None if it is unusable."""
-  try:
-    with collected([]):
-      return preprocess.prepare_scan(
-        entry.image, steps, lesion=entry.lesion, twin=entry.twin
-      )
-  except BadScan:
-    return None
-
-
 def artefact_of(scan: preprocess.Prepared) -> np.ndarray:
   """Computes the voxels of the artefact in the brain of a scan, bool [X, Y, Z]."""
   voxels = np.moveaxis(np.indices(scan.image.shape[:3]), 0, -1)
@@ -144,7 +130,7 @@ def pairs(
   Yields:
     For each usable subject its pairs, one for each entry of `bright`.
   """
-  work = functools.partial(prepared, steps=run.steps)
+  work = functools.partial(calibration.prepare, steps=run.steps, truth=True)
   outcomes = workers.mapped(work, entries, parallel.usable_cores(), main_module=False)
   for scan, entry in zip(outcomes, progress(entries, label), strict=True):
     if scan is not None:

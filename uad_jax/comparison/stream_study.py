@@ -5,8 +5,6 @@ artefact of another scanner, and a share of them with a lesion. The filtered map
 test heads before and after the stream tell what was learnt.
 """
 
-import json
-import math
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
@@ -15,14 +13,14 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from uad_jax.comparison.few_shot_study import read
+from uad_jax.comparison.record_lines import append, read
 from uad_jax.comparison.stream_scans import Pair, entries_of, pairs
 from uad_jax.online import stream
-from uad_jax.online.guards import Guards
+from uad_jax.online.guards import OFF
 from uad_jax.online.stream_settings import Settings
-from uad_jax.online.stream_state import Scan, Stream, begin
+from uad_jax.online.stream_state import Decision, Scan, Stream, begin
 from uad_jax.registry import hashed
-from uad_jax.report.atomic_files import read_json, write_text
+from uad_jax.report.atomic_files import read_json
 from uad_jax.trained_run import load
 
 RATES = (0.0, 0.1, 0.3, 0.6)
@@ -33,11 +31,6 @@ LENGTH = 200
 
 REFERENCE = 19
 """Healthy heads that begin a stream."""
-
-UNGUARDED = Guards(
-  p_above=0, one_vote=False, subjects=1, frozen=False, drop_percent=math.inf
-)
-"""All guards off: the negative control."""
 
 
 def play(
@@ -92,36 +85,39 @@ def measure(
       flagged, flagged_sick: share of the healthy heads and of those with a lesion that
         are flagged, with the artefact
   """
-  threshold = state.reference.threshold
-  artefact, rest, flagged, flagged_sick = [], [], [], []
-  for head in bright:
-    _, decision, _ = stream.observe(state, Scan(head.healthy, head.subject, 'test'))
-    above = decision.anomaly >= threshold
-    brain = (head.healthy.mask > 0) & ~head.artefact
-    artefact.append(above[head.artefact])
-    rest.append(above[brain])
-    flagged.append(decision.flagged)
-  precisions = {}
-  for name, heads in (('auprc', bright), ('auprc_plain', plain)):
-    truth, scores = [], []
-    for head in heads:
-      _, decision, _ = stream.observe(state, Scan(head.sick, head.subject, 'test'))
-      brain = head.sick.mask > 0
-      truth.append(head.lesion[brain])
-      scores.append(decision.anomaly[brain])
-      if heads is bright:
-        flagged_sick.append(decision.flagged)
-    pooled = average_precision_score(np.concatenate(truth), np.concatenate(scores))
-    precisions[name] = float(pooled)
-    if heads is bright:
-      both = zip(truth, scores, strict=True)
-      precisions['heads'] = [float(average_precision_score(*pair)) for pair in both]
+
+  def decisions(heads: Sequence[Pair], kind: str) -> list[Decision]:
+    return [
+      stream.decide(state, Scan(getattr(head, kind), head.subject, 'test'))
+      for head in heads
+    ]
+
+  def ranked(heads: Sequence[Pair], decided: Sequence[Decision]) -> list[tuple]:
+    """Truth and scores of the brain voxels of each head."""
+    return [
+      (head.lesion[head.sick.mask > 0], decision.anomaly[head.sick.mask > 0])
+      for head, decision in zip(heads, decided, strict=True)
+    ]
+
+  def pooled(each: Sequence[tuple]) -> float:
+    return float(average_precision_score(*map(np.concatenate, zip(*each, strict=True))))
+
+  healthy, sick = decisions(bright, 'healthy'), decisions(bright, 'sick')
+  above = [decision.anomaly >= state.reference.threshold for decision in healthy]
+  inside = [marked[head.artefact] for marked, head in zip(above, bright, strict=True)]
+  rest = [
+    marked[(head.healthy.mask > 0) & ~head.artefact]
+    for marked, head in zip(above, bright, strict=True)
+  ]
+  with_artefact = ranked(bright, sick)
   return {
-    'artefact': float(np.concatenate(artefact).mean()),
+    'artefact': float(np.concatenate(inside).mean()),
     'marked': float(np.concatenate(rest).mean()),
-    'flagged': float(np.mean(flagged)),
-    'flagged_sick': float(np.mean(flagged_sick)),
-    **precisions,
+    'flagged': float(np.mean([decision.flagged for decision in healthy])),
+    'flagged_sick': float(np.mean([decision.flagged for decision in sick])),
+    'auprc': pooled(with_artefact),
+    'heads': [float(average_precision_score(*pair)) for pair in with_artefact],
+    'auprc_plain': pooled(ranked(plain, decisions(plain, 'sick'))),
   }
 
 
@@ -146,8 +142,8 @@ def rows(
     `measure`; first that before any scan, whose 'rate' is None.
   """
   table = []
-  for guards in (Settings().guards, UNGUARDED):
-    guarded = guards is not UNGUARDED
+  for guards in (Settings().guards, OFF):
+    guarded = guards is not OFF
     settings = Settings(guards=guards)
     start = begin([head.healthy for head in reference], settings)
     if guarded:
@@ -212,9 +208,7 @@ def study(
     'rows': rows(reference, heads, bright, plain),
     'seconds': round(time.monotonic() - started, 1),
   }
-  lines = [json.dumps(entry, allow_nan=False) for entry in (*read(path), record)]
-  path.parent.mkdir(parents=True, exist_ok=True)
-  write_text(path, '\n'.join(lines) + '\n')
+  append(path, record)
   return read(path)
 
 

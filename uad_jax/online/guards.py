@@ -40,6 +40,10 @@ class Guards(NamedTuple):
   drop_percent: float = 2.0
 
 
+OFF = Guards(p_above=0, one_vote=False, subjects=1, frozen=False, drop_percent=math.inf)
+"""All guards switched off: the negative control."""
+
+
 class Votes(NamedTuple):
   """Subjects whose scans have updated the model.
 

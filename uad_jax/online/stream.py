@@ -70,6 +70,21 @@ def observe(stream: Stream, scan: Scan) -> tuple[Stream, Decision, Log]:
   return _next(stream), decision, {**line, **facts, **learning}
 
 
+def decide(stream: Stream, scan: Scan) -> Decision:
+  """Filters and decides on one scan as `observe` does, and learns nothing.
+
+  Args:
+    stream: State of the stream.
+    scan: The scan.
+
+  Raises:
+    ValueError: The maps do not fit.
+  """
+  maps = checked(scan.maps, stream.shadows[0].mask.shape)
+  description = describe(maps, stream.reference, stream.settings)
+  return _decide(stream, maps, description, name_code(scan.identifier))[1]
+
+
 def answer(
   stream: Stream, identifier: str, healthy: bool, scan: Scan | None = None
 ) -> tuple[Stream, Log]:

@@ -138,8 +138,17 @@ def bare_scans(config: ConfigDict, kept: str = '') -> list[Entry]:
   ]
 
 
-def prepare(entry: Entry, steps: Steps) -> preprocess.Prepared | None:
-  """Preprocesses a scan with its files; returns None if the scan is unusable."""
+def prepare(
+  entry: Entry, steps: Steps, truth: bool = False
+) -> preprocess.Prepared | None:
+  """Preprocesses a scan with its files; returns None if the scan is unusable.
+
+  Args:
+    entry: Files of the scan.
+    steps: Preprocessing steps.
+    truth: Whether its lesion mask and its lesion-free twin are read too.
+  """
+  known = {'lesion': entry.lesion, 'twin': entry.twin} if truth else {}
   try:
     with collected([]):
       return preprocess.prepare_scan(
@@ -148,6 +157,7 @@ def prepare(entry: Entry, steps: Steps) -> preprocess.Prepared | None:
         mask=entry.mask,
         labels=entry.labels,
         channel=entry.channel,
+        **known,
       )
   except BadScan:
     return None

@@ -36,9 +36,7 @@ def brain_mask(
     how: 'given' keeps the mask that was read with the scan; 'labels' takes all labels
       above 0; 'stripped' takes the foreground of a skull-stripped image; 'template'
       strips a T1 head by the aligned MNI152 template; 'auto' tries these four in this
-      order, and cuts the foreground of a stripped image to the mask that a whole head
-      gets (`strip.of_stripped`). 'otsu' is a rough mask, 'hd_bet' and 'synthstrip'
-      run external programs.
+      order. 'otsu' is a rough mask, 'hd_bet' and 'synthstrip' run external programs.
     close: Radius of the closing in mm, for 'labels' and 'stripped'.
     erode: Radius of the erosion in mm, for 'otsu'.
     trim: Whether the foreground of a stripped image is cut to the mask that the whole
