@@ -52,9 +52,15 @@ def shrunk(config, data):
   return config
 
 
+LONG = ('pinaya2021', 'wyatt2022')
+"""Presets whose run takes most of the time; tests/methods train their methods."""
+
 RUNS = [
   # config and argument; the slow ones are those whose method another row trains too
-  *((name, 'demo') for name in PUBLISHED),
+  *(
+    pytest.param(name, 'demo', marks=[pytest.mark.slow] if name in LONG else [])
+    for name in PUBLISHED
+  ),
   *(
     pytest.param(name, f'{method}:demo', marks=pytest.mark.slow)
     for name, method in PRESET_ROWS

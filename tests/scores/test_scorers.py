@@ -90,10 +90,14 @@ def check_maps(method, scorers):
     assert jnp.isfinite(anomaly).all(), name
 
 
+LONG = ('ddpm', 'latent_diffusion')
+"""Methods whose scorers take most of the time, as each infers in many steps."""
+
+
 @pytest.mark.parametrize(
   'method',
   [
-    pytest.param(name, marks=[pytest.mark.slow] if name == 'latent_diffusion' else [])
+    pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [])
     for name in ROWS
   ],
 )
