@@ -47,7 +47,7 @@ def ixi(shape: tuple[int, ...], spacing: float) -> ConfigDict:
       name='nifti_folder',
       source=IXI,
       layout='lesion_cohort',
-      job=dict(shape=shape, spacing=spacing, align=True, intensity='percentile'),
+      job=dict(shape=shape, spacing=spacing, align=True, intensity='quartiles'),
       domain='ixi',
       **PLACES,
       selection='val_lesion',
@@ -74,7 +74,7 @@ def folder() -> ConfigDict:
         session=placeholder(str),
         lesion_values=placeholder(tuple),  # numbers of the lesion files that are lesion
       ),
-      job=dict(shape=(64, 64), spacing=3.0, align=True, intensity='percentile'),
+      job=dict(shape=(64, 64), spacing=3.0, align=True, intensity='quartiles'),
       keep_going=False,
       **PLACES,
       selection=PAINTED,

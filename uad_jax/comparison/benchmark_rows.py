@@ -29,12 +29,17 @@ learn no image come first."""
 UNSIGNED = '_both'
 """End of the name of a suite whose methods are not told that lesions are bright."""
 
+PERCENTILE = '_percentile'
+"""End of the name of a suite whose scans are normalised by the percentiles 0.5 and 99.5
+of the brain, which lesions move, and not by its quartiles."""
+
 SUITES = (
-  'demo', 'slices', 'ixi', 'ixi128', 'stroke_flair', 'stroke_flair96', 'stroke_flair64',
-  f'stroke_flair64{UNSIGNED}',
+  'demo', 'slices', 'ixi', f'ixi{PERCENTILE}', 'ixi128', f'ixi128{PERCENTILE}',
+  'stroke_flair', 'stroke_flair96', 'stroke_flair64', f'stroke_flair64{UNSIGNED}',
 )  # fmt: skip
 """Data sets of the tables, as named in the argument of a config. With the end
-`UNSIGNED`, `config.data.polarity` is 'both'."""
+`UNSIGNED`, `config.data.polarity` is 'both'; with `PERCENTILE`, the intensity of
+`config.data.job` is 'percentile'."""
 
 TRAINING = ('checkpoints', 'model.json', 'parameters.txt', 'training.json')
 """Files of a run folder that a training writes, and no evaluation."""
@@ -68,10 +73,12 @@ def read_config(name: str, suite: str) -> ConfigDict:
     name: NAME of the config file configs/NAME.py.
     suite: One of `SUITES`.
   """
-  arg = suite.removesuffix(UNSIGNED)
+  arg = suite.removesuffix(UNSIGNED).removesuffix(PERCENTILE)
   config = registry.read_config(registry.config_path(name), arg)
-  if arg != suite:
+  if suite.endswith(UNSIGNED):
     config.data.polarity = 'both'
+  if suite.endswith(PERCENTILE):
+    config.data.job.intensity = 'percentile'
   return config
 
 

@@ -28,11 +28,25 @@ def test_intensity_maps_land_where_they_say():
   np.testing.assert_allclose(mapped, (0.4, 0.8))
   mapped = intensity.percentile(values, 1, 99)(values)
   np.testing.assert_allclose(np.percentile(mapped, (1, 99)), (0, 1), atol=1e-9)
+  mapped = intensity.quartiles(values, 0.4, 0.6)(values)
+  np.testing.assert_allclose(np.percentile(mapped, (25, 75)), (0.4, 0.6))
   mapped = intensity.zscore(values, 0, 1)(values)
   np.testing.assert_allclose((mapped.mean(), mapped.std()), (0, 1), atol=1e-9)
   _, white = intensity.tissue_peaks(values)
   mapped = intensity.white_stripe(values, 0, 1)(np.array([white, values.max()]))
   assert mapped[0] == 0 and mapped[1] > 3
+
+
+def test_a_lesion_hardly_moves_the_quartiles():
+  values = brain()
+  lesion = values.copy()
+  lesion[-4000:] = 2000  # 4 % of the brain, twice as bright as white matter
+  at = np.array([300.0, 800, 1000])
+
+  def moved(how):
+    return np.abs(how(lesion)(at) - how(values)(at)).max()
+
+  assert moved(intensity.quartiles) < 0.03 < 0.3 < moved(intensity.percentile)
 
 
 def test_histogram_match_gives_the_quantiles_of_the_reference():

@@ -31,6 +31,23 @@ def percentile(brain: np.ndarray, low: float = 0.5, high: float = 99.5) -> Map:
   return lambda x: (x - a) / (b - a)
 
 
+def quartiles(brain: np.ndarray, low: float = 0.5, high: float = 0.8) -> Map:
+  """Returns the linear normalisation that sets the quartiles of the brain's intensity.
+
+  The first quartile becomes `low` and the third `high`, by default about what
+  `percentile` gives them in a healthy T1 brain. A lesion of a few percent of the brain
+  moves the 99.5th percentile, and with it the intensity of all healthy tissue, but
+  hardly the quartiles.
+
+  Args:
+    brain: Intensities [N] inside the brain mask.
+    low: Value of the first quartile.
+    high: Value of the third quartile.
+  """
+  a, b = np.percentile(brain, (25, 75))
+  return lambda x: low + (high - low) * (x - a) / (b - a)
+
+
 def maximum(brain: np.ndarray, high: float = 99.8) -> Map:
   """Returns the normalisation that divides by a percentile of the brain's intensities.
 
@@ -198,7 +215,16 @@ def tissue_peaks(brain: np.ndarray) -> tuple[float, float]:
 
 NORMALISATIONS = {
   f.__name__: f
-  for f in (percentile, maximum, zscore, robust, histogram_match, white_stripe, peaks)
+  for f in (
+    percentile,
+    quartiles,
+    maximum,
+    zscore,
+    robust,
+    histogram_match,
+    white_stripe,
+    peaks,
+  )
 }
 """The normalisations by name, the values of `how` in the step 'intensity'."""
 

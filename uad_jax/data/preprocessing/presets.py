@@ -57,7 +57,7 @@ def default(request: Request) -> Steps:
     *_bias(request, 'own' if request.contrast == 't1' else 'none'),
     _align(request),
     ('crop', {}),
-    *_finish(request, sizes, ('intensity', {'how': 'percentile'}), {'fraction': 0.25}),
+    *_finish(request, sizes, ('intensity', {'how': 'quartiles'}), {'fraction': 0.25}),
   )
 
 

@@ -1,0 +1,159 @@
+"""Registration by Gauss-Newton: its minimum, its pull and gate, what it does in 3-D."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.optimize
+
+from uad_jax.registration import flow, gauss_newton
+from uad_jax.registration.gauss_newton import Problem, Schedule, energy, register
+from uad_jax.registration.warp import grid, warp
+
+
+def blobs(shape, seed=0, count=6, width=0.15):
+  """A smooth image [1, *S, 1] with values of about 1."""
+  rng = np.random.default_rng(seed)
+  points = np.stack(
+    np.meshgrid(*[np.linspace(0, 1, n) for n in shape], indexing='ij'), -1
+  )
+  centres = rng.uniform(0.2, 0.8, (count, len(shape)))
+  square = ((points[..., None, :] - centres) ** 2).sum(-1)
+  image = (rng.uniform(0.5, 1.5, count) * np.exp(-square / (2 * width**2))).sum(-1)
+  return jnp.asarray(image, jnp.float32)[None, ..., None]
+
+
+def smooth_field(shape, size, seed=1):
+  """A displacement [1, *S, d] of at most `size` voxels, 0 at the border."""
+  rng = np.random.default_rng(seed)
+  coarse = rng.uniform(-1, 1, (1, *[4] * len(shape), len(shape)))
+  coarse = np.pad(coarse, [(0, 0), *[(1, 1)] * len(shape), (0, 0)])
+  field = jax.image.resize(jnp.asarray(coarse), (1, *shape, len(shape)), 'cubic')
+  return (size * field / jnp.abs(field).max()).astype(jnp.float32)
+
+
+def problem_of(image, expected, weight=None, stiffness=1.0, pull=0.0, variance=0.01):
+  ones = jnp.ones(image.shape[1:-1] + (1,))
+  weight = ones if weight is None else weight[0]
+  return Problem(
+    image[0],
+    expected[0],
+    jnp.full(image.shape[1:], variance),
+    weight,
+    stiffness * ones,
+    pull * ones,
+  )
+
+
+@pytest.mark.parametrize('shape', [(24, 20), (16, 14, 12)])
+def test_finds_a_known_field(shape):
+  expected, truth = blobs(shape), smooth_field(shape, 2.0)
+  image = warp(expected, truth)
+  variance, ones = jnp.full(image.shape, 1e-3), jnp.ones((*image.shape[:-1], 1))
+  found = register(image, expected, variance, ones, 1.0, schedule=Schedule((8, 6)))
+  before = float(((image - expected) ** 2).mean())
+  after = float(((image - warp(expected, found)) ** 2).mean())
+  assert after < 0.01 * before
+  # Only the component along the image's slope can be seen.
+  slope = flow.gradient(expected)[..., 0, :]
+  error, size = (
+    float(jnp.abs((u * slope).sum(-1)).sum()) for u in (found - truth, truth)
+  )
+  assert error < 0.4 * size
+  assert float(flow.jacobian_determinant(found).min()) > 0
+
+
+def test_reaches_the_minimum_that_a_general_optimiser_finds():
+  shape = (10, 9)
+  expected = blobs(shape, width=0.25)
+  image = warp(expected, smooth_field(shape, 0.8))
+  problem = problem_of(image, expected, stiffness=2.0, pull=0.1)
+
+  def total(flat):
+    return sum(part.sum() for part in energy(problem, flat.reshape(*shape, 2)))
+
+  with jax.enable_x64(False):
+    value = jax.jit(jax.value_and_grad(lambda u: total(u)))
+    best = scipy.optimize.minimize(
+      lambda u: tuple(np.asarray(x, 'float64') for x in value(jnp.float32(u))),
+      np.zeros(10 * 9 * 2),
+      jac=True,
+      method='L-BFGS-B',
+      options=dict(maxiter=500),
+    )
+  schedule = Schedule(steps=(20,), solves=30, damping=0.0)
+  found = register(
+    image, expected, problem.variance[None], jnp.ones((1, *shape, 1)), 2.0, 0.1, None,
+    schedule,
+  )  # fmt: skip
+  rest = float(total(jnp.zeros(10 * 9 * 2)))
+  # The step takes the slope of the voxels' central differences, not of the tent.
+  assert float(total(found.ravel())) - best.fun < 0.03 * (rest - best.fun)
+
+
+def test_an_unweighted_lesion_does_not_move_the_field():
+  shape = (24, 24)
+  expected = blobs(shape)
+  healthy = warp(expected, smooth_field(shape, 1.5))
+  lesion = (jnp.abs(grid(shape) - 12).max(-1) < 4).astype(jnp.float32)[None, ..., None]
+  painted = healthy + 0.8 * lesion
+  variance, ones = jnp.full(healthy.shape, 1e-3), jnp.ones(healthy.shape)
+  free = register(painted, expected, variance, ones, 1.0)
+  hidden = register(painted, expected, variance, ones - lesion, 1.0)
+  same = register(healthy, expected, variance, ones - lesion, 1.0)
+  np.testing.assert_allclose(hidden, same, atol=1e-4)
+  assert float(jnp.abs(free - same).max()) > 0.3
+
+
+def test_stiffness_and_pull_are_local():
+  shape = (24, 24)
+  expected = blobs(shape)
+  image = warp(expected, smooth_field(shape, 2.0))
+  variance, ones = jnp.full(image.shape, 1e-3), jnp.ones(image.shape)
+  left = (grid(shape)[..., 0] < 12).astype(jnp.float32)[None, ..., None]
+  soft = register(image, expected, variance, ones, 1.0)
+  stiff = register(image, expected, variance, ones, 1.0 + 1e3 * left)
+  still = register(image, expected, variance, ones, 1.0, 1e6 * left)
+  bend = [float(flow.strain(u)[0, 2:10].mean()) for u in (soft, stiff)]
+  assert bend[1] < 0.1 * bend[0]
+  assert float(jnp.abs(still[0, :11]).max()) < 1e-2 < float(jnp.abs(still[0, 14:]).max())
+
+
+def test_one_field_for_all_channels_and_one_result_for_each_scan():
+  shape = (16, 16)
+  expected = jnp.concatenate([blobs(shape, 0), blobs(shape, 5)], -1)
+  both = jnp.concatenate([expected, expected[..., ::-1]])
+  image = jnp.concatenate([warp(both[:1], smooth_field(shape, 1.0)), both[1:]])
+  variance, ones = jnp.full(image.shape, 1e-3), jnp.ones((2, *shape, 1))
+  found = register(image, both, variance, ones, 1.0)
+  alone = register(image[:1], both[:1], variance[:1], ones[:1], 1.0)
+  np.testing.assert_allclose(found[:1], alone, atol=1e-4)
+  assert float(jnp.abs(found[1]).max()) < 1e-5  # equal images: at rest
+
+
+def test_a_coarser_field_has_the_shape_of_the_scan():
+  shape = (33, 32)  # odd sizes are halved too
+  expected = blobs(shape)
+  image = warp(expected, smooth_field(shape, 1.0))
+  variance, ones = jnp.full(image.shape, 1e-3), jnp.ones(image.shape)
+  found = register(
+    image, expected, variance, ones, 0.1, schedule=Schedule((6, 6), finest=2)
+  )
+  assert found.shape == (1, *shape, 2)
+  assert float(((image - warp(expected, found)) ** 2).mean()) < 0.3 * float(
+    ((image - expected) ** 2).mean()
+  )
+
+
+def test_the_energy_has_the_gradient_of_its_formula():
+  shape = (7, 6)
+  expected, displacement = blobs(shape), smooth_field(shape, 0.7)[0]
+  problem = problem_of(blobs(shape, 3), expected, stiffness=3.0, pull=0.2)
+  data, deformation = energy(problem, displacement)
+  u, warped = np.asarray(displacement), np.asarray(warp(expected, displacement[None]))
+  assert data.sum() == pytest.approx(
+    float(0.5 * ((np.asarray(problem.image) - warped[0]) ** 2 / 0.01).sum()), rel=1e-4
+  )
+  edges = sum((np.diff(u, axis=axis) ** 2).sum() for axis in (0, 1))
+  assert deformation.sum() == pytest.approx(1.5 * edges + 0.1 * (u**2).sum(), rel=1e-4)
+  assert gauss_newton.energy(problem, 0 * displacement)[1].sum() == 0

@@ -1,0 +1,213 @@
+"""Test-time registration: the displacement that best explains a scan by an image.
+
+No network takes part. The energy of a displacement u is that of a scan x with an
+expected image m of variance s^2,
+
+  E(u) = 1/2 sum_p omega(p) mean_c (x(p) - m(p + u(p)))^2 / s^2(p + u(p))
+         + 1/2 sum_(p, q) lambda_pq |u(p) - u(q)|^2 + 1/2 sum_p mu(p) |u(p)|^2,
+
+summed over voxels p and pairs of neighbours; lambda_pq is the mean stiffness of both.
+Gauss-Newton steps lower it, from coarse grids to fine ones. Each step linearises m and
+keeps the variance, and solves (H + L_lambda + mu) step = -gradient by conjugate
+gradients, H being the d x d matrices omega grad m grad m^T / s^2 of the voxels.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from uad_jax.registration import flow
+from uad_jax.registration.solve import laplacian
+from uad_jax.registration.warp import warp
+
+Array = jax.Array
+
+
+class Schedule(NamedTuple):
+  """Numbers of iterations of a registration; all are fixed, so that it can be jitted.
+
+  Attributes:
+    steps: Gauss-Newton steps at each resolution, from the coarsest to the finest; each
+      resolution halves the one after it.
+    solves: Iterations of conjugate gradients in each step.
+    damping: Share of the trace of H that is added to its diagonal (Levenberg), so that
+      a step stays where the linearisation holds.
+    finest: The finest grid is the scan's, divided by this power of two.
+  """
+
+  steps: tuple[int, ...] = (8, 6, 4)
+  solves: int = 12
+  damping: float = 0.1
+  finest: int = 1
+
+
+class Problem(NamedTuple):
+  """One scan and what it is registered to; arrays without a batch axis.
+
+  Attributes:
+    image: Scan x [*S, C].
+    expected: Expected image m [*S, C].
+    variance: s^2 [*S, C], positive.
+    weight: omega [*S, 1], how much a voxel of the scan counts.
+    stiffness: lambda [*S, 1].
+    pull: mu [*S, 1], the pull to rest.
+  """
+
+  image: Array
+  expected: Array
+  variance: Array
+  weight: Array
+  stiffness: Array
+  pull: Array
+
+
+def register(
+  image: Array,
+  expected: Array,
+  variance: Array,
+  weight: Array,
+  stiffness: Array | float,
+  pull: Array | float = 0.0,
+  start: Array | None = None,
+  schedule: Schedule = Schedule(),
+) -> Array:
+  """Finds the displacement that warps expected images onto scans.
+
+  Args:
+    image: Scans x [B, *S, C].
+    expected: Expected images m [B, *S, C].
+    variance: Variances s^2 of the scans around m [B, *S, C], positive; they are warped
+      with m.
+    weight: omega [B, *S, 1], not negative; 0 hides a voxel of the scan.
+    stiffness: lambda [B, *S, 1], [B, 1, ..., 1] or a scalar, positive.
+    pull: mu, as stiffness, not negative.
+    start: Displacement to start from, [B, *S, d]; None starts at rest.
+    schedule: Numbers of iterations.
+
+  Returns:
+    u [B, *S, d] in voxels, such that x is about `warp(m, u)`.
+
+  Examples:
+    >>> grid = jnp.linspace(-2, 2, 16)
+    >>> bump = lambda c: jnp.exp(-((grid[:, None] - c) ** 2) - grid[None] ** 2)
+    >>> image, expected = (bump(c)[None, ..., None] for c in (0.0, 0.5))
+    >>> ones = jnp.ones((1, 16, 16, 1))
+    >>> u = register(image, expected, 1e-4 * ones, ones, 1.0)
+    >>> round(float(u[0, 7:9, 7:9, 0].mean()), 1), round(0.5 / 4 * 15, 1)
+    (1.9, 1.9)
+  """
+  column = (*image.shape[:-1], 1)
+  stiffness = jnp.broadcast_to(jnp.asarray(stiffness, image.dtype), column)
+  pull = jnp.broadcast_to(jnp.asarray(pull, image.dtype), column)
+  if start is None:
+    start = jnp.zeros((*image.shape[:-1], image.ndim - 2), image.dtype)
+  problem = Problem(image, expected, variance, weight, stiffness, pull)
+  return jax.vmap(lambda p, u: _coarse_to_fine(p, u, schedule))(problem, start)
+
+
+def energy(problem: Problem, displacement: Array) -> tuple[Array, Array]:
+  """Returns the two maps whose sums are the energy: of the data, of the deformation.
+
+  Args:
+    problem: Scan, expected image and weights, without a batch axis.
+    displacement: u [*S, d].
+
+  Returns:
+    1/2 omega mean (x - m)^2 / s^2 and 1/2 (lambda |grad u|^2 + mu |u|^2), each [*S],
+    the energy of a pair of neighbours shared between them.
+  """
+  residual, _, variance = _linearise(problem, displacement)
+  data = 0.5 * problem.weight[..., 0] * (residual**2 / variance).mean(-1)
+  force = _regularisation(problem, _planes(displacement))
+  # sum_p u (L u) = sum over pairs lambda |u - u'|^2: the map keeps only this sum.
+  return data, 0.5 * (_planes(displacement) * force).sum(0)[..., 0]
+
+
+def _coarse_to_fine(problem: Problem, start: Array, schedule: Schedule) -> Array:
+  """Registers one scan, on each grid from the result of the coarser one."""
+  shape = start.shape[:-1]
+  pyramid = [problem]
+  for _ in range(len(schedule.steps) - 1 + schedule.finest.bit_length() - 1):
+    halves = Problem(*(_halved(x) for x in pyramid[-1]))
+    # A box with a hidden voxel is hidden: its mean intensity is the lesion's too.
+    pyramid.append(halves._replace(weight=_halved(pyramid[-1].weight, jnp.min)))
+  pyramid = pyramid[schedule.finest.bit_length() - 1 :]
+  displacement = start
+  for level, steps in zip(reversed(pyramid), schedule.steps, strict=True):
+    displacement = _resized(displacement, level.image.shape[:-1])
+    displacement = jax.lax.fori_loop(
+      0, steps, lambda _, u, level=level: u + _step(level, u, schedule), displacement
+    )
+  return _resized(displacement, shape)
+
+
+def _step(problem: Problem, displacement: Array, schedule: Schedule) -> Array:
+  """One Gauss-Newton step [*S, d]."""
+  residual, slope, variance = _linearise(problem, displacement)
+  share = problem.weight / variance / residual.shape[-1]
+  # Fields as planes [d, *S, 1], components first: their products are vectorised.
+  slopes = jnp.moveaxis(slope, -2, 0)  # [d, *S, C]
+  d = len(slopes)
+  hessian = [
+    [(share * slopes[i] * slopes[j]).sum(-1, keepdims=True) for j in range(i + 1)]
+    for i in range(d)
+  ]
+  damping = schedule.damping * sum(hessian[i][i] for i in range(d)) + problem.pull
+
+  def apply(v: Array) -> Array:
+    rows = [
+      sum(hessian[max(i, j)][min(i, j)] * v[j] for j in range(d)) for i in range(d)
+    ]
+    return (
+      jnp.stack(rows) + damping[None] * v + laplacian(v, problem.stiffness[None])
+    )
+
+  degree = 2 * d * problem.stiffness
+  diagonal = jnp.stack([hessian[i][i] + damping + degree for i in range(d)])
+  force = jnp.stack([(share * s * residual).sum(-1, keepdims=True) for s in slopes])
+  right = force - _regularisation(problem, _planes(displacement))
+  step = jax.scipy.sparse.linalg.cg(
+    apply, right, tol=0.0, maxiter=schedule.solves, M=lambda r: r / diagonal
+  )[0]
+  return jnp.moveaxis(step[..., 0], 0, -1)
+
+
+def _linearise(problem: Problem, displacement: Array) -> tuple[Array, Array, Array]:
+  """Residual [*S, C], slope of the warped image [*S, d, C], its variance [*S, C]."""
+  channels = problem.image.shape[-1]
+  slope = flow.gradient(problem.expected[None])[0]  # [*S, C, d]
+  d = slope.shape[-1]
+  slope = jnp.moveaxis(slope, -1, -2).reshape(*slope.shape[:-2], d * channels)
+  stack = jnp.concatenate([problem.expected, problem.variance, slope], -1)
+  warped = warp(stack[None], displacement[None])[0]
+  expected, variance, slope = jnp.split(warped, [channels, 2 * channels], -1)
+  slope = slope.reshape(*slope.shape[:-1], d, channels)
+  return problem.image - expected, slope, variance
+
+
+def _regularisation(problem: Problem, planes: Array) -> Array:
+  """Derivative of the regularisation of a field in planes [d, *S, 1]."""
+  return laplacian(planes, problem.stiffness[None]) + problem.pull[None] * planes
+
+
+def _planes(field: Array) -> Array:
+  """A field [*S, d] with its components first, [d, *S, 1]."""
+  return jnp.moveaxis(field, -1, 0)[..., None]
+
+
+def _halved(x: Array, reduce=jnp.mean) -> Array:
+  """Means of boxes of two voxels along each axis; an odd last voxel is repeated."""
+  for axis in range(x.ndim - 1):
+    if x.shape[axis] % 2:
+      last = jax.lax.slice_in_dim(x, x.shape[axis] - 1, None, axis=axis)
+      x = jnp.concatenate([x, last], axis)
+    x = reduce(x.reshape(*x.shape[:axis], -1, 2, *x.shape[axis + 1 :]), axis + 1)
+  return x
+
+
+def _resized(field: Array, shape: tuple[int, ...]) -> Array:
+  """A displacement field on another grid, in its voxels."""
+  if field.shape[:-1] == tuple(shape):
+    return field
+  return flow.resize(field[None], shape)[0]
