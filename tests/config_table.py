@@ -31,7 +31,8 @@ FILES = {path.stem for path in (ROOT / 'configs').glob('*.py')}
 
 SHAPES = {
   'demo': (64, 64), 'ixi': (64, 64), 'folder': (64, 64), 'slices': (128, 128),
-  'ixi128': (128, 128), 'volumes': (96, 96, 96), 'cohort': (128, 128),
+  'ixi128': (128, 128), 'ixi3d': (56, 64, 56), 'volumes': (96, 96, 96),
+  'cohort': (128, 128),
   'stroke_flair': (128, 128), 'stroke_flair96': (96, 96), 'stroke_flair64': (64, 64),
   'images': (128, 128),
 }  # fmt: skip

@@ -43,6 +43,11 @@ ROWS = {
     5253,
   ),
   'atlas': ((16, 16), dict(bins=3), 0),
+  'moment_registration': (
+    (16, 16),
+    dict(bins=3, rounds=1, steps=(2, 1), refinement=(1,), reweightings=1, solves=2),
+    0,
+  ),
   'cae': ((16, 16), dict(widths=(8, 8), latent=2), 5148),
   'caae': (
     (16, 16),

@@ -161,7 +161,9 @@ FINE = ('slices', 'ixi128', 'cohort', 'stroke_flair', 'images')
 """Data sets with slices of 128 x 128 voxels. Networks halve their resolution once more,
 so that a voxel of the bottleneck covers as many millimetres as at 64 x 64."""
 
-SINGLE = ('volumes', 'stroke_flair', 'stroke_flair96', 'stroke_flair64', 'images')
+SINGLE = (
+  'volumes', 'ixi3d', 'stroke_flair', 'stroke_flair96', 'stroke_flair64', 'images',
+)  # fmt: skip
 """Data sets in which all examples have the same height: volumes and single slices."""
 
 DATA = {
@@ -170,6 +172,7 @@ DATA = {
   'volumes': lambda: sim_brain('volumes'),
   'ixi': lambda: ixi((64, 64), 3.0),
   'ixi128': lambda: ixi((128, 128), 2.0),
+  'ixi3d': lambda: ixi((56, 64, 56), 3.0),
   'stroke_flair': lambda: stroke_flair((128, 128), 1.5),
   'stroke_flair96': lambda: stroke_flair((96, 96), 2.0),
   'stroke_flair64': lambda: stroke_flair((64, 64), 3.0),

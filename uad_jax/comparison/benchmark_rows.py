@@ -19,7 +19,7 @@ from uad_jax.comparison.records import Record
 from uad_jax.ops.choices import check_choice
 
 ROWS = (
-  'threshold', 'smoothing', 'atlas', 'ae', 'vae', 'cevae', 'gmvae', 'skip_ae',
+  'threshold', 'smoothing', 'atlas', 'moment_registration', 'ae', 'vae', 'cevae', 'gmvae', 'skip_ae',
   'scale_space_ae', 'denoising_ae', 'cae', 'aae', 'caae', 'fanogan', 'anovaegan',
   'vqvae_transformer', 'latent_diffusion', 'ddpm', 'cold_diffusion', 'dae', 'dae_unc',
 )  # fmt: skip
@@ -34,7 +34,7 @@ PERCENTILE = '_percentile'
 of the brain, which lesions move, and not by its quartiles."""
 
 SUITES = (
-  'demo', 'slices', 'ixi', f'ixi{PERCENTILE}', 'ixi128', f'ixi128{PERCENTILE}',
+  'demo', 'slices', 'ixi', f'ixi{PERCENTILE}', 'ixi128', f'ixi128{PERCENTILE}', 'ixi3d',
   'stroke_flair', 'stroke_flair96', 'stroke_flair64', f'stroke_flair64{UNSIGNED}',
 )  # fmt: skip
 """Data sets of the tables, as named in the argument of a config. With the end

@@ -54,6 +54,30 @@ def inverse(velocity: jax.Array, steps: int = 7) -> jax.Array:
   return integrate(-velocity, steps)
 
 
+def invert(displacement: jax.Array, steps: int = 12) -> jax.Array:
+  """Inverts a displacement field by fixed-point iteration.
+
+  The inverse w of u has w(q) = -u(q + w(q)) (Chen et al. 2008); the iteration converges
+  where u changes by less than a voxel from voxel to voxel.
+
+  Args:
+    displacement: u [B, *S, d] in voxels.
+    steps: Number of iterations.
+
+  Returns:
+    w [B, *S, d] in voxels, such that `warp(warp(x, u), w)` is about x.
+
+  Examples:
+    >>> invert(jnp.full((1, 3, 3, 2), 0.5))[0, 0, 0].tolist()
+    [-0.5, -0.5]
+  """
+
+  def improve(_, inverse):
+    return -warp(displacement, inverse)
+
+  return jax.lax.fori_loop(0, steps, improve, -displacement)
+
+
 def compose(first: jax.Array, second: jax.Array) -> jax.Array:
   """Combines two displacement fields into one that warps by `first`, then `second`.
 

@@ -159,9 +159,7 @@ def _step(problem: Problem, displacement: Array, schedule: Schedule) -> Array:
     rows = [
       sum(hessian[max(i, j)][min(i, j)] * v[j] for j in range(d)) for i in range(d)
     ]
-    return (
-      jnp.stack(rows) + damping[None] * v + laplacian(v, problem.stiffness[None])
-    )
+    return jnp.stack(rows) + damping[None] * v + laplacian(v, problem.stiffness[None])
 
   degree = 2 * d * problem.stiffness
   diagonal = jnp.stack([hessian[i][i] + damping + degree for i in range(d)])

@@ -1,0 +1,58 @@
+"""Mean and variance of healthy scans, registered to each scan; no network is trained.
+
+  python -m uad_jax.main --config=configs/moment_registration.py:ixi3d \
+    --workdir=runs/moment_registration
+
+Arguments, data sets of uad_jax/base_config: `demo` (default), `slices`, `volumes`,
+`ixi`, `ixi128`, `ixi3d`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`,
+`stroke_flair64`, `images`.
+
+`config.steps` is one pass over the training scans for each stage: the voxelwise
+moments, and the rounds of groupwise registration.
+
+The variants `uniform_*` are registrations in which all voxels count, at several
+stiffnesses, in place of the gated one.
+"""
+
+from uad_jax import base_config
+
+UNIFORM = {'uniform_2': 2.0, 'uniform_8': 8.0, 'uniform_32': 32.0}
+"""Stiffness of the registrations without a gate, by variant."""
+
+PASS = {'demo': 60, 'volumes': 20, 'ixi3d': 10, 'stroke_flair': 12}
+"""Batches of one pass over the training scans, 110 elsewhere."""
+
+
+def get_config(arg: str = 'demo'):
+  """Makes the config for the data set `arg`, a key of `base_config.DATA`."""
+  config = base_config.get_config(arg)
+  config.method.update(
+    name='moment_registration',
+    bins=1 if arg in base_config.SINGLE else 16,
+    rounds=2,
+    smooth=1.0,
+    floor=0.03,
+    stiffness=8.0,
+    first_stiffness=64.0,
+    reweightings=2,
+    freedom=4.0,
+    cut=2.5,
+    steps=(8, 6, 4),
+    refinement=(4, 4),
+    solves=12,
+    damping=0.1,
+  )
+  config.batch_size = 4 if arg in ('volumes', 'ixi3d') else 16
+  name = 'stroke_flair' if arg.startswith('stroke_flair') else arg
+  config.steps = (PASS.get(name, 110),) * 3
+  config.scores.update(
+    standardised=dict(scorer='standardised', of='reconstruction'),
+    standardised_stiff=dict(scorer='standardised', of='stiff'),
+    standardised_prior=dict(scorer='standardised', of='prior'),
+    standardised_usual=dict(scorer='standardised', of='usual'),
+    residual=dict(scorer='residual', of='reconstruction'),
+  )
+  config.variant_scores = ('standardised',)
+  for name, stiffness in UNIFORM.items():
+    config.variants[name] = dict(open=0.0, strength=stiffness)
+  return config

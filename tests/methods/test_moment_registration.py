@@ -1,0 +1,144 @@
+"""Registered moments: what the template gains, and what the gate hides."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.registration.warped_blobs import blobs, smooth_field
+from uad_jax.methods import moment_registration
+from uad_jax.registration.warp import warp
+
+SHAPE = (24, 24)
+OPTIONS = dict(
+  rounds=2,
+  smooth=0.0,
+  steps=(6, 4),
+  refinement=(4,),
+  stiffness=2.0,
+  first_stiffness=8.0,
+)
+
+
+def scans(count, first=0, size=1.5):
+  """Scans of one anatomy, each warped by a field of its own, as a batch."""
+  anatomy = blobs(SHAPE)
+  image = jnp.concatenate(
+    [warp(anatomy, smooth_field(SHAPE, size, first + i)) for i in range(count)]
+  )
+  return {
+    'image': image,
+    'mask': jnp.ones_like(image),
+    'position': jnp.full(count, 0.5),
+    'weight': jnp.ones(count),
+  }
+
+
+def fitted(**options):
+  """The method after one pass over twelve scans."""
+  method = moment_registration.make(SHAPE, **{**OPTIONS, **options})
+  batch, key = scans(12), jax.random.key(0)
+  _, stats = method.init(key, batch)
+  for objective in method.objectives.values():
+    _, (stats, metrics) = jax.jit(objective.loss)({}, stats, batch, key, 0)
+  return method, stats, metrics
+
+
+@pytest.fixture(scope='module')
+def trained():
+  return fitted()
+
+
+def infer(method, stats, batch):
+  return jax.jit(method.infer)({}, stats, batch, jax.random.key(0))
+
+
+def lesion_of(batch):
+  """A bright block in each scan, and the batch with it."""
+  block = jnp.zeros_like(batch['mask']).at[:, 10:14, 9:14].set(1.0)
+  return block, {**batch, 'image': batch['image'] + 0.8 * block}
+
+
+def test_healthy_scans_vary_less_after_registration(trained):
+  method, stats, metrics = trained
+  outputs = infer(method, stats, scans(4, first=50))
+  before, after = (
+    float(jnp.exp(outputs[f'{name}_log_variance']).mean())
+    for name in ('usual', 'prior')
+  )
+  assert after < 0.3 * before
+  assert metrics['folded'] == 0 and 0.5 < metrics['largest'] < 6
+
+
+def test_registration_explains_the_healthy_and_not_the_lesion(trained):
+  method, stats, _ = trained
+  healthy = scans(4, first=50)
+  block, batch = lesion_of(healthy)
+  gated, open_ = (
+    infer(method, stats, batch | more) for more in ({}, {'open': jnp.zeros(4)})
+  )
+  of_twin = infer(method, stats, healthy)
+
+  def error(outputs, image, where):
+    return float((jnp.abs(image - outputs['reconstruction']) * where).sum())
+
+  rest = 1 - block
+  assert error(of_twin, healthy['image'], rest) < 0.5 * float(
+    (jnp.abs(healthy['image'] - of_twin['usual']) * rest).sum()
+  )
+  assert error(gated, batch['image'], block) > error(open_, batch['image'], block)
+  change = {
+    name: float(jnp.abs(o['displacement'] - of_twin['displacement']).mean())
+    for name, o in (('gated', gated), ('open', open_))
+  }
+  assert change['gated'] < 0.75 * change['open']
+  assert float((gated['gate'] * block).sum() / block.sum()) > 0.7
+  assert float((of_twin['gate']).mean()) < 0.2
+  assert float(open_['gate'].max()) == 0
+
+
+def test_a_given_gate_replaces_the_own(trained):
+  method, stats, _ = trained
+  healthy = scans(2, first=50)
+  block, batch = lesion_of(healthy)
+  given = infer(method, stats, batch | {'hidden': block})
+  np.testing.assert_array_equal(given['gate'], block)
+  twin = infer(method, stats, healthy | {'hidden': block})
+  assert float(jnp.abs(given['displacement'] - twin['displacement']).mean()) < 0.05
+
+
+def test_without_rounds_and_reweighting_it_is_the_atlas_and_a_uniform_field():
+  method, stats, _ = fitted(rounds=0, reweightings=0)
+  assert list(method.objectives) == ['usual']
+  batch = scans(2)
+  outputs = infer(method, stats, batch | {'strength': jnp.full(2, 1e6)})
+  np.testing.assert_allclose(outputs['reconstruction'], outputs['usual'], atol=1e-2)
+  assert float(outputs['gate'].max()) == 0
+
+
+def test_padding_and_order_do_not_count():
+  method = moment_registration.make(SHAPE, **{**OPTIONS, 'rounds': 1})
+  batch, key = scans(3), jax.random.key(0)
+  _, stats = method.init(key, batch)
+  fit = jax.jit(lambda s, b: [
+    s := o.loss({}, s, b, key, 0)[1][0] for o in method.objectives.values()
+  ][-1])  # fmt: skip
+  padded = {name: x[jnp.array([1, 0, 2, 2])] for name, x in batch.items()}
+  padded['weight'] = jnp.array([1.0, 1.0, 1.0, 0.0])
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4),
+    fit(stats, batch),
+    fit(stats, padded),
+  )
+
+
+@pytest.mark.parametrize(
+  'options, sentence',
+  [
+    (dict(rounds=-1), 'rounds is -1; allowed is a whole number of 0 or more'),
+    (dict(stiffness=0.0), 'stiffness is 0.0; allowed is a number above 0'),
+  ],
+)
+def test_impossible_numbers_are_refused(options, sentence):
+  with pytest.raises(ValueError, match=sentence):
+    moment_registration.make(SHAPE, **options)

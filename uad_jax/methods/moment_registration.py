@@ -1,0 +1,187 @@
+"""Mean and variance of healthy scans, registered to each scan at test time.
+
+A template, the voxelwise mean and variance of the healthy scans after they were
+registered to each other, is warped to the scan by a displacement that is found for this
+scan alone (`registration.gauss_newton`). No network is trained. Voxels that stay far
+from the template are hidden from the registration, so that it follows normal
+variability and not lesions.
+
+Stages: 0 fits mean and variance of the scans as they are; each later stage is a round
+of groupwise registration (Guimond et al. 2000; Joshi et al. 2004, "Unbiased
+diffeomorphic atlas construction").
+"""
+
+import jax
+import jax.numpy as jnp
+
+from uad_jax.method import Batch, Method, Objective
+from uad_jax.ops import voxel_stats
+from uad_jax.ops.limits import check_number, check_whole
+from uad_jax.ops.losses import per_example
+from uad_jax.registration import flow, gate, gauss_newton
+from uad_jax.registration.gauss_newton import Schedule
+from uad_jax.registration.warp import warp
+
+
+def make(
+  shape: tuple[int, ...],
+  channels: int = 1,
+  bins: int = 1,
+  rounds: int = 2,
+  smooth: float = 1.0,
+  floor: float = 0.03,
+  stiffness: float = 8.0,
+  first_stiffness: float = 64.0,
+  reweightings: int = 2,
+  freedom: float = 4.0,
+  cut: float = 2.5,
+  steps: tuple[int, ...] = (8, 6, 4),
+  refinement: tuple[int, ...] = (4, 4),
+  solves: int = 12,
+  damping: float = 0.1,
+) -> Method:
+  """Builds the registration of healthy moments, in 2-D or 3-D.
+
+  The template of round 0 is the voxelwise mean m and variance s^2 of the scans, as in
+  the method `atlas`. Round r registers each scan x_i to the template before it,
+  x_i ~ m o phi_i, and averages the inversely warped scans x_i o phi_i^-1 and their
+  squares. The template is then moved by the inverse of the mean of the displacements of
+  phi_i^-1, so that it has no shape of its own. Its variance is that of the scans after
+  registration.
+
+  At inference the displacement minimises the energy of `gauss_newton`, first with all
+  voxels and the stiffness `first_stiffness`, then `reweightings` times with `stiffness`
+  and the weights of a Student t distribution with `freedom` nu,
+
+    omega = (nu + 1) / (nu + z^2), at most 1, and 0 for z > cut,
+
+  z the smoothed residual in standard deviations (`gate.standardised_residual`). The
+  output 'gate' is 1 - omega. A variant may add to the batch: 'strength' [B], which
+  replaces the stiffness, 'open' [B], which scales the gate (0: all voxels count), and
+  'hidden' [B, *S, 1] in [0, 1], which replaces the gate (for controls, such as that of
+  another scan).
+
+  Args:
+    shape: Spatial shape of the scans.
+    channels: Number of contrasts.
+    bins: Slice heights at which the template is kept; 1 for volumes.
+    rounds: Rounds of groupwise registration, each a stage of the training.
+    smooth: Standard deviation in voxels of the Gaussian that smooths round 0.
+    floor: Smallest standard deviation of the scans at a voxel, in image units.
+    stiffness: lambda, the weight of the squared differences of the displacement between
+      neighbours.
+    first_stiffness: lambda while all voxels count.
+    reweightings: Number of times that the weights are computed; 0 counts all voxels.
+    freedom: nu, degrees of freedom.
+    cut: Standard deviations from which a voxel is hidden entirely.
+    steps: Gauss-Newton steps at each resolution, from the coarsest.
+    refinement: The same after each reweighting; its last number is that of the full
+      resolution.
+    solves: Iterations of conjugate gradients in each step.
+    damping: Damping of the steps, see `gauss_newton.Schedule`.
+
+  Raises:
+    ValueError: A number is outside of its range.
+  """
+  where = 'moment_registration'
+  check_whole(f'{where}: rounds', rounds, 0)
+  check_whole(f'{where}: reweightings', reweightings, 0)
+  for name, value in dict(
+    floor=floor, stiffness=stiffness, first_stiffness=first_stiffness, freedom=freedom
+  ).items():
+    check_number(f'{where}: {name}', value, 0, above=True)
+  whole = Schedule(tuple(steps), solves, damping)
+  again = Schedule(tuple(refinement), solves, damping)
+  axes = len(shape)
+
+  def init(key, batch):
+    empty = voxel_stats.empty(bins, shape, channels)
+    stats = {'usual': empty}
+    for r in range(1, rounds + 1):
+      shift = voxel_stats.empty(bins, shape, axes)
+      stats[f'template_{r}'] = {'scans': empty, 'shift': shift}
+    return {}, stats
+
+  def template(stats, r: int, position):
+    """Mean and variance of round r, each [B, *S, C]."""
+    if r == 0:
+      mean, variance = voxel_stats.look_up(stats['usual'], position, smooth)
+      return mean, variance + floor**2
+    kept = stats[f'template_{r}']
+    moments = jnp.concatenate(voxel_stats.look_up(kept['scans'], position, 0.0), -1)
+    shift, _ = voxel_stats.look_up(kept['shift'], position, 0.0)
+    mean, variance = jnp.split(warp(moments, flow.invert(shift)), 2, -1)
+    return mean, variance + floor**2
+
+  def fit_usual(params, stats, batch: Batch, key, step):
+    moments = voxel_stats.observe(
+      stats['usual'], batch['image'], batch['position'], batch['weight']
+    )
+    return jnp.zeros(()), (stats | {'usual': moments}, {})
+
+  def make_fit(r: int):
+    def fit(params, stats, batch: Batch, key, step):
+      image, position, weight = batch['image'], batch['position'], batch['weight']
+      mean, variance = template(stats, r - 1, position)
+      count = jnp.ones_like(batch['mask'])
+      u = gauss_newton.register(image, mean, variance, count, stiffness, schedule=whole)
+      back = flow.invert(u)
+      kept = stats[f'template_{r}']
+      updated = {
+        name: voxel_stats.observe(kept[name], value, position, weight)
+        for name, value in (('scans', warp(image, back)), ('shift', back))
+      }
+      size = jnp.abs(u).max(tuple(range(1, u.ndim)))
+      folded = (flow.jacobian_determinant(u) <= 0).mean(tuple(range(1, u.ndim - 1)))
+      share = weight / jnp.maximum(weight.sum(), 1.0)
+      metrics = {'largest': (share * size).sum(), 'folded': (share * folded).sum()}
+      return jnp.zeros(()), (stats | {f'template_{r}': updated}, metrics)
+
+    return fit
+
+  def infer(params, stats, batch: Batch, key):
+    image, mask, position = batch['image'], batch['mask'], batch['position']
+    mean, variance = template(stats, rounds, position)
+    log_variance = jnp.log(variance)
+    lambda0 = batch.get('strength', jnp.full((len(image),), stiffness))
+    lambda0 = per_example(lambda0, mask)
+    count = 1 - batch.get('hidden', jnp.zeros_like(mask))
+    first = jnp.maximum(lambda0, first_stiffness) if reweightings else lambda0
+    u = gauss_newton.register(image, mean, variance, count, first, schedule=whole)
+    stiff, stiff_log_variance = _warped(mean, log_variance, u)
+    g = jnp.zeros_like(mask)
+    for _ in range(reweightings):
+      z = gate.standardised_residual(image, *_warped(mean, log_variance, u), tau=0.0)
+      z = z * mask
+      omega = jnp.minimum((freedom + 1) / (freedom + z**2), 1.0) * (z <= cut)
+      g = batch.get('hidden', 1 - omega)
+      if 'open' in batch:
+        g = g * per_example(batch['open'], g)
+      u = gauss_newton.register(
+        image, mean, variance, 1 - g, lambda0, start=u, schedule=again
+      )
+    expected, expected_log_variance = _warped(mean, log_variance, u)
+    usual, usual_variance = template(stats, 0, position)
+    return {
+      'prior': mean * mask,
+      'prior_log_variance': log_variance,
+      'usual': usual * mask,
+      'usual_log_variance': jnp.log(usual_variance),
+      'stiff': stiff * mask,
+      'stiff_log_variance': stiff_log_variance,
+      'gate': g,
+      'displacement': u,
+      'reconstruction': expected * mask,
+      'reconstruction_log_variance': expected_log_variance,
+    }
+
+  objectives = {'usual': Objective(fit_usual)}
+  for r in range(1, rounds + 1):
+    objectives[f'template_{r}'] = Objective(make_fit(r), stage=r)
+  return Method(init, objectives, infer)
+
+
+def _warped(mean: jax.Array, log_variance: jax.Array, u: jax.Array):
+  """Mean and log-variance at the displaced voxels, each [B, *S, C]."""
+  both = warp(jnp.concatenate([mean, log_variance], -1), u)
+  return jnp.split(both, 2, -1)
