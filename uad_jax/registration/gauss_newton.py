@@ -42,6 +42,9 @@ class Schedule(NamedTuple):
   finest: int = 1
 
 
+DEFAULT = Schedule()
+
+
 class Problem(NamedTuple):
   """One scan and what it is registered to; arrays without a batch axis.
 
@@ -70,7 +73,7 @@ def register(
   stiffness: Array | float,
   pull: Array | float = 0.0,
   start: Array | None = None,
-  schedule: Schedule = Schedule(),
+  schedule: Schedule = DEFAULT,
 ) -> Array:
   """Finds the displacement that warps expected images onto scans.
 
