@@ -20,8 +20,9 @@ from uad_jax.ops.choices import check_choice
 
 ROWS = (
   'threshold', 'smoothing', 'atlas', 'moment_registration', 'ae', 'vae', 'cevae',
-  'gmvae', 'skip_ae', 'scale_space_ae', 'denoising_ae', 'cae', 'aae', 'caae', 'fanogan', 'anovaegan',
-  'vqvae_transformer', 'latent_diffusion', 'ddpm', 'cold_diffusion', 'dae', 'dae_unc',
+  'gmvae', 'skip_ae', 'scale_space_ae', 'denoising_ae', 'cae', 'aae', 'caae',
+  'fanogan', 'anovaegan', 'vqvae_transformer', 'latent_diffusion', 'ddpm',
+  'cold_diffusion', 'dae', 'dae_unc',
 )  # fmt: skip
 """Names of the rows, files of configs/, in the order of the tables; the methods that
 learn no image come first."""
