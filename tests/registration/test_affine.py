@@ -55,7 +55,12 @@ def matrix(found, i=0):
 
 
 @pytest.mark.parametrize(
-  'degrees, levels, tolerance', [(12, 2, 1.2), (9, 1, 6.0), (6, 1, 14.0)]
+  'degrees, levels, tolerance',
+  [
+    (12, 2, 1.2),
+    pytest.param(9, 1, 6.0, marks=pytest.mark.slow),
+    pytest.param(6, 1, 14.0, marks=pytest.mark.slow),
+  ],
 )
 def test_the_known_affine_is_found(register, degrees, levels, tolerance):
   # Oracle: the head was made by TO_SCAN, which has scales and shears.
