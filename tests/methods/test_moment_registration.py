@@ -59,42 +59,62 @@ def lesion_of(batch):
   return block, {**batch, 'image': batch['image'] + 0.8 * block}
 
 
-def test_healthy_scans_vary_less_after_registration(trained):
-  method, stats, metrics = trained
-  outputs = infer(method, stats, scans(4, first=50))
+@pytest.fixture(scope='module')
+def inferred(trained):
+  """Scans with a lesion, with and without the gate, and their lesion-free twins."""
+  method, stats, _ = trained
+  healthy = scans(2, first=50)
+  block, batch = lesion_of(healthy)
+  groups = (batch, batch, healthy)
+  together = {
+    name: jnp.concatenate([group[name] for group in groups]) for name in healthy
+  }
+  together['open'] = jnp.array([1.0, 1, 0, 0, 1, 1])
+  outputs = infer(method, stats, together)
+  parts = [
+    {name: value[i : i + 2] for name, value in outputs.items()} for i in (0, 2, 4)
+  ]
+  return block, together['image'], *parts
+
+
+def test_healthy_scans_vary_less_after_registration(trained, inferred):
+  *_, outputs = inferred
   before, after = (
     float(jnp.exp(outputs[f'{name}_log_variance']).mean())
     for name in ('usual', 'prior')
   )
   assert after < 0.3 * before
+  metrics = trained[2]
   assert metrics['folded'] == 0 and 0.5 < metrics['largest'] < 6
 
 
-def test_registration_explains_the_healthy_and_not_the_lesion(trained):
-  method, stats, _ = trained
-  healthy = scans(4, first=50)
-  block, batch = lesion_of(healthy)
-  gated, open_ = (
-    infer(method, stats, batch | more) for more in ({}, {'open': jnp.zeros(4)})
-  )
-  of_twin = infer(method, stats, healthy)
+def test_registration_explains_the_healthy_and_not_the_lesion(inferred):
+  block, image, gated, free, of_twin = inferred
 
-  def error(outputs, image, where):
-    return float((jnp.abs(image - outputs['reconstruction']) * where).sum())
+  def error(outputs, name, image, where):
+    return float((jnp.abs(image - outputs[name]) * where).sum())
 
-  rest = 1 - block
-  assert error(of_twin, healthy['image'], rest) < 0.5 * float(
-    (jnp.abs(healthy['image'] - of_twin['usual']) * rest).sum()
+  twin = image[4:]
+  registered, usual = (
+    error(of_twin, name, twin, 1 - block) for name in ('reconstruction', 'usual')
   )
-  assert error(gated, batch['image'], block) > error(open_, batch['image'], block)
-  change = {
-    name: float(jnp.abs(o['displacement'] - of_twin['displacement']).mean())
-    for name, o in (('gated', gated), ('open', open_))
-  }
-  assert change['gated'] < 0.75 * change['open']
+  assert registered < 0.5 * usual
+  kept, lost = (
+    error(outputs, 'reconstruction', image[:2], block) for outputs in (gated, free)
+  )
+  assert kept > lost
+  change = [
+    float(jnp.abs(outputs['displacement'] - of_twin['displacement']).mean())
+    for outputs in (gated, free)
+  ]
+  assert change[0] < 0.75 * change[1]
+
+
+def test_the_gate_is_open_at_the_lesion_alone(inferred):
+  block, _, gated, free, of_twin = inferred
   assert float((gated['gate'] * block).sum() / block.sum()) > 0.7
-  assert float((of_twin['gate']).mean()) < 0.2
-  assert float(open_['gate'].max()) == 0
+  assert float(of_twin['gate'].mean()) < 0.2
+  assert float(free['gate'].max()) == 0
 
 
 def test_a_given_gate_replaces_the_own(trained):

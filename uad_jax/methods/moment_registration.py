@@ -14,7 +14,7 @@ diffeomorphic atlas construction").
 import jax
 import jax.numpy as jnp
 
-from uad_jax.method import Batch, Method, Objective
+from uad_jax.method import Batch, Bound, Method, Objective
 from uad_jax.ops import voxel_stats
 from uad_jax.ops.limits import check_number, check_whole
 from uad_jax.ops.losses import per_example
@@ -175,9 +175,15 @@ def make(
       'reconstruction_log_variance': expected_log_variance,
     }
 
+  bounds = (
+    Bound(
+      'folded', high=0.001, sign_of='folding; a higher stiffness keeps the map one'
+    ),
+    Bound('largest', high=max(shape) / 4, sign_of='scans that are not aligned'),
+  )
   objectives = {'usual': Objective(fit_usual)}
   for r in range(1, rounds + 1):
-    objectives[f'template_{r}'] = Objective(make_fit(r), stage=r)
+    objectives[f'template_{r}'] = Objective(make_fit(r), stage=r, bounds=bounds)
   return Method(init, objectives, infer)
 
 

@@ -105,7 +105,9 @@ def register(
   pull = jnp.broadcast_to(jnp.asarray(pull, image.dtype), column)
   if start is None:
     start = jnp.zeros((*image.shape[:-1], image.ndim - 2), image.dtype)
-  problem = Problem(image, expected, variance, weight, stiffness, pull)
+  # Constant maps would be halved while compiling, which takes seconds for volumes.
+  maps = jax.lax.optimization_barrier((weight, stiffness, pull))
+  problem = Problem(image, expected, variance, *maps)
   return jax.vmap(lambda p, u: _coarse_to_fine(p, u, schedule))(problem, start)
 
 
