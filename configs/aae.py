@@ -20,7 +20,7 @@ training, on two CPU cores (docs/comparison.md), and AUPRC on the test scans of 
 anomaly map (in brackets) that each run chose on validation scans.
 
   demo (simulated)         1.3 minutes   AUPRC 0.073  (ssim)
-  ixi (inserted lesions)   1.6 minutes   AUPRC 0.057  (residual)
+  ixi_percentile (heads)   1.6 minutes   AUPRC 0.057  (residual)
 
 Cost at 128 x 128 (docs/methods.json) on one core of an x86_64 machine: 282 ms for a
 training step of 16 slices, 705 MiB of memory at the peak. Memory at 64 x 64 was not

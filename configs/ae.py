@@ -11,7 +11,7 @@ training, on two CPU cores (docs/comparison.md), and AUPRC on the test scans of 
 anomaly map (in brackets) that each run chose on validation scans.
 
   demo (simulated)         7.0 minutes   AUPRC 0.109  (standardised in 2, ssim in 1)
-  ixi (inserted lesions)   6.2 minutes   AUPRC 0.143  (standardised)
+  ixi_percentile (heads)   6.2 minutes   AUPRC 0.143  (standardised)
 
 Cost at 128 x 128 (docs/methods.json) on one core of an x86_64 machine: 397 ms for a
 training step of 32 slices, 731 MiB of memory at the peak. Memory at 64 x 64 was not

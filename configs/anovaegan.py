@@ -20,7 +20,7 @@ training, on two CPU cores (docs/comparison.md), and AUPRC on the test scans of 
 anomaly map (in brackets) that each run chose on validation scans.
 
   demo (simulated)         3.7 minutes   AUPRC 0.058  (ssim)
-  ixi (inserted lesions)   3.8 minutes   AUPRC 0.053  (residual)
+  ixi_percentile (heads)   3.8 minutes   AUPRC 0.053  (residual)
 
 Cost at 128 x 128 (docs/methods.json) on one core of an x86_64 machine: 964 ms for a
 training step of 16 slices, 797 MiB of memory at the peak. Memory at 64 x 64 was not

@@ -14,8 +14,8 @@ that each run chose on validation scans; means over seeds 0, 1 and 2 on slices o
 64 x 64, seed 0 alone on slices of 128 x 128.
 
   demo (simulated)              AUPRC 0.041  (standardised)
-  ixi (inserted lesions)        AUPRC 0.267  (standardised)
-  ixi128 (the same, 128 x 128)  AUPRC 0.228  (standardised)
+  ixi_percentile (heads)        AUPRC 0.267  (standardised)
+  ixi128_percentile (the same)  AUPRC 0.228  (standardised)
 
 Cost at 128 x 128 (docs/methods.json) on one core of an x86_64 machine: 0.59 ms for a
 counted batch of 32 slices, 365 MiB of memory at the peak. Memory at 64 x 64 was not

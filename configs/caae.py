@@ -27,7 +27,7 @@ training, on two CPU cores (docs/comparison.md), and AUPRC on the test scans of 
 anomaly map (in brackets) that each run chose on validation scans.
 
   demo (simulated)         5.9 minutes   AUPRC 0.082  (ssim in 2, residual in 1)
-  ixi (inserted lesions)   6.3 minutes   AUPRC 0.109  (residual)
+  ixi_percentile (heads)   6.3 minutes   AUPRC 0.109  (residual)
 
 Cost at 128 x 128 (docs/methods.json) on one core of an x86_64 machine: 1568 ms for a
 training step of 16 slices, 1867 MiB of memory at the peak. Memory at 64 x 64 was not

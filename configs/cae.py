@@ -16,7 +16,7 @@ training, on two CPU cores (docs/comparison.md), and AUPRC on the test scans of 
 anomaly map (in brackets) that each run chose on validation scans.
 
   demo (simulated)         3.0 minutes   AUPRC 0.068  (ssim)
-  ixi (inserted lesions)   4.1 minutes   AUPRC 0.060  (residual)
+  ixi_percentile (heads)   4.1 minutes   AUPRC 0.060  (residual)
 
 Cost at 128 x 128 (docs/methods.json) on one core of an x86_64 machine: 1031 ms for a
 training step of 32 slices, 862 MiB of memory at the peak. Memory at 64 x 64 was not

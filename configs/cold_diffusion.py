@@ -11,7 +11,7 @@ training, on two CPU cores (docs/comparison.md), and AUPRC on the test scans of 
 anomaly map (in brackets) that each run chose on validation scans.
 
   demo (simulated)        10.4 minutes   AUPRC 0.531  (residual)
-  ixi (inserted lesions)   7.6 minutes   AUPRC 0.292  (residual)
+  ixi_percentile (heads)   7.6 minutes   AUPRC 0.292  (residual)
 
 Cost at 128 x 128 (docs/methods.json) on one core of an x86_64 machine: 281 ms for a
 training step of 16 slices, 672 MiB of memory at the peak. Memory at 64 x 64 was not

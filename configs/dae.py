@@ -15,7 +15,7 @@ training, on two CPU cores (docs/comparison.md), and AUPRC on the test scans of 
 anomaly map (in brackets) that each run chose on validation scans.
 
   demo (simulated)         4.5 minutes   AUPRC 0.090  (ssim)
-  ixi (inserted lesions)   4.6 minutes   AUPRC 0.035  (residual in 2, ssim in 1)
+  ixi_percentile (heads)   4.6 minutes   AUPRC 0.035  (residual in 2, ssim in 1)
 
 Cost at 128 x 128 (docs/methods.json) on one core of an x86_64 machine: 944 ms for a
 training step of 16 slices, 1092 MiB of memory at the peak. Memory at 64 x 64 was not

@@ -17,7 +17,7 @@ training, on two CPU cores (docs/comparison.md), and AUPRC on the test scans of 
 anomaly map (in brackets) that each run chose on validation scans.
 
   demo (simulated)         8.4 minutes   AUPRC 0.296  (mahalanobis)
-  ixi (inserted lesions)   7.8 minutes   AUPRC 0.313  (mahalanobis)
+  ixi_percentile (heads)   7.8 minutes   AUPRC 0.313  (mahalanobis)
 
 Cost at 128 x 128 (docs/methods.json) on one core of an x86_64 machine: 1091 ms for a
 training step of 16 slices, 1367 MiB of memory at the peak. Memory at 64 x 64 was not

@@ -13,7 +13,7 @@ training, on two CPU cores (docs/comparison.md), and AUPRC on the test scans of 
 anomaly map (in brackets) that each run chose on validation scans.
 
   demo (simulated)         3.1 minutes   AUPRC 0.461  (residual_smooth)
-  ixi (inserted lesions)   2.9 minutes   AUPRC 0.281  (residual)
+  ixi_percentile (heads)   2.9 minutes   AUPRC 0.281  (residual)
 
 Cost at 128 x 128 (docs/methods.json) on one core of an x86_64 machine: 256 ms for a
 training step of 16 slices, 610 MiB of memory at the peak. Memory at 64 x 64 was not

@@ -21,7 +21,7 @@ training, on two CPU cores (docs/comparison.md), and AUPRC on the test scans of 
 anomaly map (in brackets) that each run chose on validation scans.
 
   demo (simulated)         6.8 minutes   AUPRC 0.038  (ssim)
-  ixi (inserted lesions)   6.0 minutes   AUPRC 0.020  (ssim)
+  ixi_percentile (heads)   6.0 minutes   AUPRC 0.020  (ssim)
 
 Cost at 128 x 128 (docs/methods.json) on one core of an x86_64 machine: 679 / 356 ms by
 stage for a training step of 16 slices, 1102 MiB of memory at the peak. Memory at

@@ -18,7 +18,7 @@ training, on two CPU cores (docs/comparison.md), and AUPRC on the test scans of 
 anomaly map (in brackets) that each run chose on validation scans.
 
   demo (simulated)         3.1 minutes   AUPRC 0.262  (restoration)
-  ixi (inserted lesions)   3.6 minutes   AUPRC 0.202  (restoration)
+  ixi_percentile (heads)   3.6 minutes   AUPRC 0.202  (restoration)
 
 Cost at 128 x 128 (docs/methods.json) on one core of an x86_64 machine: 786 ms for a
 training step of 32 slices, 886 MiB of memory at the peak. Memory at 64 x 64 was not

@@ -11,7 +11,7 @@ training, on two CPU cores (docs/comparison.md), and AUPRC on the test scans of 
 anomaly map (in brackets) that each run chose on validation scans.
 
   demo (simulated)         7.9 minutes   AUPRC 0.085  (surprise in 2, healing in 1)
-  ixi (inserted lesions)   7.2 minutes   AUPRC 0.113  (healing)
+  ixi_percentile (heads)   7.2 minutes   AUPRC 0.113  (healing)
 
 Cost at 128 x 128 (docs/methods.json) on one core of an x86_64 machine: 433 / 308 / 560
 ms by stage for a training step of 32 slices, 1122 MiB of memory at the peak. Memory at

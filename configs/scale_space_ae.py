@@ -11,7 +11,7 @@ training, on two CPU cores (docs/comparison.md), and AUPRC on the test scans of 
 anomaly map (in brackets) that each run chose on validation scans.
 
   demo (simulated)         1.4 minutes   AUPRC 0.115  (residual)
-  ixi (inserted lesions)   1.7 minutes   AUPRC 0.156  (residual)
+  ixi_percentile (heads)   1.7 minutes   AUPRC 0.156  (residual)
 
 Cost at 128 x 128 (docs/methods.json) on one core of an x86_64 machine: 374 ms for a
 training step of 32 slices, 744 MiB of memory at the peak. Memory at 64 x 64 was not

@@ -16,7 +16,7 @@ training, on two CPU cores (docs/comparison.md), and AUPRC on the test scans of 
 anomaly map (in brackets) that each run chose on validation scans.
 
   demo (simulated)         4.3 minutes   AUPRC 0.226  (mahalanobis)
-  ixi (inserted lesions)   7.2 minutes   AUPRC 0.184  (mean)
+  ixi_percentile (heads)   7.2 minutes   AUPRC 0.184  (mean)
 
 Cost at 128 x 128 (docs/methods.json) on one core of an x86_64 machine: 1232 ms for a
 training step of 32 slices, 982 MiB of memory at the peak. Memory at 64 x 64 was not

@@ -11,8 +11,8 @@ that each run chose on validation scans; means over seeds 0, 1 and 2 on slices o
 64 x 64, seed 0 alone on slices of 128 x 128.
 
   demo (simulated)              AUPRC 0.009  (bright)
-  ixi (inserted lesions)        AUPRC 0.011  (bright)
-  ixi128 (the same, 128 x 128)  AUPRC 0.010  (bright)
+  ixi_percentile (heads)        AUPRC 0.011  (bright)
+  ixi128_percentile (the same)  AUPRC 0.010  (bright)
 
 Cost at 128 x 128 (docs/methods.json) on one core of an x86_64 machine: 386 MiB of
 memory at the peak, in batches of 32 slices. Memory at 64 x 64 was not measured.

@@ -19,7 +19,7 @@ training, on two CPU cores (docs/comparison.md), and AUPRC on the test scans of 
 anomaly map (in brackets) that each run chose on validation scans.
 
   demo (simulated)         6.7 minutes   AUPRC 0.343  (restoration)
-  ixi (inserted lesions)   7.3 minutes   AUPRC 0.199  (restoration)
+  ixi_percentile (heads)   7.3 minutes   AUPRC 0.199  (restoration)
 
 Cost at 128 x 128 (docs/methods.json) on one core of an x86_64 machine: 427 ms for a
 training step of 32 slices, 780 MiB of memory at the peak. Memory at 64 x 64 was not

@@ -13,7 +13,7 @@ training, on two CPU cores (docs/comparison.md), and AUPRC on the test scans of 
 anomaly map (in brackets) that each run chose on validation scans.
 
   demo (simulated)         5.9 minutes   AUPRC 0.119  (likelihood)
-  ixi (inserted lesions)   5.6 minutes   AUPRC 0.110  (healing)
+  ixi_percentile (heads)   5.6 minutes   AUPRC 0.110  (healing)
 
 Cost at 128 x 128 (docs/methods.json) on one core of an x86_64 machine: 470 / 71 ms by
 stage for a training step of 32 slices, 1369 MiB of memory at the peak. Memory at

@@ -95,6 +95,16 @@ def test_the_page_of_the_project_is_what_its_records_render(tmp_path):
   assert (copied / 'results.md').read_text() == (docs / 'results.md').read_text()
 
 
+def test_the_suite_of_the_former_normalisation_differs_in_it_alone():
+  now, before = (
+    registry.plain(benchmark_rows.read_config('vae', f'ixi{end}'))
+    for end in ('', benchmark_rows.PERCENTILE)
+  )
+  assert before['data']['job'].pop('intensity') == 'percentile'
+  assert now['data']['job'].pop('intensity') == 'quartiles'
+  assert now == before
+
+
 def test_a_training_that_knows_no_polarity_is_taken_over(tmp_path):
   both = f'stroke_flair64{benchmark_rows.UNSIGNED}'
   for name, taken in (('vae', True), ('cold_diffusion', False)):
