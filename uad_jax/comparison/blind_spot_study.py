@@ -20,7 +20,7 @@ from uad_jax.comparison.blind_spot_run import (
   open_studied,
 )
 from uad_jax.comparison.blind_spot_scans import lowest, measure, measured
-from uad_jax.comparison.record_lines import append, read
+from uad_jax.comparison.record_lines import append, name_of, read
 from uad_jax.domain_shift import shifts
 from uad_jax.domain_shift.confusion import (
   HEALTHY_SOURCE,
@@ -105,7 +105,7 @@ def study(
   run = open_studied(folder)
   config = read_json(folder / 'results.json')['run']['config']
   identity = {
-    'method': run.opened.config.method.name,
+    'method': name_of(run.opened.config),
     'seed': run.opened.config.seed,
     'config': hashed(config),
   }

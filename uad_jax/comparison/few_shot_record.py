@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from uad_jax.comparison.record_lines import name_of
 from uad_jax.evaluation import bootstrap
 from uad_jax.evaluation.metrics import POOLED
 from uad_jax.evaluation.sample import load, restrict
@@ -122,7 +123,7 @@ def record_of(
   scorer = read_json(run / 'results.json')['default']
   config = read_json(run / 'config.json')
   return {
-    'method': config['method']['name'],
+    'method': name_of(config),
     'seed': config['seed'],
     'adaptation': trial.adaptation,
     'target': target.name,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from uad_jax.comparison.few_shot_record import BARE, Target, Trial, record_of
-from uad_jax.comparison.record_lines import append, read
+from uad_jax.comparison.record_lines import append, name_of, read
 from uad_jax.few_shot.adapt import adapt
 from uad_jax.few_shot.adapted_config import read_adaptation
 from uad_jax.other_cohort import evaluated
@@ -82,7 +82,7 @@ def label_of(run: pathlib.Path, target: str, trial: Trial) -> str:
     trial: Adaptation, number of subjects and draw.
   """
   config = read_json(run / 'config.json')
-  parts = (config['method']['name'], config['seed'], trial.adaptation, target)
+  parts = (name_of(config).replace(', ', '_'), config['seed'], trial.adaptation, target)
   return '-'.join(map(str, (*parts, *trial[1:]))).replace(':', '_')
 
 
@@ -107,7 +107,7 @@ def study(
   """
   config = open_run(run).config
   for number, trial in enumerate(wanted, 1):
-    fields = (config.method.name, config.seed, trial.adaptation, target.name)
+    fields = (name_of(config), config.seed, trial.adaptation, target.name)
     key = (*fields, trial.subjects, trial.draw)
     if key in map(key_of, read(path)):
       continue

@@ -1,4 +1,4 @@
-"""Functions that read and extend files of records, one JSON object a line."""
+"""Functions that name, read and extend records of runs, one JSON object a line."""
 
 import json
 import pathlib
@@ -6,6 +6,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from uad_jax.report.atomic_files import write_text
+
+ROBUST = ('randomise', 'wrm')
+"""Adaptations of the training that are part of the name of a run in the tables."""
+
+
+def name_of(config: Mapping[str, Any]) -> str:
+  """Returns the name of a run in the tables: its method, and how it was made robust.
+
+  Args:
+    config: Config of the run.
+
+  Examples:
+    >>> name_of({'method': {'name': 'vae'}, 'adapt': {'ema': {}, 'randomise': {}}})
+    'vae, randomise'
+  """
+  robust = [name for name in ROBUST if name in config['adapt']]
+  return ', '.join([config['method']['name'], *robust])
 
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from uad_jax.comparison.record_lines import append, read
+from uad_jax.comparison.record_lines import append, name_of, read
 from uad_jax.comparison.stream_scans import Pair, entries_of, pairs
 from uad_jax.online import stream
 from uad_jax.online.guards import OFF
@@ -181,7 +181,7 @@ def study(
   config = read_json(folder / 'config.json')
   results = read_json(folder / 'results.json')
   identity = {
-    'method': config['method']['name'],
+    'method': name_of(config),
     'seed': config['seed'],
     'config': hashed(results['run']['config']),
     'scorer': run.scorer,
