@@ -16,7 +16,7 @@ stiffnesses, in place of the gated one.
 
 from uad_jax import base_config
 
-UNIFORM = {'uniform_2': 2.0, 'uniform_8': 8.0, 'uniform_32': 32.0}
+UNIFORM = {'uniform_1': 1.0, 'uniform_4': 4.0, 'uniform_16': 16.0}
 """Stiffness of the registrations without a gate, by variant."""
 
 PASS = {'demo': 60, 'volumes': 20, 'ixi3d': 10, 'stroke_flair': 12}
@@ -32,13 +32,12 @@ def get_config(arg: str = 'demo'):
     rounds=2,
     smooth=1.0,
     floor=0.03,
-    stiffness=8.0,
+    stiffness=4.0,
     first_stiffness=64.0,
     reweightings=2,
     freedom=4.0,
-    cut=2.5,
-    steps=(8, 6, 4),
-    refinement=(4, 4),
+    steps=(8, 6, 1),
+    refinement=(4, 2),
     solves=12,
     damping=0.1,
   )

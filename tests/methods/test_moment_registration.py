@@ -16,7 +16,9 @@ OPTIONS = dict(
   steps=(6, 4),
   refinement=(4,),
   stiffness=2.0,
-  first_stiffness=8.0,
+  first_stiffness=200.0,
+  reweightings=4,
+  freedom=1.0,
 )
 
 

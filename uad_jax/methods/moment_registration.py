@@ -3,7 +3,7 @@
 A template, the voxelwise mean and variance of the healthy scans after they were
 registered to each other, is warped to the scan by a displacement that is found for this
 scan alone (`registration.gauss_newton`). No network is trained. Voxels that stay far
-from the template are hidden from the registration, so that it follows normal
+from the template count less for the registration, so that it follows normal
 variability and not lesions.
 
 Stages: 0 fits mean and variance of the scans as they are; each later stage is a round
@@ -30,13 +30,12 @@ def make(
   rounds: int = 2,
   smooth: float = 1.0,
   floor: float = 0.03,
-  stiffness: float = 8.0,
+  stiffness: float = 4.0,
   first_stiffness: float = 64.0,
   reweightings: int = 2,
   freedom: float = 4.0,
-  cut: float = 2.5,
-  steps: tuple[int, ...] = (8, 6, 4),
-  refinement: tuple[int, ...] = (4, 4),
+  steps: tuple[int, ...] = (8, 6, 1),
+  refinement: tuple[int, ...] = (4, 2),
   solves: int = 12,
   damping: float = 0.1,
 ) -> Method:
@@ -53,7 +52,7 @@ def make(
   voxels and the stiffness `first_stiffness`, then `reweightings` times with `stiffness`
   and the weights of a Student t distribution with `freedom` nu,
 
-    omega = (nu + 1) / (nu + z^2), at most 1, and 0 for z > cut,
+    omega = (nu + 1) / (nu + z^2), at most 1,
 
   z the smoothed residual in standard deviations (`gate.standardised_residual`). The
   output 'gate' is 1 - omega. A variant may add to the batch: 'strength' [B], which
@@ -73,7 +72,6 @@ def make(
     first_stiffness: lambda while all voxels count.
     reweightings: Number of times that the weights are computed; 0 counts all voxels.
     freedom: nu, degrees of freedom.
-    cut: Standard deviations from which a voxel is hidden entirely.
     steps: Gauss-Newton steps at each resolution, from the coarsest.
     refinement: The same after each reweighting; its last number is that of the full
       resolution.
@@ -152,8 +150,7 @@ def make(
     g = jnp.zeros_like(mask)
     for _ in range(reweightings):
       z = gate.standardised_residual(image, *_warped(mean, log_variance, u), tau=0.0)
-      z = z * mask
-      omega = jnp.minimum((freedom + 1) / (freedom + z**2), 1.0) * (z <= cut)
+      omega = jnp.minimum((freedom + 1) / (freedom + (z * mask) ** 2), 1.0)
       g = batch.get('hidden', 1 - omega)
       if 'open' in batch:
         g = g * per_example(batch['open'], g)
