@@ -1,8 +1,8 @@
 """Mean and variance of each voxel re-estimated on target scans (`adapt.voxel_moments`).
 
 Arguments: `histogram` matches the histograms of the target scans as well; `support`
-does too, and judges no voxel where hardly any healthy brain lies; `calibrated` also sets
-the thresholds on the target scans, and so from the scans that the moments are fitted to.
+does too, and judges no voxel where hardly any healthy brain lies; `calibrated` also
+sets the thresholds on the target scans, the same that the moments are fitted to.
 """
 
 import pathlib

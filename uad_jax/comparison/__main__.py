@@ -36,7 +36,9 @@ from uad_jax.comparison import (
   scanners_picture,
   stream_study,
 )
+from uad_jax.prediction import calibration
 from uad_jax.report.atomic_files import write_atomically, write_text
+from uad_jax.trained_run import open_run
 
 FLAGS = flags.FLAGS
 RECORDS = pathlib.Path('docs/runs')
@@ -56,6 +58,9 @@ def main(_: list[str]) -> None:
     return
   if not FLAGS.runs:
     raise ValueError('--runs is empty; give the folders of finished runs')
+  for run in map(pathlib.Path, FLAGS.runs):
+    # Scans of the studies come without masks; runs of the benchmark know given ones.
+    calibration.calibrate(open_run(run).config, run)
   folders = {
     name: name if '/' in name else f'data/{name}_lesions' for name in FLAGS.target
   }
