@@ -10,7 +10,7 @@ from uad_jax.registry import named
 from uad_jax.registry import names as registered
 from uad_jax.update import on_target
 
-UNTRAINED = ('atlas', 'smoothing', 'threshold')
+UNTRAINED = ('atlas', 'moment_registration', 'smoothing', 'threshold')
 TRAINED = tuple(name for name in ROWS if name not in UNTRAINED)
 WITH_CODE = (
   *('aae', 'ae', 'anovaegan', 'caae', 'cae', 'cevae', 'dae', 'dae_unc', 'fanogan'),

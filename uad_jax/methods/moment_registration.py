@@ -131,8 +131,13 @@ def make(
       }
       size = jnp.abs(u).max(tuple(range(1, u.ndim)))
       folded = (flow.jacobian_determinant(u) <= 0).mean(tuple(range(1, u.ndim - 1)))
+      reached, before = (
+        sum(gauss_newton.energy(field, image, mean, variance, count, stiffness))
+        for field in (u, jnp.zeros_like(u))
+      )
       share = weight / jnp.maximum(weight.sum(), 1.0)
-      metrics = {'largest': (share * size).sum(), 'folded': (share * folded).sum()}
+      metrics = {'largest': size, 'folded': folded, 'energy': reached / before}
+      metrics = {name: (share * value).sum() for name, value in metrics.items()}
       return jnp.zeros(()), (stats | {f'template_{r}': updated}, metrics)
 
     return fit
@@ -176,6 +181,7 @@ def make(
     Bound(
       'folded', high=0.001, sign_of='folding; a higher stiffness keeps the map one'
     ),
+    Bound('energy', high=1.0, sign_of='a registration that does not converge'),
     Bound('largest', high=max(shape) / 4, sign_of='scans that are not aligned'),
   )
   objectives = {'usual': Objective(fit_usual)}

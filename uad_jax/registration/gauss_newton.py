@@ -97,36 +97,63 @@ def register(
     >>> image, expected = (bump(c)[None, ..., None] for c in (0.0, 0.5))
     >>> ones = jnp.ones((1, 16, 16, 1))
     >>> u = register(image, expected, 1e-4 * ones, ones, 1.0)
-    >>> round(float(u[0, 7:9, 7:9, 0].mean()), 1), round(0.5 / 4 * 15, 1)
-    (1.9, 1.9)
+    >>> [round(float(jnp.abs(image - x).max()), 1) for x in (expected, warp(expected, u))]
+    [0.4, 0.1]
   """
-  column = (*image.shape[:-1], 1)
-  stiffness = jnp.broadcast_to(jnp.asarray(stiffness, image.dtype), column)
-  pull = jnp.broadcast_to(jnp.asarray(pull, image.dtype), column)
   if start is None:
     start = jnp.zeros((*image.shape[:-1], image.ndim - 2), image.dtype)
-  # Constant maps would be halved while compiling, which takes seconds for volumes.
-  maps = jax.lax.optimization_barrier((weight, stiffness, pull))
-  problem = Problem(image, expected, variance, *maps)
+  problem = _problem(image, expected, variance, weight, stiffness, pull)
   return jax.vmap(lambda p, u: _coarse_to_fine(p, u, schedule))(problem, start)
 
 
-def energy(problem: Problem, displacement: Array) -> tuple[Array, Array]:
-  """Returns the two maps whose sums are the energy: of the data, of the deformation.
+def energy(
+  displacement: Array,
+  image: Array,
+  expected: Array,
+  variance: Array,
+  weight: Array,
+  stiffness: Array | float,
+  pull: Array | float = 0.0,
+) -> tuple[Array, Array]:
+  """Computes the energy of displacements, of the data and of the deformation.
 
   Args:
-    problem: Scan, expected image and weights, without a batch axis.
-    displacement: u [*S, d].
+    displacement: u [B, *S, d] in voxels.
+    image: As for `register`, like the other arguments.
+    expected: As for `register`.
+    variance: As for `register`.
+    weight: As for `register`.
+    stiffness: As for `register`.
+    pull: As for `register`.
 
   Returns:
-    1/2 omega mean (x - m)^2 / s^2 and 1/2 (lambda |grad u|^2 + mu |u|^2), each [*S],
-    the energy of a pair of neighbours shared between them.
+    1/2 sum omega mean (x - m)^2 / s^2 and 1/2 sum lambda |u - u'|^2 + mu |u|^2, each
+    [B].
+
+  Examples:
+    >>> ones, rest = jnp.ones((1, 4, 4, 1)), jnp.zeros((1, 4, 4, 2))
+    >>> [part.tolist() for part in energy(rest, ones, 0 * ones, ones, ones, 1.0)]
+    [[8.0], [0.0]]
   """
-  residual, _, variance = _linearise(problem, displacement)
-  data = 0.5 * problem.weight[..., 0] * (residual**2 / variance).mean(-1)
-  force = _regularisation(problem, _planes(displacement))
-  # sum_p u (L u) = sum over pairs lambda |u - u'|^2: the map keeps only this sum.
-  return data, 0.5 * (_planes(displacement) * force).sum(0)[..., 0]
+
+  def of_example(problem: Problem, u: Array) -> tuple[Array, Array]:
+    residual, _, variance = _linearise(problem, u)
+    data = problem.weight[..., 0] * (residual**2 / variance).mean(-1)
+    planes = _planes(u)
+    # sum_p u (L u) is the sum over pairs of lambda |u - u'|^2.
+    return 0.5 * data.sum(), 0.5 * (planes * _regularisation(problem, planes)).sum()
+
+  problem = _problem(image, expected, variance, weight, stiffness, pull)
+  return jax.vmap(of_example)(problem, displacement)
+
+
+def _problem(image, expected, variance, weight, stiffness, pull) -> Problem:
+  """The arguments of `register` as arrays of full size."""
+  column = (*image.shape[:-1], 1)
+  maps = [jnp.asarray(x, image.dtype) for x in (weight, stiffness, pull)]
+  # Constant maps would be halved while compiling, which takes seconds for volumes.
+  maps = jax.lax.optimization_barrier([jnp.broadcast_to(x, column) for x in maps])
+  return Problem(image, expected, variance, *maps)
 
 
 def _coarse_to_fine(problem: Problem, start: Array, schedule: Schedule) -> Array:
