@@ -97,7 +97,8 @@ def register(
     >>> image, expected = (bump(c)[None, ..., None] for c in (0.0, 0.5))
     >>> ones = jnp.ones((1, 16, 16, 1))
     >>> u = register(image, expected, 1e-4 * ones, ones, 1.0)
-    >>> [round(float(jnp.abs(image - x).max()), 1) for x in (expected, warp(expected, u))]
+    >>> errors = [jnp.abs(image - x).max() for x in (expected, warp(expected, u))]
+    >>> [round(float(error), 1) for error in errors]
     [0.4, 0.1]
   """
   if start is None:
