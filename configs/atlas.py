@@ -14,6 +14,7 @@ that each run chose on validation scans; means over seeds 0, 1 and 2 on slices o
 64 x 64, seed 0 alone on slices of 128 x 128.
 
   demo (simulated)              AUPRC 0.041  (standardised)
+  ixi (seeds 0 and 1)           AUPRC 0.342  (standardised)
   ixi_percentile (heads)        AUPRC 0.267  (standardised)
   ixi128_percentile (the same)  AUPRC 0.228  (standardised)
 

@@ -11,6 +11,7 @@ that each run chose on validation scans; means over seeds 0, 1 and 2 on slices o
 64 x 64, seed 0 alone on slices of 128 x 128.
 
   demo (simulated)              AUPRC 0.013  (bright)
+  ixi (inserted lesions)        AUPRC 0.093  (bright)
   ixi_percentile (heads)        AUPRC 0.052  (bright)
   ixi128_percentile (the same)  AUPRC 0.068  (bright)
 
