@@ -136,7 +136,7 @@ def make(
         for field in (u, jnp.zeros_like(u))
       )
       share = weight / jnp.maximum(weight.sum(), 1.0)
-      metrics = {'largest': size, 'folded': folded, 'energy': reached / before}
+      metrics = {'largest': size, 'folded': folded, 'energy': reached / (before + 1e-6)}
       metrics = {name: (share * value).sum() for name, value in metrics.items()}
       return jnp.zeros(()), (stats | {f'template_{r}': updated}, metrics)
 
