@@ -51,7 +51,8 @@ def uniform(shape: tuple[int, ...], batch: int):
   ones = jnp.ones_like(image)
   register = jax.jit(
     lambda x, m: gauss_newton.register(
-      x, m, 0.01 * ones, ones, 4.0, schedule=gauss_newton.Schedule((8, 6, 1))
+      gauss_newton.Problem(x, m, 0.01 * ones, ones, 4.0),
+      schedule=gauss_newton.Schedule((8, 6, 1)),
     )
   )
   return lambda: jax.block_until_ready(register(image, expected))

@@ -5,8 +5,8 @@
 
 Arguments: METHOD, DATA or METHOD:DATA; METHOD is `dae_unc` (default) or another config
 of one method in this folder, DATA is `demo` (default), `slices`, `volumes`, `ixi`,
-`ixi128`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`, `stroke_flair64` or
-`images`.
+`ixi128`, `ixi3d`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`,
+`stroke_flair64` or `images`.
 
 Domain randomisation (Tobin et al. 2017; Billot et al. 2023) by the adaptation
 `randomise`: for a run that is to meet scanners of which it has seen no scan. The
@@ -22,16 +22,14 @@ from uad_jax.registry import read_config
 HERE = pathlib.Path(__file__)
 METHODS = (
   'dae_unc', 'ae', 'vae', 'cevae', 'gmvae', 'denoising_ae', 'ddpm', 'cold_diffusion',
-  'dae', 'atlas', 'moment_registration',
+  'dae',
 )  # fmt: skip
-"""Configs that it takes, the default first."""
+"""Configs that it takes, the default first; all train a network."""
 
 
 def get_config(arg: str = ''):
   """Makes the config for the argument `arg`, 'METHOD:DATA', 'METHOD' or 'DATA'."""
-  method, data = base_config.method_and_data(
-    arg, METHODS, ('demo', *sorted(set(base_config.DATA) - {'demo'}))
-  )
+  method, data = base_config.method_and_data(arg, METHODS, tuple(base_config.DATA))
   config = read_config(HERE.with_name(f'{method}.py'), data)
   config.adapt.randomise = dict(curve=0.3, bias=0.1, fwhm=1.5, thickness=1, noise=0.02)
   return config

@@ -60,7 +60,7 @@ def main(_: list[str]) -> None:
     raise ValueError('--runs is empty; give the folders of finished runs')
   for run in map(pathlib.Path, FLAGS.runs):
     # Scans of the studies come without masks; runs of the benchmark know given ones.
-    calibration.calibrate(open_run(run).config, run)
+    calibration.after_training(open_run(run).config, str(run))
   folders = {
     name: name if '/' in name else f'data/{name}_lesions' for name in FLAGS.target
   }

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 
 from uad_jax.method import Batch, Method, Objective
+from uad_jax.methods.families import voxel_moments
 from uad_jax.ops import voxel_stats
 
 
@@ -32,12 +33,6 @@ def make(
   def init(key, batch: Batch):
     return {}, {'atlas': voxel_stats.empty(bins, shape, channels)}
 
-  def fit(params, stats, batch: Batch, key, step):
-    moments = voxel_stats.observe(
-      stats['atlas'], batch['image'], batch['position'], batch['weight']
-    )
-    return jnp.zeros(()), (stats | {'atlas': moments}, {})
-
   def infer(params, stats, batch: Batch, key):
     mean, variance = voxel_stats.look_up(stats['atlas'], batch['position'], smooth)
     return {
@@ -45,4 +40,6 @@ def make(
       'reconstruction_log_variance': jnp.log(variance + floor**2),
     }
 
-  return Method(init, {'atlas': Objective(fit)}, infer, {'atlas': 'moments'})
+  return Method(
+    init, {'atlas': Objective(voxel_moments.fit('atlas'))}, infer, {'atlas': 'moments'}
+  )

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 
 from uad_jax.augmentation import synthetic_lesions
 from uad_jax.method import Batch, Key, Method, Objective
-from uad_jax.methods.families import gate_calibration, painted_twins
+from uad_jax.methods.families import gate_calibration, painted_twins, voxel_moments
 from uad_jax.methods.families.guided_deformation import PRIOR, Guided
 from uad_jax.nets.dae_unc import Deformer, Evidence, Prior
 from uad_jax.ops import losses
@@ -247,7 +247,7 @@ def make(
     }
 
   objectives = {
-    'usual': Objective(nets.fit_usual),
+    'usual': Objective(voxel_moments.fit('usual')),
     'prior': Objective(prior_loss, PRIOR, stage=1),
     'deformer': Objective(deformer_loss, ('deformer',), stage=2, every=deformer_every),
     'gate': Objective(gate_loss, ('gate',), stage=2),

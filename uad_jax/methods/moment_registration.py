@@ -15,11 +15,12 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.method import Batch, Bound, Method, Objective
+from uad_jax.methods.families import voxel_moments
 from uad_jax.ops import voxel_stats
 from uad_jax.ops.limits import check_number, check_whole
 from uad_jax.ops.losses import per_example
 from uad_jax.registration import flow, gate, gauss_newton
-from uad_jax.registration.gauss_newton import Schedule
+from uad_jax.registration.gauss_newton import Problem, Schedule
 from uad_jax.registration.warp import warp
 
 
@@ -106,23 +107,18 @@ def make(
       mean, variance = voxel_stats.look_up(stats['usual'], position, smooth)
       return mean, variance + floor**2
     kept = stats[f'template_{r}']
-    moments = jnp.concatenate(voxel_stats.look_up(kept['scans'], position, 0.0), -1)
+    moments = voxel_stats.look_up(kept['scans'], position, 0.0)
     shift, _ = voxel_stats.look_up(kept['shift'], position, 0.0)
-    mean, variance = jnp.split(warp(moments, flow.invert(shift)), 2, -1)
+    mean, variance = _warped(*moments, flow.invert(shift))
     return mean, variance + floor**2
-
-  def fit_usual(params, stats, batch: Batch, key, step):
-    moments = voxel_stats.observe(
-      stats['usual'], batch['image'], batch['position'], batch['weight']
-    )
-    return jnp.zeros(()), (stats | {'usual': moments}, {})
 
   def make_fit(r: int):
     def fit(params, stats, batch: Batch, key, step):
       image, position, weight = batch['image'], batch['position'], batch['weight']
       mean, variance = template(stats, r - 1, position)
       count = jnp.ones_like(batch['mask'])
-      u = gauss_newton.register(image, mean, variance, count, stiffness, schedule=whole)
+      problem = Problem(image, mean, variance, count, stiffness)
+      u = gauss_newton.register(problem, schedule=whole)
       back = flow.invert(u)
       kept = stats[f'template_{r}']
       updated = {
@@ -132,8 +128,7 @@ def make(
       size = jnp.abs(u).max(tuple(range(1, u.ndim)))
       folded = (flow.jacobian_determinant(u) <= 0).mean(tuple(range(1, u.ndim - 1)))
       reached, before = (
-        sum(gauss_newton.energy(field, image, mean, variance, count, stiffness))
-        for field in (u, jnp.zeros_like(u))
+        sum(gauss_newton.energy(problem, field)) for field in (u, jnp.zeros_like(u))
       )
       share = weight / jnp.maximum(weight.sum(), 1.0)
       metrics = {'largest': size, 'folded': folded, 'energy': reached / (before + 1e-6)}
@@ -150,7 +145,8 @@ def make(
     lambda0 = per_example(lambda0, mask)
     count = 1 - batch.get('hidden', jnp.zeros_like(mask))
     first = jnp.maximum(lambda0, first_stiffness) if reweightings else lambda0
-    u = gauss_newton.register(image, mean, variance, count, first, schedule=whole)
+    problem = Problem(image, mean, variance, count, first)
+    u = gauss_newton.register(problem, schedule=whole)
     stiff, stiff_log_variance = _warped(mean, log_variance, u)
     g = jnp.zeros_like(mask)
     for _ in range(reweightings):
@@ -159,9 +155,8 @@ def make(
       g = batch.get('hidden', 1 - omega)
       if 'open' in batch:
         g = g * per_example(batch['open'], g)
-      u = gauss_newton.register(
-        image, mean, variance, 1 - g, lambda0, start=u, schedule=again
-      )
+      problem = problem._replace(weight=1 - g, stiffness=lambda0)
+      u = gauss_newton.register(problem, u, again)
     expected, expected_log_variance = _warped(mean, log_variance, u)
     usual, usual_variance = template(stats, 0, position)
     return {
@@ -184,13 +179,12 @@ def make(
     Bound('energy', high=1.0, sign_of='a registration that does not converge'),
     Bound('largest', high=max(shape) / 4, sign_of='scans that are not aligned'),
   )
-  objectives = {'usual': Objective(fit_usual)}
+  objectives = {'usual': Objective(voxel_moments.fit('usual'))}
   for r in range(1, rounds + 1):
     objectives[f'template_{r}'] = Objective(make_fit(r), stage=r, bounds=bounds)
   return Method(init, objectives, infer)
 
 
-def _warped(mean: jax.Array, log_variance: jax.Array, u: jax.Array):
-  """Mean and log-variance at the displaced voxels, each [B, *S, C]."""
-  both = warp(jnp.concatenate([mean, log_variance], -1), u)
-  return jnp.split(both, 2, -1)
+def _warped(mean: jax.Array, spread: jax.Array, u: jax.Array) -> list[jax.Array]:
+  """A mean and a variance, or its logarithm, at the displaced voxels [B, *S, C]."""
+  return jnp.split(warp(jnp.concatenate([mean, spread], -1), u), 2, -1)

@@ -46,45 +46,33 @@ DEFAULT = Schedule()
 
 
 class Problem(NamedTuple):
-  """One scan and what it is registered to; arrays without a batch axis.
+  """Scans and what they are registered to.
 
   Attributes:
-    image: Scan x [*S, C].
-    expected: Expected image m [*S, C].
-    variance: s^2 [*S, C], positive.
-    weight: omega [*S, 1], how much a voxel of the scan counts.
-    stiffness: lambda [*S, 1].
-    pull: mu [*S, 1], the pull to rest.
-  """
-
-  image: Array
-  expected: Array
-  variance: Array
-  weight: Array
-  stiffness: Array
-  pull: Array
-
-
-def register(
-  image: Array,
-  expected: Array,
-  variance: Array,
-  weight: Array,
-  stiffness: Array | float,
-  pull: Array | float = 0.0,
-  start: Array | None = None,
-  schedule: Schedule = DEFAULT,
-) -> Array:
-  """Finds the displacement that warps expected images onto scans.
-
-  Args:
     image: Scans x [B, *S, C].
     expected: Expected images m [B, *S, C].
     variance: Variances s^2 of the scans around m [B, *S, C], positive; they are warped
       with m.
     weight: omega [B, *S, 1], not negative; 0 hides a voxel of the scan.
     stiffness: lambda [B, *S, 1], [B, 1, ..., 1] or a scalar, positive.
-    pull: mu, as stiffness, not negative.
+    pull: mu, the pull to rest, as stiffness, not negative.
+  """
+
+  image: Array
+  expected: Array
+  variance: Array
+  weight: Array
+  stiffness: Array | float
+  pull: Array | float = 0.0
+
+
+def register(
+  problem: Problem, start: Array | None = None, schedule: Schedule = DEFAULT
+) -> Array:
+  """Finds the displacement that warps expected images onto scans.
+
+  Args:
+    problem: Scans, expected images and weights.
     start: Displacement to start from, [B, *S, d]; None starts at rest.
     schedule: Numbers of iterations.
 
@@ -96,36 +84,23 @@ def register(
     >>> bump = lambda c: jnp.exp(-((grid[:, None] - c) ** 2) - grid[None] ** 2)
     >>> image, expected = (bump(c)[None, ..., None] for c in (0.0, 0.5))
     >>> ones = jnp.ones((1, 16, 16, 1))
-    >>> u = register(image, expected, 1e-4 * ones, ones, 1.0)
+    >>> u = register(Problem(image, expected, 1e-4 * ones, ones, 1.0))
     >>> errors = [jnp.abs(image - x).max() for x in (expected, warp(expected, u))]
     >>> [round(float(error), 1) for error in errors]
     [0.4, 0.1]
   """
+  image = problem.image
   if start is None:
     start = jnp.zeros((*image.shape[:-1], image.ndim - 2), image.dtype)
-  problem = _problem(image, expected, variance, weight, stiffness, pull)
-  return jax.vmap(lambda p, u: _coarse_to_fine(p, u, schedule))(problem, start)
+  return jax.vmap(lambda p, u: _coarse_to_fine(p, u, schedule))(_full(problem), start)
 
 
-def energy(
-  displacement: Array,
-  image: Array,
-  expected: Array,
-  variance: Array,
-  weight: Array,
-  stiffness: Array | float,
-  pull: Array | float = 0.0,
-) -> tuple[Array, Array]:
+def energy(problem: Problem, displacement: Array) -> tuple[Array, Array]:
   """Computes the energy of displacements, of the data and of the deformation.
 
   Args:
+    problem: Scans, expected images and weights.
     displacement: u [B, *S, d] in voxels.
-    image: As for `register`, like the other arguments.
-    expected: As for `register`.
-    variance: As for `register`.
-    weight: As for `register`.
-    stiffness: As for `register`.
-    pull: As for `register`.
 
   Returns:
     1/2 sum omega mean (x - m)^2 / s^2 and 1/2 sum lambda |u - u'|^2 + mu |u|^2, each
@@ -133,32 +108,34 @@ def energy(
 
   Examples:
     >>> ones, rest = jnp.ones((1, 4, 4, 1)), jnp.zeros((1, 4, 4, 2))
-    >>> [part.tolist() for part in energy(rest, ones, 0 * ones, ones, ones, 1.0)]
+    >>> problem = Problem(ones, 0 * ones, variance=ones, weight=ones, stiffness=1.0)
+    >>> [part.tolist() for part in energy(problem, rest)]
     [[8.0], [0.0]]
   """
 
   def of_example(problem: Problem, u: Array) -> tuple[Array, Array]:
-    residual, _, variance = _linearise(problem, u)
-    data = problem.weight[..., 0] * (residual**2 / variance).mean(-1)
+    warped = warp(jnp.concatenate(problem[1:3], -1)[None], u[None])[0]
+    expected, variance = jnp.split(warped, 2, -1)
+    square = (problem.image - expected) ** 2 / variance
+    data = (problem.weight[..., 0] * square.mean(-1)).sum()
     planes = _planes(u)
     # sum_p u (L u) is the sum over pairs of lambda |u - u'|^2.
-    return 0.5 * data.sum(), 0.5 * (planes * _regularisation(problem, planes)).sum()
+    return 0.5 * data, 0.5 * (planes * _regularisation(problem, planes)).sum()
 
-  problem = _problem(image, expected, variance, weight, stiffness, pull)
-  return jax.vmap(of_example)(problem, displacement)
+  return jax.vmap(of_example)(_full(problem), displacement)
 
 
-def _problem(image, expected, variance, weight, stiffness, pull) -> Problem:
-  """The arguments of `register` as arrays of full size."""
-  column = (*image.shape[:-1], 1)
-  maps = [jnp.asarray(x, image.dtype) for x in (weight, stiffness, pull)]
+def _full(problem: Problem) -> Problem:
+  """The problem with all its maps on the grid, [B, *S, 1]."""
+  image = problem.image
+  maps = [jnp.asarray(x, image.dtype) for x in problem[3:]]
+  maps = [jnp.broadcast_to(x, (*image.shape[:-1], 1)) for x in maps]
   # Constant maps would be halved while compiling, which takes seconds for volumes.
-  maps = jax.lax.optimization_barrier([jnp.broadcast_to(x, column) for x in maps])
-  return Problem(image, expected, variance, *maps)
+  return Problem(*problem[:3], *jax.lax.optimization_barrier(maps))
 
 
 def _coarse_to_fine(problem: Problem, start: Array, schedule: Schedule) -> Array:
-  """Registers one scan, on each grid from the result of the coarser one."""
+  """Registers one scan, a problem without a batch axis, from coarse to fine grids."""
   shape = start.shape[:-1]
   pyramid = [problem]
   for _ in range(len(schedule.steps) - 1 + schedule.finest.bit_length() - 1):
@@ -169,19 +146,26 @@ def _coarse_to_fine(problem: Problem, start: Array, schedule: Schedule) -> Array
   displacement = start
   for level, steps in zip(reversed(pyramid), schedule.steps, strict=True):
     displacement = _resized(displacement, level.image.shape[:-1])
-    displacement = jax.lax.fori_loop(
-      0, steps, lambda _, u, level=level: u + _step(level, u, schedule), displacement
-    )
+    slopes = _slopes(level.expected)
+
+    def improve(_, u, level=level, slopes=slopes):
+      return u + _step(level, slopes, u, schedule)
+
+    displacement = jax.lax.fori_loop(0, steps, improve, displacement)
   return _resized(displacement, shape)
 
 
-def _step(problem: Problem, displacement: Array, schedule: Schedule) -> Array:
-  """One Gauss-Newton step [*S, d]."""
-  residual, slope, variance = _linearise(problem, displacement)
-  share = problem.weight / variance / residual.shape[-1]
+def _step(
+  problem: Problem, slopes: Array, displacement: Array, schedule: Schedule
+) -> Array:
+  """One Gauss-Newton step [*S, d]; `slopes` are those of the expected image."""
+  channels, d = problem.image.shape[-1], displacement.shape[-1]
+  stack = jnp.concatenate([problem.expected, problem.variance, slopes], -1)
+  warped = warp(stack[None], displacement[None])[0]
+  expected, variance, *slopes = jnp.split(warped, d + 2, -1)  # slopes d times [*S, C]
+  residual = problem.image - expected
+  share = problem.weight / variance / channels
   # Fields as planes [d, *S, 1], components first: their products are vectorised.
-  slopes = jnp.moveaxis(slope, -2, 0)  # [d, *S, C]
-  d = len(slopes)
   hessian = [
     [(share * slopes[i] * slopes[j]).sum(-1, keepdims=True) for j in range(i + 1)]
     for i in range(d)
@@ -204,17 +188,10 @@ def _step(problem: Problem, displacement: Array, schedule: Schedule) -> Array:
   return jnp.moveaxis(step[..., 0], 0, -1)
 
 
-def _linearise(problem: Problem, displacement: Array) -> tuple[Array, Array, Array]:
-  """Residual [*S, C], slope of the warped image [*S, d, C], its variance [*S, C]."""
-  channels = problem.image.shape[-1]
-  slope = flow.gradient(problem.expected[None])[0]  # [*S, C, d]
-  d = slope.shape[-1]
-  slope = jnp.moveaxis(slope, -1, -2).reshape(*slope.shape[:-2], d * channels)
-  stack = jnp.concatenate([problem.expected, problem.variance, slope], -1)
-  warped = warp(stack[None], displacement[None])[0]
-  expected, variance, slope = jnp.split(warped, [channels, 2 * channels], -1)
-  slope = slope.reshape(*slope.shape[:-1], d, channels)
-  return problem.image - expected, slope, variance
+def _slopes(expected: Array) -> Array:
+  """Derivatives of an image [*S, C] along each axis, [*S, d C], axis by axis."""
+  slope = jnp.moveaxis(flow.gradient(expected[None])[0], -1, -2)
+  return slope.reshape(*expected.shape[:-1], -1)
 
 
 def _regularisation(problem: Problem, planes: Array) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.method_table import make_batch
-from uad_jax.methods.families import gate_calibration
+from uad_jax.methods.families import gate_calibration, voxel_moments
 from uad_jax.methods.families.guided_deformation import FLOOR, PRIOR, Guided
 from uad_jax.nets.dae_unc import Deformer, Evidence, Prior
 from uad_jax.registration.energy import Gating
@@ -77,7 +77,7 @@ def test_without_training_scans_the_usual_image_is_zero(bins, log_variance):
 def test_the_usual_image_is_the_mean_of_the_fitted_scans():
   nets, (_, stats, _) = guided(), initial()
   flat = {**BATCH, 'image': np.full_like(BATCH['image'], 0.5)}
-  _, (fitted, _) = nets.fit_usual(None, stats, flat, None, 0)
+  _, (fitted, _) = voxel_moments.fit('usual')(None, stats, flat, None, 0)
   usual = nets.usual(fitted, BATCH['position'])
   np.testing.assert_allclose(usual.mean, 0.5, rtol=1e-5)
   np.testing.assert_allclose(usual.log_variance, 2 * np.log(FLOOR), rtol=1e-2)

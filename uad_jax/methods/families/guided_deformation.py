@@ -227,21 +227,6 @@ class Guided(NamedTuple):
     evidence = {name: value * mask for name, value in evidence.items()}
     return Judgement(aligned, evidence)
 
-  def fit_usual(
-    self, params: Params, stats: Stats, batch: Batch, key: Key, step: Array
-  ) -> tuple[Array, tuple[Stats, dict]]:
-    """Updates the mean and variance of healthy scans at each voxel with a new batch.
-
-    They are in the statistics 'usual'. It has the signature of `Objective.loss`.
-
-    Returns:
-      A loss of 0, the new statistics, and no metrics.
-    """
-    moments = voxel_stats.observe(
-      stats['usual'], batch['image'], batch['position'], batch['weight']
-    )
-    return jnp.zeros(()), (stats | {'usual': moments}, {})
-
   def calibrate(
     self, params: Params, stats: Stats, batch: Batch, key: Key, step: Array
   ) -> tuple[Array, tuple[Stats, dict]]:
