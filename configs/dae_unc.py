@@ -39,6 +39,10 @@ UNIFORM = {
 }
 """Uniform strengths of the regularisation, by variant, which the gate has to beat."""
 
+RANDOMISED = ('ixi', 'ixi128')
+"""Data sets of T1 scans, on which the training sees random contrasts, bias fields and
+resolutions as well, so that scans of another scanner are marked less."""
+
 
 def get_config(arg: str = 'first'):
   """Makes the config for `arg`: 'first' or a key of `base_config.DATA`."""
@@ -89,6 +93,8 @@ def get_config(arg: str = 'first'):
     config.steps = (160, 500, 3600, 35)
   config.adapt.augment = dict(flips=(0,), gamma=0.0, gain=0.0)
   config.adapt.ema = dict(decay=0.99)
+  if arg in RANDOMISED:
+    config.adapt.randomise = dict(base_config.RANDOMISE)
   config.scores.update(
     posterior=dict(scorer='output', of='posterior'),
     fused=dict(scorer='output', of='fused'),

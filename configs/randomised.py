@@ -1,10 +1,10 @@
 """Another config, trained on random contrasts, bias fields, resolutions and noise.
 
-  python -m uad_jax.main --config=configs/randomised.py:dae_unc:ixi \
+  python -m uad_jax.main --config=configs/randomised.py:vae:ixi \
     --workdir=runs/randomised
 
-Arguments: METHOD, DATA or METHOD:DATA; METHOD is `dae_unc` (default) or another config
-of one method in this folder, DATA is `demo` (default), `slices`, `volumes`, `ixi`,
+Arguments: METHOD, DATA or METHOD:DATA; METHOD is `dae_unc` (default; on `ixi` and
+`ixi128` it does so anyway) or another config of one method in this folder, DATA is `demo` (default), `slices`, `volumes`, `ixi`,
 `ixi128`, `ixi3d`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`,
 `stroke_flair64` or `images`.
 
@@ -31,5 +31,5 @@ def get_config(arg: str = ''):
   """Makes the config for the argument `arg`, 'METHOD:DATA', 'METHOD' or 'DATA'."""
   method, data = base_config.method_and_data(arg, METHODS, tuple(base_config.DATA))
   config = read_config(HERE.with_name(f'{method}.py'), data)
-  config.adapt.randomise = dict(curve=0.3, bias=0.1, fwhm=1.5, thickness=1, noise=0.02)
+  config.adapt.randomise = dict(base_config.RANDOMISE)
   return config

@@ -35,6 +35,7 @@ from uad_jax.comparison.benchmark_rows import (
   Row,
   is_current,
   plan,
+  rows_of,
   stored,
   take_training,
 )
@@ -216,7 +217,7 @@ def main(_: list[str]) -> None:
     return
   if not FLAGS.render:
     seeds = [int(seed) for seed in FLAGS.seeds]
-    rows = plan(FLAGS.suite, FLAGS.rows or list(ROWS), seeds, FLAGS.runs)
+    rows = plan(FLAGS.suite, FLAGS.rows or rows_of(FLAGS.suite), seeds, FLAGS.runs)
     train(rows, FLAGS.runs, output.parent / RECORDS)
   render(stored(FLAGS.runs), output)
   print(output)

@@ -15,6 +15,9 @@ from uad_jax.registry import read_config
 SPREAD = 0.25
 """Approximate standard deviation, within the brain, of intensities scaled to [0, 1]."""
 
+RANDOMISE = dict(curve=0.3, bias=0.1, fwhm=1.5, thickness=1, noise=0.02)
+"""Options of the adaptation `randomise`, where a config uses it (docs/findings.md)."""
+
 
 def get_config(arg: str = 'demo') -> ConfigDict:
   """Returns the default config for a data set; the configs of methods start from it.

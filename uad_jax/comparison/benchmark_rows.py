@@ -22,17 +22,20 @@ ROWS = (
   'threshold', 'smoothing', 'atlas', 'moment_registration', 'ae', 'vae', 'cevae',
   'gmvae', 'skip_ae', 'scale_space_ae', 'denoising_ae', 'cae', 'aae', 'caae',
   'fanogan', 'anovaegan', 'vqvae_transformer', 'latent_diffusion', 'ddpm',
-  'cold_diffusion', 'dae', 'dae_unc',
+  'cold_diffusion', 'dae', 'dae_unc', 'dae_unc_plain',
 )  # fmt: skip
 """Names of the rows, files of configs/, in the order of the tables; the methods that
 learn no image come first."""
+
+PLAIN = 'dae_unc_plain'
+"""Row that only the data sets have on which `dae_unc` trains on random contrasts."""
 
 UNSIGNED = '_both'
 """End of the name of a suite whose methods are not told that lesions are bright."""
 
 PERCENTILE = '_percentile'
 """End of the name of a suite whose scans are normalised by the percentiles 0.5 and 99.5
-of the brain, which lesions move, and not by its quartiles."""
+of the brain, which lesions move, and not by its quartiles; nor are contrasts random."""
 
 SUITES = (
   'demo', 'slices', 'ixi', f'ixi{PERCENTILE}', 'ixi128', f'ixi128{PERCENTILE}', 'ixi3d',
@@ -80,7 +83,18 @@ def read_config(name: str, suite: str) -> ConfigDict:
     config.data.polarity = 'both'
   if suite.endswith(PERCENTILE):
     config.data.job.intensity = 'percentile'
+    if 'randomise' in config.adapt:
+      del config.adapt.randomise
   return config
+
+
+def rows_of(suite: str) -> list[str]:
+  """Lists the rows of the tables of a suite.
+
+  Args:
+    suite: One of `SUITES`.
+  """
+  return [name for name in ROWS if name != PLAIN or suite in ('ixi', 'ixi128')]
 
 
 def take_training(row: Row, runs: str) -> None:
