@@ -4,9 +4,9 @@
     --workdir=runs/randomised
 
 Arguments: METHOD, DATA or METHOD:DATA; METHOD is `dae_unc` (default; on `ixi` and
-`ixi128` it does so anyway) or another config of one method in this folder, DATA is `demo` (default), `slices`, `volumes`, `ixi`,
-`ixi128`, `ixi3d`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`,
-`stroke_flair64` or `images`.
+`ixi128` it does so anyway) or another config of one method in this folder, DATA is
+`demo` (default), `slices`, `volumes`, `ixi`, `ixi128`, `ixi3d`, `folder`, `cohort`,
+`stroke_flair`, `stroke_flair96`, `stroke_flair64` or `images`.
 
 Domain randomisation (Tobin et al. 2017; Billot et al. 2023) by the adaptation
 `randomise`: for a run that is to meet scanners of which it has seen no scan. The

@@ -25,6 +25,7 @@ def record(method='vae', seed=0, target='there', value=0.5, **more):
     'scans': names,
     'slices': names,
     'shifted': {'scans': shifted, 'slices': shifted},
+    'shifted_scans': 2,
     'undefined': {'scans': {}, 'slices': {}},
     'marked': dict.fromkeys((*GROUPS, *SHIFTS), estimate),
     'elbo': {},

@@ -63,7 +63,7 @@ def studied(world, tmp_path_factory):
   home = folder(root / 'home', ['val'] * 8 + ['test'] * 3, 1.0)
   targets = {'there': folder(root / 'there', ['test'] * 3, 0.6)}
   path = root / 'records' / 'blind_spot.jsonl'
-  records = blind_spot_study.study(run, home, targets, path, CHANGES)
+  records = blind_spot_study.study(run, home, targets, path, CHANGES, most=2)
   return records, home, targets, path
 
 
@@ -75,6 +75,7 @@ def test_the_study_records_all_groups_scores_and_shifts(world, studied):
   name = results['default']
   assert record['method'] == 'vae' and record['target'] == 'there'
   assert record['scorer'] == name and record['reference'] == 8
+  assert record['shifted_scans'] == 2
   # Oracle: the threshold that a run adapted to this one would keep.
   decisions = source_run.decisions({'run': str(run), 'thresholds': 'source'})
   assert record['threshold'] == pytest.approx(decisions.thresholds[name][5])
@@ -104,6 +105,12 @@ def test_what_has_a_record_is_not_measured_again(world, studied, monkeypatch):
   records, home, targets, path = studied
   monkeypatch.setattr(blind_spot_study, 'measure_source', None)
   assert blind_spot_study.study(run, home, targets, path, CHANGES) == records
+
+
+def test_a_map_that_the_run_does_not_have_is_refused(world):
+  _, _, run, _ = world
+  with pytest.raises(ValueError, match=r"--scorer 'nothing'.*residual"):
+    open_studied(run, 'nothing')
 
 
 def test_the_elbo_of_an_unlikely_scan_is_low_and_its_score_high(world, studied):

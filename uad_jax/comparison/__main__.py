@@ -67,7 +67,14 @@ def main(_: list[str]) -> None:
   if FLAGS.study == 'blind_spot':
     for run in FLAGS.runs:
       path = RECORDS / 'blind_spot.jsonl'
-      blind_spot_study.study(pathlib.Path(run), FLAGS.home, folders, path)
+      blind_spot_study.study(
+        pathlib.Path(run),
+        FLAGS.home,
+        folders,
+        path,
+        scorer=FLAGS.scorer,
+        most=FLAGS.shifted,
+      )
     return
   if FLAGS.study == 'stream':
     for run in FLAGS.runs:
@@ -120,6 +127,10 @@ def define_flags() -> None:
   flags.DEFINE_list('adaptations', [], 'Configs of configs/adapt, NAME or NAME:ARG.')
   flags.DEFINE_list('subjects', ['5'], 'Numbers k of target subjects.')
   flags.DEFINE_integer('draws', 1, 'Draws of the k subjects.', lower_bound=1)
+  flags.DEFINE_string('scorer', '', 'Map of the blind spot; the default one if empty.')
+  flags.DEFINE_integer(
+    'shifted', None, 'Healthy source scans to shift; all if not given.', lower_bound=1
+  )
   flags.DEFINE_string('workdir', 'runs/few_shot', 'Folder of the adapted runs.')
   flags.DEFINE_bool('render', False, 'Do no trial; write the page.')
   flags.DEFINE_string('output', 'docs/robustness.md', 'Page to write.')

@@ -37,15 +37,15 @@ Numbers are AUROCs, the probability that a scan of the first kind scores above o
 the second, with 95 % intervals over subjects, averaged over seeds. All scores are high
 where a scan is anomalous. DoSE, typicality, kNN and the gate compare with {reference}
 healthy validation scans of the training scanner. Scans: {counts}. A slice with a lesion
-is one that holds lesion voxels.{omitted}
+is one that holds lesion voxels.{omitted} Anomaly maps: {maps}.
 
 {scores}
 """
 
 SHIFTED = """### Simulated shifts
 
-AUROC between healthy source scans and the same scans after a simulated shift. 0.5: the
-score does not notice the shift; below 0.5: shifted scans look more normal than the
+AUROC between healthy source scans and {number} of them after a simulated shift. 0.5:
+the score does not notice the shift; below 0.5: shifted scans look more normal than the
 originals, such as smoother ones.
 """
 
@@ -101,6 +101,7 @@ def section(records: Sequence[Mapping[str, Any]], shifted: bool) -> list[str]:
       reference=first['reference'],
       counts=counts,
       omitted=omitted(records),
+      maps=', '.join(dict.fromkeys(f'{r["scorer"]} of {r["method"]}' for r in records)),
       scores='\n'.join(words),
     )
   ]
@@ -111,7 +112,8 @@ def section(records: Sequence[Mapping[str, Any]], shifted: bool) -> list[str]:
       parts.append(f'{heading}:\n\n{table}\n')
   parts.append(f'{MARKED}\n{marked_table(methods)}\n')
   if shifted:
-    parts.append(SHIFTED)
+    numbers = sorted({record['shifted_scans'] for record in records})
+    parts.append(SHIFTED.format(number=' or '.join(map(str, numbers))))
     parts += [f'{name}:\n\n{shift_table(group)}\n' for name, group in methods.items()]
   return parts
 

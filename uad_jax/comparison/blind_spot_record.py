@@ -5,12 +5,13 @@ healthy scans. The record holds:
 
   method, seed, target
   config     hash of the config of the run
-  scorer, threshold   default anomaly map, and its score that 5 % of the voxels of
+  scorer, threshold   anomaly map, and its score that 5 % of the voxels of
              healthy source scans reach
   reference  number of healthy source validation scans, to which scores are fitted
   n          [scans, slices] by group
   scans, slices   by score and comparison (`confusion.COMPARISONS`) the AUROC with its
              95 % interval over subjects
+  shifted_scans   number of healthy source scans that the shifts are applied to
   shifted    by 'scans' or 'slices', score and shift (`shifts.SHIFTS`) the AUROC between
              healthy source scans and the same scans after the shift
   undefined  by 'scans' or 'slices' and score the number of examples that were left out,
@@ -159,7 +160,6 @@ def record_of(
   everything = {**groups, **source.shifted}
   elbo = {name: likelihoods(scans) for name, scans in everything.items()}
   return {
-    'scorer': run.scorer,
     'threshold': run.threshold,
     'reference': len(source.reference),
     'n': {
@@ -167,6 +167,7 @@ def record_of(
       for name, scans in groups.items()
     },
     **{level: numbers['groups'] for level, numbers in levels.items()},
+    'shifted_scans': max(map(len, source.shifted.values())),
     'shifted': {level: numbers['shifted'] for level, numbers in levels.items()},
     'undefined': {level: numbers['undefined'] for level, numbers in levels.items()},
     'marked': {name: marked_share(scans) for name, scans in everything.items()},

@@ -18,6 +18,7 @@ from uad_jax.evaluation.scans import Scan, assemble, rows, scan_name
 from uad_jax.few_shot import source_run
 from uad_jax.inference import Inference, inferred, placed, remembered
 from uad_jax.method import Key, Method, Params, Scorer, Stats, bind
+from uad_jax.ops.choices import check_choice
 from uad_jax.other_cohort import open_other
 from uad_jax.progress import progress
 from uad_jax.trained_run import OpenRun, open_run, require_json
@@ -39,7 +40,7 @@ class StudiedRun(NamedTuple):
     params: Parameters, on the devices.
     stats: Statistics, on the devices.
     key: Random key of the evaluation.
-    scorer: Name of the default anomaly map.
+    scorer: Name of the anomaly map.
     threshold: Score that 5 % of the voxels of healthy scans of the source reach.
     chain: Post-processing of the evaluation, applied before the threshold.
   """
@@ -81,25 +82,27 @@ def make_infer(method: Method, name: str, scorer: Scorer) -> Inference:
   return Inference(maps, lambda *_: {})
 
 
-def open_studied(folder: pathlib.Path) -> StudiedRun:
+def open_studied(folder: pathlib.Path, scorer: str = '') -> StudiedRun:
   """Loads a finished run, with its threshold for scans that come without brain masks.
 
   Args:
     folder: Run folder.
+    scorer: Name of the anomaly map to study; the default map of the run if empty.
 
   Raises:
     FileNotFoundError: The folder lacks a file, or holds no checkpoint to read.
-    ValueError: The thresholds of the run belong to another checkpoint.
+    ValueError: The thresholds of the run belong to another checkpoint, or it has no
+      such map.
   """
   opened = open_run(folder)
   results = require_json(folder / 'results.json', 'the thresholds')
   evaluated_step.check(folder, results, int(opened.state.step))
   decisions = source_run.decisions({'run': str(folder), 'thresholds': 'source'})
-  name = decisions.default
-  scorer = experiment.make_scorers(opened.config)[name]
+  name, scorers = scorer or decisions.default, experiment.make_scorers(opened.config)
+  check_choice('--scorer', name, scorers)
   return StudiedRun(
     opened,
-    make_infer(opened.method, name, scorer),
+    make_infer(opened.method, name, scorers[name]),
     *placed(opened.state.params, opened.state.stats),
     experiment.evaluation_key(opened.config),
     name,

@@ -43,7 +43,10 @@ def split_by_lesion(scans: Scans, healthy: str, lesion: str) -> dict[str, Scans]
 
 
 def measure_source(
-  run: StudiedRun, home: str, changes: Mapping[str, Any] | None = None
+  run: StudiedRun,
+  home: str,
+  changes: Mapping[str, Any] | None = None,
+  most: int | None = None,
 ) -> Source:
   """Measures the scans of the training scanner and simulated shifts of healthy ones.
 
@@ -51,6 +54,7 @@ def measure_source(
     run: Finished run.
     home: Folder or data set with the splits 'val' and 'test'.
     changes: Options of the folder, see `evaluation_data`.
+    most: Number of healthy scans that are shifted, the first ones; all if None.
 
   Raises:
     ValueError: A split is missing or has no healthy scan.
@@ -72,7 +76,7 @@ def measure_source(
   names = [scan.whole.scan for scan in groups[HEALTHY_SOURCE]]
   if not names:
     raise ValueError(f"the split 'test' of {home} has no healthy scan")
-  shifted = {}
+  shifted, names = {}, names[:most]
   options = {'histogram_matched': {'reference': quantiles}}
   for name, make in shifts.SHIFTS.items():
     shift = make(**options.get(name, {}))
@@ -87,6 +91,8 @@ def study(
   targets: Mapping[str, str],
   path: pathlib.Path,
   changes: Mapping[str, Any] | None = None,
+  scorer: str = '',
+  most: int | None = None,
 ) -> list[dict[str, Any]]:
   """Studies a run on the targets that have no record yet, and adds their records.
 
@@ -98,22 +104,25 @@ def study(
       'NAME/SPLIT' of a data set.
     path: File of the records, one JSON object a line.
     changes: Options of all folders, see `evaluation_data`.
+    scorer: Name of the anomaly map; the default map of the run if empty.
+    most: Number of healthy source scans that the simulated shifts are applied to.
 
   Returns:
     All records of the file.
   """
-  run = open_studied(folder)
+  run = open_studied(folder, scorer)
   config = read_json(folder / 'results.json')['run']['config']
   identity = {
     'method': name_of(run.opened.config),
     'seed': run.opened.config.seed,
     'config': hashed(config),
+    'scorer': run.scorer,
   }
   done = [key_of(record) for record in read(path)]
   missing = [
     name for name in targets if key_of({**identity, 'target': name}) not in done
   ]
-  source = measure_source(run, home, changes) if missing else None
+  source = measure_source(run, home, changes, most) if missing else None
   for name in missing:
     started = time.monotonic()
     records, split = open_scans(run, targets[name], changes)
@@ -126,5 +135,6 @@ def study(
 
 
 def key_of(record: Mapping[str, Any]) -> tuple:
-  """Returns the entries of a record that tell its run and target."""
-  return tuple(record[name] for name in ('method', 'seed', 'config', 'target'))
+  """Returns the entries of a record that tell its run, map and target."""
+  names = ('method', 'seed', 'config', 'scorer', 'target')
+  return tuple(record[name] for name in names)
