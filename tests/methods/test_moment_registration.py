@@ -5,45 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.registration.warped_blobs import blobs, smooth_field
+from tests.registered_scans import OPTIONS, SHAPE, fitted, lesion_of, scans
 from uad_jax.methods import moment_registration
-from uad_jax.registration.warp import warp
-
-SHAPE = (24, 24)
-OPTIONS = dict(
-  rounds=2,
-  smooth=0.0,
-  steps=(6, 4),
-  refinement=(4,),
-  stiffness=2.0,
-  first_stiffness=200.0,
-  reweightings=4,
-  freedom=1.0,
-)
-
-
-def scans(count, first=0, size=1.5):
-  """Scans of one anatomy, each warped by a field of its own, as a batch."""
-  anatomy = blobs(SHAPE)
-  image = jnp.concatenate(
-    [warp(anatomy, smooth_field(SHAPE, size, first + i)) for i in range(count)]
-  )
-  return {
-    'image': image,
-    'mask': jnp.ones_like(image),
-    'position': jnp.full(count, 0.5),
-    'weight': jnp.ones(count),
-  }
-
-
-def fitted(**options):
-  """The method after one pass over twelve scans."""
-  method = moment_registration.make(SHAPE, **{**OPTIONS, **options})
-  batch, key = scans(12), jax.random.key(0)
-  _, stats = method.init(key, batch)
-  for objective in method.objectives.values():
-    _, (stats, metrics) = jax.jit(objective.loss)({}, stats, batch, key, 0)
-  return method, stats, metrics
 
 
 @pytest.fixture(scope='module')
@@ -53,12 +16,6 @@ def trained():
 
 def infer(method, stats, batch):
   return jax.jit(method.infer)({}, stats, batch, jax.random.key(0))
-
-
-def lesion_of(batch):
-  """A bright block in each scan, and the batch with it."""
-  block = jnp.zeros_like(batch['mask']).at[:, 10:14, 9:14].set(1.0)
-  return block, {**batch, 'image': batch['image'] + 0.8 * block}
 
 
 @pytest.fixture(scope='module')

@@ -10,7 +10,10 @@ r"""Command that studies how runs cope with scans of other scanners.
   python -m uad_jax.comparison --study=picture --runs=runs/dae_unc_ixi \
     --target=novosibirsk,ucla --adaptations=voxel_moments:support --subjects=5,3
                                           draws a head of each scanner, before and after
-  python -m uad_jax.comparison --render   writes docs/robustness.md
+  python -m uad_jax.comparison --study=registration --runs=runs/moment_registration \
+    --target=data/ixi_lesions,data/ixi_mixture
+                                          measures a field beside negative controls
+  python -m uad_jax.comparison --render   writes the pages robustness and registration
 
 Target scans are the folders data/TARGET_lesions, those of the training scanner
 data/ixi_mixture, both written by `python -m uad_jax.prepare lesions` (README.md); or
@@ -19,8 +22,8 @@ splits of a data set, as for a run on simulated scans:
   python -m uad_jax.comparison --study=blind_spot --runs=runs/atlas --home=sim_brain \
     --target=sim_brain/test_b,sim_brain/test_c,sim_brain/test_d
 
-Records are kept in docs/runs/few_shot.jsonl, docs/runs/blind_spot.jsonl and
-docs/runs/stream.jsonl; none is made twice.
+Records are kept in docs/runs/few_shot.jsonl, docs/runs/blind_spot.jsonl,
+docs/runs/stream.jsonl and docs/runs/registration.jsonl; none is made twice.
 """
 
 import pathlib
@@ -32,6 +35,8 @@ from uad_jax.comparison import (
   blind_spot_study,
   few_shot_record,
   few_shot_study,
+  registration_page,
+  registration_study,
   robustness_page,
   scanners_picture,
   stream_study,
@@ -43,7 +48,7 @@ from uad_jax.trained_run import open_run
 FLAGS = flags.FLAGS
 RECORDS = pathlib.Path('docs/runs')
 PICTURE = 'docs/figures/scanners.png'
-STUDIES = ('few_shot', 'blind_spot', 'stream', 'picture')
+STUDIES = ('few_shot', 'blind_spot', 'stream', 'registration', 'picture')
 
 
 def main(_: list[str]) -> None:
@@ -53,11 +58,20 @@ def main(_: list[str]) -> None:
     ValueError: No run is named.
   """
   if FLAGS.render:
-    write_text(pathlib.Path(FLAGS.output), robustness_page.page(RECORDS))
-    print(FLAGS.output)
+    pages = {'robustness.md': robustness_page, 'registration.md': registration_page}
+    for name, of in pages.items():
+      path = pathlib.Path(FLAGS.output) / name
+      write_text(path, of.page(RECORDS))
+      print(path)
     return
   if not FLAGS.runs:
     raise ValueError('--runs is empty; give the folders of finished runs')
+  if FLAGS.study == 'registration':
+    for run in FLAGS.runs:
+      targets = {name.removeprefix('data/'): name for name in FLAGS.target}
+      path = RECORDS / registration_page.NAME
+      registration_study.study(pathlib.Path(run), targets, path)
+    return
   for run in map(pathlib.Path, FLAGS.runs):
     # Scans of the studies come without masks; runs of the benchmark know given ones.
     calibration.after_training(open_run(run).config, str(run))
@@ -133,7 +147,7 @@ def define_flags() -> None:
   )
   flags.DEFINE_string('workdir', 'runs/few_shot', 'Folder of the adapted runs.')
   flags.DEFINE_bool('render', False, 'Do no trial; write the page.')
-  flags.DEFINE_string('output', 'docs/robustness.md', 'Page to write.')
+  flags.DEFINE_string('output', 'docs', 'Folder of the pages.')
 
 
 def command() -> None:

@@ -59,7 +59,7 @@ def make(
   output 'gate' is 1 - omega. A variant may add to the batch: 'strength' [B], which
   replaces the stiffness, 'open' [B], which scales the gate (0: all voxels count), and
   'hidden' [B, *S, 1] in [0, 1], which replaces the gate (for controls, such as that of
-  another scan).
+  another scan), and 'field' [B, *S, d] in voxels, which replaces the displacement.
 
   Args:
     shape: Spatial shape of the scans.
@@ -146,10 +146,13 @@ def make(
     count = 1 - batch.get('hidden', jnp.zeros_like(mask))
     first = jnp.maximum(lambda0, first_stiffness) if reweightings else lambda0
     problem = Problem(image, mean, variance, count, first)
-    u = gauss_newton.register(problem, schedule=whole)
+    times = 0 if 'field' in batch else reweightings
+    u = batch.get('field')
+    if u is None:
+      u = gauss_newton.register(problem, schedule=whole)
     stiff, stiff_log_variance = _warped(mean, log_variance, u)
     g = jnp.zeros_like(mask)
-    for _ in range(reweightings):
+    for _ in range(times):
       z = gate.standardised_residual(image, *_warped(mean, log_variance, u), tau=0.0)
       omega = jnp.minimum((freedom + 1) / (freedom + (z * mask) ** 2), 1.0)
       g = batch.get('hidden', 1 - omega)

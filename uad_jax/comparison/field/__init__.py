@@ -1,0 +1,1 @@
+"""Study of a deformation field: what its gate is worth, beside negative controls."""

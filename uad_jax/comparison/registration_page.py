@@ -1,0 +1,169 @@
+"""Functions that write docs/registration.md from the records of the study."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from uad_jax.comparison.record_lines import read
+from uad_jax.report.tables import cell, markdown
+
+NAME = 'registration.jsonl'
+"""File of the records, in docs/runs."""
+
+COLUMNS = {
+  'AUPRC': 'auprc',
+  'mean of scans': 'subject_auprc',
+  'Dice @1%': 'dice_at_1',
+  'Dice @5%': 'dice_at_5',
+  'DLR': 'dlr',
+  'RKR': 'rkr',
+  'HRR': 'hrr',
+  'CFE': 'cfe',
+  'ventricle Dice': 'ventricle_dice',
+  'folded': 'folding_fraction',
+  'healthy open': 'gate_healthy_open',
+  'lesion open': 'gate_lesion_recall',
+}
+"""Columns of the table of rows, after those of the pathologies."""
+
+INTRODUCTION = """# Registration at test time, and what its gate is worth
+
+Written by `python -m uad_jax.comparison --render` from the records in docs/runs.
+
+The method `moment_registration` warps the mean and variance of healthy scans to each
+scan. It has no network, so that nothing but the field can make the difference. All rows
+below have the same anomaly map, the residual in healthy standard deviations, and the
+same post-processing; thresholds are set on healthy validation scans, row by row.
+
+- *no field*: the moments of the scans as they are
+- *uniform, L*: every voxel counts, at the stiffness L
+- *gated, L*: voxels far from the expectation count less (weights of a Student t)
+- *switch*: g z(no field) + (1 - g) z(uniform) with the same gate g, and no gated field
+- *permuted gate*, *random blobs*, *inverted gate*, *raw residual*: gates that hide as
+  much (but the inverted one) at other places
+- *true mask*, *field of the twin*: what a perfect gate, and a field that never saw the
+  lesion, would reach
+
+Numbers have 95 % bootstrap intervals over subjects. *DLR* is the strain in the lesion
+over that in healthy brain (below 1: lesions are deformed less), *RKR* the share of the
+lesion's residual that the field leaves, *HRR* the share of the healthy residual that it
+removes, *CFE* the distance in voxels between the field and that of the lesion-free twin
+at the lesion. *Open* is the share of voxels with a gate above 0.5.
+"""
+
+ROWS = """## {target}
+
+`{method}`, seed {seed}; {scans} test scans, {sick} of them with lesions; {validation}
+healthy validation scans set the thresholds. Stiffness {stiffness:g} where a row names
+none.
+"""
+
+DIFFERENCES = """### Against each other row: {target}
+
+AUPRC of *gated, {stiffness:g}* minus that of the row, paired over subjects; expanded
+percentile intervals for few subjects (Hesterberg 2015), p-values after Holm.
+"""
+
+KNOWN = """### Known fields: {target}
+
+Healthy test scans are deformed by a known field psi, random or inflating the ventricles
+(*growth* of their volume); *endpoint error* is the distance in voxels between the field
+that is found and the field before, followed by psi. *Size* is the largest velocity in
+voxels.
+"""
+
+AGE = """### Age: {target}
+
+Spearman's rank correlation with age over {subjects} healthy test subjects.
+"""
+
+DOSE = """### Dose response: {target}
+
+Strain in the lesions under the true mask times a height as the gate.
+"""
+
+
+def rows_table(record: Mapping[str, Any]) -> str:
+  """Writes the table of rows of a record."""
+  kinds = [
+    name
+    for name in next(iter(record['rows'].values()))
+    if name not in COLUMNS.values() and name != 'oracle_dice'
+  ]
+  columns = {**COLUMNS, **{f'AUPRC, {kind}': kind for kind in kinds}}
+  order = ['AUPRC', *(name for name in columns if name.startswith('AUPRC, '))]
+  order += [name for name in columns if name not in order]
+  lines = [
+    [
+      row,
+      *(cell(numbers.get(columns[name]), name == 'AUPRC') for name in order),
+    ]
+    for row, numbers in record['rows'].items()
+  ]
+  return markdown(['row', *order], lines)
+
+
+def differences_table(record: Mapping[str, Any]) -> str:
+  """Writes the paired differences of a record."""
+  lines = []
+  for row, entry in record['differences'].items():
+    low, high = entry['interval']
+    gap = f'{entry["value"]:+.3f} [{low:+.3f}, {high:+.3f}]'
+    lines.append([row, gap, f'{entry["p"]:.3f}', f'{entry["holm"]:.3f}'])
+  return markdown(['row', 'difference', 'p', 'p, Holm'], lines)
+
+
+def known_table(record: Mapping[str, Any]) -> str:
+  """Writes the tests with known fields of a record."""
+  head = ['field', 'size', 'row', 'endpoint error', 'gate', 'ventricle Dice', 'growth']
+  lines = [
+    [
+      entry['kind'],
+      f'{entry["size"]:g}',
+      entry['row'],
+      cell(entry['endpoint'], True),
+      cell(entry['gate'], True),
+      cell(entry.get('ventricle_dice'), True),
+      f'{entry["growth"]:.2f}' if 'growth' in entry else '–',
+    ]
+    for entry in record['known']
+  ]
+  return markdown(head, lines)
+
+
+def age_table(record: Mapping[str, Any]) -> str:
+  """Writes the correlations with age of a record."""
+  lines = [
+    [row, quantity, cell(estimate, True)]
+    for row, table in record['age'].items()
+    if row != 'subjects'
+    for quantity, estimate in table.items()
+  ]
+  return markdown(['row', 'quantity', 'rank correlation'], lines)
+
+
+def section(record: Mapping[str, Any]) -> list[str]:
+  """Writes the section of one record."""
+  parts = [ROWS.format(**record), rows_table(record)]
+  parts += [DIFFERENCES.format(**record), differences_table(record)]
+  if record['known']:
+    parts += [KNOWN.format(**record), known_table(record)]
+  if record['age']:
+    parts.append(AGE.format(target=record['target'], **record['age']))
+    parts.append(age_table(record))
+  if record['dose']:
+    lines = [[f'{e["height"]:g}', cell(e['strain'], True)] for e in record['dose']]
+    parts += [DOSE.format(**record), markdown(['height', 'strain'], lines)]
+  return parts
+
+
+def page(records: pathlib.Path) -> str:
+  """Writes docs/registration.md.
+
+  Args:
+    records: Folder of the stored records.
+  """
+  stored = read(records / NAME)
+  newest = {tuple(e[k] for k in ('method', 'seed', 'target')): e for e in stored}
+  sections = [part for entry in newest.values() for part in section(entry)]
+  return '\n'.join([INTRODUCTION, *(f'{part.rstrip()}\n' for part in sections)])
