@@ -32,6 +32,12 @@ from uad_jax.registration import energy, gate
 from uad_jax.registration.similarity import distance as distance_by
 from uad_jax.registration.warp import warp
 
+WINDOW, MSE_WEIGHT = 9, 50.0
+"""Defaults of two options, of which each belongs to one similarity."""
+
+TWIN = 0.1
+"""Factor of the option `twin` in the loss of the deformer."""
+
 
 def make(
   shape: tuple[int, ...],
@@ -59,10 +65,10 @@ def make(
   stiffness_ratio: float = 10.0,
   magnitude: float = 1.0,
   data_weight: float = 1.0,
-  window: int = 9,
+  window: int = WINDOW,
   dilation: int = 1,
   similarity: str = 'mse',
-  mse_weight: float = 50.0,
+  mse_weight: float = MSE_WEIGHT,
   twin: float = 1.0,
   solve: bool = False,
   beta: float = 0.5,
@@ -77,7 +83,7 @@ def make(
   with g = 0, at strengths lambda0,
 
     1/2 [D(x, x_ph o phi; omega) + D(x_ph, x o phi^-1; omega o phi^-1)]
-      + mean lambda |grad v|^2 + mean mu |v|^2 + twin |v(x_painted, g) - v(x, 0)|_1,
+      + mean lambda |grad v|^2 + mean mu |v|^2 + 0.1 twin |v(x_painted, g) - v(x, 0)|_1,
 
   x_ph the prior image, phi = exp(v), D by `similarity`, and lambda, mu and omega as in
   `energy.Gating`. A scorer or a variant may add to the batch: 'strength' [B], which
@@ -118,24 +124,27 @@ def make(
       lambda.
     magnitude: Ratio of mu inside the gate to lambda0; 0 for no mu.
     data_weight: rho of omega; at 0 the similarity sees the lesion.
-    window: Edge length of the local correlation's box, in voxels; odd.
+    window: Edge length of the local correlation's box, in voxels; odd. With 'mse',
+      which has no box, only the default is allowed.
     dilation: Voxels by which the gate is dilated for omega.
     similarity: Name of D: 'mse' or 'ncc', see `similarity.distance`.
     mse_weight: Factor of the squared error in D; about 1 / (2 variance) of the healthy
-      residual.
-    twin: Weight of the difference between the velocity fields of a scan with a lesion
-      and of its lesion-free twin; 0 leaves it out.
+      residual. With 'ncc', which has no such factor, only the default is allowed.
+    twin: Ten times the weight of the difference between the velocity fields of a scan
+      with a lesion and of its lesion-free twin; 0 leaves it out.
     solve: At inference predict the field of a closed gate, and fill it in inside the
-      gate by a screened Poisson equation.
+      gate by a screened Poisson equation, both at strength lambda0.
     beta: beta of the beta-NLL that trains the prior.
     polarity: Lesions are 'bright', 'dark' or 'both': the synthetic lesions are painted
       so (`synthetic_lesions.one_sided`), and standardised residuals have this sign.
 
   Raises:
-    ValueError: A kind of evidence or the similarity is unknown.
+    ValueError: A kind of evidence or the similarity is unknown, or an option is set
+      that the similarity does not use.
   """
   gate_calibration.check(open_by, 'dae_unc')
   distance = distance_by(similarity, window, mse_weight)
+  _check_unused(similarity, window, mse_weight)
   sign = choose('polarity', polarity, POLARITIES, 'dae_unc')
   gating = energy.Gating(stiffness_ratio, magnitude, data_weight, dilation)
   nets = Guided(
@@ -188,7 +197,7 @@ def make(
     difference = energy.twin_difference(of_painted, of_twin, jnp.split(g, 2)[0])
     weight = jnp.tile(twins.weight, 2)
     value = losses.example_mean(total, weight)
-    value += 0.1 * twin * losses.example_mean(difference, twins.weight)
+    value += TWIN * twin * losses.example_mean(difference, twins.weight)
     return value, (stats, {'data': losses.example_mean(data, weight)})
 
   def gate_loss(params, stats, batch: Batch, key: Key, step):
@@ -239,6 +248,7 @@ def make(
       'standardised': evidence['standardised'],
       'gate': g,
       'posterior': posterior,
+      'posterior_logit': evidence['learned'],
       'velocity': velocity,
       'displacement': displacement,
       'reconstruction': reconstruction,
@@ -255,3 +265,16 @@ def make(
   }
   kinds = {'usual': 'moments', 'healthy': 'histogram'}
   return Method(nets.init, objectives, infer, kinds)
+
+
+def _check_unused(similarity: str, window: int, mse_weight: float) -> None:
+  """Raises if the option of the other similarity is set, which would do nothing."""
+  name, value, default, user = {
+    'mse': ('window', window, WINDOW, 'ncc'),
+    'ncc': ('mse_weight', mse_weight, MSE_WEIGHT, 'mse'),
+  }[similarity]
+  if value != default:
+    raise ValueError(
+      f"dae_unc: {name} is {value}, but similarity '{similarity}' does not use it; "
+      f"allowed is {default}, or similarity '{user}'"
+    )
