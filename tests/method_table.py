@@ -93,7 +93,6 @@ ROWS = {
       latent=2,
       deformer_widths=(4, 4),
       gate_widths=(4, 8),
-      window=5,
       bins=3,
     ),
     5829,

@@ -88,6 +88,7 @@ OUTPUTS = {
   'posterior': Output(
     'B *S 1', 'probability of a lesion, by the gate network', '', 0, 1
   ),
+  'posterior_logit': Output('B *S 1', 'its log-odds; 0 outside of the brain', 'nat'),
   'fused': Output('B *S 1', 'posterior times standardised residual', '', 0),
   'standardised': Output('B *S 1', 'residual of stiff in standard deviations', '', 0),
   'restored': Output('B *S 1', 'mean change over the steps of restoration', 'image', 0),

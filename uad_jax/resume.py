@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 from clu import parameter_overview
+from ml_collections import ConfigDict
 
 from uad_jax import checkpoint, parallel, registry, train
 from uad_jax import experiment as experiments
@@ -173,8 +174,21 @@ def training_records(experiment: Experiment, split: str) -> Sequence:
   """
   records = experiments.split_records(experiment, split)
   if split == TARGET:
-    return WholeBatches(records, experiment.config.batch_size)
+    return WholeBatches(records, batch_size_of(experiment.config, split))
   return records
+
+
+def batch_size_of(config: ConfigDict, split: str) -> int:
+  """Returns the batch size of a split in the training.
+
+  Args:
+    config: Config of the experiment; `target_batch_size`, of an adapted run, replaces
+      `batch_size` for the target scans.
+    split: Key of `config.data`, such as 'train'.
+  """
+  if split == TARGET:
+    return config.get('target_batch_size', config.batch_size)
+  return config.batch_size
 
 
 def trained(experiment: Experiment, folder: pathlib.Path) -> State:
@@ -202,7 +216,7 @@ def trained(experiment: Experiment, folder: pathlib.Path) -> State:
   streams = {
     split: pipeline.training_stream(
       training_records(experiment, split),
-      config.batch_size,
+      batch_size_of(config, split),
       config.seed,
       jax.process_index(),
       jax.process_count(),

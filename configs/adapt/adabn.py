@@ -17,5 +17,6 @@ def get_config(pseudo_count: str = ''):
   config.few_shot.adabn = dict(mode='replace')
   if pseudo_count:
     config.few_shot.adabn = dict(mode='mix', pseudo_count=float(pseudo_count))
-  config.steps = ('one pass',)  # for each layer
+  config.at_once = True
+  config.steps = ('one pass',)  # for each layer, if the scans do not fit one batch
   return config

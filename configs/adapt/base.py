@@ -14,6 +14,7 @@ def get_config(_: str = '') -> ConfigDict:
       few_shot=ConfigDict(),  # options by name of the file in uad_jax/adapt, in order
       steps=(),  # number of steps of each stage, or 'one pass' over the target scans
       batch_size=16,
+      at_once=False,  # adapt to all target scans in one batch, where memory allows it
       optimiser=dict(
         name='adam',
         learning_rate=2e-4,

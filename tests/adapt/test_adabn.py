@@ -194,11 +194,23 @@ def test_other_kinds_of_statistics_are_untouched(source, key):
 def test_a_sweep_has_a_pass_for_each_layer(source):
   method, _, _, batch = source
   whole = voxel_moments.make()(
-    adabn.make()(method._replace(kinds={**method.kinds, 'usual': 'moments'}))
+    adabn.make(2)(method._replace(kinds={**method.kinds, 'usual': 'moments'}))
   )
   stats = jax.eval_shape(whole.init, jax.random.key(0), batch)[1]
   assert whole.objectives['adabn'].passes(stats) == len(LAYERS)
   assert whole.objectives['voxel_moments'].passes is None
+
+
+def test_one_batch_of_all_records_needs_one_step(source):
+  method, params, stats, batch = source
+  whole = adabn.make()(method)
+  start = jax.eval_shape(whole.init, jax.random.key(0), batch)[1]['adabn']
+  empty = jax.tree.map(lambda leaf: np.ones(leaf.shape, 'f4'), start)  # to be discarded
+  assert whole.objectives['adabn'].passes({'adabn': start}) == 1
+  state = swept(
+    whole, params, stats | {'adabn': empty}, [{'few_shot': batch}], jax.random.key(0)
+  )
+  close(state.stats, by_numpy(params, stats, batch))
 
 
 @pytest.mark.parametrize(

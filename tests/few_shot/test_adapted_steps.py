@@ -20,7 +20,7 @@ def adaptation(*steps):
 @pytest.mark.parametrize(
   ('adapt', 'name', 'layers'),
   [
-    (adabn.make(), 'dae', 8),
+    (adabn.make(7), 'dae', 8),
     (channel_moments.make(), 'vae', 5),
     (voxel_moments.make(), 'atlas', 1),
   ],
@@ -31,7 +31,7 @@ def test_one_pass_is_repeated_for_each_layer(adapt, name, layers):
 
 
 def test_each_stage_has_the_passes_of_its_own_fits():
-  method = adabn.make(stage=1)(make_method('dae'))
+  method = adabn.make(3, stage=1)(make_method('dae'))
   chosen = adaptation('one pass', 'one pass', 30)
   assert steps_of(chosen, method, SHAPE, 3) == (3, 24, 30)
 

@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from tests.method_table import ROWS, make_batch, trained
+from uad_jax.evaluation import histogram
 from uad_jax.methods import dae_unc
 from uad_jax.update import due, init_state, make_update
 
@@ -48,11 +49,32 @@ def test_every_switch_gives_a_method_that_can_be_trained(switch):
   [
     (dict(open_by=('luck',)), "dae_unc: unknown evidence 'luck'; there are"),
     (dict(similarity='mi'), "unknown similarity 'mi'; there are ncc, mse"),
+    (dict(window=5), "window is 5, but similarity 'mse' does not use it; allowed is 9"),
+    (
+      dict(similarity='ncc', mse_weight=1.0),
+      "mse_weight is 1.0, but similarity 'ncc' does not use it; allowed is 50.0",
+    ),
   ],
 )
-def test_an_unknown_name_is_told(wrong, sentence):
+def test_an_unknown_name_or_an_idle_option_is_told(wrong, sentence):
   with pytest.raises(ValueError, match=sentence):
     dae_unc.make(SHAPE, **wrong)
+
+
+def test_the_twin_loss_has_a_tenth_of_the_weight_that_is_asked_for(monkeypatch):
+  # The difference of the fields is replaced by 1, its weighted mean.
+  monkeypatch.setattr(
+    dae_unc.energy, 'twin_difference', lambda painted, twin, g: jnp.ones(len(painted))
+  )
+  batch, key = make_batch(SHAPE), jax.random.key(0)
+
+  def loss(weight):
+    method = dae_unc.make(SHAPE, **OPTIONS, twin=weight)
+    params, stats = method.init(key, batch)
+    return method.objectives['deformer'].loss(params, stats, batch, key, 0)[0]
+
+  without, asked = jax.jit(lambda: (loss(0.0), loss(3.0)))()
+  assert float(asked - without) == pytest.approx(0.3, rel=1e-3)
 
 
 def inferred(**asked):
@@ -68,6 +90,15 @@ def test_asked_to_close_the_gate_it_gives_the_uniform_field():
   assert float(opened['gate'].max()) > 0
   assert not np.array_equal(opened['velocity'], shut['velocity'])
   np.testing.assert_array_equal(opened['posterior'], shut['posterior'])
+
+
+def test_log_odds_tell_apart_what_the_posterior_puts_in_one_bin():
+  outputs = inferred()
+  logit, mask = outputs['posterior_logit'], make_batch(SHAPE)['mask']
+  np.testing.assert_allclose(jax.nn.sigmoid(logit) * mask, outputs['posterior'])
+  sure = np.array([8.5, 9.0, 12.0], np.float32)
+  assert len(set(histogram.encode(np.asarray(jax.nn.sigmoid(sure))))) == 1
+  assert len(set(histogram.encode(sure))) == 3
 
 
 def test_the_field_knows_the_strength_it_is_asked_for():

@@ -29,19 +29,22 @@ def make(
 
   and the same for the variance; n is the number of target records (slices or volumes).
 
-  The statistics are exact. Those of a layer depend on the layers before it, so there is
-  a pass over the target scans for each layer, in the order of the inference: pass j
-  merges the moments of the input of layer j batch by batch (Chan et al. 1983), with the
-  earlier layers adapted, and at its end replaces mean and (unbiased) variance of layer
-  j alone. Background counts as in training, padding examples do not. A layer that the
-  inference runs several times gets the statistics of its first call; one that it runs
-  only in a loop, or never, keeps those of the source.
+  The statistics are exact. Those of a layer depend on the layers before it. Where all
+  target scans are one batch, one inference does: each layer normalises by the adapted
+  statistics of its input. Otherwise there is a pass over the target scans for each
+  layer, in the order of the inference: pass j merges the moments of the input of layer
+  j batch by batch (Chan et al. 1983), with the earlier layers adapted, and at its end
+  replaces mean and (unbiased) variance of layer j alone. Background counts as in
+  training, padding examples do not. A layer that the inference runs several times gets
+  the statistics of its first call; one that it runs only in a loop, or never, keeps
+  those of the source.
 
   Args:
     batches: Number of batches in a pass over the target scans; `uad_jax.adapt` sets it.
     mode: 'replace' or 'mix'.
     pseudo_count: Weight N of the source statistics in 'mix', in records.
-    stage: Training stage of the fit; as many passes as the method has layers.
+    stage: Training stage of the fit; as many passes as the method has layers, or one
+      pass of one batch.
 
   Returns:
     An adaptation, Method -> Method.
@@ -82,20 +85,54 @@ def make(
         )
       return params, stats | {NAME: norm_taps.empty(shapes)}
 
+    def combined(target, mean, var):
+      """Statistics of source and target; those of the source without target voxels."""
+      share = target['records'] / jnp.maximum(source_records + target['records'], 1e-6)
+      return {
+        name: jnp.where(target['count'] > 1, (1 - share) * old + share * new, old)
+        for name, old, new in (
+          ('mean', mean, target['mean']),
+          ('var', var, norm_taps.variance(target, 1)),
+        )
+      }
+
+    def measured_at_once(params, stats, batch, key):
+      """The same moments, every layer normalising by the combined statistics."""
+      values = {}
+
+      def replace(name, layer, x, weight, train):
+        if name not in values:
+          values[name] = norm_taps.moments(x, weight)
+        old = {n: layer.get_variable('batch_stats', n) for n in ('mean', 'var')}
+        return layer.by(x, **combined(values[name], **old))
+
+      tree = {name: stats[name] for name in entries}
+      norm_taps.tapped(
+        lambda: method.infer(params, stats, batch, key),
+        BatchNorm,
+        tree,
+        replace=replace,
+      )
+      return values
+
     def fit(params, stats, batch, key, step):
-      values = measured(params, stats, batch, key)
-      collected = norm_taps.collect(stats[NAME], values, step, batches)
-      complete = norm_taps.completes(values, step, batches)
+      if batches == 1:
+        values = measured_at_once(params, stats, batch, key)
+        complete = dict.fromkeys(values, step == 0)
+        collected = jax.tree.map(
+          lambda new, old: jnp.where(step == 0, new, old), values, stats[NAME]
+        )
+      else:
+        values = measured(params, stats, batch, key)
+        complete = norm_taps.completes(values, step, batches)
+        collected = norm_taps.collect(stats[NAME], values, step, batches)
 
       def moved(path, leaf):
         layer, name = norm_taps.place(path)
         if layer not in collected:
           return leaf
-        target, size = collected[layer], collected[layer]['records']
-        share = size / jnp.maximum(source_records + size, 1e-6)
-        value = {'mean': target['mean'], 'var': norm_taps.variance(target, 1)}[name]
-        value = (1 - share) * leaf + share * value
-        return jnp.where(complete[layer] & (target['count'] > 1), value, leaf)
+        value = combined(collected[layer], leaf, leaf)[name]
+        return jnp.where(complete[layer], value, leaf)
 
       adapted = jax.tree_util.tree_map_with_path(
         moved, {name: stats[name] for name in entries}
@@ -103,7 +140,10 @@ def make(
       return jnp.zeros(()), (stats | adapted | {NAME: collected}, {})
 
     objective = Objective(
-      fit, stage=stage, split='few_shot', passes=lambda stats: len(stats[NAME])
+      fit,
+      stage=stage,
+      split='few_shot',
+      passes=lambda stats: 1 if batches == 1 else len(stats[NAME]),
     )
     return method._replace(
       init=init,

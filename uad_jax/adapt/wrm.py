@@ -45,7 +45,7 @@ def make(
   phi(x0) = max_x l(theta; x) - gamma c(x, x0). The image x0 of the batch is replaced by
   the approximate maximiser (`inner_maximisation.maximise`: T + 1 gradient steps behind
   a stop-gradient), with the random draws of the training step; an optimiser step then
-  takes the gradient of l at that image. It costs about T + 2 plain steps.
+  takes the gradient of l at that image. It costs at most T + 2 plain steps.
 
   Cost and gamma: c is the mean over the brain voxels and contrasts of (x - x0)^2, and
   gamma is relative to a loss that is a mean over brain voxels too: with g = d l_i / d x

@@ -3,8 +3,9 @@
 A histogram needs no fixed range, and those of many scans can be added up. A float32
 score is mapped to an integer of the same order through its bit pattern: the sign, the
 exponent and the first 11 bits of the mantissa give 2^20 bins, each narrower than 0.05 %
-of its value, whatever the scale of the scores. Memory depends on the number of occupied
-bins and not on the number of voxels.
+of its value, whatever the scale of the scores. Probabilities above 1 - 2^-12 (log-odds
+of 8.3) share one bin; where such voxels are to be ranked, score by the log-odds. Memory
+depends on the number of occupied bins and not on the number of voxels.
 
 `ranking` and `precision_recall` take voxel counts `healthy` and `lesion`, [..., K] over
 K bins of ascending score; a voxel is called anomalous if its score is at least the

@@ -1,5 +1,6 @@
 """Functions that build the config of an adapted run from its source and adaptation."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,10 @@ batches, times the passes that its fits need (`Objective.passes`)."""
 
 SOURCE = 'source'
 """Name in `config.data.others` of the data set that the source run was trained on."""
+
+AT_ONCE = 2**22
+"""Largest number of voxels of a batch of all target scans: 1 024 slices of 64 x 64,
+whose feature maps of 16 channels take 256 MiB."""
 
 LASTING = {'channel_moments': None, 'voxel_moments': 'support'}
 """Adaptations that stay a part of the inference, which another one would replace; each
@@ -80,6 +85,26 @@ def batch_size_of(adaptation: ConfigDict, records: int) -> int:
   return max(size - size % devices, devices)
 
 
+def target_batch_size_of(
+  adaptation: ConfigDict, records: int, shape: Sequence[int]
+) -> int:
+  """Returns the batch size in which the target scans are adapted to.
+
+  It is that of `batch_size_of`, or the number of all records, rounded up to the
+  devices, where the adaptation asks for it (`at_once`) and they hold at most `AT_ONCE`
+  voxels.
+
+  Args:
+    adaptation: Config of the adaptation.
+    records: Number of target records.
+    shape: Spatial shape of an image.
+  """
+  devices = jax.device_count()
+  if adaptation.get('at_once') and records * math.prod(shape) <= AT_ONCE:
+    return -(-records // devices) * devices
+  return batch_size_of(adaptation, records)
+
+
 def steps_of(
   adaptation: ConfigDict, method: Method, shape: tuple[int, ...], batches: int
 ) -> tuple[int, ...]:
@@ -127,7 +152,8 @@ def adapted_config(
   settings = registry.plain(opened.config)
   shape, channels = tuple(opened.card['shape']), opened.card['channels']
   size = batch_size_of(adaptation, records)
-  batches = -(-records // size)
+  target_size = target_batch_size_of(adaptation, records, shape)
+  batches = -(-records // target_size)
   data = {
     **target.options,
     'train': target.split,
@@ -156,6 +182,7 @@ def adapted_config(
       'thresholds': adaptation.thresholds,
     },
     'batch_size': size,
+    **({'target_batch_size': target_size} if target_size != size else {}),
     'optimiser': dict(adaptation.optimiser),
     'optimisers': {},
     'scores': scores_of(settings, scorers),

@@ -29,8 +29,12 @@ from uad_jax.ops import losses
 from uad_jax.ops.choices import choose
 from uad_jax.ops.residual_sign import POLARITIES
 from uad_jax.registration import energy, gate
+from uad_jax.registration.similarity import check_used
 from uad_jax.registration.similarity import distance as distance_by
 from uad_jax.registration.warp import warp
+
+DEFAULTS = {'window': 9, 'mse_weight': 50.0}
+"""Defaults of the options of a similarity."""
 
 
 def make(
@@ -59,10 +63,10 @@ def make(
   stiffness_ratio: float = 10.0,
   magnitude: float = 1.0,
   data_weight: float = 1.0,
-  window: int = 9,
+  window: int = DEFAULTS['window'],
   dilation: int = 1,
   similarity: str = 'mse',
-  mse_weight: float = 50.0,
+  mse_weight: float = DEFAULTS['mse_weight'],
   twin: float = 1.0,
   solve: bool = False,
   beta: float = 0.5,
@@ -77,7 +81,7 @@ def make(
   with g = 0, at strengths lambda0,
 
     1/2 [D(x, x_ph o phi; omega) + D(x_ph, x o phi^-1; omega o phi^-1)]
-      + mean lambda |grad v|^2 + mean mu |v|^2 + twin |v(x_painted, g) - v(x, 0)|_1,
+      + mean lambda |grad v|^2 + mean mu |v|^2 + 0.1 twin |v(x_painted, g) - v(x, 0)|_1,
 
   x_ph the prior image, phi = exp(v), D by `similarity`, and lambda, mu and omega as in
   `energy.Gating`. A scorer or a variant may add to the batch: 'strength' [B], which
@@ -87,8 +91,7 @@ def make(
   Args:
     shape: Spatial shape of the images.
     channels: Number of contrasts.
-    bins: Slice heights at which mean and variance of the healthy scans are kept; 1 for
-      volumes, 0 leaves them out.
+    bins: Slice heights of the healthy scans' moments; 1 for volumes, 0 for none.
     widths: Encoder widths, one for each halving of the grid; the decoder mirrors them.
     latent: Channels of the latent maps of the prior image.
     heads: Ensembled heads of the decoder; their variance is the epistemic spread.
@@ -99,8 +102,7 @@ def make(
     deformer_every: Steps of the gate network for each step of the deformer.
     coarse: The velocity field has the image's grid divided by this.
     gate_widths: Widths of the gate network, which predicts the logit of a lesion.
-    gate_prior: Also give the prior's residual, spread and log-variance to the gate
-      network.
+    gate_prior: Give the prior's residual, spread and log-variance to the gate too.
     mirror: Give the mirrored scan to the gate network as well, and average its logit
       over both orientations, see `families.mirror`.
     painters: Kinds of synthetic lesions, names from `synthetic_lesions.PAINTERS`.
@@ -114,28 +116,28 @@ def make(
     strength: lambda0 at inference.
     strength_range: Range from which lambda0 is drawn log-uniformly in training.
     stiff_strength: lambda0 of the stiff pass (a registration without a gate).
-    stiffness_ratio: Ratio of lambda inside the gate to lambda outside; 1 for a uniform
-      lambda.
+    stiffness_ratio: lambda inside the gate over lambda outside; 1 for a uniform one.
     magnitude: Ratio of mu inside the gate to lambda0; 0 for no mu.
     data_weight: rho of omega; at 0 the similarity sees the lesion.
-    window: Edge length of the local correlation's box, in voxels; odd.
+    window: Edge length of the box of 'ncc', in voxels; odd. Left alone with 'mse'.
     dilation: Voxels by which the gate is dilated for omega.
     similarity: Name of D: 'mse' or 'ncc', see `similarity.distance`.
     mse_weight: Factor of the squared error in D; about 1 / (2 variance) of the healthy
-      residual.
-    twin: Weight of the difference between the velocity fields of a scan with a lesion
-      and of its lesion-free twin; 0 leaves it out.
+      residual. Left alone with 'ncc'.
+    twin: Ten times the weight of the last term of the loss, for the difference between
+      a scan with a lesion and its lesion-free twin.
     solve: At inference predict the field of a closed gate, and fill it in inside the
-      gate by a screened Poisson equation.
+      gate (`Guided.infilled_velocity`), both at lambda0.
     beta: beta of the beta-NLL that trains the prior.
     polarity: Lesions are 'bright', 'dark' or 'both': the synthetic lesions are painted
       so (`synthetic_lesions.one_sided`), and standardised residuals have this sign.
 
   Raises:
-    ValueError: A kind of evidence or the similarity is unknown.
+    ValueError: The evidence or similarity is unknown, or an option has no effect.
   """
   gate_calibration.check(open_by, 'dae_unc')
   distance = distance_by(similarity, window, mse_weight)
+  check_used('dae_unc', similarity, DEFAULTS, window=window, mse_weight=mse_weight)
   sign = choose('polarity', polarity, POLARITIES, 'dae_unc')
   gating = energy.Gating(stiffness_ratio, magnitude, data_weight, dilation)
   nets = Guided(
@@ -239,6 +241,7 @@ def make(
       'standardised': evidence['standardised'],
       'gate': g,
       'posterior': posterior,
+      'posterior_logit': evidence['learned'],
       'velocity': velocity,
       'displacement': displacement,
       'reconstruction': reconstruction,

@@ -1,6 +1,7 @@
 """Functions that compute distances of two images: squared error, local correlation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -146,6 +147,32 @@ def distance(
     'mse': lambda a, b, weight=None: mse_weight * mse(a, b, weight),
   }
   return choose('similarity', name, table)
+
+
+USERS = {'window': 'ncc', 'mse_weight': 'mse'}
+"""Options of `distance`, with the only distance that uses each."""
+
+
+def check_used(
+  method: str, name: str, defaults: Mapping[str, Any], **options: Any
+) -> None:
+  """Checks that no option is set that the chosen image distance does not use.
+
+  Args:
+    method: Name of the method, for the error message.
+    name: Name of the distance, as in `distance`.
+    defaults: Defaults of the options in `USERS` in the method.
+    **options: Their values.
+
+  Raises:
+    ValueError: Such an option differs from its default.
+  """
+  for option, user in USERS.items():
+    if user != name and options[option] != defaults[option]:
+      raise ValueError(
+        f"{method}: {option} is {options[option]}, but similarity '{name}' does not "
+        f"use it; allowed is {defaults[option]}, or similarity '{user}'"
+      )
 
 
 def _window_sizes(spatial: tuple[int, ...], window: int) -> np.ndarray:

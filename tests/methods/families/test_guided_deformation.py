@@ -11,7 +11,9 @@ from tests.method_table import make_batch
 from uad_jax.methods.families import gate_calibration, voxel_moments
 from uad_jax.methods.families.guided_deformation import FLOOR, PRIOR, Guided
 from uad_jax.nets.dae_unc import Deformer, Evidence, Prior
+from uad_jax.registration import energy
 from uad_jax.registration.energy import Gating
+from uad_jax.registration.solve import laplacian
 
 SHAPE = (16, 16)
 BATCH = make_batch(SHAPE)
@@ -99,6 +101,30 @@ def test_untrained_networks_and_a_closed_gate_leave_the_image_nearly_undeformed(
   assert field.shape == (*BATCH['image'].shape[:-1], 2)
   assert 0 < float(jnp.abs(field).max()) < 0.05
   assert float(jnp.abs(displacement(larger)).max()) > 0.5
+
+
+def test_the_field_inside_the_gate_is_filled_in_at_the_strength_that_is_asked_for():
+  _, stats, larger = initial()
+  nets, image = guided(), BATCH['image']
+  g = jnp.zeros_like(BATCH['mask']).at[:, 6:10, 6:10].set(1.0)
+
+  @jax.jit
+  def fields(strength):
+    _, expected = expect(nets, larger, stats)
+    lambda0 = jnp.full(len(g), strength)
+    free = nets.velocity(larger, image, expected.image, jnp.zeros_like(g), lambda0)
+    infilled = nets.infilled_velocity(larger, image, expected.image, g, lambda0)
+    # Oracle: the equation of `gated_field`, times its right side's weights.
+    on_field = energy.on_grid(g, free)
+    keep = nets.gating.data_weight(on_field)
+    stiffness, pull = nets.gating.maps(on_field, strength)
+    left = (keep + pull) * infilled + laplacian(infilled, stiffness)
+    return free, infilled, left - keep * free
+
+  for strength in (0.03, 3.0):
+    free, infilled, error = fields(strength)
+    assert float(jnp.abs(infilled - free).max()) > 1e-3
+    assert float(jnp.abs(error).max()) < 1e-3 * float(jnp.abs(free).max())
 
 
 def test_without_a_stiff_pass_the_aligned_image_is_the_prior_image():

@@ -157,13 +157,14 @@ class Guided(NamedTuple):
     """Predicts velocity fields and fills them in smoothly inside suspected lesions.
 
     Inside the gate (suspected lesions) the field solves a screened Poisson equation
-    (`solve.gated_field`) at strength 0.1; `lambda0` is the strength of the field with
-    the closed gate. Arguments and result are as for `velocity`.
+    (`solve.gated_field`). `lambda0` is the strength both of the field with the closed
+    gate and of this equation. Arguments and result are as for `velocity`.
     """
     free = self.velocity(params, image, expected, jnp.zeros_like(g), lambda0)
     g = energy.on_grid(g, free)
     keep = self.gating.data_weight(g)
-    return gated_field(free, keep, *self.gating.maps(g, 0.1))
+    strength = losses.per_example(lambda0, g)
+    return gated_field(free, keep, *self.gating.maps(g, strength))
 
   def displacement(self, velocity: Array) -> Array:
     """Integrates velocity fields to displacement fields on the grid of the images.

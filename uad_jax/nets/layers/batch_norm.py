@@ -52,9 +52,37 @@ class BatchNorm(nn.Module):
           average.value = jnp.where(count > 1, moved, average.value)
     else:
       mean, var = mean_average.value, var_average.value
-    gain = scale * jax.lax.rsqrt(var + self.epsilon)
-    shape = (1,) * (x.ndim - 1) + (-1,)
-    return x * gain.reshape(shape) + (bias - mean * gain).reshape(shape)
+    return normalised(x, scale * jax.lax.rsqrt(var + self.epsilon), bias, mean)
+
+  def by(self, x: Array, mean: Array, var: Array) -> Array:
+    """Normalises features by given statistics, with the layer's scale and bias.
+
+    Args:
+      x: [B, *S, C].
+      mean: [C].
+      var: Variance [C].
+
+    Returns:
+      [B, *S, C].
+    """
+    scale, bias = (self.get_variable('params', name) for name in ('scale', 'bias'))
+    return normalised(x, scale * jax.lax.rsqrt(var + self.epsilon), bias, mean)
+
+
+def normalised(x: Array, gain: Array, bias: Array, mean: Array) -> Array:
+  """Computes gain (x - mean) + bias for each channel of features.
+
+  Args:
+    x: [B, *S, C].
+    gain: [C].
+    bias: [C].
+    mean: [C].
+
+  Returns:
+    [B, *S, C].
+  """
+  shape = (1,) * (x.ndim - 1) + (-1,)
+  return x * gain.reshape(shape) + (bias - mean * gain).reshape(shape)
 
 
 def moments(x: Array, weight: Array) -> tuple[Array, Array, Array]:

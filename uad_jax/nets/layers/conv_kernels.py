@@ -7,6 +7,7 @@ out as two matrix products with the shifted cotangents: XLA's convolutions for i
 several times slower.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -15,6 +16,11 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.nets.layers import conv_narrow
+from uad_jax.nets.layers.conv_derivatives import (
+  dimension_numbers,
+  image_derivative,
+  with_derivatives,
+)
 
 Array = jax.Array
 
@@ -58,7 +64,7 @@ def conv(x: Array, kernel: Array, stride: int = 1) -> Array:
 def plain_conv(
   x: Array, kernel: Array, stride: int, padding: str | Sequence[tuple[int, int]]
 ) -> Array:
-  """Convolves an image by `jax.lax.conv_general_dilated`, with one stride on all axes.
+  """Convolves an image by XLA, with one stride on all axes and fast derivatives.
 
   Args:
     x: [B, *S, Cin].
@@ -66,15 +72,17 @@ def plain_conv(
     stride: Stride along all axes.
     padding: 'SAME', 'VALID' or a pair of numbers of voxels for each axis.
   """
-  dims = x.ndim - 2
-  space = 'XYZ'[:dims]
-  return jax.lax.conv_general_dilated(
-    x,
-    kernel,
-    (stride,) * dims,
-    padding,
-    dimension_numbers=(f'N{space}C', f'{space}IO', f'N{space}C'),
+  grid, dims = x.shape[1:-1], x.ndim - 2
+  strides = (stride,) * dims
+  forward = functools.partial(
+    jax.lax.conv_general_dilated,
+    window_strides=strides,
+    padding=padding,
+    dimension_numbers=dimension_numbers(dims),
   )
+  return with_derivatives(
+    forward, lambda kernel, g: image_derivative(kernel, g, grid, strides, padding)
+  )(x, kernel)
 
 
 def _patch_conv(x: Array, kernel: Array, stride: int) -> Array:

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from uad_jax.nets.layers.conv_derivatives import reversed_kernel
 from uad_jax.nets.layers.conv_doubling import interleave
 from uad_jax.nets.layers.conv_kernels import conv, plain_conv
 
@@ -73,18 +74,6 @@ def _edge_four(x: Array, kernel: Array) -> Array:
   return interleave(jnp.stack(parts, -2).reshape(*x.shape[:-1], *(2,) * d, -1))
 
 
-def reversed_kernel(kernel: Array) -> Array:
-  """Flips the taps of a kernel and swaps its channel axes, to transpose a convolution.
-
-  Args:
-    kernel: [*K, C, W].
-
-  Returns:
-    [*K, W, C].
-  """
-  return jnp.swapaxes(jnp.flip(kernel, range(kernel.ndim - 2)), -1, -2)
-
-
 def _strided(g: Array, kernel: Array) -> Array:
   """Convolves [B, *(2 S), W] to [B, *S, C]; `transposed_conv` is the transpose."""
   return plain_conv(g, reversed_kernel(kernel), 2, 'SAME')
@@ -92,8 +81,8 @@ def _strided(g: Array, kernel: Array) -> Array:
 
 def _vjp(saved, g):
   x, kernel = saved
-  (kernel_bar,) = jax.linear_transpose(lambda k: _strided(g, k), kernel)(x)
-  return _strided(g, kernel), kernel_bar
+  x_bar, transpose = jax.vjp(lambda k: _strided(g, k), kernel)
+  return x_bar, *transpose(x)
 
 
 transposed_conv.defvjp(lambda x, k: (transposed_conv(x, k), (x, k)), _vjp)

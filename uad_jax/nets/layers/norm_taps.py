@@ -43,6 +43,7 @@ def tapped(
   tree: Mapping[str, Any],
   read: Callable[..., Any] | None = None,
   change: Callable[[str, Array], Array] | None = None,
+  replace: Callable[..., Array] | None = None,
 ) -> tuple[Any, dict[str, Any]]:
   """Runs a function and reads, or changes, the output of each normalisation layer.
 
@@ -56,6 +57,8 @@ def tapped(
     tree: Arrays among which those of the layers are, as nested dicts.
     read: (output, *arguments of the layer) -> value to return; None reads nothing.
     change: (name of the layer, output) -> output to use; None changes nothing.
+    replace: (name of the layer, layer, *arguments of the layer) -> output to use
+      instead of the layer's own; None replaces nothing. Not called inside of a loop.
 
   Returns:
     Result of `run`, and what was read by name, in the order of the calls.
@@ -73,6 +76,8 @@ def tapped(
     name = names.get(id(context.module.get_variable(collection, mark)))
     if name is None:
       return output
+    if replace and current_trace() == outermost:
+      output = replace(name, context.module, *arguments, **options)
     if read and name not in values and current_trace() == outermost:
       values[name] = read(output, *arguments, **options)
     return change(name, output) if change else output
