@@ -28,6 +28,7 @@ def record(**more):
     'validation': 8,
     'rows': {name: numbers for name in ROWS},
     'differences': {'no field': estimate(0.25) | {'p': 0.01, 'holm': 0.02}},
+    'lesions': {'gated, 4': {'deep': {'lesions': 3, 'recall': 0.625}}},
     'known': [
       {
         'kind': 'random',
@@ -57,6 +58,8 @@ def test_the_page_has_every_number_of_the_record(tmp_path):
   assert '| random | 2 | gated | 0.750 [0.650, 0.850] | 0.062' in page
   assert '| gated | gate | -0.375' in page
   assert '| 0.5 | 0.875' in page
+  assert '| row | deep (3) |' in page
+  assert '| gated, 4 | 0.62 |' in page
 
 
 def test_the_newest_record_of_a_run_and_target_counts(tmp_path):
@@ -67,7 +70,7 @@ def test_the_newest_record_of_a_run_and_target_counts(tmp_path):
 
 
 def test_parts_without_numbers_are_left_out(tmp_path):
-  page = page_of(tmp_path, record(known=[], age={}, dose=[]))
+  page = page_of(tmp_path, record(lesions={}, known=[], age={}, dose=[]))
   assert 'Known fields' not in page
   assert 'Age' not in page
   assert 'Dose' not in page

@@ -64,6 +64,14 @@ AUPRC of *gated, {stiffness:g}* minus that of the row, paired over subjects; exp
 percentile intervals for few subjects (Hesterberg 2015), p-values after Holm.
 """
 
+LESIONS = """### Lesions by kind: {target}
+
+Mean share of a lesion's voxels that is marked at the threshold of 5 %, over lesions
+(connected components). *Near* lesions lie within 4 voxels of the edge of the brain or
+of a ventricle, *faint* ones differ from the twin by less than 0.05 of the intensity
+range, *strong* ones by more than 0.15.
+"""
+
 KNOWN = """### Known fields: {target}
 
 Healthy test scans are deformed by a known field psi, random or inflating the ventricles
@@ -113,6 +121,18 @@ def differences_table(record: Mapping[str, Any]) -> str:
   return markdown(['row', 'difference', 'p', 'p, Holm'], lines)
 
 
+def lesions_table(record: Mapping[str, Any]) -> str:
+  """Writes the recall of lesions by kind of a record."""
+  rows = record['lesions']
+  first = next(iter(rows.values()))
+  head = [f'{kind} ({entry["lesions"]})' for kind, entry in first.items()]
+  lines = [
+    [row, *(f'{kinds[kind]["recall"]:.2f}' for kind in first)]
+    for row, kinds in rows.items()
+  ]
+  return markdown(['row', *head], lines)
+
+
 def known_table(record: Mapping[str, Any]) -> str:
   """Writes the tests with known fields of a record."""
   head = ['field', 'size', 'row', 'endpoint error', 'gate', 'ventricle Dice', 'growth']
@@ -146,6 +166,8 @@ def section(record: Mapping[str, Any]) -> list[str]:
   """Writes the section of one record."""
   parts = [ROWS.format(**record), rows_table(record)]
   parts += [DIFFERENCES.format(**record), differences_table(record)]
+  if record['lesions']:
+    parts += [LESIONS.format(**record), lesions_table(record)]
   if record['known']:
     parts += [KNOWN.format(**record), known_table(record)]
   if record['age']:

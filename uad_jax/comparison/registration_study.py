@@ -10,6 +10,7 @@ tests on healthy scans. A record holds, for a run and a data set:
   rows         by row and metric (`measures.KEPT`, pathologies) the estimate
   differences  by row the AUPRC of the gated row minus that of the row, paired, with its
                interval for few subjects, its p-value and that after Holm
+  lesions      by row and kind of lesion their number and mean recall at 5 %
   known        list of the tests with known fields
   age          correlations with age
   dose         strain in lesions by the height of the gate
@@ -22,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from uad_jax import experiment, other_cohort, prepared_data
-from uad_jax.comparison.field import known_fields, measures, rows
+from uad_jax.comparison.field import known_fields, lesions, measures, rows
 from uad_jax.comparison.field.heads import Heads, Model, load
 from uad_jax.comparison.record_lines import append, name_of, read
 from uad_jax.data import mixing
@@ -34,6 +35,9 @@ from uad_jax.trained_run import OpenRun, open_run
 
 SWEEP = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """Stiffnesses of the uniform and gated rows."""
+
+PERCENT = 5
+"""Threshold at which lesions are counted: percentage of healthy voxels above it."""
 
 
 def model_of(opened: OpenRun) -> Model:
@@ -96,6 +100,7 @@ def record_of(
   sweep = sorted({*sweep, stiffness})
   validation, test = splits_of(opened, where)
   measured: dict[str, measures.Measured] = {}
+  of_lesions: dict[str, Any] = {}
   pairs = zip(
     rows.rows_of(model, validation, stiffness, sweep),
     rows.rows_of(model, test, stiffness, sweep),
@@ -104,6 +109,8 @@ def record_of(
   for known, row in pairs:
     thresholds = measures.limits(known, validation, chain)
     measured[row.name] = measures.measured(row, test, thresholds, chain)
+    listed = lesions.lesions_of(row, test, thresholds[PERCENT], chain)
+    of_lesions[row.name] = lesions.by_kind(listed)
     auprc = measured[row.name].numbers['auprc']['value']
     print(f'{where}: {row.name}: AUPRC {auprc:.3f}', flush=True)
   healthy = healthy_of(test)
@@ -114,6 +121,7 @@ def record_of(
     'validation': len(set(validation.names.tolist())),
     'rows': {name: entry.numbers for name, entry in measured.items()},
     'differences': measures.differences(measured, rows.gated(stiffness)),
+    'lesions': of_lesions,
     'known': list(known_fields.measure(model, healthy)),
     'age': known_fields.by_age(model, healthy),
     'dose': known_fields.dose_response(model, test.only(test.sick)),

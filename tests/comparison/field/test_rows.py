@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.registered_scans import fitted, lesion_of, scans
-from uad_jax.comparison.field import controls, known_fields, measures, rows
+from uad_jax.comparison.field import controls, known_fields, lesions, measures, rows
 from uad_jax.comparison.field.heads import Heads, Model, inferred
 from uad_jax.evaluation.postprocess import preset
 from uad_jax.inference import make_infer
@@ -105,6 +105,20 @@ def test_controls_hide_as_much_as_the_gate(world):
   np.testing.assert_array_equal(moved[-1], gate[0])
   with pytest.raises(ValueError, match='one subject has no other'):
     controls.permuted(gate[:1], sick.only(np.arange(1)))
+
+
+def test_lesions_are_counted_by_kind(world):
+  _, sick, _, found = world
+  row = found['true mask'][0]
+  listed = lesions.lesions_of(row, sick, -1.0, CHAIN)
+  # All voxels are above the threshold; the blocks differ by 0.8 from their twins.
+  assert {lesion.recall for lesion in listed} == {1.0}
+  assert {lesion.contrast for lesion in listed} == {'strong'}
+  assert {lesion.place for lesion in listed} == {'deep'}
+  table = lesions.by_kind(listed)
+  assert table['deep'] == {'lesions': 6, 'recall': 1.0}
+  above = lesions.by_kind(lesions.lesions_of(row, sick, 1e9, CHAIN))
+  assert above['strong']['recall'] == 0
 
 
 def test_known_fields_are_found_and_the_gate_stays_closed(world):
