@@ -13,7 +13,8 @@ TESTS = ROOT.parent / 'tests'
 ORDER = (
   # Rooms and modules of the root, each of which may import those before it.
   'parallel progress ops registration',
-  'method augmentation nets.layers nets methods.families methods scores adapt',
+  'method augmentation uncertainty',
+  'nets.layers nets methods.families methods scores adapt',
   'data.preprocessing data data.simulation data.cohorts datasets',
   'domain_shift.image_statistics domain_shift.statistics',
   'checkpoint optimisers update train evaluation online inference evaluate',
@@ -35,6 +36,7 @@ FORBIDDEN = {
   'adapt': ('uad_jax.methods', 'uad_jax.scores'),
   'methods': ('uad_jax.data',),
   'nets': ('uad_jax.data', 'uad_jax.method'),
+  'uncertainty': ('uad_jax.nets', 'uad_jax.methods'),
   'train': ('uad_jax.methods',),
 }
 BELOW_THE_DOOR = RANK['registry']
