@@ -5,11 +5,12 @@
 
 Arguments: METHOD, DATA or METHOD:DATA. METHOD is the source of the uncertainty:
 `dropout` (default; an auto-encoder with Monte Carlo dropout, Gal and Ghahramani 2016),
-`ensemble` (of five, Lakshminarayanan et al. 2017), `swag` (Maddox et al. 2019),
-`laplace` (of the last layer, Daxberger et al. 2021), `posterior` (draws of the latent
-of a variational auto-encoder) or `heads` (of the decoder of `dae_unc`). DATA is `demo`
-(default), `slices`, `ixi`, `ixi128`, `folder`, `cohort`, `stroke_flair`,
-`stroke_flair96`, `stroke_flair64` or `images`.
+`concrete` (with a learned dropout rate, Gal et al. 2017), `ensemble` (of five,
+Lakshminarayanan et al. 2017), `swag` (Maddox et al. 2019), `laplace` (of the last
+layer, Daxberger et al. 2021), `posterior` (draws of the latent of a variational
+auto-encoder) or `heads` (of the decoder of `dae_unc`). DATA is `demo` (default),
+`slices`, `ixi`, `ixi128`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`,
+`stroke_flair64` or `images`.
 
 Each run also has test-time augmentation, known transformations of the scan and, where
 the method predicts it, the aleatoric variance. Rows NAME are residuals standardised by
@@ -29,6 +30,7 @@ HERE = pathlib.Path(__file__)
 SOURCES = {
   # METHOD: the config that it starts from, the estimator of its own uncertainty
   'dropout': ('ae', dict(estimator='draws')),
+  'concrete': ('ae', dict(estimator='draws')),
   'ensemble': ('ae', dict(estimator='members')),
   'swag': ('ae', dict(estimator='members')),
   'laplace': ('ae', dict(estimator='members')),
@@ -48,6 +50,7 @@ def get_config(arg: str = ''):
   config = read_config(HERE.with_name(f'{name}.py'), data)
   change = {
     'dropout': _dropout,
+    'concrete': _concrete,
     'ensemble': _ensemble,
     'swag': _swag,
     'laplace': _laplace,
@@ -75,6 +78,10 @@ def get_config(arg: str = ''):
 
 def _dropout(config):
   config.method.update(dropout=0.2, bayesian=True)
+
+
+def _concrete(config):
+  config.method.update(dropout=0.1, bayesian=True, concrete=0.01)
 
 
 def _ensemble(config):

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from uad_jax.nets.layers.conv import Conv
 from uad_jax.nets.layers.conv_doubling import upsample_conv
 from uad_jax.nets.layers.conv_kernels import conv
+from uad_jax.nets.layers.dropout import ConcreteDropout
 from uad_jax.nets.layers.feature_taps import keep
 from uad_jax.nets.layers.grid_sizes import check_latent, sizes
 from uad_jax.nets.layers.group_norm import GroupNorm
@@ -216,6 +217,7 @@ class AutoEncoder(nn.Module):
     bottleneck: 'spatial' keeps the coarse grid, 'dense' is one vector.
     position: Gives the slice height to the decoder.
     dropout: Dropout rate in [0, 1] on the bottleneck.
+    concrete: Learns the rate, from `dropout` on (`ConcreteDropout`).
   """
 
   shape: Sequence[int]
@@ -225,6 +227,7 @@ class AutoEncoder(nn.Module):
   bottleneck: str
   position: bool
   dropout: float = 0.0
+  concrete: bool = False
 
   @nn.compact
   def __call__(self, image, position, deterministic=True):
@@ -240,7 +243,11 @@ class AutoEncoder(nn.Module):
       log-variance [B, *S, C].
     """
     height = position_features(position) if self.position else None
-    drop = nn.Dropout(self.dropout, deterministic=deterministic)
+    layer = ConcreteDropout if self.concrete else nn.Dropout
+
+    def drop(x):
+      return layer(self.dropout, deterministic=deterministic)(x)
+
     z = Encoder(self.widths, self.latent)(image)
     dense = self.bottleneck == 'dense'
     check_latent(8 * self.latent if dense else z[0].size, image)
