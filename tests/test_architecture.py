@@ -20,10 +20,10 @@ ORDER = (
   'checkpoint optimisers update train evaluation online inference evaluate',
   'domain_shift report',
   'registry base_config prepared_data experiment model_card trained_run other_cohort',
-  'few_shot.source_run resume run_folder few_shot',
+  'few_shot.source_run resume run_folder few_shot ensembles',
   'prediction comparison cli',
   'main predict prepare benchmark tune choose_weight adapt.__main__',
-  'comparison.__main__',
+  'comparison.__main__ ensembles.__main__',
 )
 RANK = {room: rank for rank, room in enumerate(' '.join(ORDER).split())}
 

@@ -51,6 +51,8 @@ def make(
       raise ValueError("uncertainty: 'predicted' is the variance of the method already")
     estimate = estimators.with_predicted(estimate)
   score = anomaly_maps.scorer('uncertainty', estimate, kind, floor, sign)
-  if kind == 'deviation' and sign == 'absolute':
+  # Every evaluation measures the predicted deviation of the reconstruction anyway.
+  known = (estimator, estimate.of) == ('predicted', 'reconstruction')
+  if kind == 'deviation' and sign == 'absolute' and not known:
     return anomaly_maps.Deviation(estimate.of, score)
   return score
