@@ -46,7 +46,7 @@ def get_config(arg: str = ''):
   source, data = base_config.method_and_data(
     arg, tuple(SOURCES), tuple(base_config.DATA)
   )
-  name, own = SOURCES[source]
+  name, estimator = SOURCES[source]
   config = read_config(HERE.with_name(f'{name}.py'), data)
   change = {
     'dropout': _dropout,
@@ -57,7 +57,7 @@ def get_config(arg: str = ''):
   }
   change.get(source, lambda config: None)(config)
   estimators = {
-    source: own,
+    source: estimator,
     'augmented': dict(estimator='augmented'),
     'transformed': dict(estimator='transformed', mirror=True),
     'predicted': dict(estimator='predicted'),
@@ -66,7 +66,7 @@ def get_config(arg: str = ''):
     scorer = dict(scorer='uncertainty', **options)
     config.scores[row] = dict(scorer)
     config.scores[f'{row}_deviation'] = dict(scorer, kind='deviation', sign='absolute')
-  config.scores.total = dict(scorer='uncertainty', predicted=True, **own)
+  config.scores.total = dict(scorer='uncertainty', predicted=True, **estimator)
   if name == 'dae_unc':
     field = dict(scorer='uncertainty', of='displacement', kind='deviation')
     config.scores.field_augmented = dict(field, estimator='augmented', sign='absolute')

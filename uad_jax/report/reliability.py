@@ -47,35 +47,35 @@ def figure(uncertainty: Mapping[str, Mapping]) -> bytes:
   """
   drawing = Figure((10.4, 3.6), dpi=DPI, layout='constrained')
   FigureCanvasAgg(drawing)
-  left, right = drawing.subplots(1, 2)
+  sizes, curves = drawing.subplots(1, 2)
   ends = []
   for index, (name, entry) in enumerate(uncertainty.items()):
     colour, table = PALETTE[index % len(PALETTE)], entry['reliability']
     count = np.array(table['count'])
     used = (count >= 1e-3 * count.sum()) & (np.array(table['error']) > 0)
     deviation, error = (np.array(table[key])[used] for key in ('deviation', 'error'))
-    left.plot(deviation, error, 'o-', color=colour, lw=1.4, ms=3, label=name)
+    sizes.plot(deviation, error, 'o-', color=colour, lw=1.4, ms=3, label=name)
     ends += [*deviation, *error]
     curve = entry['sparsification']
-    right.plot(curve['removed'], curve['error'], color=colour, lw=1.6, label=name)
-    right.plot(curve['removed'], curve['oracle'], color=colour, lw=1, ls=':')
+    curves.plot(curve['removed'], curve['error'], color=colour, lw=1.6, label=name)
+    curves.plot(curve['removed'], curve['oracle'], color=colour, lw=1, ls=':')
   limits = 0.8 * min(ends), 1.25 * max(ends)
-  left.plot(limits, limits, color=QUIET, ls='--', lw=1)
-  left.set(
+  sizes.plot(limits, limits, color=QUIET, ls='--', lw=1)
+  sizes.set(
     xscale='log',
     yscale='log',
     ylim=limits,
     xlabel='predicted deviation',
     ylabel='root mean squared error',
   )
-  for axis in (left.xaxis, left.yaxis):
+  for axis in (sizes.xaxis, sizes.yaxis):
     plain_log(axis)
-  right.axhline(1, color=QUIET, ls='--', lw=1)
-  right.set(
+  curves.axhline(1, color=QUIET, ls='--', lw=1)
+  curves.set(
     xlim=(0, 1),
     ylim=(0, None),
     xlabel='share of the most uncertain voxels removed',
     ylabel='error left, relative',
   )
-  left.legend(loc='best')
+  sizes.legend(loc='best')
   return png(drawing)

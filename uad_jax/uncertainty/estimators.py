@@ -118,6 +118,9 @@ def transformed(
     mirror: Mirror half of the inferences along the first axis.
     template: For 'displacement': 'moving' if the warped image is predicted from the
       scan and moves with it, 'fixed' if it is a template.
+
+  Raises:
+    ValueError: A number is out of range, or the template does not fit the output.
   """
   check_whole('samples', samples, 2)
   check_whole('shift', shift, 0)
