@@ -2,13 +2,19 @@
 
 from collections.abc import Sequence
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from uad_jax.method import Batch, Method, Objective
 from uad_jax.nets.baur2021 import BOTTLENECKS, StudyAutoEncoder
 from uad_jax.nets.encoder_decoder import AutoEncoder
-from uad_jax.nets.layers.dropout import apply, check_bayesian, rate_entropy
+from uad_jax.nets.layers.dropout import (
+  ConcreteDropout,
+  apply,
+  check_bayesian,
+  rate_entropy,
+)
 from uad_jax.nets.layers.feature_taps import finest
 from uad_jax.ops import losses
 from uad_jax.ops.choices import check_choice, choose
@@ -80,7 +86,7 @@ def make(
   else:
     net = AutoEncoder(
       *(shape, channels, widths, latent, bottleneck, position, dropout),
-      concrete=concrete is not None,
+      dropout_layer=nn.Dropout if concrete is None else ConcreteDropout,
     )
 
   def init(key, batch: Batch):

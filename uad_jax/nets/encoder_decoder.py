@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from uad_jax.nets.layers.conv import Conv
 from uad_jax.nets.layers.conv_doubling import upsample_conv
 from uad_jax.nets.layers.conv_kernels import conv
-from uad_jax.nets.layers.dropout import ConcreteDropout
 from uad_jax.nets.layers.feature_taps import keep
 from uad_jax.nets.layers.grid_sizes import check_latent, sizes
 from uad_jax.nets.layers.group_norm import GroupNorm
@@ -62,9 +61,8 @@ class Block(nn.Module):
 class UpBlock(nn.Module):
   """Decoder block that upsamples features, concatenates skip features and convolves.
 
-  Normalisation and swish follow as in `Block`. The convolution of the concatenation is
-  computed as the sum of two. Where the grid doubles, interpolation and convolution are
-  one convolution of the coarse grid (`upsample_conv`).
+  Normalisation and swish follow as in `Block`. Where the grid doubles, interpolation
+  and convolution are one convolution of the coarse grid (`upsample_conv`).
 
   Attributes:
     width: Output channels.
@@ -125,8 +123,7 @@ class Decoder(nn.Module):
   """Decoder that turns latent maps into features at the resolution of the image.
 
   A `Head` follows. For each width an `UpBlock` doubles the grid. The decoder sees only
-  the latent and the slice height: a structure that the bottleneck does not let through
-  cannot return.
+  the latent and the slice height: what the bottleneck stops cannot return.
 
   Attributes:
     shape: Spatial shape of the images.
@@ -217,7 +214,7 @@ class AutoEncoder(nn.Module):
     bottleneck: 'spatial' keeps the coarse grid, 'dense' is one vector.
     position: Gives the slice height to the decoder.
     dropout: Dropout rate in [0, 1] on the bottleneck.
-    concrete: Learns the rate, from `dropout` on (`ConcreteDropout`).
+    dropout_layer: `nn.Dropout`, or `ConcreteDropout` which learns the rate.
   """
 
   shape: Sequence[int]
@@ -227,7 +224,7 @@ class AutoEncoder(nn.Module):
   bottleneck: str
   position: bool
   dropout: float = 0.0
-  concrete: bool = False
+  dropout_layer: type[nn.Module] = nn.Dropout
 
   @nn.compact
   def __call__(self, image, position, deterministic=True):
@@ -243,11 +240,7 @@ class AutoEncoder(nn.Module):
       log-variance [B, *S, C].
     """
     height = position_features(position) if self.position else None
-    layer = ConcreteDropout if self.concrete else nn.Dropout
-
-    def drop(x):
-      return layer(self.dropout, deterministic=deterministic)(x)
-
+    drop = self.dropout_layer(self.dropout, deterministic=deterministic)
     z = Encoder(self.widths, self.latent)(image)
     dense = self.bottleneck == 'dense'
     check_latent(8 * self.latent if dense else z[0].size, image)
