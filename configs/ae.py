@@ -18,6 +18,8 @@ training step of 32 slices, 731 MiB of memory at the peak. Memory at 64 x 64 was
 measured.
 """
 
+from ml_collections.config_dict import placeholder
+
 from uad_jax import base_config
 
 
@@ -33,6 +35,8 @@ def get_config(arg: str = 'demo'):
     architecture='default',
     dropout=0.0,
     bayesian=False,
+    concrete=placeholder(float),
+    likelihood=placeholder(str),
   )
   config.steps = (1500,)
   config.adapt.ema = dict(decay=0.99)

@@ -30,6 +30,8 @@ training step of 32 slices, 780 MiB of memory at the peak. Memory at 64 x 64 was
 measured.
 """
 
+from ml_collections.config_dict import placeholder
+
 from uad_jax import base_config
 
 
@@ -46,6 +48,7 @@ def get_config(arg: str = 'demo'):
     architecture='default',
     dropout=0.0,
     bayesian=False,
+    likelihood=placeholder(str),
   )
   config.steps = (1500,)
   config.adapt.ema = dict(decay=0.99)

@@ -13,16 +13,17 @@ TESTS = ROOT.parent / 'tests'
 ORDER = (
   # Rooms and modules of the root, each of which may import those before it.
   'parallel progress ops registration',
-  'method augmentation nets.layers nets methods.families methods scores adapt',
+  'method augmentation uncertainty',
+  'nets.layers nets methods.families methods scores adapt',
   'data.preprocessing data data.simulation data.cohorts datasets',
   'domain_shift.image_statistics domain_shift.statistics',
   'checkpoint optimisers update train evaluation online inference evaluate',
   'domain_shift report',
   'registry base_config prepared_data experiment model_card trained_run other_cohort',
-  'few_shot.source_run resume run_folder few_shot',
+  'few_shot.source_run resume run_folder few_shot ensembles',
   'prediction comparison cli',
   'main predict prepare benchmark tune choose_weight adapt.__main__',
-  'comparison.__main__',
+  'comparison.__main__ ensembles.__main__',
 )
 RANK = {room: rank for rank, room in enumerate(' '.join(ORDER).split())}
 
@@ -35,6 +36,7 @@ FORBIDDEN = {
   'adapt': ('uad_jax.methods', 'uad_jax.scores'),
   'methods': ('uad_jax.data',),
   'nets': ('uad_jax.data', 'uad_jax.method'),
+  'uncertainty': ('uad_jax.nets', 'uad_jax.methods'),
   'train': ('uad_jax.methods',),
 }
 BELOW_THE_DOOR = RANK['registry']

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.method_table import ROWS, make_batch, trained
-from uad_jax.adapt import voxel_moments
+from uad_jax.adapt import ensemble, voxel_moments
 from uad_jax.method import EXPECTED, OUTPUTS
 from uad_jax.registry import named, names
 
@@ -56,6 +56,8 @@ def test_every_entry_is_given_by_a_method():
     method = named('methods', name)(shape, **options)
     if name == 'atlas':
       method = voxel_moments.make(support=0.1)(method)  # 'support' is of an adaptation
+    if name == 'dae_unc':
+      method = ensemble.make(members=2)(method)  # and so are the members
 
     def infer(key, batch, method=method):
       return method.infer(*method.init(key, batch), batch, key)

@@ -15,6 +15,7 @@ from uad_jax.evaluation import (
   lesionwise,
   reconstruction_quality,
   registration_quality,
+  uncertainty_quality,
 )
 from uad_jax.evaluation.cases import Case, choose, take_case
 from uad_jax.evaluation.decisions import Decisions, decide, selection_auprc
@@ -60,8 +61,12 @@ def validate(
 
 
 def examine(
-  scan: Scan, scorers: Iterable[str], decisions: Decisions, chain: Postprocess
-) -> tuple[Scan, dict[str, Measured], Case]:
+  scan: Scan,
+  scorers: Iterable[str],
+  decisions: Decisions,
+  chain: Postprocess,
+  calibrations: Mapping[str, Mapping],
+) -> tuple[Scan, dict[str, Measured], Case, dict[str, uncertainty_quality.Compared]]:
   """Computes metrics of each anomaly map of a test scan, and picks a slice to show.
 
   Args:
@@ -69,10 +74,11 @@ def examine(
     scorers: Names of the anomaly maps.
     decisions: Thresholds and the default map, which the example slice shows.
     chain: Post-processing of the maps.
+    calibrations: Calibrations of the uncertainties, from `uncertainty_quality.fit`.
 
   Returns:
-    The scan without its arrays, its measurements by scorer, and its example slice for
-    the report.
+    The scan without its arrays, its measurements by scorer, its example slice for the
+    report, and its uncertainties compared with the errors.
   """
   lesions = lesionwise.Lesions(lesion_in(scan.arrays), scan.voxel_ml)
   white = CLASSES.index('white')
@@ -87,7 +93,8 @@ def examine(
     if scorer == decisions.default:
       marked = detected(scores, brain, thresholds[CASE_PERCENT], chain)
       case = take_case(scan, scores, marked)
-  return scan._replace(arrays={}), measured, case
+  compared = uncertainty_quality.compare(scan, calibrations)
+  return scan._replace(arrays={}), measured, case, compared
 
 
 def evaluate(
@@ -150,23 +157,31 @@ def evaluate(
   def scans(batches, label, twins=False):
     return scans_of(batches, label, *bound, twins=twins, progress=progress)
 
+  seen: list[dict[str, uncertainty_quality.Voxels]] = []
+
+  def healthy_scans():
+    return uncertainty_quality.watched(scans(val, 'thresholds'), seen)
+
   if decisions is None:
     sick = None if selection is None else scans(selection, 'selection')
-    decisions = decide(scans(val, 'thresholds'), sick, scorers, chain)
+    decisions = decide(healthy_scans(), sick, scorers, chain)
   elif val is not None:
     limits, described = healthy_ranges.measure(
-      scans(val, 'thresholds'), scorers, chain, decisions.thresholds
+      healthy_scans(), scorers, chain, decisions.thresholds
     )
     decisions = decisions._replace(thresholds=limits, healthy=described)
+  calibrations = uncertainty_quality.fit(sum(parallel.gather(seen), []))
   examined = parallel.by_turns(
     [
-      examine(scan, scorers, decisions, chain)
+      examine(scan, scorers, decisions, chain, calibrations)
       for scan in scans(test, 'test', twins=True)
     ]
   )
   if not examined:
     raise ValueError('the test split is empty')
-  people, measured, cases = (list(part) for part in zip(*examined, strict=True))
+  people, measured, cases, uncertain = (
+    list(part) for part in zip(*examined, strict=True)
+  )
 
   samples, pools = {}, {}
   for scorer in scorers:
@@ -184,6 +199,8 @@ def evaluate(
   )
   if decisions.healthy:
     summary['healthy_validation'] = decisions.healthy
+  if any(uncertain):
+    summary['uncertainty'] = uncertainty_quality.summarise(uncertain, resamples, seed)
   values = samples[decisions.default].values
   unknown = np.full(len(people), np.nan)
   cases = choose(

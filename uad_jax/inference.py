@@ -12,15 +12,22 @@ from uad_jax.evaluation import variant_entries
 from uad_jax.evaluation.changed_maps import Smoothed
 from uad_jax.evaluation.measure import MAP
 from uad_jax.evaluation.scans import Scan, collect
+from uad_jax.evaluation.uncertainty_quality import DEVIATION
 from uad_jax.method import Array, Batch, Infer, Key, Method, Params, Scorer, Stats, bind
 from uad_jax.progress import progress as with_progress
 from uad_jax.registration import flow
+from uad_jax.uncertainty.anomaly_maps import Deviation
+from uad_jax.uncertainty.estimator import deviation
+from uad_jax.uncertainty.estimators import predicted
 
 SEEN = ('image', 'mask', 'position', 'weight')
 """Entries of a batch that a method is given: never the lesion."""
 
 KEPT = ('prior', 'reconstruction', 'gate', 'displacement')
 """Outputs of a method that are measured and shown beside the anomaly maps."""
+
+PREDICTED = 'reconstruction_log_variance'
+"""Output from which the predicted deviation of the reconstruction is measured."""
 
 COMPARED = ('reconstruction', 'displacement')
 """Outputs of a method that are compared between a scan and its lesion-free twin (the
@@ -34,8 +41,9 @@ class Inference(NamedTuple):
 
   Attributes:
     maps: Computes the anomaly map 'map/NAME' of each scorer and the method's outputs in
-      `KEPT`; for a method with a displacement field also its 'strain', and 'folded',
-      the voxels where the field folds.
+      `KEPT`; 'deviation/OUTPUT/NAME' of each scorer of a standard deviation, and
+      'predicted' of the variance that the method predicts; for a method with a
+      displacement field also its 'strain', and 'folded', the voxels where it folds.
     outputs: Computes the method's outputs in `COMPARED` alone.
   """
 
@@ -95,6 +103,14 @@ def make_infer(method: Method, scorers: Mapping[str, Scorer]) -> Inference:
     }
     outputs = infer(batch, key)
     arrays |= {name: outputs[name] for name in KEPT if name in outputs}
+    arrays |= {
+      f'{DEVIATION}{scorer.of}/{name}': arrays[f'{MAP}{name}']
+      for name, scorer in scorers.items()
+      if isinstance(scorer, Deviation)
+    }
+    if PREDICTED in outputs:
+      _, variance = predicted('reconstruction').moments(infer, batch, key)
+      arrays[f'{DEVIATION}reconstruction/predicted'] = deviation(variance)
     if 'displacement' in outputs:
       arrays['strain'] = flow.strain(outputs['displacement'])
       arrays['folded'] = flow.jacobian_determinant(outputs['displacement']) <= 0

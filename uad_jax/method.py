@@ -72,6 +72,10 @@ OUTPUTS = {
   'decoded': Output('B *S C', 'image decoded from unchanged codes', 'image'),
   'healed': Output('B N *S C', 'images with their unlikely codes resampled', 'image'),
   # Its uncertainty.
+  'sampled': Output('B *S C', 'image decoded from a draw of the latent code', 'image'),
+  'reconstruction_members': Output('B N *S C', 'reconstruction by member', 'image'),
+  'prior_members': Output('B N *S C', 'the same of prior', 'image'),
+  'displacement_members': Output('B N *S d', 'the same of displacement', 'voxel'),
   'reconstruction_log_variance': Output(
     'B *S C', 'log variance of the residual of reconstruction', 'log image^2'
   ),
@@ -85,9 +89,7 @@ OUTPUTS = {
   'gate': Output('B *S 1', 'where the field may not explain the scan', '', 0, 1),
   # Anomaly by voxel.
   'support': Output('B *S 1', '0 where hardly any healthy brain lies', '', 0, 1),
-  'posterior': Output(
-    'B *S 1', 'probability of a lesion, by the gate network', '', 0, 1
-  ),
+  'posterior': Output('B *S 1', 'lesion probability by the gate network', '', 0, 1),
   'posterior_logit': Output('B *S 1', 'its log-odds; 0 outside of the brain', 'nat'),
   'fused': Output('B *S 1', 'posterior times standardised residual', '', 0),
   'standardised': Output('B *S 1', 'residual of stiff in standard deviations', '', 0),
@@ -198,6 +200,7 @@ KINDS = {
   'histogram': 'counts of a quantity in healthy scans, which set a threshold',
   'codebook': 'codes of a vector-quantised auto-encoder',
   'average': 'averages of the parameters',
+  'posterior': 'moments of an approximate posterior of the parameters',
   'features': 'moments of features that an adaptation has collected on target scans',
 }
 """Kinds of statistics."""
@@ -243,9 +246,7 @@ def bind(method: Method, params: Params, stats: Stats) -> Infer:
 
 
 def need(outputs: Outputs, scorer: str, *keys: str) -> tuple[Array, ...]:
-  """Returns the outputs that a scorer needs; raises an error if the method lacks one.
-
-  They are the outputs named in `keys`, in the same order.
+  """Returns the outputs that a scorer needs, in the order of `keys`.
 
   Raises:
     ValueError: The method lacks one of these outputs.

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from tests.method_table import ADAPTATIONS, ROWS, make_batch
+from tests.method_table import ADAPTATIONS, DRAWING, ROWS, make_batch
 from uad_jax.method import splits_of
 from uad_jax.registry import named
 from uad_jax.registry import names as registered
@@ -46,7 +46,7 @@ PAIRS = [
 
 
 def test_every_adaptation_has_a_row():
-  assert sorted([*SERVES, *ADAPTATIONS]) == registered('adapt')
+  assert sorted([*SERVES, *ADAPTATIONS, *DRAWING]) == registered('adapt')
 
 
 @pytest.mark.parametrize(('adaptation', 'name'), PAIRS)

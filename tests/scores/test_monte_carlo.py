@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from uad_jax.scores.monte_carlo import make, moments
+from uad_jax.scores.monte_carlo import make
+from uad_jax.uncertainty import estimators
 
 SHAPE = (2, 6, 6, 2)
 FACTOR = np.array([[0.3, 0.0], [0.2, 0.1]], 'float32')
@@ -24,7 +25,7 @@ def infer(batch, key):
 
 def test_moments_are_those_of_numpy(key):
   batch = batch_of(key)
-  mean, covariance = moments(infer, batch, key, 7)
+  mean, covariance = estimators.draws(samples=7).moments(infer, batch, key)
   drawn = np.stack(
     [infer(batch, k)['reconstruction'] for k in jax.random.split(key, 7)]
   )
@@ -52,7 +53,9 @@ def test_the_kinds_of_one_contrast(key):
     shape = batch['image'].shape
     return {'reconstruction': 0.4 + 0.2 * jax.random.normal(key, shape)}
 
-  mean, variance = (v[..., :1] for v in moments(one, batch, key, 9))
+  mean, variance = (
+    v[..., :1] for v in estimators.draws(samples=9).moments(one, batch, key)
+  )
   variance, residual = variance[..., 0], jnp.abs(batch['image'] - mean)
   want = {
     'mean': residual,
@@ -108,7 +111,7 @@ def test_of_a_deterministic_method_it_is_the_residual_over_the_floor(key):
   [
     (dict(kind='mode'), "monte_carlo: unknown kind 'mode'; there are mean, variance"),
     (dict(sign='up'), "monte_carlo: unknown sign 'up'; there are absolute"),
-    (dict(samples=1), 'monte_carlo needs at least 2 samples, not 1'),
+    (dict(samples=1), 'samples is 1; allowed is a whole number of 2 or more'),
   ],
 )
 def test_what_cannot_be_is_told(options, sentence):

@@ -14,6 +14,8 @@ from uad_jax.registry import names as registered
 
 FILES = registered('scores')
 
+PREDICTED = ('reconstruction', 'reconstruction_log_variance')
+
 NEEDS = {
   # scorer: (options, outputs it needs)
   'residual': ({}, ('reconstruction',)),
@@ -29,6 +31,7 @@ NEEDS = {
   'restoration': ({'steps': 2}, ('elbo',)),
   'gradient': ({}, ('elbo',)),
   'monte_carlo': ({'samples': 2}, ('reconstruction',)),
+  'uncertainty': ({'samples': 2, 'predicted': True}, PREDICTED),
 }
 
 
@@ -46,6 +49,13 @@ def test_every_scorer_has_a_row():
   assert FILES == sorted(NEEDS)
 
 
+MOVED_FIELD = {
+  'estimator': 'transformed',
+  'of': 'displacement',
+  'samples': 2,
+  'kind': 'deviation',
+}
+
 KINDS = [
   # the other kinds of a scorer: (scorer, options, outputs it needs)
   ('gradient', {'of': 'kl'}, ('kl',)),
@@ -55,6 +65,13 @@ KINDS = [
   ('monte_carlo', {'samples': 2, 'kind': 'mean'}, ('reconstruction',)),
   ('monte_carlo', {'samples': 2, 'kind': 'variance'}, ('reconstruction',)),
   ('monte_carlo', {'samples': 2, 'kind': 'mahalanobis_full'}, ('reconstruction',)),
+  ('monte_carlo', {'samples': 2, 'kind': 'deviation'}, ('reconstruction',)),
+  ('uncertainty', {'estimator': 'predicted'}, PREDICTED),
+  ('uncertainty', {'of': 'sampled', 'samples': 2}, ('sampled',)),
+  ('uncertainty', {'estimator': 'members', 'of': 'prior'}, ('prior_members',)),
+  ('uncertainty', {'estimator': 'augmented', 'samples': 2}, ('reconstruction',)),
+  ('uncertainty', {'estimator': 'transformed', 'samples': 2}, ('reconstruction',)),
+  ('uncertainty', MOVED_FIELD, ('displacement',)),
   ('output', {'of': 'scale_residual'}, ('scale_residual',)),
   ('output', {'of': 'restored'}, ('restored',)),
   ('output', {'of': 'surprise'}, ('surprise',)),
@@ -69,7 +86,8 @@ def refuses(method, scorer, options):
   def run(params, stats):
     return score(bind(found, params, stats), batch, jax.random.key(0))
 
-  with pytest.raises(ValueError, match=f"scorer '{scorer}' needs .*this method gives"):
+  said = {'monte_carlo': 'uncertainty'}.get(scorer, scorer)
+  with pytest.raises(ValueError, match=f"scorer '{said}' needs .*this method gives"):
     jax.eval_shape(run, state.params, state.stats)
 
 

@@ -5,6 +5,7 @@ import numbers
 import jax
 import jax.numpy as jnp
 
+from uad_jax.adapt.families.parameter_draws import check_own_parameters
 from uad_jax.method import Adaptation, Method, Objective
 
 
@@ -28,12 +29,15 @@ def make(decay: float = 0.999) -> Adaptation:
     An adaptation, Method -> Method.
 
   Raises:
-    ValueError: The decay is not a number in [0, 1).
+    ValueError: The decay is not a number in [0, 1); or, by the adaptation, if the
+      method infers with other parameters than its trained ones (`swag`).
   """
   if not isinstance(decay, numbers.Real) or not 0 <= decay < 1:
     raise ValueError(f'ema: decay is {decay}; allowed are numbers in [0, 1)')
 
   def adapt(method: Method) -> Method:
+    check_own_parameters('ema', method)
+
     def init(key, batch):
       params, stats = method.init(key, batch)
       # A copy: an alias of the parameters would be donated twice.

@@ -50,6 +50,28 @@ def flip(key: Key, batch: Batch, axis: int) -> Batch:
   return {**batch, **flipped}
 
 
+def affine_displacement(linear: Array, shift: Array, shape: tuple[int, ...]) -> Array:
+  """Computes the displacement field of an affine map about the centre of the grid.
+
+  u(p) = c + A (p - c) + t - p, with the centre c of the grid.
+
+  Args:
+    linear: A [B, d, d].
+    shift: t [B, d] in voxels.
+    shape: Sizes of the grid's d axes.
+
+  Returns:
+    [B, *S, d] in voxels.
+  """
+  ones = (1,) * len(shape)
+  centre = (jnp.array(shape, jnp.float32) - 1) / 2
+  centred = grid(shape) - centre.reshape(*ones, -1)
+  difference = linear - jnp.eye(len(shape))[None]
+  # On accelerators a product is of lower precision by default: here, tenths of a voxel.
+  displacement = jnp.einsum('bij,...j->b...i', difference, centred, precision='highest')
+  return displacement + shift.reshape(len(shift), *ones, -1)
+
+
 def moved(batch: Batch, linear: Array, shift: Array) -> Batch:
   """Applies a given affine map to the image and the mask of each example of a batch.
 
@@ -65,14 +87,7 @@ def moved(batch: Batch, linear: Array, shift: Array) -> Batch:
     The batch with new 'image' and 'mask'.
   """
   image, mask = batch['image'], batch['mask']
-  shape = image.shape[1:-1]
-  ones = (1,) * len(shape)
-  centre = (jnp.array(shape, jnp.float32) - 1) / 2
-  centred = grid(shape) - centre.reshape(*ones, -1)
-  difference = linear - jnp.eye(len(shape))[None]
-  # On accelerators a product is of lower precision by default: here, tenths of a voxel.
-  displacement = jnp.einsum('bij,...j->b...i', difference, centred, precision='highest')
-  displacement += shift.reshape(len(image), *ones, -1)
+  displacement = affine_displacement(linear, shift, image.shape[1:-1])
   mask = warp(mask, displacement, 'nearest', 'zeros')
   image = warp(image, displacement, 'linear', 'zeros') * mask
   return {**batch, 'image': image, 'mask': mask}
@@ -112,10 +127,26 @@ def affine(
   return moved(batch, matrices[:, :d, :d], matrices[:, :d, 3])
 
 
+def curved(image: Array, a: Array, b: Array) -> Array:
+  """Applies a given power and factor to the intensities of each example.
+
+  Intensities x > 0 become exp(b) x^exp(a); others are not changed. The inverse has -a
+  and -b exp(-a).
+
+  Args:
+    image: [B, *S, C].
+    a: [B].
+    b: [B].
+  """
+  a, b = (per_example(value, image) for value in (a, b))
+  changed = jnp.exp(b) * jnp.maximum(image, 1e-6) ** jnp.exp(a)
+  return jnp.where(image > 0, changed, image)
+
+
 def contrast(key: Key, batch: Batch, gamma: float, gain: float) -> Batch:
   """Changes the contrast and the brightness of each example of a batch at random.
 
-  Intensities x > 0 become exp(b) x^exp(a); others are not changed.
+  The intensities are changed by `curved`.
 
   Args:
     key: Random key.
@@ -127,11 +158,8 @@ def contrast(key: Key, batch: Batch, gamma: float, gain: float) -> Batch:
     The batch with a new 'image'.
   """
   image = batch['image']
-  drawn = jax.random.uniform(key, (2, len(image)), minval=-1.0, maxval=1.0)
-  a, b = (per_example(value, image) for value in drawn)
-  safe = jnp.maximum(image, 1e-6)
-  changed = jnp.exp(gain * b) * safe ** jnp.exp(gamma * a)
-  return {**batch, 'image': jnp.where(image > 0, changed, image)}
+  a, b = jax.random.uniform(key, (2, len(image)), minval=-1.0, maxval=1.0)
+  return {**batch, 'image': curved(image, gamma * a, gain * b)}
 
 
 def bias_field(coarse: Array, mask: Array) -> Array:

@@ -17,7 +17,7 @@ Layout of results.json, to which `report.write` adds the entry 'run'; an estimat
                    minus_default {auprc, oracle_dice, dice_at_5}: paired differences
   step             optional: training step of the parameters, see `evaluated_step`
   restoration, registration  {metric: estimate} of the method, for all its scorers
-  healthy_validation  optional: ranges of these scans, see `healthy_ranges`
+  healthy_validation, uncertainty  optional, of `healthy_ranges`, `uncertainty_quality`
 """
 
 from collections.abc import Mapping, Sequence

@@ -97,8 +97,10 @@ def make(
     mean, log_variance = nets.encode(params, brain(batch), noise)
     expected = decode(params, batch, mean, noise)
     rec = losses.example_sum(jnp.abs(brain(batch) - expected))
+    z = variational.sample(jax.random.fold_in(key, 2), mean, log_variance)
     return {
       'latent': mean,
+      'sampled': decode(params, batch, z, noise),
       'reconstruction': expected,
       **variational.elbo_terms(rec, mean, log_variance),
       'features': nets.features(params, brain(batch)),

@@ -236,6 +236,7 @@ def make(
       'usual': usual.mean * mask,
       'usual_log_variance': usual.log_variance,
       'spread': expected.spread,
+      'prior_members': jnp.moveaxis(expected.heads, 0, 1),
       'stiff': judgement.aligned * mask,
       'stiff_log_variance': log_variance,
       'standardised': evidence['standardised'],

@@ -146,7 +146,9 @@ def make(
       params, batch, q_z, q_w, q_z.mean, q_w.mean, 0.0, distance, noise
     )
     rec, kl = parts['rec'], parts['kl_z'] + parts['kl_w'] + parts['kl_c']
+    z = sample(jax.random.fold_in(key, 2), *q_z)
     outputs = {
+      'sampled': decode(params, z, noise)[0] * batch['mask'],
       'latent': q_z.mean,
       'latent_w': q_w.mean,
       'latent_c': c,

@@ -10,7 +10,7 @@ from uad_jax.method import Array, Batch, Method, Objective
 from uad_jax.methods.families import variational
 from uad_jax.nets.layers.dropout import check_bayesian
 from uad_jax.ops import losses
-from uad_jax.ops.choices import check_choice
+from uad_jax.ops.choices import check_choice, choose
 
 
 def _mean(value: Array, mask: Array | float, weight: Array) -> Array:
@@ -43,6 +43,7 @@ def make(
   architecture: str = 'default',
   dropout: float = 0.0,
   bayesian: bool = False,
+  likelihood: str | None = None,
 ) -> Method:
   """Builds a variational auto-encoder that predicts mean and variance of each voxel.
 
@@ -88,13 +89,19 @@ def make(
     dropout: Dropout rate on the latent maps, for 'study' after each dense layer.
     bayesian: Keep dropout on at inference, drawn from the key; a Monte Carlo scorer
       then averages over keys (Gal and Ghahramani 2016).
+    likelihood: Likelihood of a voxel in the training of 'default': 'beta' (None),
+      'gaussian' or 'laplace', see `losses.LIKELIHOODS`.
 
   Raises:
-    ValueError: The architecture is unknown.
+    ValueError: The architecture or the likelihood is unknown, or another architecture
+      than 'default' is given a likelihood.
   """
   check_choice('architecture', architecture, MISFITS, 'vae')
   check_bayesian('vae', bayesian, dropout)
   training_misfit, misfit, reduce = MISFITS[architecture]
+  if likelihood:
+    training_misfit = choose('likelihood', likelihood, losses.LIKELIHOODS, 'vae')
+    check_choice('architecture with a likelihood', architecture, ('default',), 'vae')
   build = {
     'default': functools.partial(variational.convolutional, position=position),
     'study': variational.study,

@@ -61,9 +61,8 @@ class Block(nn.Module):
 class UpBlock(nn.Module):
   """Decoder block that upsamples features, concatenates skip features and convolves.
 
-  Normalisation and swish follow as in `Block`. The convolution of the concatenation is
-  computed as the sum of two. Where the grid doubles, interpolation and convolution are
-  one convolution of the coarse grid (`upsample_conv`).
+  Normalisation and swish follow as in `Block`. Where the grid doubles, interpolation
+  and convolution are one convolution of the coarse grid (`upsample_conv`).
 
   Attributes:
     width: Output channels.
@@ -124,8 +123,7 @@ class Decoder(nn.Module):
   """Decoder that turns latent maps into features at the resolution of the image.
 
   A `Head` follows. For each width an `UpBlock` doubles the grid. The decoder sees only
-  the latent and the slice height: a structure that the bottleneck does not let through
-  cannot return.
+  the latent and the slice height: what the bottleneck stops cannot return.
 
   Attributes:
     shape: Spatial shape of the images.
@@ -216,6 +214,7 @@ class AutoEncoder(nn.Module):
     bottleneck: 'spatial' keeps the coarse grid, 'dense' is one vector.
     position: Gives the slice height to the decoder.
     dropout: Dropout rate in [0, 1] on the bottleneck.
+    dropout_layer: `nn.Dropout`, or `ConcreteDropout` which learns the rate.
   """
 
   shape: Sequence[int]
@@ -225,6 +224,7 @@ class AutoEncoder(nn.Module):
   bottleneck: str
   position: bool
   dropout: float = 0.0
+  dropout_layer: type[nn.Module] = nn.Dropout
 
   @nn.compact
   def __call__(self, image, position, deterministic=True):
@@ -240,7 +240,7 @@ class AutoEncoder(nn.Module):
       log-variance [B, *S, C].
     """
     height = position_features(position) if self.position else None
-    drop = nn.Dropout(self.dropout, deterministic=deterministic)
+    drop = self.dropout_layer(self.dropout, deterministic=deterministic)
     z = Encoder(self.widths, self.latent)(image)
     dense = self.bottleneck == 'dense'
     check_latent(8 * self.latent if dense else z[0].size, image)

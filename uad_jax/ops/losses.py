@@ -128,6 +128,25 @@ def beta_nll(x: Array, mean: Array, log_variance: Array, beta: float = 0.5) -> A
   return scale * gaussian_nll(x, mean, log_variance)
 
 
+def laplace_nll(x: Array, mean: Array, log_variance: Array) -> Array:
+  """Computes the negative log likelihood of each value under a Laplace distribution.
+
+  The constant is left out. The distribution has the variance v = exp(log_variance),
+  thus the scale b = sqrt(v / 2): -log p = |x - mean| / b + 1/2 log v + 1/2 log 2.
+
+  Examples:
+    >>> laplace_nll(jnp.array([0.0, 3.0]), jnp.zeros(2), jnp.log(jnp.full(2, 2.0)))
+    Array([0.3465736, 3.3465736], dtype=float32)
+  """
+  return jnp.abs(x - mean) * jnp.exp(0.5 * (jnp.log(2.0) - log_variance)) + (
+    0.5 * log_variance
+  )
+
+
+LIKELIHOODS = {'gaussian': gaussian_nll, 'beta': beta_nll, 'laplace': laplace_nll}
+"""Negative log likelihoods (x, mean, log-variance) of heteroscedastic predictions."""
+
+
 def binary_cross_entropy(logit: Array, target: Array) -> Array:
   """Computes the elementwise binary cross-entropy of a logit and a target.
 

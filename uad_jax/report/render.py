@@ -10,7 +10,7 @@ import numpy as np
 
 from uad_jax.evaluation.cases import Case
 from uad_jax.evaluation.summary import Results
-from uad_jax.report import figures, pictures, tables
+from uad_jax.report import figures, pictures, reliability, tables
 
 CARDS = (
   ('pooled', 'auprc', 'AUPRC'),
@@ -179,7 +179,7 @@ def render(
   table = tables.rows(summary)
   limits = figures.display_range(results.samples[summary['default']])
   shown = pictures.columns(results.cases)
-  sections = {**summary, **best}
+  sections, uncertainty = {**summary, **best}, summary.get('uncertainty', {})
   return environment.get_template('report.html').render(
     title=title,
     summary=summary,
@@ -204,6 +204,9 @@ def render(
     case_columns=[pictures.COLUMNS[name][0] for name in shown],
     plots=plots(results, metrics_file),
     at_threshold=AT_THRESHOLD,
+    uncertainty=uncertainty,
+    uncertainty_columns=reliability.shown_columns(uncertainty),
+    reliability=data_uri(reliability.figure(uncertainty)) if uncertainty else '',
     restoration=facts(RESTORATION, summary['restoration']),
     registration=facts(REGISTRATION, summary['registration']),
   )

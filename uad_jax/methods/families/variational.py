@@ -89,9 +89,9 @@ def inference(nets: Variational, misfit: Misfit, bayesian: bool) -> Callable:
   """Builds the inference function (`Method.infer`) of a variational auto-encoder.
 
   It decodes the mean of z. Its outputs are 'latent' (the mean of z), 'reconstruction'
-  (0 outside the brain), 'features', the terms of the ELBO, where 'rec' is the misfit
-  summed over the brain voxels of a scan, and 'reconstruction_log_variance' where the
-  decoder predicts it.
+  (0 outside the brain), 'sampled' (the same of a draw of z), 'features', the terms of
+  the ELBO, where 'rec' is the misfit summed over the brain voxels of a scan, and
+  'reconstruction_log_variance' where the decoder predicts it.
 
   Args:
     nets: Encoder and decoder.
@@ -105,8 +105,11 @@ def inference(nets: Variational, misfit: Misfit, bayesian: bool) -> Callable:
     expected, image_log_variance = nets.decode(params, mean, batch['position'], noise)
     error = misfit(image, expected, image_log_variance)
     rec = losses.example_sum(error * batch['mask'])
+    z = sample(jax.random.fold_in(key, 2), mean, log_variance)  # apart from dropout
+    sampled, _ = nets.decode(params, z, batch['position'], noise)
     outputs = {
       'latent': mean,
+      'sampled': sampled * batch['mask'],
       **elbo_terms(rec, mean, log_variance),
       'reconstruction': expected * batch['mask'],
       'features': nets.features(params, image),

@@ -1,0 +1,1 @@
+"""Deep ensembles of runs that were trained one by one."""
