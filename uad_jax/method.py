@@ -81,13 +81,13 @@ OUTPUTS = {
   'spread': Output('B *S C', 'variance over the ensemble of heads', 'image^2', 0),
   # The deformation.
   'velocity': Output('B *s d', 'stationary velocity field', 'voxel of its grid'),
+  'velocity_log_variance': Output('B *s d', 'its log variance', 'log voxel^2'),
   'displacement': Output('B *S d', 'displacement field: u in x(p + u(p))', 'voxel'),
+  'displacement_variance': Output('B *S 1', 'its variance, summed', 'voxel^2', 0),
   'gate': Output('B *S 1', 'where the field may not explain the scan', '', 0, 1),
   # Anomaly by voxel.
   'support': Output('B *S 1', '0 where hardly any healthy brain lies', '', 0, 1),
-  'posterior': Output(
-    'B *S 1', 'probability of a lesion, by the gate network', '', 0, 1
-  ),
+  'posterior': Output('B *S 1', 'lesion probability, by gate network', '', 0, 1),
   'fused': Output('B *S 1', 'posterior times standardised residual', '', 0),
   'standardised': Output('B *S 1', 'residual of stiff in standard deviations', '', 0),
   'restored': Output('B *S 1', 'mean change over the steps of restoration', 'image', 0),
@@ -194,6 +194,7 @@ class Method(NamedTuple):
 KINDS = {
   'batch_norm': 'means and variances by which batch normalisation divides',
   'moments': 'sums for the mean and variance of each voxel, `ops.voxel_stats.Moments`',
+  'template': 'the same sums, of scans to which other scans are registered',
   'histogram': 'counts of a quantity in healthy scans, which set a threshold',
   'codebook': 'codes of a vector-quantised auto-encoder',
   'average': 'averages of the parameters',
