@@ -85,6 +85,10 @@ def make_method(
 ) -> Method:
   """Builds a method from a registration network with its loss and its prediction.
 
+  At inference a batch may hold 'moving' [B, *S, C], images that are registered to the
+  scans in the place of the template. The outputs of the deformation are theirs then;
+  the expected images stay warps of the template and are of no use.
+
   Args:
     network: Network that is called with a moving and a fixed image; its parameters are
       'field'.
@@ -136,7 +140,9 @@ def make_method(
 
   def infer(params, stats, batch: Batch, key):
     mask, position = batch['mask'], batch['position']
-    outputs = predict(params, to_template(stats, batch), key)
+    pair = to_template(stats, batch)
+    pair = pair._replace(moving=batch.get('moving', pair.moving))
+    outputs = predict(params, pair, key)
 
     def moments(name, width):
       mean, variance = voxel_stats.look_up(stats[name], position, width)
