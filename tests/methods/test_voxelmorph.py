@@ -62,9 +62,11 @@ def test_a_known_translation_is_recovered(case, optimised):
   method, state, metrics = trained(module, 150, **options)
   batch = shifted(jnp.array([-1.5, 1.5]))
   outputs = jax.jit(method.infer)(state.params, state.stats, batch, jax.random.key(1))
-  # Where the blobs are: flat places do not tell their displacement.
+  # Where the blobs are, as flat places do not tell their displacement, and away from
+  # the border, over which the shifts move tissue that no other scan shows.
   edges = jnp.linalg.norm(flow.gradient(batch['image'])[..., 0, :], axis=-1)
-  weight = edges**2 / (edges**2).sum((1, 2), keepdims=True)
+  weight = jnp.zeros_like(edges).at[:, 5:-5, 5:-5].set((edges**2)[:, 5:-5, 5:-5])
+  weight = weight / weight.sum((1, 2), keepdims=True)
   found = (weight[..., None] * outputs['displacement']).sum((1, 2))
   np.testing.assert_allclose(found[:, 0], [1.5, -1.5], atol=0.4)
   np.testing.assert_allclose(found[:, 1], 0, atol=0.4)
@@ -83,22 +85,22 @@ def test_a_known_translation_is_recovered(case, optimised):
   assert 1 < metrics['registered/largest'] < 6
 
 
-def rough(module, key, **options):
-  """An untrained method whose field is large, with parameters and a batch."""
+def rough(module, key, size=0.1, **options):
+  """An untrained method with a random field, its parameters and a batch."""
   method = module.make(SHAPE, decoder=WIDTHS[module], **TINY, **options)
   batch = shifted(jnp.array([-1.0, 1.0]))
   params, stats = method.init(key, batch)
   name = 'field' if module is voxelmorph else 'mean'
   head = params['field'][name]
-  head['kernel'] = 0.1 * jax.random.normal(key, head['kernel'].shape)
+  head['kernel'] = size * jax.random.normal(key, head['kernel'].shape)
   return method, params, stats, batch
 
 
 def test_a_velocity_field_is_integrated_and_its_negative_inverts(key):
-  method, params, stats, batch = rough(voxelmorph, key, field='velocity')
+  method, params, stats, batch = rough(voxelmorph, key, 0.03, field='velocity')
   outputs = method.infer(params, stats, batch, key)
   v, u = outputs['velocity'], outputs['displacement']
-  assert float(jnp.abs(u).max()) > 0.2
+  assert float(jnp.abs(u).max()) > 0.1
   np.testing.assert_allclose(u, flow.integrate(v), atol=1e-6)
   identity = flow.compose(u, flow.inverse(v))[:, 4:-4, 4:-4]
   assert float(jnp.abs(identity).max()) < 0.1 * float(jnp.abs(u).max())
