@@ -6,7 +6,9 @@
 Arguments: as of configs/voxelmorph.py, with the same stages, steps, batches and scores:
 `demo` (default), `slices`, `volumes`, `ixi`, `ixi128`, `ixi3d`, `folder`, `cohort`,
 `stroke_flair`, `stroke_flair96`, `stroke_flair64`. The map `uncertainty` is the
-variance of the displacement over draws of the posterior.
+variance of the displacement over draws of the posterior. Its cost and what it reaches
+were not measured yet; the network differs from that of `voxelmorph` for volumes by a
+second output layer.
 """
 
 import pathlib
