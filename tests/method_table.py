@@ -90,6 +90,16 @@ ROWS = {
     dict(widths=(4, 4, 8), taps=2, deformer_features=4, steps=10, warm_up=0.0),
     2539,
   ),
+  'voxelmorph': (
+    (16, 16),
+    dict(bins=3, encoder=(4, 4), decoder=(4, 4, 4, 4), field='velocity', squarings=3),
+    1106,
+  ),
+  'voxelmorph_diff': (
+    (16, 16),
+    dict(bins=3, encoder=(4, 4), decoder=(4, 4, 4), squarings=3, samples=2),
+    960,
+  ),
   'dae_unc': (
     (16, 16),
     dict(

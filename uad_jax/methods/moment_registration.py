@@ -11,14 +11,14 @@ of groupwise registration (Guimond et al. 2000; Joshi et al. 2004, "Unbiased
 diffeomorphic atlas construction").
 """
 
-import jax
 import jax.numpy as jnp
 
 from uad_jax.method import Batch, Bound, Method, Objective
 from uad_jax.methods.families import voxel_moments
+from uad_jax.methods.families.voxel_moments import warped
 from uad_jax.ops import voxel_stats
 from uad_jax.ops.limits import check_number, check_whole
-from uad_jax.ops.losses import per_example
+from uad_jax.ops.losses import example_mean, per_example
 from uad_jax.registration import flow, gate, gauss_newton
 from uad_jax.registration.gauss_newton import Problem, Schedule
 from uad_jax.registration.warp import warp
@@ -109,7 +109,7 @@ def make(
     kept = stats[f'template_{r}']
     moments = voxel_stats.look_up(kept['scans'], position, 0.0)
     shift, _ = voxel_stats.look_up(kept['shift'], position, 0.0)
-    mean, variance = _warped(*moments, flow.invert(shift))
+    mean, variance = warped(*moments, flow.invert(shift))
     return mean, variance + floor**2
 
   def make_fit(r: int):
@@ -125,14 +125,15 @@ def make(
         name: voxel_stats.observe(kept[name], value, position, weight)
         for name, value in (('scans', warp(image, back)), ('shift', back))
       }
-      size = jnp.abs(u).max(tuple(range(1, u.ndim)))
-      folded = (flow.jacobian_determinant(u) <= 0).mean(tuple(range(1, u.ndim - 1)))
       reached, before = (
         sum(gauss_newton.energy(problem, field)) for field in (u, jnp.zeros_like(u))
       )
-      share = weight / jnp.maximum(weight.sum(), 1.0)
-      metrics = {'largest': size, 'folded': folded, 'energy': reached / (before + 1e-6)}
-      metrics = {name: (share * value).sum() for name, value in metrics.items()}
+      metrics = {
+        'largest': flow.largest(u),
+        'folded': flow.folded_share(u),
+        'energy': reached / (before + 1e-6),
+      }
+      metrics = {name: example_mean(x, weight) for name, x in metrics.items()}
       return jnp.zeros(()), (stats | {f'template_{r}': updated}, metrics)
 
     return fit
@@ -150,17 +151,17 @@ def make(
     u = batch.get('field')
     if u is None:
       u = gauss_newton.register(problem, schedule=whole)
-    stiff, stiff_log_variance = _warped(mean, log_variance, u)
+    stiff, stiff_log_variance = warped(mean, log_variance, u)
     g = jnp.zeros_like(mask)
     for _ in range(times):
-      z = gate.standardised_residual(image, *_warped(mean, log_variance, u), tau=0.0)
+      z = gate.standardised_residual(image, *warped(mean, log_variance, u), tau=0.0)
       omega = jnp.minimum((freedom + 1) / (freedom + (z * mask) ** 2), 1.0)
       g = batch.get('hidden', 1 - omega)
       if 'open' in batch:
         g = g * per_example(batch['open'], g)
       problem = problem._replace(weight=1 - g, stiffness=lambda0)
       u = gauss_newton.register(problem, u, again)
-    expected, expected_log_variance = _warped(mean, log_variance, u)
+    expected, expected_log_variance = warped(mean, log_variance, u)
     usual, usual_variance = template(stats, 0, position)
     return {
       'prior': mean * mask,
@@ -186,8 +187,3 @@ def make(
   for r in range(1, rounds + 1):
     objectives[f'template_{r}'] = Objective(make_fit(r), stage=r, bounds=bounds)
   return Method(init, objectives, infer)
-
-
-def _warped(mean: jax.Array, spread: jax.Array, u: jax.Array) -> list[jax.Array]:
-  """A mean and a variance, or its logarithm, at the displaced voxels [B, *S, C]."""
-  return jnp.split(warp(jnp.concatenate([mean, spread], -1), u), 2, -1)

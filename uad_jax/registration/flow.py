@@ -142,6 +142,23 @@ def jacobian_determinant(displacement: jax.Array) -> jax.Array:
   return (jacobian[..., 0, :] * cross).sum(-1)
 
 
+def folded_share(displacement: jax.Array) -> jax.Array:
+  """Computes the share of voxels at which a deformation folds, [B].
+
+  It folds where the Jacobian determinant is 0 or less.
+
+  Args:
+    displacement: u [B, *S, d], d 2 or 3.
+  """
+  folds = jacobian_determinant(displacement) <= 0
+  return folds.mean(tuple(range(1, folds.ndim)))
+
+
+def largest(displacement: jax.Array) -> jax.Array:
+  """Returns the largest absolute component of each field [B, *S, d], in voxels; [B]."""
+  return jnp.abs(displacement).max(tuple(range(1, displacement.ndim)))
+
+
 def strain(displacement: jax.Array) -> jax.Array:
   """Computes at each voxel how strongly a displacement field deforms the image.
 
@@ -161,6 +178,22 @@ def strain(displacement: jax.Array) -> jax.Array:
   # The inner `where` keeps the derivative of the root finite where there is no strain.
   positive = square > 0
   return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)
+
+
+def exponential(
+  velocity: jax.Array, shape: tuple[int, ...], steps: int = 7
+) -> jax.Array:
+  """Integrates a velocity field on its grid to a displacement field on another grid.
+
+  Args:
+    velocity: v [B, *V, d] in voxels of its grid.
+    shape: Sizes *S of the grid of the displacement field, over the same region.
+    steps: Number of squarings, see `integrate`.
+
+  Returns:
+    [B, *S, d] in voxels of the new grid.
+  """
+  return resize(integrate(velocity, steps), shape)
 
 
 def resize(field: jax.Array, shape: tuple[int, ...]) -> jax.Array:

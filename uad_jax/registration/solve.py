@@ -49,7 +49,7 @@ def gated_field(
   magnitude = jnp.broadcast_to(jnp.asarray(magnitude, velocity.dtype), keep.shape)
 
   def solve(v0, c, lam, mu):
-    diagonal = jax.lax.stop_gradient(c + mu + _degree(lam))
+    diagonal = jax.lax.stop_gradient(c + mu + degree(lam))
     return jax.scipy.sparse.linalg.cg(
       lambda v: (c + mu) * v + laplacian(v, lam),
       c * v0,
@@ -90,8 +90,15 @@ def laplacian(v: jax.Array, stiffness: jax.Array) -> jax.Array:
   return total
 
 
-def _degree(stiffness: jax.Array) -> jax.Array:
-  """Diagonal of the matrix of `laplacian`, [B, *S, 1]."""
+def degree(stiffness: jax.Array) -> jax.Array:
+  """Computes the diagonal of the matrix of `laplacian`.
+
+  It is the sum of lambda_ij over the neighbours j of each voxel i, [B, *S, 1].
+
+  Examples:
+    >>> degree(jnp.ones((1, 3, 3, 1)))[0, ..., 0].tolist()
+    [[2.0, 3.0, 2.0], [3.0, 4.0, 3.0], [2.0, 3.0, 2.0]]
+  """
   total = jnp.zeros_like(stiffness)
   for axis in range(1, stiffness.ndim - 1):
     total = total + _to_ends(edge_mean(stiffness, axis), axis, 1)

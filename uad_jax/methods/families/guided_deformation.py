@@ -172,7 +172,7 @@ class Guided(NamedTuple):
     Returns:
       [B, *S, d] in voxels, from velocities [B, *V, d].
     """
-    return flow.resize(flow.integrate(velocity), self.shape)
+    return flow.exponential(velocity, self.shape)
 
   def logit(
     self,

@@ -1,0 +1,69 @@
+"""A network registers the mean of healthy scans to each scan (VoxelMorph).
+
+  python -m uad_jax.main --config=configs/voxelmorph.py:ixi3d --workdir=runs/voxelmorph
+
+Arguments, data sets of uad_jax/base_config: `demo` (default), `slices`, `volumes`,
+`ixi`, `ixi128`, `ixi3d`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`,
+`stroke_flair64`.
+
+The widths are those of VoxelMorph-2; for volumes the field is predicted on half the
+grid, without the convolutions on the full grid. `config.steps` is one pass over the
+training scans for the template, the training of the network, and one pass for mean and
+variance of the registered scans.
+
+VoxelMorph-1, its training on pairs of scans, and a velocity field:
+
+  --config.method.decoder="(32, 32, 32, 32, 8, 8)"
+  --config.method.pairing=scans
+  --config.method.field=velocity --config.method.bidirectional=True
+
+Cost of `ixi3d`: a training step of 2 heads takes 3.3 s of one CPU core (of a machine
+that was busy) and 514 MiB at the peak, so that 300 steps are 16 minutes of one core or
+about 8 of two. What the network reaches was not measured yet; to compare it with the
+solver of `moment_registration`: `python -m benchmarks.registration_quality`.
+"""
+
+from uad_jax import base_config
+
+SLICES, VOLUMES = 16, 2
+"""Batch sizes."""
+
+PASS = {'demo': 60, 'volumes': 40, 'ixi3d': 20, 'stroke_flair': 12}
+"""Batches of one pass over the training scans, 110 elsewhere."""
+
+HALF, FULL = (32, 32, 32, 32, 32), (32, 32, 32, 32, 32, 16, 16)
+"""Widths of the decoder that ends on half the grid and on the full grid."""
+
+
+def get_config(arg: str = 'demo'):
+  """Makes the config for the data set `arg`, a key of `base_config.DATA`."""
+  config = base_config.get_config(arg)
+  volumes = arg in ('volumes', 'ixi3d')
+  config.method.update(
+    name='voxelmorph',
+    bins=1 if arg in base_config.SINGLE else 16,
+    encoder=(16, 32, 32, 32),
+    decoder=HALF if volumes else FULL,
+    pairing='atlas',
+    similarity='mse',
+    window=9,
+    field='displacement',
+    squarings=7,
+    bidirectional=False,
+    smoothness=0.01,
+    smooth=1.0,
+    floor=0.03,
+  )
+  config.batch_size = VOLUMES if volumes else SLICES
+  name = 'stroke_flair' if arg.startswith('stroke_flair') else arg
+  one_pass = PASS.get(name, 110)
+  config.steps = (one_pass, 300 if volumes else 600, one_pass)
+  config.optimiser.update(name='adam', learning_rate=1e-3)
+  config.scores.update(
+    standardised=dict(scorer='standardised', of='reconstruction'),
+    standardised_prior=dict(scorer='standardised', of='prior'),
+    standardised_usual=dict(scorer='standardised', of='usual'),
+    residual=dict(scorer='residual', of='reconstruction'),
+    log_jacobian=dict(scorer='log_jacobian'),
+  )
+  return config
