@@ -1,11 +1,16 @@
 """The page about registration at test time, from a record."""
 
 import json
+import pathlib
 
 import pytest
 
 from tests.small_run import world as world  # a finished run
-from uad_jax.comparison import registration_page, registration_study
+from uad_jax.comparison import (
+  registration_page,
+  registration_picture,
+  registration_study,
+)
 from uad_jax.comparison.field.measures import KEPT
 
 ROWS = ('no field', 'uniform, 4', 'gated, 4')
@@ -67,6 +72,28 @@ def test_the_newest_record_of_a_run_and_target_counts(tmp_path):
   assert '11 test scans' not in page
   assert '13 test scans' in page
   assert page.index('## there') < page.index('## here')
+
+
+def test_the_figure_has_the_curves_of_the_record(tmp_path):
+  rows = {
+    'no field': {'auprc': estimate(0.25)},
+    'uniform, 4': {'auprc': estimate(0.5), 'ventricle_dice': estimate(0.625)},
+    'gated, 4': {'auprc': estimate(0.75), 'ventricle_dice': estimate(0.875)},
+  }
+  drawn = record(rows=rows)
+  metrics = ('ventricle_dice', 'auprc')
+  assert registration_picture.curve(drawn, 'gated, ', metrics) == [(0.875, 0.75, '4')]
+  assert registration_picture.curve(drawn, 'no field', metrics) == []
+  assert registration_picture.picture(drawn).startswith(b'\x89PNG')
+  assert 'figures/registration-there.png' in page_of(tmp_path, record())
+
+
+def test_the_page_of_the_project_is_what_its_records_render():
+  docs = pathlib.Path('docs')
+  page = registration_page.page(docs / 'runs')
+  assert (docs / 'registration.md').read_text() == page
+  for entry in registration_page.newest(docs / 'runs'):
+    assert (docs / registration_page.figure_of(entry['target'])).is_file()
 
 
 def test_parts_without_numbers_are_left_out(tmp_path):

@@ -36,6 +36,7 @@ from uad_jax.comparison import (
   few_shot_record,
   few_shot_study,
   registration_page,
+  registration_picture,
   registration_study,
   robustness_page,
   scanners_picture,
@@ -62,6 +63,11 @@ def main(_: list[str]) -> None:
     for name, of in pages.items():
       path = pathlib.Path(FLAGS.output) / name
       write_text(path, of.page(RECORDS))
+      print(path)
+    for record in registration_page.newest(RECORDS):
+      path = pathlib.Path(FLAGS.output) / registration_page.figure_of(record['target'])
+      content = registration_picture.picture(record)
+      write_atomically(path, lambda file, content=content: file.write(content))
       print(path)
     return
   if not FLAGS.runs:

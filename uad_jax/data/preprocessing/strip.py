@@ -62,7 +62,7 @@ def distance_to_outline() -> np.ndarray:
   outside, _ = ndimage.label(~brain)
   brain = (outside != outside[0, 0, 0])[(slice(10, -10),) * 3]
   distance = -ndimage.distance_transform_edt(~brain)
-  # The background that is nearest to a voxel of the brain lies in the box or next to it.
+  # The background nearest to a voxel of the brain lies in its box or next to it.
   box = ndimage.find_objects(brain.astype(int))[0]
   box = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box)
   distance[box] += ndimage.distance_transform_edt(brain[box])
