@@ -38,13 +38,19 @@ A threshold of the FLAIR image itself has 0.374 / 0.271 and 0.431 / 0.262 there.
 healthy training scans are private, and FLAIR; numbers on other data do not compare.
 """
 
+from ml_collections.config_dict import placeholder
+
 from uad_jax import base_config
 
 BAYES = dict(dropout=0.2, bayesian=False)
 VAE = dict(
-  name='vae', beta=1.0, warm_up=0, position=False, architecture='study', **BAYES
-)
-AE = dict(name='ae', bottleneck='dense', position=False, architecture='study', **BAYES)
+  name='vae', beta=1.0, warm_up=0, position=False, architecture='study',
+  likelihood=placeholder(str), **BAYES,
+)  # fmt: skip
+AE = dict(
+  name='ae', bottleneck='dense', position=False, architecture='study',
+  concrete=placeholder(float), likelihood=placeholder(str), **BAYES,
+)  # fmt: skip
 GMVAE = dict(
   name='gmvae', bottleneck='dense', latent_w=1, clusters=9, hidden=64, c_lambda=1.0,
   architecture='study', **BAYES,

@@ -36,6 +36,8 @@ which easy voxels raise) than methods that project and subtract, for tumours and
 strokes. The table of the first paper could not be read and is left out.
 """
 
+from ml_collections.config_dict import placeholder
+
 from uad_jax import base_config
 
 METHODS = {
@@ -62,6 +64,7 @@ METHODS = {
     architecture='you2019',
     dropout=0.0,
     bayesian=False,
+    likelihood=placeholder(str),
   ),
 }
 RESTORATION = {'gmvae': (1.8, 100.0), 'vae': (2.2, 50.0)}

@@ -20,6 +20,7 @@ SIGNED = {
   'perceptual': {},
   'healing': {},
   'monte_carlo': {'samples': 2},
+  'uncertainty': {'estimator': 'augmented', 'samples': 2},
   'restoration': {'steps': 0},
   'input_threshold': {},
   'log_odds': {},

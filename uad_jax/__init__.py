@@ -7,7 +7,7 @@ import sys
 
 MODULES = (
   *('main', 'predict', 'prepare', 'benchmark', 'tune', 'choose_weight'),
-  *('adapt', 'comparison'),
+  *('adapt', 'comparison', 'ensembles'),
 )
 """Modules of the package, and sub-packages with a `__main__`, that are commands."""
 

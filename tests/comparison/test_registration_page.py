@@ -98,9 +98,9 @@ def test_the_page_of_the_project_is_what_its_records_render():
 
 def test_parts_without_numbers_are_left_out(tmp_path):
   page = page_of(tmp_path, record(lesions={}, known=[], age={}, dose=[]))
-  assert 'Known fields' not in page
-  assert 'Age' not in page
-  assert 'Dose' not in page
+  assert '### Known fields' not in page
+  assert '### Age' not in page
+  assert '### Dose' not in page
 
 
 def test_a_run_of_another_method_is_refused(world):

@@ -63,5 +63,6 @@ def picture(record: Mapping[str, Any]) -> bytes:
       for across, along, _ in curve(record, name, (x, y)):
         ax.plot(across, along, mark, color='0.3', label=name)
     ax.set(xlabel=right, ylabel=up)
-    ax.legend()
+    if ax.get_legend_handles_labels()[0]:
+      ax.legend()
   return png(figure)

@@ -72,7 +72,7 @@ def measured(
   decisions = Decisions({NAME: thresholds}, NAME, {})
   seen, numbers = [], []
   for scan in scans(heads, row.arrays):
-    scan, by_name, _ = examine(scan, [NAME], decisions, chain)
+    scan, by_name, *_ = examine(scan, [NAME], decisions, chain, {})
     seen.append(scan)
     numbers.append(by_name[NAME])
   sample, _ = make_sample(seen, numbers)
