@@ -145,8 +145,19 @@ def test_laplace_is_the_posterior_of_a_linear_regression():
   )
 
 
-@pytest.mark.parametrize('adaptation', ['ensemble', 'swag', 'laplace'])
-@pytest.mark.parametrize('name', LAYERS)
+@pytest.mark.parametrize(
+  'name, adaptation',
+  [
+    # Each adaptation and each method at least once; the others take twice as long.
+    pytest.param(
+      name,
+      adaptation,
+      marks=() if 'ensemble' == adaptation or name == 'ae' else pytest.mark.slow,
+    )
+    for name in LAYERS
+    for adaptation in ('ensemble', 'swag', 'laplace')
+  ],
+)
 def test_members_lead_to_maps(name, adaptation, key):
   shape, options, _ = ROWS[name]
   make = {

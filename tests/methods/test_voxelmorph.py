@@ -56,7 +56,15 @@ def trained(module, steps, **options):
   return method, state, metrics
 
 
-@pytest.mark.parametrize('case', CASES)
+@pytest.mark.parametrize(
+  'case',
+  [
+    pytest.param(
+      case, marks=pytest.mark.slow if case in ('displacement', 'posterior') else ()
+    )
+    for case in CASES
+  ],
+)
 def test_a_known_translation_is_recovered(case, optimised):
   module, options = CASES[case]
   method, state, metrics = trained(module, 150, **options)

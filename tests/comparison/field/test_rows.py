@@ -42,8 +42,8 @@ def world():
   sick = heads_of(batch, 6, block, healthy['image'])
   known, found = heads_of(scans(5, first=80), 5), {}
   pairs = zip(
-    rows.rows_of(model, known, 2.0, (2.0, 20.0)),
-    rows.rows_of(model, sick, 2.0, (2.0, 20.0)),
+    rows.rows_of(model, known, 2.0, (2.0,)),
+    rows.rows_of(model, sick, 2.0, (2.0,)),
     strict=False,  # healthy scans have no twins, and so no last row
   )
   for of_healthy, row in pairs:
