@@ -227,7 +227,9 @@ def _over_records(values: np.ndarray, where: np.ndarray) -> dict[str, Any]:
 
 
 def _correlation(values: np.ndarray, age: np.ndarray) -> dict[str, Any]:
-  """Spearman's rank correlation, with its bootstrap interval over subjects."""
+  """Spearman's rank correlation with its interval; undefined for constants."""
+  if np.ptp(values) == 0:
+    return plain(bootstrap.Interval(np.nan, np.nan, np.nan))
   random = np.random.default_rng(0)
   drawn = random.integers(len(age), size=(1000, len(age)))
   draws = np.array([stats.spearmanr(values[i], age[i])[0] for i in drawn])
