@@ -224,8 +224,7 @@ def make(
     velocity = predict(params, image, expected.image, g, lambda0)
     displacement = nets.displacement(velocity)
     reconstruction = warp(expected.image, displacement) * mask
-    # The variance before the warp: a small residual must not count where healthy scans
-    # differ much.
+    # The variance before the warp: residuals count less where healthy scans differ.
     log_variance = expected.log_variance
     z = gate.standardised_residual(image, reconstruction, log_variance, sign=sign)
     posterior = jax.nn.sigmoid(evidence['learned']) * mask
