@@ -118,7 +118,7 @@ def test_the_elbo_of_an_unlikely_scan_is_low_and_its_score_high(world, studied):
   _, _, folder_of_run, _ = world
   _, home, _, _ = studied
   run = open_studied(folder_of_run)
-  reader, split = blind_spot_study.open_scans(run, home, CHANGES)
+  reader, split = blind_spot_study.open_scans(run.opened, home, CHANGES)
   records = reader(split)
 
   def noisy(source):

@@ -112,12 +112,12 @@ def open_studied(folder: pathlib.Path, scorer: str = '') -> StudiedRun:
 
 
 def open_scans(
-  run: StudiedRun, where: str, changes: Mapping[str, Any] | None = None
+  opened: OpenRun, where: str, changes: Mapping[str, Any] | None = None
 ) -> tuple[Callable[[str], Sequence], str]:
   """Prepares scans as the run's training scans were.
 
   Args:
-    run: Finished run.
+    opened: Finished run.
     where: Folder of NIfTI files with a table of subjects that names splits, or a data
       set, 'NAME' or 'NAME/SPLIT'.
     changes: Options that replace those of the data set; see `evaluation_data`.
@@ -129,7 +129,7 @@ def open_scans(
   Raises:
     ValueError: There are no such scans, or the images have another shape.
   """
-  named, builder = open_other(run.opened, where, changes or {}, '--study')
+  named, builder = open_other(opened, where, changes or {}, '--study')
   prepared_data.prepare(builder)
   return mixing.reader({mixing.HOME: builder}), named.split
 

@@ -60,7 +60,7 @@ def measure_source(
     ValueError: A split is missing or has no healthy scan.
   """
   started = time.monotonic()
-  records, _ = open_scans(run, home, changes)
+  records, _ = open_scans(run.opened, home, changes)
   validation, seen = [], set()
   for scan, outputs in inferred_scans(run, batches(run, records('val')), 'val'):
     if scan.subject not in seen and not lesion_in(scan.arrays).any():
@@ -125,7 +125,7 @@ def study(
   source = measure_source(run, home, changes, most) if missing else None
   for name in missing:
     started = time.monotonic()
-    records, split = open_scans(run, targets[name], changes)
+    records, split = open_scans(run.opened, targets[name], changes)
     tests = measured(run, batches(run, records(split)), source.floor, name)
     groups = source.groups | split_by_lesion(tests, HEALTHY_TARGET, LESION_TARGET)
     record = {**identity, 'target': name, **record_of(run, source, groups)}

@@ -86,9 +86,8 @@ none.
 DIFFERENCES = """### Against each other row: {target}
 
 AUPRC of *gated, {stiffness:g}* minus that of the row, paired over subjects; expanded
-percentile intervals for few subjects (Hesterberg 2015), p-values after Holm. With
-2000 resamples of 12 subjects p cannot fall below .009, nor after Holm over 19 rows
-below .17: read the intervals.
+percentile intervals for few subjects (Hesterberg 2015), p-values after Holm. No p is
+below that of a single resample, which Holm multiplies: read the intervals.
 """
 
 LESIONS = """### Lesions by kind: {target}

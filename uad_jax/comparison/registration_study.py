@@ -22,11 +22,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from uad_jax import experiment, other_cohort, prepared_data
+from uad_jax import experiment
+from uad_jax.comparison.blind_spot_run import open_scans
 from uad_jax.comparison.field import known_fields, lesions, measures, rows
 from uad_jax.comparison.field.heads import Heads, Model, load
 from uad_jax.comparison.record_lines import append, name_of, read
-from uad_jax.data import mixing
 from uad_jax.evaluation.measure import MAP
 from uad_jax.evaluation.postprocess import preset
 from uad_jax.inference import make_infer, placed
@@ -74,9 +74,7 @@ def healthy_of(heads: Heads) -> Heads:
 
 def splits_of(opened: OpenRun, where: str) -> tuple[Heads, Heads]:
   """Reads the healthy validation scans and the test scans of a folder or data set."""
-  _, builder = other_cohort.open_other(opened, where, {}, '--target')
-  prepared_data.prepare(builder)
-  records = mixing.reader({mixing.HOME: builder})
+  records, _ = open_scans(opened, where)
   return healthy_of(load(records('val'))), load(records('test'))
 
 

@@ -63,7 +63,7 @@ def healthy_rows(runs: Mapping[str, pathlib.Path], where: str) -> list[Row]:
 def _rows(label: str, run: pathlib.Path, where: str, wanted) -> dict[str, Row]:
   """The rows of the wanted healthy test scans, or of all for None, by scan."""
   studied = blind_spot_run.open_studied(run)
-  reader, split = blind_spot_run.open_scans(studied, where)
+  reader, split = blind_spot_run.open_scans(studied.opened, where)
   records = reader(split)
   table = [records[i] for i in range(len(records))]
   sick = {scan_name(row) for row in table if row['lesion'].any()}

@@ -22,7 +22,7 @@ from uad_jax.registration.similarity import distance as distance_by
 from uad_jax.registration.warp import warp
 
 FIELDS = ('displacement', 'velocity')
-"""What the network predicts."""
+"""Kinds of field that the network can predict."""
 
 
 def make(

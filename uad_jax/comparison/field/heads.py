@@ -2,13 +2,13 @@
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from uad_jax.data import pipeline
-from uad_jax.evaluation.scans import Scan, assemble, lesion_in, scan_name
+from uad_jax.evaluation.scans import Scan, assemble, scan_name, text
 from uad_jax.inference import Inference
 from uad_jax.method import Key, Params, Stats
 
@@ -79,9 +79,12 @@ def load(records: Sequence) -> Heads:
   if not len(records):
     raise ValueError('the split is empty; the study needs scans')
   (batch,) = pipeline.ordered_batches(records, len(records))
-  rows = [{'subject': s, 'session': t} for s, t in _pairs(batch)]
-  names = np.array([scan_name(row) for row in rows])
-  return Heads(batch, names, np.array([str(name).split('/')[0] for name in names]))
+  rows = [
+    {'subject': subject, 'session': session}
+    for subject, session in zip(batch['subject'], batch['session'], strict=True)
+  ]
+  subjects = np.array([text(row['subject']) for row in rows])
+  return Heads(batch, np.array([scan_name(row) for row in rows]), subjects)
 
 
 def inferred(
@@ -111,7 +114,6 @@ def inferred(
   for start in range(0, number, model.size):
     batch = {name: value[start : start + model.size] for name, value in seen.items()}
     known = len(batch['weight'])
-    batch['weight'] = batch['weight'].copy()
     batch = pipeline.padded(batch, model.size)
     key = jax.random.fold_in(model.key, start)
     outputs = jax.device_get(model.infer.maps(model.params, model.stats, batch, key))
@@ -130,14 +132,3 @@ def scans(heads: Heads, arrays: Mapping[str, np.ndarray]) -> Iterator[Scan]:
   everywhere = range(len(heads.names))
   for _, rows in itertools.groupby(everywhere, lambda row: heads.names[row]):
     yield assemble([{name: x[row] for name, x in table.items()} for row in rows])
-
-
-def with_lesion(scan: Scan) -> bool:
-  """Returns whether a scan holds lesion voxels."""
-  return bool(lesion_in(scan.arrays).any())
-
-
-def _pairs(batch: Mapping[str, Any]) -> Iterator[tuple]:
-  """Subject and session of each record."""
-  sessions = batch.get('session', [''] * len(batch['subject']))
-  return zip(batch['subject'], sessions, strict=True)

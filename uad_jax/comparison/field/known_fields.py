@@ -30,7 +30,7 @@ REACH = 3.0
 HEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Heights of the gate for the dose response."""
 
-OTHER = {'uniform': {'open': 0.0}, 'gated': {}}
+OTHER = {'uniform': {'open': 0.0}, 'gated': {'open': 1.0}}
 """Entries of the batch of the two fields that are compared."""
 
 
@@ -84,13 +84,15 @@ def inflations(heads: Heads, size: float) -> np.ndarray:
 
 def deformed(heads: Heads, field: np.ndarray) -> Heads:
   """Warps the images, masks and labels of records by displacements [n, *S, d]."""
+  orders = {'image': 'linear', 'mask': 'nearest', 'labels': 'nearest'}
   moved = {
-    name: _nearest(heads.arrays[name], field)
-    for name in ('mask', 'labels')
+    name: np.asarray(
+      warp(jnp.asarray(heads.arrays[name], jnp.float32), jnp.asarray(field), order)
+    ).astype(heads.arrays[name].dtype)
+    for name, order in orders.items()
     if name in heads.arrays
   }
-  image = warp(jnp.asarray(heads.arrays['image']), jnp.asarray(field))
-  return heads._replace(arrays=heads.arrays | moved | {'image': np.asarray(image)})
+  return heads._replace(arrays=heads.arrays | moved)
 
 
 def measure(model: Model, heads: Heads) -> Iterator[dict[str, Any]]:
@@ -186,16 +188,6 @@ def by_age(model: Model, heads: Heads) -> dict[str, Any]:
       'gate': _correlation(_means(outputs['gate'][..., 0], brain), age),
     }
   return table
-
-
-def _nearest(values: np.ndarray, field: np.ndarray) -> np.ndarray:
-  """Labels [n, *S, 1] at the nearest voxel of the displaced positions."""
-  grid = np.stack(np.meshgrid(*map(np.arange, values.shape[1:-1]), indexing='ij'), -1)
-  places = np.rint(grid + field).astype(int)
-  places = np.clip(places, 0, np.array(values.shape[1:-1]) - 1)
-  return np.stack(
-    [one[tuple(np.moveaxis(at, -1, 0))] for one, at in zip(values, places, strict=True)]
-  )
 
 
 def _ventricles(moved: Heads, heads: Heads, after: Mapping) -> dict[str, Any]:

@@ -32,11 +32,13 @@ class Measured(NamedTuple):
 
   Attributes:
     sample: Counts and values of each scan.
+    estimated: The metrics in `KEPT` with their resamples.
     numbers: Estimates with intervals by metric, and by pathology the AUPRC of its
       scans, such as 'iso', whose lesions have the mean intensity of their surroundings.
   """
 
   sample: Sample
+  estimated: bootstrap.Estimated
   numbers: dict[str, Any]
 
 
@@ -77,12 +79,13 @@ def measured(
     numbers.append(by_name[NAME])
   sample, _ = make_sample(seen, numbers)
   wanted = {name: metrics.METRICS[name] for name in KEPT}
-  estimates = plain_all(_estimated(wanted, sample))
+  estimated = _estimated(wanted, sample)
+  estimates = plain_all(estimated)
   for kind in sorted(set(sample.pathology[sample.diseased].tolist())):
     only = restrict(sample, sample.diseased & (sample.pathology == kind))
     alone = _estimated({'auprc': metrics.POOLED['auprc']}, only)
     estimates[kind] = plain_all(alone)['auprc']
-  return Measured(sample, estimates)
+  return Measured(sample, estimated, estimates)
 
 
 def _estimated(wanted: Mapping, sample: Sample) -> bootstrap.Estimated:
@@ -150,15 +153,13 @@ def differences(rows: Mapping[str, Measured], ours: str) -> dict[str, dict[str, 
   Returns:
     By name of the other row 'value', 'interval' (`expanded`), 'p' and 'holm'.
   """
-  metric = {'auprc': metrics.POOLED['auprc']}
-  mine = _estimated(metric, rows[ours].sample)
+  mine = rows[ours].estimated
   n = len(set(rows[ours].sample.subjects.tolist()))
   result = {}
   for name, other in rows.items():
     if name != ours:
-      theirs = _estimated(metric, other.sample)
-      draws = mine.draws['auprc'] - theirs.draws['auprc']
-      value = mine.values['auprc'] - theirs.values['auprc']
+      draws = mine.draws['auprc'] - other.estimated.draws['auprc']
+      value = mine.values['auprc'] - other.estimated.values['auprc']
       interval, p = expanded(value, draws, n)
       result[name] = plain(interval) | {'p': p}
   for entry, adjusted in zip(

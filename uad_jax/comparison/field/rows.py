@@ -72,42 +72,46 @@ def rows_of(
     stiffness: Stiffness of the rows that have none in their name.
     sweep: Stiffnesses of the uniform and of the gated rows; `stiffness` among them.
   """
-  plain = inferred(model, heads)
-  yield Row(NO_FIELD, {SCORE: plain[USUAL]})
+  ours = _row(model, heads, gated(stiffness), open=1.0, strength=stiffness)
+  yield Row(NO_FIELD, {SCORE: ours.arrays[USUAL]})
   for value in sweep:
     row = _row(model, heads, uniform(value), open=0.0, strength=value)
     if value == stiffness:
       free = row
     yield row
   for value in sweep:
-    yield _row(model, heads, gated(value), strength=value)
-  g = plain['gate']
-  switched = g * plain[USUAL] + (1 - g) * free.arrays[SCORE]
+    if value == stiffness:
+      yield ours
+    else:
+      yield _row(model, heads, gated(value), open=1.0, strength=value)
+  g = ours.arrays['gate']
+  switched = g * ours.arrays[USUAL] + (1 - g) * free.arrays[SCORE]
   yield Row(SWITCH, free.arrays | {SCORE: switched, 'gate': g})
   gates = {
     'permuted gate': lambda: controls.permuted(g, heads),
     'random blobs': lambda: controls.random_blobs(g, heads),
     'inverted gate': lambda: controls.inverted(g, heads),
-    'raw residual': lambda: controls.by_raw_residual(g, heads, plain['prior']),
+    'raw residual': lambda: controls.by_raw_residual(g, heads, ours.arrays['prior']),
     TRUE_MASK: lambda: controls.true_mask(heads),
   }
   for name in CONTROLS:
     yield _row(model, heads, name, hidden=gates[name]())
   if 'twin' in heads.arrays:
-    healthy = inferred(model, heads, image=heads.arrays['twin'])
-    yield _row(model, heads, TWIN, field=healthy['displacement'])
+    yield _row(model, heads, TWIN, field=ours.arrays['twin_displacement'])
 
 
 def _row(model: Model, heads: Heads, name: str, **entries: np.ndarray | float) -> Row:
   """One row, with the field of the lesion-free twins under the same entries."""
   arrays = inferred(model, heads, entries)
   sick = np.flatnonzero(heads.sick)
-  if 'twin' in heads.arrays and len(sick):
-    chosen = {k: v if np.ndim(v) == 0 else v[sick] for k, v in entries.items()}
-    healthy = heads.only(sick)
-    again = inferred(model, healthy, chosen, image=healthy.arrays['twin'])
-    for output in COMPARED:
-      twins = arrays[output].copy()
-      twins[sick] = again[output]
-      arrays[f'twin_{output}'] = twins
+  if 'twin' in heads.arrays:
+    # A twin of the healthy is the image itself.
+    twins = {output: arrays[output].copy() for output in COMPARED}
+    if len(sick):
+      chosen = {k: v if np.ndim(v) == 0 else v[sick] for k, v in entries.items()}
+      healthy = heads.only(sick)
+      again = inferred(model, healthy, chosen, image=healthy.arrays['twin'])
+      for output, values in twins.items():
+        values[sick] = again[output]
+    arrays |= {f'twin_{output}': values for output, values in twins.items()}
   return Row(name, arrays)
