@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from tests.long_variants import all_but
 from tests.method_table import ADAPTATIONS, ROWS, TRACED, make_batch, trained
 from uad_jax import checkpoint
 from uad_jax.method import State
@@ -60,6 +61,12 @@ def test_every_method_has_a_row():
   assert FILES == sorted(ROWS)
 
 
+LONG = ('latent_diffusion', 'ddpm')
+"""Methods that infer in many steps."""
+
+QUICK = all_but(ROWS, [name for name in ROWS if name not in LONG])
+
+
 @pytest.mark.parametrize('name', ROWS)
 def test_parameter_count(name):
   _, _, first, _, _, _ = trained(name)
@@ -101,7 +108,7 @@ def test_bounds_are_of_metrics_that_there_are(name):
       assert all(f'{label}/{bound.metric}' in metrics for metrics in given)
 
 
-@pytest.mark.parametrize('name', ROWS)
+@pytest.mark.parametrize('name', QUICK)
 def test_the_adaptations_serve_every_method_together(name):
   plain, batch, first, _, _, infer = trained(name)
   adapted = plain
@@ -198,7 +205,7 @@ def values_of(function, *arguments):
 @pytest.mark.parametrize(
   'compute', [shapes_of, pytest.param(values_of, marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize('name', ROWS)
+@pytest.mark.parametrize('name', QUICK)
 def test_volumes_by_the_shape_alone(name, compute):
   shape = (16, 16, 16)
   method = named('methods', name)(shape, channels=1, **ROWS[name][1])

@@ -11,6 +11,7 @@ from tests.adapt.sweep import (
   shuffled_passes,
   swept,
 )
+from tests.long_variants import all_but
 from tests.method_table import ROWS, make_batch
 from uad_jax.adapt import adabn, ema, voxel_moments
 from uad_jax.method import Method, Objective
@@ -104,7 +105,7 @@ def close(found, expected, atol=1e-5):
     )
 
 
-@pytest.mark.parametrize('size', [4, NUMBER])
+@pytest.mark.parametrize('size', all_but([4, NUMBER], [NUMBER]))
 def test_statistics_are_those_of_numpy_over_the_whole_set(source, size):
   _, params, stats, batch = source
   state = adapted(source, size)

@@ -179,6 +179,7 @@ def test_a_linear_contrast_change_is_undone(toy):
   assert change > 0.1 and rest < 1e-3 * change
 
 
+@pytest.mark.slow
 def test_a_linear_contrast_change_is_undone_in_part_by_a_network_of_convolutions():
   # Their padding at the edge of the image is not that of a changed image.
   method = make_method('vae')

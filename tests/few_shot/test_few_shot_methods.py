@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from tests.long_variants import all_but
 from tests.method_table import ADAPTATIONS, DRAWING, ROWS, make_batch
 from uad_jax.method import splits_of
 from uad_jax.registry import named
@@ -29,28 +30,26 @@ SERVES = {
 
 OPTIONS = {'adabn': dict(batches=2), 'channel_moments': dict(batches=2)}
 
-LARGE = ('caae', 'dae_unc', 'fanogan', 'latent_diffusion')
-"""Methods whose losses take seconds to trace; the code is reached alike in all."""
-
-PAIRS = [
-  pytest.param(
-    adaptation,
-    name,
-    marks=[pytest.mark.slow]
-    if name in LARGE and adaptation in ('coral', 'dann', 'fada')
-    else [],
-  )
-  for adaptation in SERVES
-  for name in ROWS
+PAIRS = [(adaptation, name) for adaptation in SERVES for name in ROWS]
+TRACED = ('ae', 'dae', 'gmvae', 'skip_ae')
+USUAL = [
+  (adaptation, name)
+  for adaptation, name in PAIRS
+  if name in TRACED
+  or name not in SERVES[adaptation]
+  or adaptation not in ('coral', 'dann', 'fada', 'finetune')
 ]
+"""Refusals, and a few of the methods whose losses take seconds to trace; the code is
+reached alike in all."""
 
 
 def test_every_adaptation_has_a_row():
   assert sorted([*SERVES, *ADAPTATIONS, *DRAWING]) == registered('adapt')
 
 
-@pytest.mark.parametrize(('adaptation', 'name'), PAIRS)
-def test_an_adaptation_serves_a_method_or_refuses_it(adaptation, name):
+@pytest.mark.parametrize('pair', all_but(PAIRS, USUAL), ids='-'.join)
+def test_an_adaptation_serves_a_method_or_refuses_it(pair):
+  adaptation, name = pair
   shape, options, _ = ROWS[name]
   plain = named('methods', name)(shape=shape, channels=1, **options)
   batch = make_batch(shape)

@@ -36,6 +36,7 @@ def test_a_perfect_restorer_is_followed_to_the_end(perfect, steps):
   np.testing.assert_allclose(outputs['restored'], apart, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_severity_is_told(monkeypatch, key):
   told = []
 

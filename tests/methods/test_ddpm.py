@@ -41,6 +41,7 @@ def reconstruct(batch, key, **options):
   return inference(**options)(learned()[0], {}, batch, key)['reconstruction']
 
 
+@pytest.mark.slow
 def test_the_noise_is_learned():
   _, _, losses = learned()
   assert abs(losses[0] - 1) < 0.2  # eps' starts near 0, and eps has variance 1

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from tests.long_variants import all_but
 from tests.method_table import ROWS, make_batch
 from uad_jax.nets.layers.dropout import ConcreteDropout, rate_entropy
 from uad_jax.registry import named
@@ -14,6 +15,7 @@ NAMES = (
   'vae', 'cevae', 'gmvae', 'gmvae spatial', 'scale_space_ae', 'cae', 'aae', 'caae',
   'fanogan', 'anovaegan',
 )  # fmt: skip
+USUAL = ('vae', 'gmvae spatial', 'cae')
 
 
 def make(name, **options):
@@ -22,7 +24,7 @@ def make(name, **options):
   return named('methods', name)(SHAPE, **{**ROWS[name][1], **extra, **options})
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', all_but(NAMES, USUAL))
 def test_bayesian_inference_draws_by_the_key_and_plain_inference_does_not(name, key):
   batch, keys = make_batch(SHAPE, 2), jax.random.split(key, 2)
   plain, bayesian = make(name, dropout=0.5), make(name, dropout=0.5, bayesian=True)
@@ -44,7 +46,7 @@ def test_bayesian_inference_draws_by_the_key_and_plain_inference_does_not(name, 
   np.testing.assert_array_equal(one, without)
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', all_but(NAMES, USUAL))
 def test_dropout_changes_the_training_and_not_the_parameters(name, key):
   batch = make_batch(SHAPE, 2)
   losses, first = [], []

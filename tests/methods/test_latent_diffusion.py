@@ -29,6 +29,7 @@ def outputs(healthy, limit=None):
   return infer(state.params, stats, batch, jax.random.key(3)), state
 
 
+@pytest.mark.slow
 def test_the_calibration_counts_places_as_they_are_brain():
   _, state = outputs(0.5)
   _, batch, _, _, _, _ = trained('latent_diffusion')

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from tests.long_variants import all_but
 from tests.registration.warped_blobs import blobs
 from uad_jax.methods import voxelmorph, voxelmorph_diff
 from uad_jax.methods.families import template_registration
@@ -56,15 +57,7 @@ def trained(module, steps, **options):
   return method, state, metrics
 
 
-@pytest.mark.parametrize(
-  'case',
-  [
-    pytest.param(
-      case, marks=pytest.mark.slow if case in ('displacement', 'posterior') else ()
-    )
-    for case in CASES
-  ],
-)
+@pytest.mark.parametrize('case', all_but(CASES, ('ncc', 'both ways')))
 def test_a_known_translation_is_recovered(case, optimised):
   module, options = CASES[case]
   method, state, metrics = trained(module, 150, **options)

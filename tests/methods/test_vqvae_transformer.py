@@ -66,6 +66,7 @@ def outputs(likely, key=0):
   return infer(state.params, state.stats, batch, jax.random.key(key)), batch
 
 
+@pytest.mark.slow
 def test_only_what_is_unlikely_is_healed():
   none, _ = outputs(0.0)
   assert not none['heal_mask'].any()

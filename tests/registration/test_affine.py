@@ -71,12 +71,14 @@ def test_the_known_affine_is_found(register, degrees, levels, tolerance):
   assert (abs(scales - 1).max() < 1e-5) == (degrees == 6)
 
 
+@pytest.mark.slow
 def test_mutual_information_needs_no_t1(register, optimised):
   found = register(['inverted', 't2'], levels=1)
   for i in range(2):
     assert worst(matrix(found, i), TO_SCAN) < 1.5
 
 
+@pytest.mark.slow
 def test_subjects_do_not_meet(register):
   names = ['t1', 'moved']
   options = {'similarity': 'ncc', 'degrees': 6, 'levels': 1}

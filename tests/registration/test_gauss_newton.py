@@ -7,9 +7,11 @@ import pytest
 import scipy.optimize
 
 from tests.registration.warped_blobs import blobs, smooth_field
-from uad_jax.registration import flow
-from uad_jax.registration.gauss_newton import Problem, Schedule, energy, register
+from uad_jax.registration import flow, gauss_newton
+from uad_jax.registration.gauss_newton import Problem, Schedule, energy
 from uad_jax.registration.warp import grid, warp
+
+register = jax.jit(gauss_newton.register, static_argnames='schedule')
 
 
 @pytest.mark.parametrize('shape', [(24, 20), (16, 14, 12)])

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy import ndimage
 
 from tests.method_table import trained
@@ -28,6 +29,7 @@ def test_it_is_minus_the_log_probability_in_the_mask(key):
   np.testing.assert_allclose(found, smooth * mask, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_with_one_code_at_each_place_it_adds_up_to_the_scans(key):
   """The mean of the map is that of 'log_prob', which linear interpolation keeps."""
   method, batch, _, state, _, infer = trained('vqvae_transformer')

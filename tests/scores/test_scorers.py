@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from tests.long_variants import all_but
 from tests.method_table import ROWS, trained
 from uad_jax import inference
 from uad_jax.method import Method, bind
@@ -86,8 +87,7 @@ def refuses(method, scorer, options):
   def run(params, stats):
     return score(bind(found, params, stats), batch, jax.random.key(0))
 
-  said = {'monte_carlo': 'uncertainty'}.get(scorer, scorer)
-  with pytest.raises(ValueError, match=f"scorer '{said}' needs .*this method gives"):
+  with pytest.raises(ValueError, match=f"scorer '{scorer}' needs .*this method gives"):
     jax.eval_shape(run, state.params, state.stats)
 
 
@@ -108,17 +108,11 @@ def check_maps(method, scorers):
     assert jnp.isfinite(anomaly).all(), name
 
 
-LONG = ('ddpm', 'latent_diffusion')
-"""Methods whose scorers take most of the time, as each infers in many steps."""
+USUAL = ('atlas', 'threshold', 'ae', 'vae', 'dae', 'dae_unc', 'skip_ae')
+"""Methods that have all outputs of which scorers make maps."""
 
 
-@pytest.mark.parametrize(
-  'method',
-  [
-    pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [])
-    for name in ROWS
-  ],
-)
+@pytest.mark.parametrize('method', all_but(ROWS, USUAL))
 def test_every_scorer_on_a_method(method):
   outputs = outputs_of(method)
   served = {}

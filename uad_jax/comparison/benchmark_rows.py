@@ -94,7 +94,8 @@ def rows_of(suite: str) -> list[str]:
   Args:
     suite: One of `SUITES`.
   """
-  return [name for name in ROWS if name != PLAIN or suite in ('ixi', 'ixi128')]
+  random = 'randomise' in read_config('dae_unc', suite).adapt
+  return [name for name in ROWS if name != PLAIN or random]
 
 
 def take_training(row: Row, runs: str) -> None:

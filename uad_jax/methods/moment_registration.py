@@ -11,6 +11,7 @@ of groupwise registration (Guimond et al. 2000; Joshi et al. 2004, "Unbiased
 diffeomorphic atlas construction").
 """
 
+import jax
 import jax.numpy as jnp
 
 from uad_jax.method import Batch, Bound, Method, Objective
@@ -19,7 +20,7 @@ from uad_jax.methods.families.voxel_moments import warped
 from uad_jax.ops import voxel_stats
 from uad_jax.ops.limits import check_number, check_whole
 from uad_jax.ops.losses import example_mean, per_example
-from uad_jax.registration import flow, gate, gauss_newton
+from uad_jax.registration import flow, gate, gauss_newton, solve_posterior
 from uad_jax.registration.gauss_newton import Problem, Schedule
 from uad_jax.registration.warp import warp
 
@@ -39,6 +40,7 @@ def make(
   refinement: tuple[int, ...] = (4, 2),
   solves: int = 12,
   damping: float = 0.1,
+  draws: int = 0,
 ) -> Method:
   """Builds the registration of healthy moments, in 2-D or 3-D.
 
@@ -56,10 +58,14 @@ def make(
     omega = (nu + 1) / (nu + z^2), at most 1,
 
   z the smoothed residual in standard deviations (`gate.standardised_residual`). The
-  output 'gate' is 1 - omega. A variant may add to the batch: 'strength' [B], which
-  replaces the stiffness, 'open' [B], which scales the gate (0: all voxels count), and
-  'hidden' [B, *S, 1] in [0, 1], which replaces the gate (for controls, such as that of
-  another scan), and 'field' [B, *S, d] in voxels, which replaces the displacement.
+  output 'gate' is 1 - omega. With `draws` the variance of the scan around the template
+  is increased by that of the registration, s^2 + var m(p + u), over draws of u around
+  the solution (`solve_posterior`), in z and in 'reconstruction_log_variance'.
+
+  A variant may add to the batch: 'strength' [B], which replaces the stiffness, 'open'
+  [B], which scales the gate (0: all voxels count), 'hidden' [B, *S, 1] in [0, 1], which
+  replaces the gate (for controls, such as that of another scan), and 'field'
+  [B, *S, d] in voxels, which replaces the displacement.
 
   Args:
     shape: Spatial shape of the scans.
@@ -78,6 +84,8 @@ def make(
       resolution.
     solves: Iterations of conjugate gradients in each step.
     damping: Damping of the steps, see `gauss_newton.Schedule`.
+    draws: Number of draws of the displacement, returned as 'displacement_members' and
+      'reconstruction_members'; 0 counts the displacement as certain.
 
   Raises:
     ValueError: A number is outside of its range.
@@ -85,6 +93,7 @@ def make(
   where = 'moment_registration'
   check_whole(f'{where}: rounds', rounds, 0)
   check_whole(f'{where}: reweightings', reweightings, 0)
+  check_whole(f'{where}: draws', draws, 0)
   for name, value in dict(
     floor=floor, stiffness=stiffness, first_stiffness=first_stiffness, freedom=freedom
   ).items():
@@ -138,6 +147,18 @@ def make(
 
     return fit
 
+  def registered(problem: Problem, u, key):
+    """Moments after the warp by u, with its uncertainty, and the members by name."""
+    moments = problem.expected, jnp.log(problem.variance)
+    expected, log_variance = warped(*moments, u)
+    if not draws:
+      return expected, log_variance, {}
+    fields = solve_posterior.draws(problem, u, key, draws)
+    members = jax.vmap(lambda field: warp(moments[0], field), 1, 1)(fields)
+    total = jnp.exp(log_variance) + members.var(1, ddof=min(draws - 1, 1))
+    named = {'displacement_members': fields, 'reconstruction_members': members}
+    return expected, jnp.log(total), named
+
   def infer(params, stats, batch: Batch, key):
     image, mask, position = batch['image'], batch['mask'], batch['position']
     mean, variance = template(stats, rounds, position)
@@ -152,16 +173,17 @@ def make(
     if u is None:
       u = gauss_newton.register(problem, schedule=whole)
     stiff, stiff_log_variance = warped(mean, log_variance, u)
+    expected, expected_log_variance, members = registered(problem, u, key)
     g = jnp.zeros_like(mask)
     for _ in range(times):
-      z = gate.standardised_residual(image, *warped(mean, log_variance, u), tau=0.0)
+      z = gate.standardised_residual(image, expected, expected_log_variance, tau=0.0)
       omega = jnp.minimum((freedom + 1) / (freedom + (z * mask) ** 2), 1.0)
       g = batch.get('hidden', 1 - omega)
       if 'open' in batch:
         g = g * per_example(batch['open'], g)
       problem = problem._replace(weight=1 - g, stiffness=lambda0)
       u = gauss_newton.register(problem, u, again)
-    expected, expected_log_variance = warped(mean, log_variance, u)
+      expected, expected_log_variance, members = registered(problem, u, key)
     usual, usual_variance = template(stats, 0, position)
     return {
       'prior': mean * mask,
@@ -174,7 +196,7 @@ def make(
       'displacement': u,
       'reconstruction': expected * mask,
       'reconstruction_log_variance': expected_log_variance,
-    }
+    } | members
 
   bounds = (
     Bound(

@@ -18,6 +18,14 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.registration import flow
+from uad_jax.registration.linear_system import (
+  Problem,
+  linearise,
+  on_the_grid,
+  planes,
+  slopes_of,
+  solve,
+)
 from uad_jax.registration.solve import laplacian
 from uad_jax.registration.warp import warp
 
@@ -45,27 +53,6 @@ class Schedule(NamedTuple):
 DEFAULT = Schedule()
 
 
-class Problem(NamedTuple):
-  """Scans and what they are registered to.
-
-  Attributes:
-    image: Scans x [B, *S, C].
-    expected: Expected images m [B, *S, C].
-    variance: Variances s^2 of the scans around m [B, *S, C], positive; they are warped
-      with m.
-    weight: omega [B, *S, 1], not negative; 0 hides a voxel of the scan.
-    stiffness: lambda [B, *S, 1], [B, 1, ..., 1] or a scalar, positive.
-    pull: mu, the pull to rest, as stiffness, not negative.
-  """
-
-  image: Array
-  expected: Array
-  variance: Array
-  weight: Array
-  stiffness: Array | float
-  pull: Array | float = 0.0
-
-
 def register(
   problem: Problem, start: Array | None = None, schedule: Schedule = DEFAULT
 ) -> Array:
@@ -84,7 +71,7 @@ def register(
     >>> bump = lambda c: jnp.exp(-((grid[:, None] - c) ** 2) - grid[None] ** 2)
     >>> image, expected = (bump(c)[None, ..., None] for c in (0.0, 0.5))
     >>> ones = jnp.ones((1, 16, 16, 1))
-    >>> u = register(Problem(image, expected, 1e-4 * ones, ones, 1.0))
+    >>> u = jax.jit(register)(Problem(image, expected, 1e-4 * ones, ones, 1.0))
     >>> errors = [jnp.abs(image - x).max() for x in (expected, warp(expected, u))]
     >>> [round(float(error), 1) for error in errors]
     [0.4, 0.1]
@@ -92,7 +79,8 @@ def register(
   image = problem.image
   if start is None:
     start = jnp.zeros((*image.shape[:-1], image.ndim - 2), image.dtype)
-  return jax.vmap(lambda p, u: _coarse_to_fine(p, u, schedule))(_full(problem), start)
+  whole = on_the_grid(problem)
+  return jax.vmap(lambda p, u: _coarse_to_fine(p, u, schedule))(whole, start)
 
 
 def energy(problem: Problem, displacement: Array) -> tuple[Array, Array]:
@@ -118,20 +106,11 @@ def energy(problem: Problem, displacement: Array) -> tuple[Array, Array]:
     expected, variance = jnp.split(warped, 2, -1)
     square = (problem.image - expected) ** 2 / variance
     data = (problem.weight[..., 0] * square.mean(-1)).sum()
-    planes = _planes(u)
+    field = planes(u)
     # sum_p u (L u) is the sum over pairs of lambda |u - u'|^2.
-    return 0.5 * data, 0.5 * (planes * _regularisation(problem, planes)).sum()
+    return 0.5 * data, 0.5 * (field * _regularisation(problem, field)).sum()
 
-  return jax.vmap(of_example)(_full(problem), displacement)
-
-
-def _full(problem: Problem) -> Problem:
-  """The problem with all its maps on the grid, [B, *S, 1]."""
-  image = problem.image
-  maps = [jnp.asarray(x, image.dtype) for x in problem[3:]]
-  maps = [jnp.broadcast_to(x, (*image.shape[:-1], 1)) for x in maps]
-  # Constant maps would be halved while compiling, which takes seconds for volumes.
-  return Problem(*problem[:3], *jax.lax.optimization_barrier(maps))
+  return jax.vmap(of_example)(on_the_grid(problem), displacement)
 
 
 def _coarse_to_fine(problem: Problem, start: Array, schedule: Schedule) -> Array:
@@ -146,7 +125,7 @@ def _coarse_to_fine(problem: Problem, start: Array, schedule: Schedule) -> Array
   displacement = start
   for level, steps in zip(reversed(pyramid), schedule.steps, strict=True):
     displacement = _resized(displacement, level.image.shape[:-1])
-    slopes = _slopes(level.expected)
+    slopes = slopes_of(level.expected)
 
     def improve(_, u, level=level, slopes=slopes):
       return u + _step(level, slopes, u, schedule)
@@ -159,49 +138,15 @@ def _step(
   problem: Problem, slopes: Array, displacement: Array, schedule: Schedule
 ) -> Array:
   """One Gauss-Newton step [*S, d]; `slopes` are those of the expected image."""
-  channels, d = problem.image.shape[-1], displacement.shape[-1]
-  stack = jnp.concatenate([problem.expected, problem.variance, slopes], -1)
-  warped = warp(stack[None], displacement[None])[0]
-  expected, variance, *slopes = jnp.split(warped, d + 2, -1)  # slopes d times [*S, C]
-  residual = problem.image - expected
-  share = problem.weight / variance / channels
-  # Fields as planes [d, *S, 1], components first: their products are vectorised.
-  hessian = [
-    [(share * slopes[i] * slopes[j]).sum(-1, keepdims=True) for j in range(i + 1)]
-    for i in range(d)
-  ]
-  damping = schedule.damping * sum(hessian[i][i] for i in range(d)) + problem.pull
-
-  def apply(v: Array) -> Array:
-    rows = [
-      sum(hessian[max(i, j)][min(i, j)] * v[j] for j in range(d)) for i in range(d)
-    ]
-    return jnp.stack(rows) + damping[None] * v + laplacian(v, problem.stiffness[None])
-
-  degree = 2 * d * problem.stiffness
-  diagonal = jnp.stack([hessian[i][i] + damping + degree for i in range(d)])
-  force = jnp.stack([(share * s * residual).sum(-1, keepdims=True) for s in slopes])
-  right = force - _regularisation(problem, _planes(displacement))
-  step = jax.scipy.sparse.linalg.cg(
-    apply, right, tol=0.0, maxiter=schedule.solves, M=lambda r: r / diagonal
-  )[0]
+  system = linearise(problem, slopes, displacement)
+  right = system.force - _regularisation(problem, planes(displacement))
+  step = solve(system, right, schedule.solves, schedule.damping)
   return jnp.moveaxis(step[..., 0], 0, -1)
 
 
-def _slopes(expected: Array) -> Array:
-  """Derivatives of an image [*S, C] along each axis, [*S, d C], axis by axis."""
-  slope = jnp.moveaxis(flow.gradient(expected[None])[0], -1, -2)
-  return slope.reshape(*expected.shape[:-1], -1)
-
-
-def _regularisation(problem: Problem, planes: Array) -> Array:
+def _regularisation(problem: Problem, field: Array) -> Array:
   """Derivative of the regularisation of a field in planes [d, *S, 1]."""
-  return laplacian(planes, problem.stiffness[None]) + problem.pull[None] * planes
-
-
-def _planes(field: Array) -> Array:
-  """A field [*S, d] with its components first, [d, *S, 1]."""
-  return jnp.moveaxis(field, -1, 0)[..., None]
+  return laplacian(field, problem.stiffness[None]) + problem.pull[None] * field
 
 
 def _halved(x: Array, reduce=jnp.mean) -> Array:

@@ -86,7 +86,7 @@ def laplacian(v: jax.Array, stiffness: jax.Array) -> jax.Array:
   total = jnp.zeros_like(v)
   for axis in range(1, v.ndim - 1):
     flux = edge_mean(stiffness, axis) * difference(v, axis)
-    total = total + _to_ends(flux, axis, -1)
+    total = total + to_ends(flux, axis, -1)
   return total
 
 
@@ -101,12 +101,18 @@ def degree(stiffness: jax.Array) -> jax.Array:
   """
   total = jnp.zeros_like(stiffness)
   for axis in range(1, stiffness.ndim - 1):
-    total = total + _to_ends(edge_mean(stiffness, axis), axis, 1)
+    total = total + to_ends(edge_mean(stiffness, axis), axis, 1)
   return total
 
 
-def _to_ends(edges: jax.Array, axis: int, sign: int) -> jax.Array:
-  """Adds each edge's value to its upper end and, times `sign`, to its lower end."""
+def to_ends(edges: jax.Array, axis: int, sign: int) -> jax.Array:
+  """Adds each edge's value to its upper end and, times `sign`, to its lower end.
+
+  Args:
+    edges: Values of the edges along an axis, one fewer than voxels.
+    axis: The axis.
+    sign: 1 or -1; with -1 it is the adjoint of `regularise.difference`.
+  """
   upper, lower = [[(0, 0)] * edges.ndim for _ in range(2)]
   upper[axis], lower[axis] = (1, 0), (0, 1)
   return jnp.pad(edges, upper) + sign * jnp.pad(edges, lower)

@@ -29,5 +29,5 @@ def make(
   Returns:
     A scorer of anomaly maps [B, *S, 1], 0 outside the brain mask.
   """
-  estimator = estimators.draws(of, samples)
+  estimator = estimators.repeated('monte_carlo', of, samples)
   return anomaly_maps.scorer('monte_carlo', estimator, kind, floor, sign)

@@ -34,10 +34,15 @@ def draws(of: str = 'reconstruction', samples: int = 16) -> Estimator:
     of: Name of the output.
     samples: Number of inferences, at least 2.
   """
+  return repeated('uncertainty', of, samples)
+
+
+def repeated(where: str, of: str, samples: int) -> Estimator:
+  """Builds the estimator `draws` for the scorer named `where` in error messages."""
   check_whole('samples', samples, 2)
 
   def draw(infer: Infer, batch: Batch, key: Key) -> Array:
-    return need(infer({**batch}, key), 'uncertainty', of)[0]
+    return need(infer({**batch}, key), where, of)[0]
 
   return of_draws(of, draw, samples)
 

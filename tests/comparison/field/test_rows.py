@@ -121,6 +121,7 @@ def test_lesions_are_counted_by_kind(world):
   assert above['strong']['recall'] == 0
 
 
+@pytest.mark.slow
 def test_known_fields_are_found_and_the_gate_stays_closed(world):
   model, _, known, _ = world
   entries = list(known_fields.measure(model, known))

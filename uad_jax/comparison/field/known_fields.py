@@ -129,8 +129,8 @@ def measure(model: Model, heads: Heads) -> Iterator[dict[str, Any]]:
           'kind': kind,
           'size': size,
           'row': name,
-          'endpoint': _over_records(error, brain),
-          'gate': _over_records(after['gate'][..., 0], brain),
+          'endpoint': _over_subjects(error, brain, heads),
+          'gate': _over_subjects(after['gate'][..., 0], brain, heads),
         } | (_ventricles(moved, heads, after) if 'labels' in heads.arrays else {})
 
 
@@ -143,15 +143,15 @@ def dose_response(model: Model, heads: Heads) -> list[dict[str, Any]]:
 
   Returns:
     For each height a of the gate a L, L the lesion mask, 'height' and 'strain', the
-    mean ||grad u||_F in the lesions, with its interval over records.
+    mean ||grad u||_F in the lesions, with its interval over subjects.
   """
   truth = heads.lesion.astype(np.float32)
   inside = truth[..., 0] > 0
   return [
     {
       'height': height,
-      'strain': _over_records(
-        inferred(model, heads, {'hidden': height * truth})['strain'], inside
+      'strain': _over_subjects(
+        inferred(model, heads, {'hidden': height * truth})['strain'], inside, heads
       ),
     }
     for height in HEIGHTS
@@ -163,7 +163,7 @@ def by_age(model: Model, heads: Heads) -> dict[str, Any]:
 
   Args:
     model: Trained method.
-    heads: Healthy records, one a subject, with 'age' and 'labels'.
+    heads: Healthy records with 'age' and 'labels'.
 
   Returns:
     'subjects', and by quantity and row the rank correlation with age, with its 95 %
@@ -171,10 +171,12 @@ def by_age(model: Model, heads: Heads) -> dict[str, Any]:
   """
   age = np.asarray(heads.arrays.get('age', np.nan * np.ones(len(heads.names))), float)
   known = np.isfinite(age) & (age > 0)
-  if 'labels' not in heads.arrays or known.sum() < 8:
+  subjects = np.unique(heads.subjects[known])
+  if 'labels' not in heads.arrays or len(subjects) < 8:
     return {}
   heads, age = heads.only(known), age[known]
-  table: dict[str, Any] = {'subjects': int(known.sum())}
+  age = np.array([age[heads.subjects == name][0] for name in subjects])
+  table: dict[str, Any] = {'subjects': len(subjects)}
   for name, ask in OTHER.items():
     outputs = inferred(model, heads, ask)
     image, brain = heads.arrays['image'], heads.arrays['mask'][..., 0] > 0
@@ -184,8 +186,10 @@ def by_age(model: Model, heads: Heads) -> dict[str, Any]:
     ]
     residual = np.abs(image - outputs['reconstruction'])[..., 0]
     table[name] = {
-      'residual at the ventricles': _correlation(_means(residual, rims), age),
-      'gate': _correlation(_means(outputs['gate'][..., 0], brain), age),
+      'residual at the ventricles': _correlation(
+        _means(residual, np.stack(rims), heads), age
+      ),
+      'gate': _correlation(_means(outputs['gate'][..., 0], brain, heads), age),
     }
   return table
 
@@ -208,19 +212,27 @@ def _ventricles(moved: Heads, heads: Heads, after: Mapping) -> dict[str, Any]:
   }
 
 
-def _means(values: np.ndarray, where: Any) -> np.ndarray:
-  """Mean of each record [n, *S] within its mask."""
-  return np.array([v[w].mean() for v, w in zip(values, where, strict=True)])
+def _means(values: np.ndarray, where: np.ndarray, heads: Heads) -> np.ndarray:
+  """Means of voxels [n, *S] by subject, in the order of names; NaN of no voxels."""
+  means = []
+  for name in np.unique(heads.subjects):
+    rows = heads.subjects == name
+    inside = values[rows][where[rows]]
+    means.append(inside.mean() if inside.size else np.nan)
+  return np.array(means)
 
 
-def _over_records(values: np.ndarray, where: np.ndarray) -> dict[str, Any]:
-  """Mean over the records of their means, with its interval."""
-  return plain(bootstrap.mean_of(_means(values, where)))
+def _over_subjects(values: np.ndarray, where: np.ndarray, heads: Heads) -> dict:
+  """Mean over the subjects of their means, with its interval."""
+  means = _means(values, where, heads)
+  return plain(bootstrap.mean_of(means[np.isfinite(means)]))
 
 
 def _correlation(values: np.ndarray, age: np.ndarray) -> dict[str, Any]:
   """Spearman's rank correlation with its interval; undefined for constants."""
-  if np.ptp(values) == 0:
+  defined = np.isfinite(values)
+  values, age = values[defined], age[defined]
+  if len(age) < 3 or np.ptp(values) == 0:
     return plain(bootstrap.Interval(np.nan, np.nan, np.nan))
   random = np.random.default_rng(0)
   drawn = random.integers(len(age), size=(1000, len(age)))
