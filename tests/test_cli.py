@@ -146,13 +146,15 @@ def run(*arguments):
   'arguments, sentence',
   [
     (('uad_jax.main', '--bogus=1'), "Unknown command line flag 'bogus'"),
-    (
+    pytest.param(
       ('uad_jax.main', '--config=configs/nope.py', '--workdir=unused'),
       'configs/nope.py',
+      marks=pytest.mark.slow,
     ),
-    (
+    pytest.param(
       ('uad_jax.predict', '--checkpoint=nowhere', '--input=README.md', '--output=x'),
       'nowhere has no model.json',
+      marks=pytest.mark.slow,
     ),
   ],
   ids=['flag', 'file', 'run'],

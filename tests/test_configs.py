@@ -43,6 +43,9 @@ ADVERTISED = [
 ]
 
 
+OFTEN = ('demo', 'ixi', 'ixi3d', 'stroke_flair')
+
+
 @functools.cache
 def networks(settings, shape):
   """Names of the networks that are made and of those that are trained.
@@ -54,7 +57,13 @@ def networks(settings, shape):
   return set(params), {net for o in method.objectives.values() for net in o.trains}
 
 
-@pytest.mark.parametrize('name, arg', ADVERTISED)
+@pytest.mark.parametrize(
+  'name, arg',
+  [
+    pytest.param(name, arg, marks=() if arg in OFTEN else pytest.mark.slow)
+    for name, arg in ADVERTISED
+  ],
+)
 def test_the_networks_of_an_advertised_argument_suit_its_shape(name, arg):
   config = read_config(name, arg)
   shape = tuple(config.data.get('shape', ())) or SHAPES[arg]

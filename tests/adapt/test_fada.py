@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from tests.adapt.two_domains import batches, moved, steps, tiny
-from tests.long_variants import all_but
 from uad_jax.adapt import fada
 from uad_jax.adapt.families import pair_groups
 from uad_jax.train import Diverged, check_bounds
@@ -46,7 +45,8 @@ def by_hand(plain, params, stats, splits, key, number):
 
 
 @pytest.mark.parametrize(
-  ('classes', 'number'), all_but([('position', 4), ('two', 2)], [('two', 2)])
+  ('classes', 'number'),
+  [pytest.param('position', 4, marks=pytest.mark.slow), ('two', 2)],
 )
 def test_losses_are_those_of_the_paper(classes, number, key):
   plain, splits = tiny('vae'), batches()

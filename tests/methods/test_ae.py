@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests.long_variants import all_but
 from tests.method_table import make_batch
 from uad_jax.methods import ae
 
@@ -79,7 +80,7 @@ def test_padding_and_background_have_no_influence(architecture, bottleneck, key)
 
 
 @pytest.mark.parametrize('architecture', ['default', 'study'])
-@pytest.mark.parametrize('bottleneck', ['dense', 'spatial'])
+@pytest.mark.parametrize('bottleneck', all_but(['dense', 'spatial'], ['spatial']))
 def test_dropout_is_on_at_inference_only_if_bayesian(architecture, bottleneck):
   shape, batch = (16, 16), make_batch((16, 16), 2)
   options = {**TINY, 'architecture': architecture, 'bottleneck': bottleneck}

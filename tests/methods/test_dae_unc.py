@@ -12,21 +12,25 @@ from uad_jax.methods import dae_unc
 from uad_jax.update import due, init_state, make_update
 
 SHAPE, OPTIONS, _ = ROWS['dae_unc']
+SWITCHES = (
+  dict(bins=0),
+  dict(gate_prior=True),
+  dict(similarity='ncc'),
+  dict(mirror=True, gate_prior=True),
+  dict(mirror=True),
+  dict(two_pass=False),
+  dict(solve=True),
+  dict(open_by=()),
+  dict(denoise=0.0, heads=1, position=False),
+  dict(coarse=2),
+)
 
 
 @pytest.mark.parametrize(
   'switch',
   [
-    dict(bins=0),
-    dict(gate_prior=True),
-    dict(mirror=True),
-    dict(mirror=True, gate_prior=True),
-    dict(two_pass=False),
-    dict(solve=True),
-    dict(similarity='ncc'),
-    dict(open_by=()),
-    dict(denoise=0.0, heads=1, position=False),
-    dict(coarse=2),
+    pytest.param(switch, marks=pytest.mark.slow if number % 3 else ())
+    for number, switch in enumerate(SWITCHES)
   ],
 )
 def test_every_switch_gives_a_method_that_can_be_trained(switch):

@@ -63,6 +63,7 @@ def test_what_is_healthy_comes_back_and_a_mark_does_not(key):
   assert np.abs(found * (1 - mask)).max() == 0
 
 
+@pytest.mark.slow
 def test_the_background_is_never_noised(key):
   params, batch, _ = learned()
   method, mask, seen = ddpm.make(SHAPE, **QUICK), batch['mask'], []

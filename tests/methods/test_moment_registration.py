@@ -121,3 +121,26 @@ def test_padding_and_order_do_not_count():
 def test_impossible_numbers_are_refused(options, sentence):
   with pytest.raises(ValueError, match=sentence):
     moment_registration.make(SHAPE, **options)
+
+
+def test_with_draws_the_variance_of_the_registration_is_added(trained):
+  _, stats, _ = trained
+  method = moment_registration.make(SHAPE, **OPTIONS, draws=8)
+  plain = moment_registration.make(SHAPE, **OPTIONS)
+  batch = scans(1, first=50)
+  hidden = jnp.zeros_like(batch['mask']).at[:, 6:18, 6:18].set(1.0)
+  fixed = {**batch, 'hidden': hidden}
+  found, expected = infer(method, stats, fixed), infer(plain, stats, fixed)
+  np.testing.assert_allclose(found['displacement'], expected['displacement'], atol=1e-5)
+  assert found['displacement_members'].shape == (1, 8, *SHAPE, 2)
+  added = jnp.exp(found['reconstruction_log_variance'])
+  added -= jnp.exp(expected['reconstruction_log_variance'])
+  members = np.asarray(found['reconstruction_members'])
+  np.testing.assert_allclose(added, members.var(1, ddof=1), rtol=1e-3, atol=1e-5)
+  # What is hidden is known from its surroundings only.
+  seen = infer(method, stats, {**batch, 'hidden': 0 * hidden})
+  within, before = (
+    float((o['displacement_members'].std(1).mean(-1, keepdims=True) * hidden).sum())
+    for o in (found, seen)
+  )
+  assert within > 1.2 * before

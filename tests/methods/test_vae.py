@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as stats_of
 
+from tests.long_variants import all_but
 from tests.method_table import make_batch
 from uad_jax.methods import vae
 from uad_jax.nets.baur2021 import StudyEncoding
@@ -76,7 +77,7 @@ def test_the_ramp_of_the_kl_and_its_absence(key):
     np.testing.assert_allclose(value, parts['nll'] + 2 * share * parts['kl'], rtol=1e-5)
 
 
-@pytest.mark.parametrize('architecture', vae.MISFITS)
+@pytest.mark.parametrize('architecture', all_but(vae.MISFITS, ['default']))
 def test_dropout_is_on_at_inference_only_if_bayesian(architecture):
   batch, (a, b) = make_batch(SHAPE, 2), jax.random.split(jax.random.key(3))
   options = {**TINY, 'architecture': architecture, 'dropout': 0.5}

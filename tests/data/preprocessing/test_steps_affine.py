@@ -39,6 +39,7 @@ def check_placed(scan, placed):
   np.testing.assert_array_equal(placed.measured['to_scan'], placed.to_scan)
 
 
+@pytest.mark.slow
 def test_affine_finds_the_head(scan, optimised):
   # Oracle: the head was made by TO_SCAN.
   placed = STEPS['affine'](scan, similarity='ncc')
