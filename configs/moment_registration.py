@@ -48,6 +48,7 @@ def get_config(arg: str = 'demo'):
     refinement=(4, 2),
     solves=12,
     damping=0.1,
+    draws=0,
   )
   config.batch_size = 4 if arg in ('volumes', 'ixi3d') else 16
   name = 'stroke_flair' if arg.startswith('stroke_flair') else arg

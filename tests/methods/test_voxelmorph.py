@@ -176,3 +176,32 @@ def test_pairs_of_scans_train_too_and_padding_does_not_count(module, key):
 def test_impossible_options_are_refused(module, options, sentence):
   with pytest.raises(ValueError, match=sentence):
     module.make(SHAPE, **{'decoder': WIDTHS[module], **TINY, **options})
+
+
+def test_a_refined_field_explains_more_and_leaves_a_lesion():
+  options = {'decoder': WIDTHS[voxelmorph], **TINY, 'floor': 0.1}
+  plain = voxelmorph.make(SHAPE, **options)
+  refined = voxelmorph.make(
+    SHAPE, **options, reweightings=3, stiffness=1.0, freedom=1.0, refinement=(6, 4)
+  )
+  still = {**shifted(jnp.zeros(8)), 'image': jnp.tile(blobs(SHAPE), (8, 1, 1, 1))}
+  params, stats = plain.init(jax.random.key(0), still)
+  for name in ('usual', 'registered'):
+    loss = plain.objectives[name].loss
+    _, (stats, _) = loss(params, stats, still, jax.random.key(0), 0)
+  batch = shifted(jnp.full(1, 1.5))
+  lesion = jnp.zeros_like(batch['mask']).at[:, 10:14, 9:14].set(1.0)
+  sick = {**batch, 'image': batch['image'] + 0.8 * lesion}
+  # The network at its start moves nothing.
+  before, after = (
+    jax.jit(method.infer)(params, stats, sick, jax.random.key(0))
+    for method in (plain, refined)
+  )
+  healthy = 1 - lesion
+  error_before, error_after = (
+    float((jnp.abs(sick['image'] - o['reconstruction']) * healthy).sum())
+    for o in (before, after)
+  )
+  assert error_after < 0.3 * error_before
+  gate = np.asarray(after['gate'])
+  assert gate[np.asarray(lesion) > 0].mean() > 0.2 > 20 * gate[lesion == 0].mean()

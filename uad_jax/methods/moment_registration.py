@@ -11,16 +11,15 @@ of groupwise registration (Guimond et al. 2000; Joshi et al. 2004, "Unbiased
 diffeomorphic atlas construction").
 """
 
-import jax
 import jax.numpy as jnp
 
 from uad_jax.method import Batch, Bound, Method, Objective
-from uad_jax.methods.families import voxel_moments
+from uad_jax.methods.families import robust_registration, voxel_moments
 from uad_jax.methods.families.voxel_moments import warped
 from uad_jax.ops import voxel_stats
 from uad_jax.ops.limits import check_number, check_whole
-from uad_jax.ops.losses import example_mean, per_example
-from uad_jax.registration import flow, gate, gauss_newton, solve_posterior
+from uad_jax.ops.losses import example_mean
+from uad_jax.registration import flow, gauss_newton
 from uad_jax.registration.gauss_newton import Problem, Schedule
 from uad_jax.registration.warp import warp
 
@@ -53,19 +52,11 @@ def make(
 
   At inference the displacement minimises the energy of `gauss_newton`, first with all
   voxels and the stiffness `first_stiffness`, then `reweightings` times with `stiffness`
-  and the weights of a Student t distribution with `freedom` nu,
-
-    omega = (nu + 1) / (nu + z^2), at most 1,
-
-  z the smoothed residual in standard deviations (`gate.standardised_residual`). The
-  output 'gate' is 1 - omega. With `draws` the variance of the scan around the template
-  is increased by that of the registration, s^2 + var m(p + u), over draws of u around
-  the solution (`solve_posterior`), in z and in 'reconstruction_log_variance'.
-
-  A variant may add to the batch: 'strength' [B], which replaces the stiffness, 'open'
-  [B], which scales the gate (0: all voxels count), 'hidden' [B, *S, 1] in [0, 1], which
-  replaces the gate (for controls, such as that of another scan), and 'field'
-  [B, *S, d] in voxels, which replaces the displacement.
+  and the weights of a Student t distribution (`families.robust_registration`, which
+  also names the entries that a variant may add to the batch). With `draws` the
+  variance of the scan around the template is increased by that of the registration,
+  s^2 + var m(p + u), over draws of u around the solution (`solve_posterior`), in the
+  residual of the weights and in 'reconstruction_log_variance'.
 
   Args:
     shape: Spatial shape of the scans.
@@ -99,7 +90,13 @@ def make(
   ).items():
     check_number(f'{where}: {name}', value, 0, above=True)
   whole = Schedule(tuple(steps), solves, damping)
-  again = Schedule(tuple(refinement), solves, damping)
+  settings = robust_registration.Settings(
+    stiffness,
+    reweightings,
+    freedom,
+    Schedule(tuple(refinement), solves, damping),
+    draws,
+  )
   axes = len(shape)
 
   def init(key, batch):
@@ -147,43 +144,19 @@ def make(
 
     return fit
 
-  def registered(problem: Problem, u, key):
-    """Moments after the warp by u, with its uncertainty, and the members by name."""
-    moments = problem.expected, jnp.log(problem.variance)
-    expected, log_variance = warped(*moments, u)
-    if not draws:
-      return expected, log_variance, {}
-    fields = solve_posterior.draws(problem, u, key, draws)
-    members = jax.vmap(lambda field: warp(moments[0], field), 1, 1)(fields)
-    total = jnp.exp(log_variance) + members.var(1, ddof=min(draws - 1, 1))
-    named = {'displacement_members': fields, 'reconstruction_members': members}
-    return expected, jnp.log(total), named
-
   def infer(params, stats, batch: Batch, key):
     image, mask, position = batch['image'], batch['mask'], batch['position']
     mean, variance = template(stats, rounds, position)
     log_variance = jnp.log(variance)
-    lambda0 = batch.get('strength', jnp.full((len(image),), stiffness))
-    lambda0 = per_example(lambda0, mask)
+    lambda0 = robust_registration.strength_of(batch, stiffness)
     count = 1 - batch.get('hidden', jnp.zeros_like(mask))
     first = jnp.maximum(lambda0, first_stiffness) if reweightings else lambda0
     problem = Problem(image, mean, variance, count, first)
-    times = 0 if 'field' in batch else reweightings
-    u = batch.get('field')
-    if u is None:
-      u = gauss_newton.register(problem, schedule=whole)
-    stiff, stiff_log_variance = warped(mean, log_variance, u)
-    expected, expected_log_variance, members = registered(problem, u, key)
-    g = jnp.zeros_like(mask)
-    for _ in range(times):
-      z = gate.standardised_residual(image, expected, expected_log_variance, tau=0.0)
-      omega = jnp.minimum((freedom + 1) / (freedom + (z * mask) ** 2), 1.0)
-      g = batch.get('hidden', 1 - omega)
-      if 'open' in batch:
-        g = g * per_example(batch['open'], g)
-      problem = problem._replace(weight=1 - g, stiffness=lambda0)
-      u = gauss_newton.register(problem, u, again)
-      expected, expected_log_variance, members = registered(problem, u, key)
+    start = batch.get('field')
+    if start is None:
+      start = gauss_newton.register(problem, schedule=whole)
+    stiff, stiff_log_variance = warped(mean, log_variance, start)
+    outputs = robust_registration.refine(settings, problem, start, batch, key)
     usual, usual_variance = template(stats, 0, position)
     return {
       'prior': mean * mask,
@@ -192,11 +165,9 @@ def make(
       'usual_log_variance': jnp.log(usual_variance),
       'stiff': stiff * mask,
       'stiff_log_variance': stiff_log_variance,
-      'gate': g,
-      'displacement': u,
-      'reconstruction': expected * mask,
-      'reconstruction_log_variance': expected_log_variance,
-    } | members
+      **outputs,
+      'reconstruction': outputs['reconstruction'] * mask,
+    }
 
   bounds = (
     Bound(

@@ -12,12 +12,14 @@ import jax.numpy as jnp
 
 from uad_jax.method import Method
 from uad_jax.methods.families import template_registration
+from uad_jax.methods.families.robust_registration import Settings
 from uad_jax.methods.families.template_registration import Pair
 from uad_jax.nets.voxelmorph import Field, on_full_grid
 from uad_jax.ops.choices import check_choice
 from uad_jax.ops.limits import check_number, check_whole
 from uad_jax.ops.losses import example_mean
 from uad_jax.registration import energy, flow, regularise
+from uad_jax.registration.gauss_newton import Schedule
 from uad_jax.registration.similarity import distance as distance_by
 from uad_jax.registration.warp import warp
 
@@ -40,6 +42,10 @@ def make(
   smoothness: float = 0.01,
   smooth: float = 1.0,
   floor: float = 0.03,
+  reweightings: int = 0,
+  stiffness: float = 4.0,
+  freedom: float = 4.0,
+  refinement: Sequence[int] = (4, 2),
 ) -> Method:
   """Builds a network that registers a template to each scan, in 2-D or 3-D.
 
@@ -77,6 +83,12 @@ def make(
       intensities in [0, 1]: about 0.01 for 'mse' and 1 for 'ncc'.
     smooth: Standard deviation in voxels of the Gaussian that smooths the template.
     floor: Smallest standard deviation of the scans at a voxel, in image units.
+    reweightings: At inference, number of times that the displacement is refined with
+      weights of its own residual (`families.robust_registration`); 0 keeps that of the
+      network.
+    stiffness: lambda of this refinement.
+    freedom: Degrees of freedom of its weights.
+    refinement: Its Gauss-Newton steps at each resolution, from the coarsest.
 
   Raises:
     ValueError: A name is unknown, a number is outside of its range, or `bidirectional`
@@ -85,6 +97,9 @@ def make(
   check_choice('field', field, FIELDS, 'voxelmorph')
   check_number('voxelmorph: smoothness', smoothness, 0)
   check_whole('voxelmorph: squarings', squarings, 1)
+  check_whole('voxelmorph: reweightings', reweightings, 0)
+  check_number('voxelmorph: stiffness', stiffness, 0, above=True)
+  check_number('voxelmorph: freedom', freedom, 0, above=True)
   on_full_grid(encoder, decoder)
   integrated = field == 'velocity'
   if bidirectional and not integrated:
@@ -93,6 +108,10 @@ def make(
       'whose deformation has an inverse'
     )
   distance = distance_by(similarity, window)
+  settings = None
+  if reweightings:
+    schedule = Schedule(tuple(refinement))
+    settings = Settings(stiffness, reweightings, freedom, schedule)
   network = Field(encoder, decoder)
 
   def displacement(v):
@@ -123,5 +142,5 @@ def make(
     return {'displacement': displacement(v), **velocity}
 
   return template_registration.make_method(
-    network, loss, predict, shape, channels, bins, pairing, smooth, floor
+    network, loss, predict, shape, channels, bins, pairing, smooth, floor, settings
   )

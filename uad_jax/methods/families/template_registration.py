@@ -22,11 +22,13 @@ from uad_jax.method import (
   Outputs,
   Params,
 )
-from uad_jax.methods.families import voxel_moments
+from uad_jax.methods.families import robust_registration, voxel_moments
+from uad_jax.methods.families.robust_registration import Settings
 from uad_jax.ops import losses, voxel_stats
 from uad_jax.ops.choices import check_choice
 from uad_jax.ops.limits import check_number
 from uad_jax.registration import flow
+from uad_jax.registration.gauss_newton import Problem
 from uad_jax.registration.warp import warp
 
 PAIRINGS = ('atlas', 'scans')
@@ -82,6 +84,7 @@ def make_method(
   pairing: str,
   smooth: float,
   floor: float,
+  refinement: Settings | None = None,
 ) -> Method:
   """Builds a method from a registration network with its loss and its prediction.
 
@@ -101,6 +104,8 @@ def make_method(
       another scan of the batch (`pairs_of_scans`).
     smooth: Standard deviation in voxels of the Gaussian that smooths the template.
     floor: Smallest standard deviation of the scans at a voxel, in image units.
+    refinement: Settings of a registration at inference that starts from the network's
+      displacement; None keeps it. Its variants are those of `robust_registration`.
 
   Raises:
     ValueError: `pairing` is unknown, or a number is outside of its range.
@@ -153,6 +158,16 @@ def make_method(
     expected, log_variance = voxel_moments.warped(
       prior, prior_log_variance, outputs['displacement']
     )
+    refined: Outputs = {}
+    if refinement is not None:
+      count = 1 - batch.get('hidden', jnp.zeros_like(mask))
+      strength = robust_registration.strength_of(batch, refinement.stiffness)
+      problem = Problem(
+        batch['image'], prior, jnp.exp(prior_log_variance), count, strength
+      )
+      start = batch.get('field', outputs['displacement'])
+      refined = robust_registration.refine(refinement, problem, start, batch, key)
+      refined['reconstruction'] = refined['reconstruction'] * mask
     return {
       'usual': usual * mask,
       'usual_log_variance': usual_log_variance,
@@ -161,6 +176,7 @@ def make_method(
       'reconstruction': expected * mask,
       'reconstruction_log_variance': log_variance,
       **outputs,
+      **refined,
     }
 
   bounds = (
