@@ -47,6 +47,7 @@ ROWS = {
     5253,
   ),
   'atlas': ((16, 16), dict(bins=3), 0),
+  'patch_detector': ((16, 16), dict(detector='gaussian', bank=64), 0),
   'moment_registration': (
     (16, 16),
     dict(bins=3, rounds=1, steps=(2, 1), refinement=(1,), reweightings=1, solves=2),

@@ -19,7 +19,13 @@ OPTIONS = {'randomise': dict(thickness=2), 'wrm': dict(steps=2)}
 """Options of adaptations that are not their defaults."""
 
 SMOOTH = (
-  *('atlas', 'moment_registration', 'smoothing', 'threshold'),  # nothing to train
+  *(
+    'atlas',
+    'moment_registration',
+    'patch_detector',
+    'smoothing',
+    'threshold',
+  ),  # nothing to train
   *('cold_diffusion', 'dae', 'ddpm', 'denoising_ae', 'vae'),
 )
 """Methods whose losses `wrm` takes; it refuses those with a kink."""

@@ -97,6 +97,7 @@ OUTPUTS = {
   'scale_residual': Output('B *S 1', 'mean residual over the scales', 'image', 0),
   'improbability': Output('B *S 1', 'minus log-likelihood of the code here', 'nat', 0),
   'surprise': Output('B *S 1', 'denoising error of the code here', '', 0),
+  'novelty': Output('B *S 1', 'score of a novelty detector of the features here'),
   'heal_mask': Output('B N *S 1', 'share of a voxel whose code was unlikely', '', 0, 1),
   # The latent code.
   'latent': Output('B ...', 'latent code; its mean where it is a distribution'),
@@ -201,6 +202,7 @@ KINDS = {
   'codebook': 'codes of a vector-quantised auto-encoder',
   'average': 'averages of the parameters',
   'posterior': 'moments of an approximate posterior of the parameters',
+  'bank': 'features of healthy scans, and the detector that is fitted to them',
   'features': 'moments of features that an adaptation has collected on target scans',
 }
 """Kinds of statistics."""

@@ -11,7 +11,9 @@ from uad_jax.registry import named
 from uad_jax.registry import names as registered
 from uad_jax.update import on_target
 
-UNTRAINED = ('atlas', 'moment_registration', 'smoothing', 'threshold')
+UNTRAINED = (
+  'atlas', 'moment_registration', 'patch_detector', 'smoothing', 'threshold'
+)  # fmt: skip
 TRAINED = tuple(name for name in ROWS if name not in UNTRAINED)
 WITH_CODE = (
   *('aae', 'ae', 'anovaegan', 'caae', 'cae', 'cevae', 'dae', 'dae_unc', 'fanogan'),

@@ -8,6 +8,7 @@ import numpy as np
 
 from uad_jax import parallel
 from uad_jax.augmentation import synthetic_lesions
+from uad_jax.augmentation.painters import HELD_OUT
 from uad_jax.data.mixing import PAINTED
 
 
@@ -16,8 +17,9 @@ def painted(
 ) -> Iterator[dict[str, np.ndarray]]:
   """Yields batches of healthy scans with synthetic lesions inserted.
 
-  The lesions are of all kinds in `synthetic_lesions.PAINTERS`. The random key is fixed,
-  so each call draws the same lesions. A voxel belongs to the lesion mask if the soft
+  The lesions are of the kinds in `painters.HELD_OUT`, which no method is trained on, so
+  that no map is chosen for its own paint. The random key is fixed, so each call draws
+  the same lesions. A voxel belongs to the lesion mask if the soft
   lesion shape is above 0.5 there.
 
   Args:
@@ -25,9 +27,8 @@ def painted(
     polarity: 'bright', 'dark' or 'both', see `synthetic_lesions.one_sided`.
   """
   key = jax.random.key(0)
-  painters = tuple(synthetic_lesions.PAINTERS)
   paint = parallel.jit(
-    functools.partial(synthetic_lesions.paint, painters=painters, polarity=polarity)
+    functools.partial(synthetic_lesions.paint, painters=HELD_OUT, polarity=polarity)
   )
   for index, batch in enumerate(batches):
     image, shape = paint(jax.random.fold_in(key, index), batch['image'], batch['mask'])

@@ -1,0 +1,169 @@
+"""A bank of feature vectors of healthy scans, and a detector that is fitted to it.
+
+A stage of the training that trains nothing collects a uniform sample of the vectors at
+brain voxels; one more step fits the detector (`uad_jax.detectors`) on the host.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from uad_jax.detectors import Detector
+from uad_jax.method import (
+  Array,
+  Batch,
+  Bound,
+  Key,
+  Method,
+  Objective,
+  Outputs,
+  Params,
+  Stats,
+  Tree,
+)
+from uad_jax.ops.losses import per_example
+
+BLOCK = 4096
+"""Vectors that are scored at once, which bounds the memory."""
+
+Extract = Callable[[Params, Stats, Batch, Key], Array]
+"""Function that computes feature maps [B, *s, K] on a grid of any size."""
+
+
+def empty(size: int, length: int) -> Tree:
+  """Creates a bank for `size` vectors of this length; free places rank last."""
+  return {'rank': jnp.full((size,), jnp.inf), 'vectors': jnp.zeros((size, length))}
+
+
+def add(bank: Tree, vectors: Array, weight: Array, key: Key) -> Tree:
+  """Adds vectors to a bank, which keeps a uniform sample of all that it was given.
+
+  Each vector draws a rank; the lowest ranks stay. The sample does not depend on the
+  order of the batches but by the ranks.
+
+  Args:
+    bank: From `empty` or `add`.
+    vectors: [m, K].
+    weight: [m]; vectors of weight 0 are left out.
+    key: Random key.
+
+  Examples:
+    >>> weight = jnp.array([1.0, 0.0, 0.0])
+    >>> bank = add(empty(2, 1), jnp.ones((3, 1)), weight, jax.random.key(0))
+    >>> bank['vectors'].tolist(), int(jnp.isfinite(bank['rank']).sum())
+    ([[1.0], [0.0]], 1)
+  """
+  drawn = jax.random.uniform(key, weight.shape)
+  rank = jnp.where(weight > 0, drawn, jnp.inf)
+  size = len(bank['rank'])
+  # Only the lowest of the new ranks can stay: their vectors alone are moved.
+  _, rows = jax.lax.top_k(-rank, min(size, len(rank)))
+  vectors, weight = (jnp.asarray(x)[rows] for x in (vectors, weight))
+  rank = jnp.concatenate([bank['rank'], rank[rows]])
+  chosen = jnp.where(weight[:, None] > 0, vectors, 0.0)
+  joined = jnp.concatenate([bank['vectors'], chosen])
+  _, rows = jax.lax.top_k(-rank, size)
+  return {'rank': rank[rows], 'vectors': joined[rows]}
+
+
+def on_grid(mask: Array, grid: tuple[int, ...]) -> Array:
+  """Averages a brain mask [B, *S, 1] over the cells of another grid, [B, *s, 1]."""
+  if mask.shape[1:-1] == tuple(grid):
+    return mask
+  return jax.image.resize(mask, (len(mask), *grid, 1), 'linear')
+
+
+def with_detector(
+  method: Method, extract: Extract, detector: Detector, size: int, where: str
+) -> Method:
+  """Adds a bank and a detector to a method; the output 'novelty' is its score.
+
+  Two stages follow those of the method: 'bank' collects vectors from one pass over the
+  training scans, 'detector' fits in one step. Vectors are standardised by the mean and
+  deviation of the bank's components. Scores on a coarser grid are interpolated.
+
+  Args:
+    method: Method whose outputs or parameters the features may use.
+    extract: Function that computes the feature maps.
+    detector: The detector.
+    size: Number of vectors in the bank.
+    where: Name of what asks, for error messages.
+
+  Returns:
+    The method with the further output, objectives and statistics.
+
+  Raises:
+    ValueError: By `init`, if the detector cannot hold such a bank.
+  """
+  last = max((o.stage for o in method.objectives.values()), default=-1)
+
+  def init(key, batch: Batch):
+    params, stats = method.init(key, batch)
+    maps = jax.eval_shape(extract, params, stats, batch, key)
+    length = maps.shape[-1]
+    zeros = {k: jnp.zeros(s) for k, s in detector.shapes(size, length).items()}
+    scale = {'mean': jnp.zeros(length), 'deviation': jnp.ones(length)}
+    fitted = {'scale': scale, 'fitted': zeros}
+    return params, stats | {'bank': empty(size, length), 'detector': fitted}
+
+  def collect(params, stats, batch: Batch, key, step):
+    key, draw = jax.random.split(key)
+    maps = extract(params, stats, batch, key)
+    inside = on_grid(batch['mask'], maps.shape[1:-1]) > 0.5
+    weight = inside * per_example(batch['weight'], batch['mask'])
+    vectors = maps.reshape(-1, maps.shape[-1])
+    bank = add(stats['bank'], vectors, weight.ravel(), draw)
+    return jnp.zeros(()), (stats | {'bank': bank}, {})
+
+  def fit(params, stats, batch: Batch, key, step):
+    vectors = stats['bank']['vectors']
+    scale = {
+      'mean': vectors.mean(0),
+      'deviation': jnp.maximum(vectors.std(0), 1e-6),
+    }
+    shapes = {
+      name: jax.ShapeDtypeStruct(shape, jnp.float32)
+      for name, shape in detector.shapes(*vectors.shape).items()
+    }
+    fitted = jax.pure_callback(
+      lambda x: dict(detector.fit(np.asarray(x))), shapes, _scaled(scale, vectors)
+    )
+    state = {'detector': {'scale': scale, 'fitted': fitted}}
+    filled = jnp.isfinite(stats['bank']['rank']).mean()
+    return jnp.zeros(()), (stats | state, {'filled': filled})
+
+  def infer(params, stats, batch: Batch, key) -> Outputs:
+    outputs = method.infer(params, stats, batch, key)
+    maps = extract(params, stats, batch, key)
+    kept = stats['detector']
+    vectors = _scaled(kept['scale'], maps.reshape(-1, maps.shape[-1]))
+    blocks = -(-len(vectors) // BLOCK)
+    padded = jnp.pad(vectors, ((0, blocks * BLOCK - len(vectors)), (0, 0)))
+    scores = jax.lax.map(
+      lambda x: detector.score(kept['fitted'], x), padded.reshape(blocks, BLOCK, -1)
+    )
+    novelty = scores.ravel()[: len(vectors)].reshape(*maps.shape[:-1], 1)
+    if novelty.shape != batch['mask'].shape:
+      novelty = jax.image.resize(novelty, batch['mask'].shape, 'linear')
+    return outputs | {'novelty': novelty * batch['mask']}
+
+  few = Bound(
+    'filled',
+    low=1.0,
+    sign_of=f'a bank of more vectors than the scans gave; {where} needs a smaller one',
+    fatal=True,
+  )
+  objectives = {
+    **method.objectives,
+    'bank': Objective(collect, stage=last + 1),
+    'detector': Objective(fit, stage=last + 2, bounds=(few,)),
+  }
+  kinds = {**method.kinds, 'bank': 'bank', 'detector': 'bank'}
+  return Method(init, objectives, infer, kinds)
+
+
+def _scaled(scale: Tree, vectors: Array) -> Array:
+  """Vectors in units of the bank's deviations."""
+  return (vectors - scale['mean'][None]) / scale['deviation'][None]
