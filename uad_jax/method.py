@@ -52,8 +52,7 @@ class Output(NamedTuple):
       grid, any other letter for any size.
     meaning: The quantity, in a few words.
     unit: 'image' (normalised intensity), 'voxel', 'nat', or '' for a pure number.
-    low: Smallest value possible.
-    high: Largest value possible.
+    low, high: Smallest and largest value possible.
   """
 
   shape: str
@@ -123,8 +122,7 @@ class Bound(NamedTuple):
 
   Attributes:
     metric: Name of the metric.
-    low: Smallest allowed value.
-    high: Largest allowed value.
+    low, high: Smallest and largest allowed value.
     sign_of: Trouble that a value beyond the interval points to, in words.
     fatal: True ends the training and keeps its last checkpoint; False warns once.
     after: First steps of the stage that are not checked.

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from tests.long_variants import all_but
-from tests.method_table import ADAPTATIONS, DRAWING, ROWS, make_batch
+from tests.method_table import ADAPTATIONS, DRAWING, JUDGING, ROWS, make_batch
 from uad_jax.method import splits_of
 from uad_jax.registry import named
 from uad_jax.registry import names as registered
@@ -46,7 +46,7 @@ reached alike in all."""
 
 
 def test_every_adaptation_has_a_row():
-  assert sorted([*SERVES, *ADAPTATIONS, *DRAWING]) == registered('adapt')
+  assert sorted([*SERVES, *ADAPTATIONS, *DRAWING, *JUDGING]) == registered('adapt')
 
 
 @pytest.mark.parametrize('pair', all_but(PAIRS, USUAL), ids='-'.join)

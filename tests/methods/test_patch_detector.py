@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.method_table import make_batch
+from uad_jax.detectors.families import feature_bank
 from uad_jax.methods import patch_detector
-from uad_jax.methods.families import feature_bank
 from uad_jax.update import init_state, make_update
 
 SHAPE = (16, 16)

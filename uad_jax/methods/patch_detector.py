@@ -9,8 +9,8 @@ import itertools
 import jax.numpy as jnp
 
 from uad_jax.detectors.catalogue import build
+from uad_jax.detectors.families.feature_bank import with_detector
 from uad_jax.method import Array, Batch, Method
-from uad_jax.methods.families.feature_bank import with_detector
 from uad_jax.ops.limits import check_whole
 from uad_jax.ops.losses import per_example
 from uad_jax.registration.warp import grid

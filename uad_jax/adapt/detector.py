@@ -1,0 +1,56 @@
+"""Adaptation that fits a classic novelty detector to the features of a method."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+
+from uad_jax.detectors.catalogue import build
+from uad_jax.detectors.families.feature_bank import with_detector
+from uad_jax.method import OUTPUTS, Adaptation, Method
+from uad_jax.ops.choices import check_choice
+from uad_jax.ops.limits import check_whole
+
+
+def make(
+  detector: str = 'knn',
+  options: Mapping[str, Any] | None = None,
+  of: str = 'features',
+  bank: int = 2000,
+) -> Adaptation:
+  """Builds an adaptation that adds the output 'novelty', the score of a detector.
+
+  Two stages follow the training of the method: one pass over the training scans
+  collects feature vectors at brain voxels, one step fits the detector to a uniform
+  sample of them (`feature_bank`). A latent vector without a grid gives each voxel of a
+  scan the same score.
+
+  Args:
+    detector: Name of a detector, see `detectors.catalogue`.
+    options: Options of the detector; None for its defaults.
+    of: Output of the method whose vectors are judged: 'features', 'latent' or an image.
+    bank: Number of vectors that the detector is fitted to.
+
+  Raises:
+    ValueError: An option is not allowed; or, by the adaptation, if the method does not
+      give the output.
+  """
+  check_choice('of', of, OUTPUTS, 'detector')
+  check_whole('detector: bank', bank, 2)
+  chosen = build(detector, options or {}, 'detector')
+
+  def adapt(method: Method) -> Method:
+    def extract(params, stats, batch, key):
+      outputs = method.infer(params, stats, batch, key)
+      if of not in outputs:
+        raise ValueError(
+          f"detector: this method gives no '{of}'; it gives {', '.join(outputs)}"
+        )
+      maps, axes = outputs[of], batch['image'].ndim - 2
+      if maps.ndim == axes + 2:
+        return maps
+      return jnp.reshape(maps, (len(maps), *[1] * axes, -1))
+
+    return with_detector(method, extract, chosen, bank, 'detector')
+
+  return adapt
