@@ -128,7 +128,11 @@ def tissue(
   rank = 0.02 + 0.13 * rank
   brain = jnp.where(mask[..., None] > 0, image, jnp.nan).reshape(-1, image.shape[-1])
   level = jnp.nanquantile(brain, jnp.where(end < 0.5, rank, 1 - rank), axis=0)
-  return blend(image, jnp.broadcast_to(jnp.nan_to_num(level), image.shape), (0.3 + 0.6 * share) * shape)
+  return blend(
+    image,
+    jnp.broadcast_to(jnp.nan_to_num(level), image.shape),
+    (0.3 + 0.6 * share) * shape,
+  )
 
 
 def swirl(

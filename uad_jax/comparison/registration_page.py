@@ -38,6 +38,8 @@ same post-processing; thresholds are set on healthy validation scans, row by row
 - *no field*: the moments of the scans as they are
 - *uniform, L*: every voxel counts, at the stiffness L
 - *gated, L*: voxels far from the expectation count less (weights of a Student t)
+- *gated, uncertain*: the same, and residuals count in units of the variance that also
+  holds that of the registration (draws around its solution)
 - *switch*: g z(no field) + (1 - g) z(uniform) with the same gate g, and no gated field
 - *permuted gate*, *random blobs*, *inverted gate*, *raw residual*: gates that hide as
   much (but the inverted one) at other places

@@ -36,6 +36,9 @@ from uad_jax.trained_run import OpenRun, open_run
 SWEEP = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """Stiffnesses of the uniform and gated rows."""
 
+DRAWS = 4
+"""Draws of the displacement in the row with the uncertainty of the registration."""
+
 PERCENT = 5
 """Threshold at which lesions are counted: percentage of healthy voxels above it."""
 
@@ -56,10 +59,20 @@ def model_of(opened: OpenRun) -> Model:
       f'moment_registration with the scores {" and ".join(names)}'
     )
   scorers = experiment.make_scorers(config)
-  infer = make_infer(opened.method, {name: scorers[name] for name in names})
+  maps = {name: scorers[name] for name in names}
+  with_draws = config.copy_and_resolve_references()
+  with_draws.method.draws = DRAWS
+  shape = opened.state.stats['usual']['sum'].shape[1:]
+  uncertain = experiment.make_method(with_draws, shape[:-1], shape[-1])
   params, stats = placed(opened.state.params, opened.state.stats)
-  key = experiment.evaluation_key(config)
-  return Model(infer, params, stats, key, config.batch_size)
+  return Model(
+    make_infer(opened.method, maps),
+    params,
+    stats,
+    experiment.evaluation_key(config),
+    config.batch_size,
+    make_infer(uncertain, maps),
+  )
 
 
 def healthy_of(heads: Heads) -> Heads:

@@ -36,7 +36,9 @@ def world():
     'standardised': standardised.make(smooth=0.0),
     'standardised_usual': standardised.make('usual', smooth=0.0),
   }
-  model = Model(make_infer(method, scorers), {}, stats, jax.random.key(0), 4)
+  uncertain, _, _ = fitted(draws=2)
+  infer, with_draws = (make_infer(m, scorers) for m in (method, uncertain))
+  model = Model(infer, {}, stats, jax.random.key(0), 4, with_draws)
   healthy = scans(6, first=50)
   block, batch = lesion_of(healthy)
   sick = heads_of(batch, 6, block, healthy['image'])
@@ -62,6 +64,9 @@ def test_the_rows_have_the_order_that_the_construction_gives_them(world):
   best_gate = auprc['true mask']
   assert best_gate >= auprc['gated, 2'] > auprc['uniform, 2']
   assert value(found, 'gated, 2', 'hrr') > 0.3
+  plain, wide = (found[row][0].arrays for row in ('gated, 2', rows.UNCERTAIN))
+  assert (wide[rows.SCORE] <= plain[rows.SCORE] + 0.05).mean() > 0.9
+  assert auprc[rows.UNCERTAIN] > auprc['uniform, 2']
   for control in ('permuted gate', 'random blobs', 'inverted gate'):
     assert best_gate > auprc[control]
   assert value(found, 'true mask', 'cfe') < 0.2 * value(found, 'uniform, 2', 'cfe')

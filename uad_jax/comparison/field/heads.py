@@ -21,6 +21,7 @@ class Model(NamedTuple):
 
   Attributes:
     infer: Compiled inference with the maps 'standardised' and 'standardised_usual'.
+    uncertain: The same with draws of the displacement, or None.
     params: Parameters, on the devices.
     stats: Statistics, on the devices.
     key: Random key.
@@ -32,6 +33,7 @@ class Model(NamedTuple):
   stats: Stats
   key: Key
   size: int
+  uncertain: Inference | None = None
 
 
 class Heads(NamedTuple):

@@ -6,6 +6,7 @@ All rows have the same score, the residual in healthy standard deviations (the s
   no field             moments of the scans as they are
   uniform, L           all voxels count, at the stiffness L
   gated, L             the gate of the method, at the stiffness L
+  gated, uncertain     the gated field, with the variance of its own posterior in z
   switch               g z(no field) + (1 - g) z(uniform), with the same gate g
   permuted gate        the gate of another subject
   random blobs         the values of the gate at random blobs
@@ -31,6 +32,7 @@ SCORE, USUAL = f'{MAP}standardised', f'{MAP}standardised_usual'
 NO_FIELD, SWITCH, TRUE_MASK, TWIN = (
   'no field', 'switch', 'true mask', 'field of the twin',
 )  # fmt: skip
+UNCERTAIN = 'gated, uncertain'
 CONTROLS = (
   'permuted gate', 'random blobs', 'inverted gate', 'raw residual', TRUE_MASK,
 )  # fmt: skip
@@ -84,6 +86,9 @@ def rows_of(
       yield ours
     else:
       yield _row(model, heads, gated(value), open=1.0, strength=value)
+  if model.uncertain is not None:
+    with_draws = model._replace(infer=model.uncertain)
+    yield _row(with_draws, heads, UNCERTAIN, open=1.0, strength=stiffness)
   g = ours.arrays['gate']
   switched = g * ours.arrays[USUAL] + (1 - g) * free.arrays[SCORE]
   yield Row(SWITCH, free.arrays | {SCORE: switched, 'gate': g})

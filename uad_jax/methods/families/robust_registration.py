@@ -99,7 +99,9 @@ def _expected(settings: Settings, problem: Problem, u: Array, key: Key) -> Outpu
   outputs = {'reconstruction': expected, 'reconstruction_log_variance': log_variance}
   if not settings.draws:
     return outputs
-  fields = solve_posterior.draws(problem, u, key, settings.draws)
+  fields = solve_posterior.draws(
+    problem, u, key, settings.draws, settings.schedule.solves
+  )
   members = jax.vmap(lambda field: warp(problem.expected, field), 1, 1)(fields)
   total = jnp.exp(log_variance) + members.var(1, ddof=min(settings.draws - 1, 1))
   return {
