@@ -50,6 +50,11 @@ ROWS = {
     5253,
   ),
   'atlas': ((16, 16), dict(bins=3), 0),
+  'glow': (
+    (16, 16),
+    dict(levels=2, steps=2, hidden=4, general='rearranged'),
+    3288,
+  ),
   'patch_detector': ((16, 16), dict(detector='gaussian', bank=64), 0),
   'moment_registration': (
     (16, 16),

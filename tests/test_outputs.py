@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.method_table import ROWS, make_batch, trained
 from uad_jax.adapt import ensemble, voxel_moments
-from uad_jax.method import EXPECTED, OUTPUTS
+from uad_jax.ops.output_names import EXPECTED, OUTPUTS
 from uad_jax.registry import named, names
 
 

@@ -41,6 +41,7 @@ OPTIMISERS = {
   'adam': lambda rate, decay: optax.adam(rate),
   'adam_half': lambda rate, decay: optax.adam(rate, b1=0.5),
   'adam_critic': lambda rate, decay: optax.adam(rate, b1=0.5, b2=0.9),
+  'adamax': lambda rate, decay: optax.adamax(rate),
   'amsgrad': amsgrad,
   'adamw': lambda rate, decay: optax.adamw(rate, weight_decay=decay),
   'sgd': lambda rate, decay: optax.sgd(rate, momentum=0.9),

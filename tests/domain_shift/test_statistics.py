@@ -9,7 +9,7 @@ from scipy import stats
 from tests.domain_shift.phantom import brain, with_lesion
 from uad_jax.domain_shift import image_statistics, statistics
 from uad_jax.domain_shift.shifts import SHIFTS
-from uad_jax.method import OUTPUTS
+from uad_jax.ops.output_names import OUTPUTS
 
 FULL = np.ones((12, 12, 12), bool)
 

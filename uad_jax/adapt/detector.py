@@ -7,9 +7,10 @@ import jax.numpy as jnp
 
 from uad_jax.detectors.catalogue import build
 from uad_jax.detectors.families.feature_bank import with_detector
-from uad_jax.method import OUTPUTS, Adaptation, Method
+from uad_jax.method import Adaptation, Method
 from uad_jax.ops.choices import check_choice
 from uad_jax.ops.limits import check_whole
+from uad_jax.ops.output_names import OUTPUTS
 
 
 def make(
