@@ -58,6 +58,7 @@ def test_what_a_method_does_not_give_is_told(key):
   'options, sentence',
   [
     (dict(of='soul'), "detector: unknown of 'soul'"),
+    (dict(neighbourhood=2), 'detector: neighbourhood is 2; allowed is an odd'),
     (dict(bank=0), 'detector: bank is 0; allowed is'),
     (dict(detector='cnn'), "detector: unknown detector 'cnn'"),
   ],
@@ -65,3 +66,11 @@ def test_what_a_method_does_not_give_is_told(key):
 def test_a_mistake_is_one_sentence(options, sentence):
   with pytest.raises(ValueError, match=sentence):
     detector.make(**options)
+
+
+def test_an_average_over_boxes_is_that_of_the_places_there_are(key):
+  maps = jax.random.normal(key, (2, 4, 5, 3))
+  found = np.asarray(detector.averaged(maps, 3))
+  assert found.shape == maps.shape
+  np.testing.assert_allclose(found[1, 2, 3], maps[1, 1:4, 2:5].mean((0, 1)), rtol=1e-5)
+  np.testing.assert_allclose(found[0, 0, 0], maps[0, :2, :2].mean((0, 1)), rtol=1e-5)

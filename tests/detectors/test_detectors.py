@@ -118,3 +118,19 @@ def test_what_cannot_be_fitted_is_one_sentence(name, options, sentence):
 def test_more_vectors_than_a_kernel_holds_are_refused(name):
   with pytest.raises(ValueError, match='number of vectors is 100000; allowed is'):
     DETECTORS[name]().shapes(100_000, 9)
+
+
+def test_a_coreset_covers_the_vectors_and_its_search_is_exact():
+  healthy, new = vectors()
+  radius = []
+  for kept in (5, 20, 80):
+    detector = DETECTORS['knn'](k=1, coreset=kept)
+    fitted = detector.fit(healthy)
+    assert fitted['vectors'].shape == detector.shapes(*healthy.shape)['vectors']
+    bank = NearestNeighbors(n_neighbors=1).fit(fitted['vectors'])
+    for queries in (healthy, new):
+      found = np.asarray(jax.jit(detector.score)(fitted, queries))
+      # Near 0 the difference of squares is rounded.
+      np.testing.assert_allclose(found, bank.kneighbors(queries)[0][:, 0], atol=5e-3)
+    radius.append(bank.kneighbors(healthy)[0].max())
+  assert radius[0] > radius[1] > radius[2]

@@ -5,16 +5,13 @@ import pytest
 
 from uad_jax.online import (
   array_checks,
-  coreset,
   guards,
   recurrence,
   voxel_tracking,
 )
 
 
-@pytest.mark.parametrize(
-  'module', [array_checks, coreset, guards, recurrence, voxel_tracking]
-)
+@pytest.mark.parametrize('module', [array_checks, guards, recurrence, voxel_tracking])
 def test_the_examples_of_docstrings(module):
   result = doctest.testmod(module, extraglobs={'np': np})
   assert result.attempted and not result.failed

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from uad_jax.detectors.catalogue import build
 from uad_jax.detectors.families.feature_bank import with_detector
-from uad_jax.method import Adaptation, Method
+from uad_jax.method import Adaptation, Array, Method
 from uad_jax.ops.choices import check_choice
 from uad_jax.ops.limits import check_whole
 from uad_jax.ops.output_names import OUTPUTS
@@ -17,6 +18,7 @@ def make(
   detector: str = 'knn',
   options: Mapping[str, Any] | None = None,
   of: str = 'features',
+  neighbourhood: int = 1,
   bank: int = 2000,
 ) -> Adaptation:
   """Builds an adaptation that adds the output 'novelty', the score of a detector.
@@ -30,6 +32,8 @@ def make(
     detector: Name of a detector, see `detectors.catalogue`.
     options: Options of the detector; None for its defaults.
     of: Output of the method whose vectors are judged: 'features', 'latent' or an image.
+    neighbourhood: Edge length in places, odd, of the box over which the vectors are
+      averaged (3 in PatchCore).
     bank: Number of vectors that the detector is fitted to.
 
   Raises:
@@ -38,6 +42,11 @@ def make(
   """
   check_choice('of', of, OUTPUTS, 'detector')
   check_whole('detector: bank', bank, 2)
+  check_whole('detector: neighbourhood', neighbourhood, 1)
+  if neighbourhood % 2 == 0:
+    raise ValueError(
+      f'detector: neighbourhood is {neighbourhood}; allowed is an odd number'
+    )
   chosen = build(detector, options or {}, 'detector')
 
   def adapt(method: Method) -> Method:
@@ -49,9 +58,22 @@ def make(
         )
       maps, axes = outputs[of], batch['image'].ndim - 2
       if maps.ndim == axes + 2:
-        return maps
+        return averaged(maps, neighbourhood)
       return jnp.reshape(maps, (len(maps), *[1] * axes, -1))
 
     return with_detector(method, extract, chosen, bank, 'detector')
 
   return adapt
+
+
+def averaged(maps: Array, edge: int) -> Array:
+  """Averages feature maps [B, *s, K] over boxes, less at the border of the grid."""
+  if edge == 1:
+    return maps
+  window = (1, *[edge] * (maps.ndim - 2), 1)
+  strides = (1,) * maps.ndim
+  total, count = (
+    jax.lax.reduce_window(x, 0.0, jax.lax.add, window, strides, 'SAME')
+    for x in (jnp.asarray(maps), jnp.ones((1, *maps.shape[1:-1], 1)))
+  )
+  return total / count

@@ -4,25 +4,35 @@ import numpy as np
 
 from uad_jax.detectors import Detector
 from uad_jax.detectors.families.neighbours import nearest
+from uad_jax.ops.coreset import k_centre
 from uad_jax.ops.limits import check_number, check_whole
 
 
-def make(k: int = 5) -> Detector:
+def make(k: int = 5, coreset: int = 0) -> Detector:
   """Builds a nearest-neighbour detector; its score is the mean distance to k vectors.
 
   Ramaswamy et al. 2000 ("Efficient algorithms for mining outliers from large data
-  sets"), with the mean distance after Angiulli and Pizzuti 2002.
+  sets"), with the mean distance after Angiulli and Pizzuti 2002. With k = 1, a coreset
+  and the features of a network it is the memory bank of PatchCore (Roth et al. 2022).
 
   Args:
     k: Number of neighbours.
+    coreset: Number of vectors that stay, each the farthest from those before it
+      (`ops.coreset.k_centre`); 0 keeps all.
   """
   check_whole('knn: k', k, 1)
+  check_whole('knn: coreset', coreset, 0)
 
   def shapes(n, d):
-    check_number('knn: k', k, 1, n)
-    return {'vectors': (n, d)}
+    kept = coreset or n
+    check_number('knn: coreset', kept, 1, n)
+    check_number('knn: k', k, 1, kept)
+    return {'vectors': (kept, d)}
 
   def fit(vectors: np.ndarray):
+    if coreset:
+      chosen = k_centre(vectors, coreset, np.zeros((0, vectors.shape[1]))).chosen
+      vectors = vectors[np.resize(chosen, coreset)]  # fewer where vectors are equal
     return {'vectors': np.float32(vectors)}
 
   def score(fitted, x):

@@ -7,7 +7,6 @@ import numpy as np
 
 from uad_jax.online import background_mixture, residual_memory
 from uad_jax.online import voxel_tracking as vt
-from uad_jax.online.coreset import k_centre
 from uad_jax.online.recurrence_filter import (
   Description,
   Patterns,
@@ -20,6 +19,7 @@ from uad_jax.online.scan_decision import Calibration, calibrated, largest, marks
 from uad_jax.online.scan_maps import Maps, checked
 from uad_jax.online.shadow_lesions import Shadow, centres_of, planted
 from uad_jax.online.stream_settings import Settings
+from uad_jax.ops.coreset import k_centre
 
 Array = np.ndarray
 

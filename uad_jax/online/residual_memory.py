@@ -13,8 +13,8 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from uad_jax.online.array_checks import check_vectors
-from uad_jax.online.coreset import k_centre
 from uad_jax.ops.choices import choose
+from uad_jax.ops.coreset import k_centre
 from uad_jax.ops.limits import check_number, check_whole
 
 Array = np.ndarray

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from uad_jax.evaluation import histogram
-from uad_jax.online.coreset import k_centre
 from uad_jax.online.recurrence_filter import Description
 from uad_jax.online.scan_maps import Maps
+from uad_jax.ops.coreset import k_centre
 
 Array = np.ndarray
 

@@ -16,6 +16,10 @@ class Output(NamedTuple):
     meaning: The quantity, in a few words.
     unit: 'image' (normalised intensity), 'voxel', 'nat', or '' for a pure number.
     low, high: Smallest and largest value possible.
+
+  Examples:
+    >>> OUTPUTS['gate'].shape, OUTPUTS['gate'].high
+    ('B *S 1', 1)
   """
 
   shape: str

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from uad_jax.online.coreset import k_centre
+from uad_jax.ops.coreset import k_centre
 
 NOTHING = np.zeros((0, 3))
 
