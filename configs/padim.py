@@ -1,0 +1,42 @@
+"""A normal distribution of network features at each place of the brain (PaDiM).
+
+  python -m uad_jax.main --config=configs/padim.py:ixi --workdir=runs/padim
+
+Arguments, data sets of uad_jax/base_config: `demo` (default), `slices`, `ixi`,
+`ixi128`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`, `stroke_flair64`,
+`images`.
+
+As published by Defard et al. 2021, with one departure: the features are those of a
+network that is trained here on the healthy scans (configs/denoising_ae.py, whose
+pretext is to remove coarse noise), as nothing is downloaded.
+
+Not measured yet.
+"""
+
+import pathlib
+
+from uad_jax import base_config
+from uad_jax.registry import read_config
+
+PASS = {'demo': 60, 'stroke_flair': 12}
+"""Batches of one pass over the training scans, 110 elsewhere."""
+
+
+def get_config(arg: str = 'demo'):
+  """Makes the config for the data set `arg`, a key of `base_config.DATA`."""
+  base_config.get_config(arg)
+  config = read_config(pathlib.Path(__file__).with_name('denoising_ae.py'), arg)
+  config.adapt.padim = dict(
+    of='features',
+    components=12,
+    bins=1 if arg in base_config.SINGLE else 16,
+    smooth=1.0,
+    floor=0.1,
+  )
+  name = 'stroke_flair' if arg.startswith('stroke_flair') else arg
+  config.steps = (*config.steps, PASS.get(name, 110))
+  config.scores = dict(
+    novelty=dict(scorer='output', of='novelty'),
+    residual=dict(scorer='residual'),
+  )
+  return config
