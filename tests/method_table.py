@@ -51,7 +51,7 @@ ROWS = {
     5253,
   ),
   'atlas': ((16, 16), dict(bins=3), 0),
-  'deep_svdd': ((16, 16), dict(widths=(4, 4)), 0),
+  'deep_svdd': ((16, 16), dict(widths=(4, 4)), 760),
   'glow': (
     (16, 16),
     dict(levels=2, steps=2, hidden=4, general='rearranged'),

@@ -30,9 +30,8 @@ class OneClassEncoder(nn.Module):
     """Maps images [B, *S, C] to features [B, *S / 2^n, widths[-1]]."""
     edge = (3,) * (x.ndim - 2)
     for level, width in enumerate(self.widths):
-      x = Conv(width, edge, use_bias=False)(
-        x if level == 0 else nn.leaky_relu(x, SLOPE)
-      )
+      x = nn.leaky_relu(x, SLOPE) if level else x
+      x = Conv(width, edge, use_bias=False)(x)
       x = Conv(width, edge, strides=2, use_bias=False)(nn.leaky_relu(x, SLOPE))
     return x
 
