@@ -17,7 +17,7 @@ UNTRAINED = (
 TRAINED = tuple(name for name in ROWS if name not in UNTRAINED)
 WITH_CODE = (
   *('aae', 'ae', 'anovaegan', 'caae', 'cae', 'cevae', 'dae', 'dae_unc', 'fanogan'),
-  *('gmvae', 'scale_space_ae', 'skip_ae', 'vae'),
+  *('gmvae', 'scale_space_ae', 'skip_ae', 'soft_introvae', 'vae'),
 )
 SERVES = {
   'adabn': ('dae',),
