@@ -44,7 +44,8 @@ def losses_alone(name, objective):
   Both are means over the same draws: from one to the next it differs by more.
   """
   method, batch, first, _, _, _ = trained(name)
-  method = method._replace(objectives={objective: method.objectives[objective]})
+  first_stage = method.objectives[objective]._replace(stage=0)
+  method = method._replace(objectives={objective: first_stage})
   update = make_update(method, {objective: optax.adam(3e-3)}, (10,))((objective,))
   keys = jax.random.split(jax.random.key(8), 16)
 
