@@ -29,6 +29,7 @@ def config(tmp_path_factory):
   return made
 
 
+@pytest.mark.slow
 def test_a_job_on_two_data_sets(config, tmp_path):
   run_folder.run(config, str(tmp_path / 'run'))
   results = json.loads((tmp_path / 'run' / 'results.json').read_text())

@@ -66,6 +66,7 @@ def test_the_best_trial_stands_first():
   assert lines[3] == '| steps=[1] | b 0.200, a 0.100 | 1 | 0.0 |'
 
 
+@pytest.mark.slow
 def test_a_trial_is_trained_once_and_never_reads_the_test_split(tmp_path, monkeypatch):
   names = [split for split, n in SUBJECTS.items() for _ in range(n)]
   subjects = [f'sub-{i:02d}' for i in range(len(names))]

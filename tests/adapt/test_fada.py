@@ -100,6 +100,7 @@ def test_the_discriminator_may_move_more_often(key):
   assert networks == [{'dcd'}, {'dcd', 'autoencoder'}, {'dcd'}, {'dcd', 'autoencoder'}]
 
 
+@pytest.mark.slow
 def test_the_objective_of_the_networks_does_not_change_the_discriminator(key):
   method = fada.make(**SMALL)(tiny('ae'))
   objectives = {

@@ -67,6 +67,7 @@ def studied(world, tmp_path_factory):
   return records, home, targets, path
 
 
+@pytest.mark.slow
 def test_the_study_records_all_groups_scores_and_shifts(world, studied):
   _, _, run, _ = world
   (record,), _, _, path = studied
@@ -100,6 +101,7 @@ def test_the_study_records_all_groups_scores_and_shifts(world, studied):
   json.dumps(record, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_what_has_a_record_is_not_measured_again(world, studied, monkeypatch):
   _, _, run, _ = world
   records, home, targets, path = studied
@@ -113,6 +115,7 @@ def test_a_map_that_the_run_does_not_have_is_refused(world):
     open_studied(run, 'nothing')
 
 
+@pytest.mark.slow
 def test_the_elbo_of_an_unlikely_scan_is_low_and_its_score_high(world, studied):
   # Oracle: a brain of large noise is further from any reconstruction than a head.
   _, _, folder_of_run, _ = world

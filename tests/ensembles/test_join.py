@@ -24,6 +24,7 @@ def runs(world, tmp_path_factory):  # noqa: F811
   return first, second
 
 
+@pytest.mark.slow
 def test_finished_runs_become_an_ensemble(runs, tmp_path):
   config = join(runs, tmp_path / 'both')
   config.scores.update(MEMBERS)

@@ -108,7 +108,7 @@ def check_maps(method, scorers):
     assert jnp.isfinite(anomaly).all(), name
 
 
-USUAL = ('atlas', 'threshold', 'ae', 'vae', 'dae', 'dae_unc', 'skip_ae')
+USUAL = ('atlas', 'threshold', 'vae', 'dae_unc', 'skip_ae')
 """Methods that have all outputs of which scorers make maps."""
 
 

@@ -13,6 +13,7 @@ from uad_jax.inference import make_infer
 from uad_jax.registration import flow
 from uad_jax.scores import standardised
 
+pytestmark = pytest.mark.slow
 CHAIN = preset('none')
 
 
@@ -126,7 +127,6 @@ def test_lesions_are_counted_by_kind(world):
   assert above['strong']['recall'] == 0
 
 
-@pytest.mark.slow
 def test_known_fields_are_found_and_the_gate_stays_closed(world):
   model, _, known, _ = world
   entries = list(known_fields.measure(model, known))

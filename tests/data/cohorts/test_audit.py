@@ -69,6 +69,7 @@ def audited(folder):
   return scans, sentences
 
 
+@pytest.mark.slow
 def test_each_planted_mistake_is_found(prepared):
   scans, sentences = audited(prepared)
   assert len(scans) == len(SOUND) + 4
@@ -79,6 +80,7 @@ def test_each_planted_mistake_is_found(prepared):
   assert not set(sentences) & set(SOUND)
 
 
+@pytest.mark.slow
 def test_the_command_prints_findings_and_fails(prepared, capsys):
   assert prepare.main(['check', 'ixi', f'--data_dir={prepared}']) == 1
   output = capsys.readouterr()

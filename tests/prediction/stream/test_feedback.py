@@ -16,6 +16,7 @@ from uad_jax.prediction import (
 )
 
 
+@pytest.mark.slow
 def test_answers_of_readers_are_taken_once(run, source, state, tmp_path):
   out = tmp_path / 'out'
   predicted(run, source, out, state)

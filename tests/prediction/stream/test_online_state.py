@@ -28,6 +28,7 @@ from uad_jax.prediction import (
 from uad_jax.train import Interrupted
 
 
+@pytest.mark.slow
 def test_a_kill_between_results_and_state_loses_one_step(
   run, source, state, tmp_path, monkeypatch
 ):
