@@ -53,6 +53,11 @@ ROWS = {
   'atlas': ((16, 16), dict(bins=3), 0),
   'deep_svdd': ((16, 16), dict(widths=(4, 4)), 760),
   'soft_introvae': ((16, 16), dict(widths=(8, 8), latent=4), 5282),
+  'lsa': (
+    (16, 16),
+    dict(widths=(8, 8), latent=2, code='maps', estimator=(4,), bins=5),
+    3498,
+  ),
   'glow': (
     (16, 16),
     dict(levels=2, steps=2, hidden=4, general='rearranged'),
