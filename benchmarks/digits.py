@@ -244,7 +244,8 @@ def page(kept: dict[str, dict[str, list[float]]]) -> str:
     '| row | AUROC | smallest | largest | seeds | published on MNIST |',
     '|---|---|---|---|---|---|',
   ]
-  rows = sorted(kept.items(), key=lambda item: -np.mean(list(item[1].values())))
+  done = {name: by_seed for name, by_seed in kept.items() if by_seed}
+  rows = sorted(done.items(), key=lambda item: -np.mean(list(item[1].values())))
   for name, by_seed in rows:
     values = np.mean(list(by_seed.values()), 0)
     source = METHODS[name].published if name in METHODS else PUBLISHED[name]
