@@ -41,11 +41,16 @@ def shrunk(config, data):
     'size': 4,
     'rasters': 1,
     'critic': (8, 8),
+    'bank': 16,
+    'estimator': (4,),
+    'hidden': 4,
   }
   config.method.update({k: v for k, v in tiny.items() if k in config.method})
   for row in config.scores.values():
     if 'steps' in row:
       row.steps = 2
+  if 'detector' in config.adapt:
+    config.adapt.detector.update(bank=16, options=dict(k=1, coreset=8))
   config.data, config.batch_size, config.resamples = data, 4, 20
   config.steps = (2,) * len(config.steps)
   config.log_every = config.save_every = 1

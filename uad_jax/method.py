@@ -83,6 +83,8 @@ class Objective(NamedTuple):
     bounds: Intervals that its metrics have to keep.
     passes: (initial statistics) -> number of passes over the target scans that a fit
       needs; None for one.
+    on_host: Whether the loss is computed with arrays of the host, outside of `jax.jit`,
+      as a fit by a library is.
   """
 
   loss: Callable[[Params, Stats, Batch, Key, Step], tuple[Array, tuple[Stats, Metrics]]]
@@ -92,6 +94,7 @@ class Objective(NamedTuple):
   split: str = 'train'
   bounds: tuple[Bound, ...] = ()
   passes: Callable[[Stats], int] | None = None
+  on_host: bool = False
 
 
 TARGET = 'few_shot'

@@ -94,7 +94,8 @@ def make_update(
 
   Its form is (names) -> (state, batches by split, key) -> (new state, metrics), with
   the names of the objectives to update and metrics named 'OBJECTIVE/METRIC'. The update
-  of each objective is compiled once, apart from the others, and donates the state.
+  of each objective is compiled once, apart from the others, and donates the state;
+  those `on_host` are not compiled.
   Objectives are updated in order, each after the changes of those before it; gradients
   are taken with respect to the objective's own networks only.
 
@@ -127,7 +128,9 @@ def make_update(
     return state, {f'{name}/{k}': v for k, v in {'loss': value, **extra}.items()}
 
   compiled = {
-    name: parallel.jit(functools.partial(move, name), short, donate_argnums=0)
+    name: functools.partial(move, name)
+    if method.objectives[name].on_host
+    else parallel.jit(functools.partial(move, name), short, donate_argnums=0)
     for name in order
   }
 

@@ -123,13 +123,7 @@ def with_detector(
       'mean': vectors.mean(0),
       'deviation': jnp.maximum(vectors.std(0), 1e-6),
     }
-    shapes = {
-      name: jax.ShapeDtypeStruct(shape, jnp.float32)
-      for name, shape in detector.shapes(*vectors.shape).items()
-    }
-    fitted = jax.pure_callback(
-      lambda x: dict(detector.fit(np.asarray(x))), shapes, _scaled(scale, vectors)
-    )
+    fitted = _fitted(detector, _scaled(scale, vectors))
     state = {'detector': {'scale': scale, 'fitted': fitted}}
     filled = jnp.isfinite(stats['bank']['rank']).mean()
     return jnp.zeros(()), (stats | state, {'filled': filled})
@@ -158,10 +152,28 @@ def with_detector(
   objectives = {
     **method.objectives,
     'bank': Objective(collect, stage=last + 1),
-    'detector': Objective(fit, stage=last + 2, bounds=(few,)),
+    'detector': Objective(fit, stage=last + 2, bounds=(few,), on_host=True),
   }
   kinds = {**method.kinds, 'bank': 'bank', 'detector': 'bank'}
   return Method(init, objectives, infer, kinds)
+
+
+def _fitted(detector: Detector, vectors: Array) -> dict[str, Array]:
+  """Fits a detector on the host.
+
+  A callback within a compiled program of several devices can wait for itself; it serves
+  where only shapes are asked for, and in tests.
+  """
+  if isinstance(vectors, jax.core.Tracer):
+    shapes = {
+      name: jax.ShapeDtypeStruct(shape, jnp.float32)
+      for name, shape in detector.shapes(*vectors.shape).items()
+    }
+    return jax.pure_callback(
+      lambda x: dict(detector.fit(np.asarray(x))), shapes, vectors
+    )
+  fitted = detector.fit(np.asarray(vectors.addressable_data(0)))
+  return {name: jax.device_put(x, vectors.sharding) for name, x in fitted.items()}
 
 
 def _scaled(scale: Tree, vectors: Array) -> Array:
