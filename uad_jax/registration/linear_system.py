@@ -89,7 +89,12 @@ def slopes_of(expected: Array) -> Array:
 
 
 def planes(field: Array) -> Array:
-  """Returns a field [*S, d] with its components first, [d, *S, 1]."""
+  """Returns a field [*S, d] with its components first, [d, *S, 1].
+
+  Examples:
+    >>> planes(jnp.zeros((4, 3, 2))).shape
+    (2, 4, 3, 1)
+  """
   return jnp.moveaxis(field, -1, 0)[..., None]
 
 

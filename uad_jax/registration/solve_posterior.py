@@ -43,6 +43,12 @@ def draws(
 
   Returns:
     [B, N, *S, d] in voxels.
+
+  Examples:
+    >>> ones, u = jnp.ones((1, 4, 4, 1)), jnp.zeros((1, 4, 4, 2))
+    >>> problem = Problem(ones, ones, ones, ones, stiffness=1.0, pull=1.0)
+    >>> jax.jit(draws, static_argnums=3)(problem, u, jax.random.key(0), 3).shape
+    (1, 3, 4, 4, 2)
   """
   keys = jax.random.split(key, (len(displacement), number))
 

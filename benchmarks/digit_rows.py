@@ -1,0 +1,98 @@
+"""Rows of the table of one-class digits: options, scores and published numbers."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+OPTIONS = {
+  'kernel_pca': dict(components=30),
+  'pca': dict(components=15),
+  'gmm': dict(components=4, floor=1e-2),
+}
+"""Options of the detectors that have others than the defaults."""
+
+
+class Trained(NamedTuple):
+  """A method as it is trained on digits.
+
+  Attributes:
+    name: Name of the method.
+    options: Its options.
+    steps: Steps by stage.
+    rate: Learning rate.
+    score: (outputs, batch) -> scores [B].
+    published: Mean AUROC on one-class MNIST, or '–'; with its source.
+  """
+
+  name: str
+  options: dict[str, Any]
+  steps: tuple[int, ...]
+  rate: float
+  score: Callable
+  published: str
+
+
+def residual(outputs, batch):
+  return ((batch['image'] - outputs['reconstruction']) ** 2).mean((1, 2, 3))
+
+
+def mean_of(name: str) -> Callable:
+  return lambda outputs, batch: outputs[name].mean((1, 2, 3))
+
+
+PUBLISHED = {
+  'gaussian': '–',
+  'gmm': '–',
+  'isolation_forest': '.853 (Ruff et al. 2018)',
+  'kde': '.814 (Ruff et al. 2018)',
+  'kernel_pca': '–',
+  'knn': '–',
+  'lof': '–',
+  'one_class_svm': '.913 (Ruff et al. 2018)',
+  'pca': '–',
+  'svdd': '.913 (as one_class_svm)',
+}
+"""Mean AUROC of the detectors on one-class MNIST, as remembered."""
+
+METHODS = {
+  'deep_svdd': Trained(
+    'deep_svdd',
+    dict(widths=(16, 16)),
+    (300, 5, 300),
+    1e-3,
+    mean_of('novelty'),
+    '.948 (Ruff et al. 2018)',
+  ),
+  'lsa': Trained(
+    'lsa',
+    dict(widths=(16, 16), latent=16, estimator=(16, 16), bins=20),
+    (600,),
+    1e-3,
+    lambda o, b: residual(o, b) * 64 - o['log_prob'],
+    '.975 (Abati et al. 2019); replications .82 to .92',
+  ),
+  'glow': Trained(
+    'glow',
+    dict(levels=2, steps=4, hidden=32, noise=1 / 16),
+    (600,),
+    1e-3,
+    lambda o, b: -o['log_density'],
+    '–',
+  ),
+  'soft_introvae': Trained(
+    'soft_introvae',
+    dict(widths=(16, 16), latent=8, beta_rec=1.0, beta_kl=0.05, beta_neg=4.0),
+    (300, 300),
+    1e-3,
+    residual,
+    '–',
+  ),
+  'vae': Trained(
+    'vae',
+    dict(widths=(16, 16), latent=4, beta=0.05),
+    (600,),
+    1e-3,
+    residual,
+    '.92 to .97 (several)',
+  ),
+}
+"""Methods by row."""
