@@ -14,11 +14,11 @@ place of the gated field.
 
 Measured (docs/results.md), means over seeds 0, 1 and 2 on slices of 64 x 64: minutes of
 training, on two CPU cores (docs/comparison.md), and AUPRC on the test scans of the
-anomaly map (in brackets) that each run chose on validation scans. `ixi` has seed 0
-alone, trained beside other work; without random contrasts (`dae_unc_plain`) three.
+anomaly map (in brackets) that each run chose on validation scans. `ixi` was trained
+beside other work; `dae_unc_plain` is the same without random contrasts.
 
   demo (simulated)        11.2 minutes   AUPRC 0.596  (posterior)
-  ixi (inserted lesions)  35.5 minutes   AUPRC 0.525  (fused)
+  ixi (inserted lesions)  37.3 minutes   AUPRC 0.535  (fused)
   the same, plain         15.2 minutes   AUPRC 0.517  (fused)
   ixi_percentile (heads)  11.2 minutes   AUPRC 0.412  (fused)
 
