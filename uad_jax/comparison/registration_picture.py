@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from uad_jax.comparison.field.rows import NO_FIELD, TRUE_MASK
+from uad_jax.comparison.field.rows import NO_FIELD, TRUE_MASK, UNCERTAIN
 from uad_jax.report.figures import DPI, png
 
 PANELS = (
@@ -14,6 +14,9 @@ PANELS = (
   ('ventricle_dice', 'auprc', 'ventricle Dice', 'AUPRC'),
 )
 """Metrics and labels of the horizontal and the vertical axis of each panel."""
+
+UNLABELLED = ('hrr', 'auprc', PANELS[0][2], 'AUPRC')
+"""The second panel of data without labels of the ventricles."""
 
 CURVES = {'uniform, ': 'C0', 'gated, ': 'C3'}
 """Colour by the beginning of the names of the rows of a curve."""
@@ -32,9 +35,10 @@ def curve(
     metrics: Names of the horizontal and the vertical metric.
   """
   points = []
+  beside = {UNCERTAIN} - {start}  # a point, and not of the curve
   for name, numbers in record['rows'].items():
     values = [numbers.get(metric, {}).get('value') for metric in metrics]
-    if name.startswith(start) and None not in values:
+    if name.startswith(start) and name not in beside and None not in values:
       points.append((*values, name.removeprefix(start)))
   return points
 
@@ -51,7 +55,9 @@ def picture(record: Mapping[str, Any]) -> bytes:
   """
   figure = Figure((8.4, 3.6), dpi=DPI, layout='constrained')
   FigureCanvasAgg(figure)
-  for ax, (x, y, right, up) in zip(figure.subplots(1, 2), PANELS, strict=True):
+  labelled = curve(record, 'uniform, ', PANELS[1][:2])
+  panels = PANELS if labelled else (PANELS[0], UNLABELLED)
+  for ax, (x, y, right, up) in zip(figure.subplots(1, 2), panels, strict=True):
     for start, colour in CURVES.items():
       points = curve(record, start, (x, y))
       if points:
@@ -59,7 +65,7 @@ def picture(record: Mapping[str, Any]) -> bytes:
         ax.plot(across, along, 'o-', color=colour, label=start.strip(', '))
         for place in zip(across, along, names, strict=True):
           ax.annotate(place[2], place[:2], (3, 3), textcoords='offset points', size=7)
-    for name, mark in ((TRUE_MASK, '*'), (NO_FIELD, 's')):
+    for name, mark in ((TRUE_MASK, '*'), (NO_FIELD, 's'), (UNCERTAIN, 'D')):
       for across, along, _ in curve(record, name, (x, y)):
         ax.plot(across, along, mark, color='0.3', label=name)
     ax.set(xlabel=right, ylabel=up)

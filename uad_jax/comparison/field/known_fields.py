@@ -54,6 +54,11 @@ def random_fields(heads: Heads, size: float, seed: int = 0) -> np.ndarray:
   return np.asarray(flow.integrate(jnp.asarray(velocity * scale)))
 
 
+def labelled(heads: Heads) -> bool:
+  """Whether the ventricles of any record are labelled."""
+  return 'labels' in heads.arrays and bool((heads.arrays['labels'] == VENTRICLE).any())
+
+
 def inflations(heads: Heads, size: float) -> np.ndarray:
   """Makes for each record the diffeomorphism that inflates its ventricles.
 
@@ -111,7 +116,7 @@ def measure(model: Model, heads: Heads) -> Iterator[dict[str, Any]]:
     ratio of the volumes of all ventricles.
   """
   kinds = {'random': random_fields}
-  if 'labels' in heads.arrays:
+  if labelled(heads):
     kinds['inflated ventricles'] = inflations
   before = {name: inferred(model, heads, ask) for name, ask in OTHER.items()}
   for kind, make in kinds.items():
@@ -131,7 +136,7 @@ def measure(model: Model, heads: Heads) -> Iterator[dict[str, Any]]:
           'row': name,
           'endpoint': _over_subjects(error, brain, heads),
           'gate': _over_subjects(after['gate'][..., 0], brain, heads),
-        } | (_ventricles(moved, heads, after) if 'labels' in heads.arrays else {})
+        } | (_ventricles(moved, heads, after) if labelled(heads) else {})
 
 
 def dose_response(model: Model, heads: Heads) -> list[dict[str, Any]]:
@@ -172,7 +177,7 @@ def by_age(model: Model, heads: Heads) -> dict[str, Any]:
   age = np.asarray(heads.arrays.get('age', np.nan * np.ones(len(heads.names))), float)
   known = np.isfinite(age) & (age > 0)
   subjects = np.unique(heads.subjects[known])
-  if 'labels' not in heads.arrays or len(subjects) < 8:
+  if not labelled(heads) or len(subjects) < 8:
     return {}
   heads, age = heads.only(known), age[known]
   age = np.array([age[heads.subjects == name][0] for name in subjects])
