@@ -102,7 +102,10 @@ def test_each_objective_is_traced_once(name):
   method, _, _, _, history, _ = trained(name)
   moved = {label for names, *_ in history for label in names}
   assert moved == set(method.objectives)
-  assert TRACED[name] == dict.fromkeys(moved, 1)
+  compiled = {label for label in moved if not method.objectives[label].on_host}
+  assert {label: TRACED[name][label] for label in compiled} == dict.fromkeys(
+    compiled, 1
+  )
 
 
 @pytest.mark.parametrize('name', ROWS)

@@ -186,4 +186,4 @@ TRAINING = ('factor', 'shift', 'constant', 'patch', 'texture', 'smear')
 """Painters used in training."""
 
 HELD_OUT = ('tissue', 'swirl', 'mass_effect')
-"""Painters that no training uses: they choose the default anomaly map."""
+"""Painters that no training uses."""

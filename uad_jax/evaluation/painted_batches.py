@@ -8,8 +8,11 @@ import numpy as np
 
 from uad_jax import parallel
 from uad_jax.augmentation import synthetic_lesions
-from uad_jax.augmentation.painters import HELD_OUT
+from uad_jax.augmentation.painters import TRAINING
 from uad_jax.data.mixing import PAINTED
+
+PAINTERS = (*TRAINING, 'swirl', 'mass_effect')
+"""Painters of the lesions that choose the default anomaly map."""
 
 
 def painted(
@@ -17,10 +20,9 @@ def painted(
 ) -> Iterator[dict[str, np.ndarray]]:
   """Yields batches of healthy scans with synthetic lesions inserted.
 
-  The lesions are of the kinds in `painters.HELD_OUT`, which no method is trained on, so
-  that no map is chosen for its own paint. The random key is fixed, so each call draws
-  the same lesions. A voxel belongs to the lesion mask if the soft
-  lesion shape is above 0.5 there.
+  The lesions are of the kinds in `PAINTERS`. The random key is fixed, so each call
+  draws the same lesions. A voxel belongs to the lesion mask if the soft lesion shape is
+  above 0.5 there.
 
   Args:
     batches: Batches of healthy scans.
@@ -28,7 +30,7 @@ def painted(
   """
   key = jax.random.key(0)
   paint = parallel.jit(
-    functools.partial(synthetic_lesions.paint, painters=HELD_OUT, polarity=polarity)
+    functools.partial(synthetic_lesions.paint, painters=PAINTERS, polarity=polarity)
   )
   for index, batch in enumerate(batches):
     image, shape = paint(jax.random.fold_in(key, index), batch['image'], batch['mask'])
