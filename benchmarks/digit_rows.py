@@ -15,7 +15,6 @@ class Trained(NamedTuple):
   """A method as it is trained on digits.
 
   Attributes:
-    name: Name of the method.
     options: Its options.
     steps: Steps by stage.
     rate: Learning rate.
@@ -23,7 +22,6 @@ class Trained(NamedTuple):
     published: Mean AUROC on one-class MNIST, or '–'; with its source.
   """
 
-  name: str
   options: dict[str, Any]
   steps: tuple[int, ...]
   rate: float
@@ -55,7 +53,6 @@ PUBLISHED = {
 
 METHODS = {
   'deep_svdd': Trained(
-    'deep_svdd',
     dict(widths=(16, 16)),
     (300, 5, 300),
     1e-3,
@@ -63,7 +60,6 @@ METHODS = {
     '.948 (Ruff et al. 2018)',
   ),
   'lsa': Trained(
-    'lsa',
     dict(widths=(16, 16), latent=16, estimator=(16, 16), bins=20),
     (600,),
     1e-3,
@@ -71,7 +67,6 @@ METHODS = {
     '.975 (Abati et al. 2019); replications .82 to .92',
   ),
   'glow': Trained(
-    'glow',
     dict(levels=2, steps=4, hidden=32, noise=1 / 16),
     (600,),
     1e-3,
@@ -79,7 +74,6 @@ METHODS = {
     '–',
   ),
   'soft_introvae': Trained(
-    'soft_introvae',
     dict(widths=(16, 16), latent=8, beta_rec=1.0, beta_kl=0.05, beta_neg=4.0),
     (300, 300),
     1e-3,
@@ -87,7 +81,6 @@ METHODS = {
     '–',
   ),
   'vae': Trained(
-    'vae',
     dict(widths=(16, 16), latent=4, beta=0.05),
     (600,),
     1e-3,
@@ -95,4 +88,4 @@ METHODS = {
     '.92 to .97 (several)',
   ),
 }
-"""Methods by row."""
+"""Methods by name."""

@@ -92,7 +92,7 @@ class Compiled(NamedTuple):
 def compiled(name: str) -> Compiled:
   """Makes the functions of a row."""
   row = METHODS[name]
-  method = named('methods', row.name)(shape=(8, 8), channels=1, **row.options)
+  method = named('methods', name)(shape=(8, 8), channels=1, **row.options)
   ends = tuple(np.cumsum(row.steps).tolist())
   trained = [key for key, o in method.objectives.items() if o.trains]
   tx = {key: optax.adam(row.rate) for key in trained}

@@ -17,9 +17,6 @@ Published (Ruff et al. 2018): mean AUROC .948 over the ten one-class tasks of MN
 
 from uad_jax import base_config
 
-PASS = {'demo': 60, 'volumes': 40, 'ixi3d': 20, 'stroke_flair': 12}
-"""Batches of one pass over the training scans, 110 elsewhere."""
-
 
 def get_config(arg: str = 'demo'):
   """Makes the config for the data set `arg`, a key of `base_config.DATA`."""
@@ -32,8 +29,7 @@ def get_config(arg: str = 'demo'):
     decay=1e-3,
   )
   config.batch_size = 2 if arg in ('volumes', 'ixi3d') else 16
-  name = 'stroke_flair' if arg.startswith('stroke_flair') else arg
-  config.steps = (400, PASS.get(name, 110), 600)
+  config.steps = (400, base_config.one_pass(arg), 600)
   config.optimiser.update(name='adam', learning_rate=1e-3)
   config.scores.novelty = dict(scorer='output', of='novelty')
   return config

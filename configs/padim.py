@@ -18,9 +18,6 @@ import pathlib
 from uad_jax import base_config
 from uad_jax.registry import read_config
 
-PASS = {'demo': 60, 'stroke_flair': 12}
-"""Batches of one pass over the training scans, 110 elsewhere."""
-
 
 def get_config(arg: str = 'demo'):
   """Makes the config for the data set `arg`, a key of `base_config.DATA`."""
@@ -33,8 +30,7 @@ def get_config(arg: str = 'demo'):
     smooth=1.0,
     floor=0.1,
   )
-  name = 'stroke_flair' if arg.startswith('stroke_flair') else arg
-  config.steps = (*config.steps, PASS.get(name, 110))
+  config.steps = (*config.steps, base_config.one_pass(arg))
   config.scores = dict(
     novelty=dict(scorer='output', of='novelty'),
     residual=dict(scorer='residual'),

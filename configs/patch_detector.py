@@ -31,9 +31,6 @@ DETECTORS = {
 }
 """Options by detector."""
 
-PASS = {'demo': 60, 'volumes': 40, 'ixi3d': 20, 'stroke_flair': 12}
-"""Batches of one pass over the training scans, 110 elsewhere."""
-
 
 def get_config(arg: str = 'demo'):
   """Makes the config for the argument `arg`, 'DETECTOR:DATA', 'DETECTOR' or 'DATA'."""
@@ -51,7 +48,6 @@ def get_config(arg: str = 'demo'):
   )
   volumes = data in ('volumes', 'ixi3d')
   config.batch_size = 2 if volumes else 16
-  name = 'stroke_flair' if data.startswith('stroke_flair') else data
-  config.steps = (PASS.get(name, 110), 1)
+  config.steps = (base_config.one_pass(data), 1)
   config.scores.novelty = dict(scorer='output', of='novelty')
   return config

@@ -20,9 +20,6 @@ import pathlib
 from uad_jax import base_config
 from uad_jax.registry import read_config
 
-PASS = {'demo': 60, 'stroke_flair': 12}
-"""Batches of one pass over the training scans, 110 elsewhere."""
-
 
 def get_config(arg: str = 'demo'):
   """Makes the config for the data set `arg`, a key of `base_config.DATA`."""
@@ -35,8 +32,7 @@ def get_config(arg: str = 'demo'):
     neighbourhood=3,
     bank=10_000,
   )
-  name = 'stroke_flair' if arg.startswith('stroke_flair') else arg
-  config.steps = (*config.steps, PASS.get(name, 110), 1)
+  config.steps = (*config.steps, base_config.one_pass(arg), 1)
   config.scores = dict(
     novelty=dict(scorer='output', of='novelty'),
     residual=dict(scorer='residual'),

@@ -32,9 +32,6 @@ from uad_jax import base_config
 SLICES, VOLUMES = 16, 2
 """Batch sizes."""
 
-PASS = {'demo': 60, 'volumes': 40, 'ixi3d': 20, 'stroke_flair': 12}
-"""Batches of one pass over the training scans, 110 elsewhere."""
-
 HALF, FULL = (32, 32, 32, 32, 32), (32, 32, 32, 32, 32, 16, 16)
 """Widths of the decoder that ends on half the grid and on the full grid."""
 
@@ -63,8 +60,7 @@ def get_config(arg: str = 'demo'):
     refinement=(4, 2),
   )
   config.batch_size = VOLUMES if volumes else SLICES
-  name = 'stroke_flair' if arg.startswith('stroke_flair') else arg
-  one_pass = PASS.get(name, 110)
+  one_pass = base_config.one_pass(arg)
   config.steps = (one_pass, 300 if volumes else 600, one_pass)
   config.optimiser.update(name='adam', learning_rate=1e-3)
   config.scores.update(

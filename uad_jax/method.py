@@ -127,6 +127,11 @@ class Method(NamedTuple):
   kinds: Mapping[str, str] = MappingProxyType({})
 
 
+def next_stage(method: Method) -> int:
+  """Returns the number of a stage that follows all those of a method."""
+  return max((o.stage for o in method.objectives.values()), default=-1) + 1
+
+
 KINDS = {
   'batch_norm': 'means and variances by which batch normalisation divides',
   'moments': 'sums for the mean and variance of each voxel, `ops.voxel_stats.Moments`',

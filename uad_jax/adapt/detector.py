@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.detectors.catalogue import build
-from uad_jax.detectors.families.feature_bank import with_detector
+from uad_jax.detectors.families.feature_bank import chosen_output, with_detector
 from uad_jax.method import Adaptation, Array, Method
 from uad_jax.ops.choices import check_choice
 from uad_jax.ops.limits import check_whole
@@ -49,18 +49,13 @@ def make(
     )
   chosen = build(detector, options or {}, 'detector')
 
-  def adapt(method: Method) -> Method:
-    def extract(params, stats, batch, key):
-      outputs = method.infer(params, stats, batch, key)
-      if of not in outputs:
-        raise ValueError(
-          f"detector: this method gives no '{of}'; it gives {', '.join(outputs)}"
-        )
-      maps, axes = outputs[of], batch['image'].ndim - 2
-      if maps.ndim == axes + 2:
-        return averaged(maps, neighbourhood)
-      return jnp.reshape(maps, (len(maps), *[1] * axes, -1))
+  def extract(outputs, batch):
+    maps, axes = chosen_output(outputs, of, 'detector'), batch['image'].ndim - 2
+    if maps.ndim == axes + 2:
+      return averaged(maps, neighbourhood)
+    return jnp.reshape(maps, (len(maps), *[1] * axes, -1))
 
+  def adapt(method: Method) -> Method:
     return with_detector(method, extract, chosen, bank, 'detector')
 
   return adapt

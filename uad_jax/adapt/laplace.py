@@ -7,7 +7,15 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from uad_jax.adapt.families.parameter_draws import check_own_parameters, members
-from uad_jax.method import Adaptation, Array, Method, Objective, Params, Tree
+from uad_jax.method import (
+  Adaptation,
+  Array,
+  Method,
+  Objective,
+  Params,
+  Tree,
+  next_stage,
+)
 from uad_jax.ops.limits import check_number, check_whole
 from uad_jax.ops.losses import voxel_weight
 
@@ -52,7 +60,6 @@ def make(
 
   def adapt(method: Method) -> Method:
     check_own_parameters('laplace', method)
-    stages = [o.stage for o in method.objectives.values()]
 
     def init(key, batch):
       params, stats = method.init(key, batch)
@@ -99,7 +106,10 @@ def make(
         jax.vmap(member)(changes)
       )
 
-    objectives = {**method.objectives, 'laplace': Objective(fit, stage=max(stages) + 1)}
+    objectives = {
+      **method.objectives,
+      'laplace': Objective(fit, stage=next_stage(method)),
+    }
     kinds = {**method.kinds, 'laplace': 'posterior'}
     return Method(init, objectives, infer, kinds)
 

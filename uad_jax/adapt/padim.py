@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from uad_jax.method import Adaptation, Array, Method, Objective
+from uad_jax.detectors.families.feature_bank import chosen_output, over_voxels
+from uad_jax.method import Adaptation, Array, Method, Objective, next_stage
 from uad_jax.ops import voxel_stats
 from uad_jax.ops.choices import check_choice
 from uad_jax.ops.limits import check_number, check_whole
@@ -26,8 +27,7 @@ def make(
   and covariance S; the score is sqrt((f - m)' (S + floor^2 I)^-1 (f - m)). The scans
   must be aligned; each slice height has moments of its own. A stage of one pass over
   the training scans, after all others, sums f and f f'. Of the features a random choice
-  counts, as in the paper, each in units of its deviation over the brain of the first
-  batch.
+  counts, as in the paper, each in units of its deviation over the first batch.
 
   Args:
     of: Output of the method, [B, *s, K] on any grid.
@@ -48,15 +48,8 @@ def make(
   check_number('padim: floor', floor, 0, above=True)
 
   def adapt(method: Method) -> Method:
-    last = max((o.stage for o in method.objectives.values()), default=-1)
-
-    def features(params, stats, batch, key) -> Array:
-      outputs = method.infer(params, stats, batch, key)
-      if of not in outputs:
-        raise ValueError(
-          f"padim: this method gives no '{of}'; it gives {', '.join(outputs)}"
-        )
-      maps = outputs[of]
+    def features(outputs, batch) -> Array:
+      maps = chosen_output(outputs, of, 'padim')
       if maps.ndim != batch['image'].ndim:
         raise ValueError(f"padim: the output '{of}' of this method has no grid")
       return jnp.take(maps, chosen(maps.shape[-1]), axis=-1)
@@ -66,7 +59,9 @@ def make(
 
     def init(key, batch):
       params, stats = method.init(key, batch)
-      maps = jax.eval_shape(features, params, stats, batch, key)
+      maps = jax.eval_shape(
+        lambda: features(method.infer(params, stats, batch, key), batch)
+      )
       *grid, width = maps.shape[1:]
       kept = {
         'moments': voxel_stats.empty(bins, tuple(grid), width + width**2),
@@ -75,7 +70,7 @@ def make(
       return params, stats | {'padim': kept}
 
     def fit(params, stats, batch, key, step):
-      maps = features(params, stats, batch, key)
+      maps = features(method.infer(params, stats, batch, key), batch)
       kept = stats['padim']
       axes = tuple(range(maps.ndim - 1))
       first = jnp.maximum(maps.std(axes), 1e-6)
@@ -93,7 +88,7 @@ def make(
 
     def infer(params, stats, batch, key):
       outputs = method.infer(params, stats, batch, key)
-      maps, kept = features(params, stats, batch, key), stats['padim']
+      maps, kept = features(outputs, batch), stats['padim']
       width = maps.shape[-1]
       scale = jnp.where(kept['scale'] > 0, kept['scale'], 1.0)
       f = maps / scale.reshape(*[1] * (maps.ndim - 1), -1)
@@ -106,11 +101,10 @@ def make(
       solved = jnp.linalg.solve(covariance + floor**2 * identity, apart)
       square = (apart * solved).sum((-2, -1))[..., None]
       novelty = jnp.sqrt(jnp.maximum(square, 0.0))
-      if novelty.shape != batch['mask'].shape:
-        novelty = jax.image.resize(novelty, batch['mask'].shape, 'linear')
-      return outputs | {'novelty': novelty * batch['mask']}
+      return outputs | {'novelty': over_voxels(novelty, batch['mask'])}
 
-    objectives = {**method.objectives, 'padim': Objective(fit, stage=last + 1)}
+    objective = Objective(fit, stage=next_stage(method))
+    objectives = {**method.objectives, 'padim': objective}
     return Method(init, objectives, infer, {**method.kinds, 'padim': 'bank'})
 
   return adapt

@@ -183,7 +183,4 @@ PAINTERS = {
 """Painters (functions that paint one kind of synthetic lesion) by name."""
 
 TRAINING = ('factor', 'shift', 'constant', 'patch', 'texture', 'smear')
-"""Painters used in training."""
-
-HELD_OUT = ('tissue', 'swirl', 'mass_effect')
-"""Painters that no training uses."""
+"""Painters used in training; 'tissue', 'swirl' and 'mass_effect' are held out."""

@@ -19,6 +19,19 @@ RANDOMISE = dict(curve=0.3, bias=0.1, fwhm=1.5, thickness=1, noise=0.02)
 """Options of the adaptation `randomise`, where a config uses it (docs/findings.md)."""
 
 
+PASS = {'demo': 60, 'volumes': 40, 'ixi3d': 20, 'stroke_flair': 12}
+"""Batches of one pass over the training scans, 110 elsewhere; see `one_pass`."""
+
+
+def one_pass(arg: str) -> int:
+  """Returns the batches of one pass, of 16 slices or 2 volumes.
+
+  Args:
+    arg: Name of the data set, a key of `DATA`.
+  """
+  return PASS.get('stroke_flair' if arg.startswith('stroke_flair') else arg, 110)
+
+
 def get_config(arg: str = 'demo') -> ConfigDict:
   """Returns the default config for a data set; the configs of methods start from it.
 

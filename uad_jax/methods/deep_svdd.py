@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from uad_jax.detectors.families.feature_bank import on_grid, over_voxels
 from uad_jax.method import Array, Batch, Bound, Method, Objective
 from uad_jax.nets.one_class import OneClassDecoder, OneClassEncoder
 from uad_jax.ops.choices import check_choice
@@ -74,8 +75,7 @@ def make(
 
   def weight_of(batch: Batch, features: Array) -> Array:
     """Share of brain in the cell of each place, 0 for padding, [B, *s, 1]."""
-    grid = features.shape[1:-1]
-    mask = jax.image.resize(batch['mask'], (len(features), *grid, 1), 'linear')
+    mask = on_grid(batch['mask'], features.shape[1:-1])
     return mask * per_example(jnp.asarray(batch['weight']), mask)
 
   def init(key, batch: Batch):
@@ -131,7 +131,7 @@ def make(
 
   def infer(params, stats, batch: Batch, key):
     square = distance(params, stats, batch['image']) - stats['sphere']['radius']
-    novelty = jax.image.resize(square, batch['mask'].shape, 'linear') * batch['mask']
+    novelty = over_voxels(square, batch['mask'])
     return {'novelty': novelty, 'features': encode(params, batch['image'])}
 
   collapse = Bound(

@@ -86,7 +86,7 @@ def make(
   chosen = build(detector, options or {}, where)
   plain = Method(lambda key, batch: ({}, {}), {}, lambda *_: {})
 
-  def extract(params, stats, batch: Batch, key) -> Array:
+  def extract(outputs, batch: Batch) -> Array:
     vectors = patches(batch['image'], patch)
     return jnp.concatenate([vectors, coordinates(batch)], -1) if place else vectors
 

@@ -31,8 +31,8 @@ def draws(
 
   A draw is u + P^-1 b, b of covariance P: the right side of the solve with each of its
   squares perturbed by its own noise (Papandreou and Yuille 2010, "Gaussian sampling by
-  local perturbations"). Few
-  iterations leave the long waves a little too small (12 of 40: by 2 %).
+  local perturbations"). Few iterations leave the long waves a little too small (12 of
+  40: by 2 %).
 
   Args:
     problem: Scans, expected images and weights.

@@ -21,11 +21,11 @@ class Model(NamedTuple):
 
   Attributes:
     infer: Compiled inference with the maps 'standardised' and 'standardised_usual'.
-    uncertain: The same with draws of the displacement, or None.
     params: Parameters, on the devices.
     stats: Statistics, on the devices.
     key: Random key.
     size: Examples of a batch.
+    uncertain: As `infer`, with draws of the displacement; or None.
   """
 
   infer: Inference

@@ -19,17 +19,16 @@ from uad_jax.method import (
   Method,
   Objective,
   Outputs,
-  Params,
-  Stats,
   Tree,
+  next_stage,
 )
 from uad_jax.ops.losses import per_example
 
 BLOCK = 4096
 """Vectors that are scored at once, which bounds the memory."""
 
-Extract = Callable[[Params, Stats, Batch, Key], Array]
-"""Function that computes feature maps [B, *s, K] on a grid of any size."""
+Extract = Callable[[Outputs, Batch], Array]
+"""Function of a method's outputs and its batch: feature maps [B, *s, K] on any grid."""
 
 
 def empty(size: int, length: int) -> Tree:
@@ -75,6 +74,26 @@ def on_grid(mask: Array, grid: tuple[int, ...]) -> Array:
   return jax.image.resize(mask, (len(mask), *grid, 1), 'linear')
 
 
+def over_voxels(values: Array, mask: Array) -> Array:
+  """Interpolates values of places [B, *s, 1] to voxels, 0 outside of the brain mask."""
+  if values.shape != mask.shape:
+    values = jax.image.resize(values, mask.shape, 'linear')
+  return values * mask
+
+
+def chosen_output(outputs: Outputs, of: str, where: str) -> Array:
+  """Returns an output of a method.
+
+  Raises:
+    ValueError: The method does not give it.
+  """
+  if of not in outputs:
+    raise ValueError(
+      f"{where}: this method gives no '{of}'; it gives {', '.join(outputs)}"
+    )
+  return outputs[of]
+
+
 def with_detector(
   method: Method, extract: Extract, detector: Detector, size: int, where: str
 ) -> Method:
@@ -85,7 +104,7 @@ def with_detector(
   deviation of the bank's components. Scores on a coarser grid are interpolated.
 
   Args:
-    method: Method whose outputs or parameters the features may use.
+    method: Method whose outputs the features may use.
     extract: Function that computes the feature maps.
     detector: The detector.
     size: Number of vectors in the bank.
@@ -97,11 +116,14 @@ def with_detector(
   Raises:
     ValueError: By `init`, if the detector cannot hold such a bank.
   """
-  last = max((o.stage for o in method.objectives.values()), default=-1)
+  first = next_stage(method)
+
+  def features(params, stats, batch: Batch, key) -> Array:
+    return extract(method.infer(params, stats, batch, key), batch)
 
   def init(key, batch: Batch):
     params, stats = method.init(key, batch)
-    maps = jax.eval_shape(extract, params, stats, batch, key)
+    maps = jax.eval_shape(features, params, stats, batch, key)
     length = maps.shape[-1]
     zeros = {k: jnp.zeros(s) for k, s in detector.shapes(size, length).items()}
     scale = {'mean': jnp.zeros(length), 'deviation': jnp.ones(length)}
@@ -110,7 +132,7 @@ def with_detector(
 
   def collect(params, stats, batch: Batch, key, step):
     key, draw = jax.random.split(key)
-    maps = extract(params, stats, batch, key)
+    maps = features(params, stats, batch, key)
     inside = on_grid(batch['mask'], maps.shape[1:-1]) > 0.5
     weight = inside * per_example(batch['weight'], batch['mask'])
     vectors = maps.reshape(-1, maps.shape[-1])
@@ -130,7 +152,7 @@ def with_detector(
 
   def infer(params, stats, batch: Batch, key) -> Outputs:
     outputs = method.infer(params, stats, batch, key)
-    maps = extract(params, stats, batch, key)
+    maps = extract(outputs, batch)
     kept = stats['detector']
     vectors = _scaled(kept['scale'], maps.reshape(-1, maps.shape[-1]))
     blocks = -(-len(vectors) // BLOCK)
@@ -139,9 +161,7 @@ def with_detector(
       lambda x: detector.score(kept['fitted'], x), padded.reshape(blocks, BLOCK, -1)
     )
     novelty = scores.ravel()[: len(vectors)].reshape(*maps.shape[:-1], 1)
-    if novelty.shape != batch['mask'].shape:
-      novelty = jax.image.resize(novelty, batch['mask'].shape, 'linear')
-    return outputs | {'novelty': novelty * batch['mask']}
+    return outputs | {'novelty': over_voxels(novelty, batch['mask'])}
 
   few = Bound(
     'filled',
@@ -151,8 +171,8 @@ def with_detector(
   )
   objectives = {
     **method.objectives,
-    'bank': Objective(collect, stage=last + 1),
-    'detector': Objective(fit, stage=last + 2, bounds=(few,), on_host=True),
+    'bank': Objective(collect, stage=first),
+    'detector': Objective(fit, stage=first + 1, bounds=(few,), on_host=True),
   }
   kinds = {**method.kinds, 'bank': 'bank', 'detector': 'bank'}
   return Method(init, objectives, infer, kinds)
