@@ -107,6 +107,23 @@ ROWS = {
     dict(widths=(4, 4, 8), taps=2, deformer_features=4, steps=10, warm_up=0.0),
     2539,
   ),
+  'hypermorph': (
+    (16, 16),
+    dict(bins=3, encoder=(4, 4), decoder=(4, 4, 4), hidden=(4, 3), smooth=0.0),
+    3567,
+  ),
+  'learned_template': (
+    (16, 16),
+    dict(
+      bins=3,
+      attribute='height',
+      template=(4, 4),
+      encoder=(4, 4),
+      decoder=(4, 4, 4),
+      window=5,
+    ),
+    1839,
+  ),
   'voxelmorph': (
     (16, 16),
     dict(bins=3, encoder=(4, 4), decoder=(4, 4, 4, 4), field='velocity', squarings=3),

@@ -57,7 +57,7 @@ def shrunk(config, data):
   return config
 
 
-LONG = ('pinaya2021', 'wyatt2022', 'you2019', 'chen2018')
+LONG = ('pinaya2021', 'wyatt2022', 'you2019', 'chen2018', 'baur2021')
 """Presets whose run takes most of the time; tests/methods train their methods."""
 
 RUNS = [

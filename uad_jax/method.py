@@ -136,6 +136,7 @@ KINDS = {
   'batch_norm': 'means and variances by which batch normalisation divides',
   'moments': 'sums for the mean and variance of each voxel, `ops.voxel_stats.Moments`',
   'template': 'the same sums, of scans to which other scans are registered',
+  'mean_field': 'running mean of the fields of a training',
   'histogram': 'counts of a quantity in healthy scans, which set a threshold',
   'codebook': 'codes of a vector-quantised auto-encoder',
   'average': 'averages of the parameters',

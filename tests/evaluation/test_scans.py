@@ -27,3 +27,15 @@ def test_sessions_are_scans_of_their_own():
   for index, r in enumerate(records):
     r['subject'], r['session'] = 'sub-1', f'ses-{index // SLICES}'
   assert [s.name for s in collect(batches(records))] == ['sub-1/ses-0', 'sub-1/ses-1']
+
+
+@pytest.mark.parametrize('known', [True, False])
+def test_a_twin_of_zeros_is_unknown(known):
+  records = split(2, ('none',))
+  for r in records:
+    r['twin'] = np.full_like(r['image'], float(known))
+    r['twin_displacement'] = np.ones((*r['image'].shape[:-1], 2), np.float32)
+  (scan,) = collect(batches(records))
+  assert {'twin', 'twin_displacement'} & set(scan.arrays) == (
+    {'twin', 'twin_displacement'} if known else set()
+  )

@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from tests.long_variants import all_but
+from tests.registration.shifted_scans import SHAPE, shifted
 from tests.registration.warped_blobs import blobs
 from uad_jax.methods import voxelmorph, voxelmorph_diff
 from uad_jax.methods.families import template_registration
@@ -14,7 +15,6 @@ from uad_jax.registration import flow
 from uad_jax.registration.warp import warp
 from uad_jax.update import init_state, make_update
 
-SHAPE = (24, 24)
 TINY = dict(encoder=(8, 8), smooth=0.0)
 WIDTHS = {voxelmorph: (8, 8, 8, 8), voxelmorph_diff: (8, 8, 8)}
 CASES = {
@@ -27,19 +27,6 @@ CASES = {
   'ncc': (voxelmorph, dict(similarity='ncc', window=7, smoothness=0.01)),
   'posterior': (voxelmorph_diff, dict(noise=0.02, precision=5.0)),
 }
-
-
-def shifted(shifts):
-  """Scans whose anatomy lies `shifts` voxels further along the first axis."""
-  anatomy = jnp.tile(blobs(SHAPE), (len(shifts), 1, 1, 1))
-  u = jnp.zeros((len(shifts), *SHAPE, 2)).at[..., 0].set(-shifts[:, None, None])
-  image = warp(anatomy, u)
-  return {
-    'image': image,
-    'mask': jnp.ones_like(image),
-    'position': jnp.full(len(shifts), 0.5),
-    'weight': jnp.ones(len(shifts)),
-  }
 
 
 def trained(module, steps, **options):

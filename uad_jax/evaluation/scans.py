@@ -89,6 +89,9 @@ def collect(batches: Iterable[Mapping[str, np.ndarray]]) -> Iterator[Scan]:
 def assemble(records: list[dict]) -> Scan:
   """Builds one scan from its single volume, or by stacking its slices along z.
 
+  A lesion-free twin that is all zeros is unknown: it is left out, with what was
+  inferred from it.
+
   Args:
     records: Volume or slices of the scan, each as arrays by name.
 
@@ -111,6 +114,8 @@ def assemble(records: list[dict]) -> Scan:
   }
   if not (arrays['mask'] > 0).any():
     raise ValueError(f"scan '{name}' has an empty brain mask")
+  if 'twin' in arrays and not arrays['twin'].any():  # unknown, see `data.record`
+    arrays = {key: value for key, value in arrays.items() if 'twin' not in key}
   step = float(np.median(np.diff(slices))) if len(slices) > 1 else 1.0
   affine = first.get('affine', np.eye(4))
   pathologies = {text(row.get('pathology', 'none')) for row in records} - {'none'}

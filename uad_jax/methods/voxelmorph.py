@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from uad_jax.method import Method
 from uad_jax.methods.families import template_registration
 from uad_jax.methods.families.robust_registration import Settings
-from uad_jax.methods.families.template_registration import Pair
+from uad_jax.methods.families.template_registration import Pair, fields_of
 from uad_jax.nets.voxelmorph import Field, on_full_grid
 from uad_jax.ops.choices import check_choice
 from uad_jax.ops.limits import check_number, check_whole
@@ -122,7 +122,7 @@ def make(
   def output(params, pair: Pair):
     return network.apply({'params': params['field']}, pair.moving, pair.fixed)
 
-  def loss(params, pair: Pair, key):
+  def loss(params, stats, pair: Pair, key):
     v = output(params, pair)
     if bidirectional:
       both_ways = jnp.split(displacement(jnp.concatenate([v, -v])), 2)
@@ -134,7 +134,7 @@ def make(
       data = distance(pair.fixed, warp(pair.moving, displacement(v)))
     terms = {'data': data, 'roughness': regularise.gradient_energy(v)}
     terms = {name: example_mean(x, pair.weight) for name, x in terms.items()}
-    return terms['data'] + smoothness * terms['roughness'], terms
+    return terms['data'] + smoothness * terms['roughness'], (stats, terms)
 
   def predict(params, pair: Pair, key) -> dict[str, jax.Array]:
     v = output(params, pair)
@@ -142,5 +142,14 @@ def make(
     return {'displacement': displacement(v), **velocity}
 
   return template_registration.make_method(
-    network, loss, predict, shape, channels, bins, pairing, smooth, floor, settings
+    fields_of(network),
+    loss,
+    predict,
+    shape,
+    channels,
+    bins,
+    pairing,
+    smooth,
+    floor,
+    settings,
   )

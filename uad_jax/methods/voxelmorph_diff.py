@@ -12,7 +12,7 @@ import jax
 
 from uad_jax.method import Array, Key, Method
 from uad_jax.methods.families import template_registration
-from uad_jax.methods.families.template_registration import Pair
+from uad_jax.methods.families.template_registration import Pair, fields_of
 from uad_jax.nets.voxelmorph import Posterior, on_full_grid
 from uad_jax.ops.limits import check_number, check_whole
 from uad_jax.ops.losses import example_mean, example_sum
@@ -85,7 +85,7 @@ def make(
   def posterior(params, pair: Pair) -> tuple[Array, Array]:
     return network.apply({'params': params['field']}, pair.moving, pair.fixed)
 
-  def loss(params, pair: Pair, key: Key):
+  def loss(params, stats, pair: Pair, key: Key):
     mean, log_variance = posterior(params, pair)
     velocity = velocity_posterior.sample(key, mean, log_variance)
     warped = warp(pair.moving, flow.exponential(velocity, shape, squarings))
@@ -95,7 +95,7 @@ def make(
       'kl': velocity_posterior.kl_smooth(mean, log_variance, precision) / size,
     }
     terms = {name: example_mean(x, pair.weight) for name, x in terms.items()}
-    return terms['data'] + terms['kl'], terms
+    return terms['data'] + terms['kl'], (stats, terms)
 
   def predict(params, pair: Pair, key: Key) -> dict[str, Array]:
     mean, log_variance = posterior(params, pair)
@@ -113,5 +113,5 @@ def make(
     }
 
   return template_registration.make_method(
-    network, loss, predict, shape, channels, bins, pairing, smooth, floor
+    fields_of(network), loss, predict, shape, channels, bins, pairing, smooth, floor
   )

@@ -70,7 +70,7 @@ class Heads(NamedTuple):
 
 
 def load(records: Sequence) -> Heads:
-  """Reads all records of a split.
+  """Reads all records of a split; lesion-free twins that are unknown are left out.
 
   Args:
     records: Records of the split.
@@ -81,6 +81,8 @@ def load(records: Sequence) -> Heads:
   if not len(records):
     raise ValueError('the split is empty; the study needs scans')
   (batch,) = pipeline.ordered_batches(records, len(records))
+  if 'twin' in batch and not batch['twin'].any():  # unknown, see `data.record`
+    del batch['twin']
   rows = [
     {'subject': subject, 'session': session}
     for subject, session in zip(batch['subject'], batch['session'], strict=True)

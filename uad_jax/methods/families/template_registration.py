@@ -21,6 +21,7 @@ from uad_jax.method import (
   Objective,
   Outputs,
   Params,
+  Stats,
 )
 from uad_jax.methods.families import robust_registration, voxel_moments
 from uad_jax.methods.families.robust_registration import Settings
@@ -42,11 +43,13 @@ class Pair(NamedTuple):
     moving: Images that are warped [B, *S, C].
     fixed: Images that they are warped onto, as moving.
     weight: Weights of the pairs [B], 0 for padding.
+    strength: Strengths of the regularisation [B] that a batch asks for, or None.
   """
 
   moving: Array
   fixed: Array
   weight: Array
+  strength: Array | None = None
 
 
 def pairs_of_scans(batch: Batch) -> Pair:
@@ -74,9 +77,14 @@ def pairs_of_scans(batch: Batch) -> Pair:
   return Pair(moving, fixed, batch['weight'][order] * batch['weight'][following])
 
 
+def fields_of(network: nn.Module) -> Callable[[Key, Array], tuple[Params, Stats]]:
+  """Returns the start, see `make_method`, of a network called with two images."""
+  return lambda key, image: ({'field': network.init(key, image, image)['params']}, {})
+
+
 def make_method(
-  network: nn.Module,
-  loss: Callable[[Params, Pair, Key], tuple[Array, Metrics]],
+  start: Callable[[Key, Array], tuple[Params, Stats]],
+  loss: Callable[[Params, Stats, Pair, Key], tuple[Array, tuple[Stats, Metrics]]],
   predict: Callable[[Params, Pair, Key], Outputs],
   shape: tuple[int, ...],
   channels: int,
@@ -85,17 +93,18 @@ def make_method(
   smooth: float,
   floor: float,
   refinement: Settings | None = None,
+  change: Callable[[Params, Batch], Array] | None = None,
 ) -> Method:
-  """Builds a method from a registration network with its loss and its prediction.
+  """Builds a method from the loss and the prediction of a registration network.
 
   At inference a batch may hold 'moving' [B, *S, C], images that are registered to the
   scans in the place of the template. The outputs of the deformation are theirs then;
   the expected images stay warps of the template and are of no use.
 
   Args:
-    network: Network that is called with a moving and a fixed image; its parameters are
-      'field'.
-    loss: (params, pair, key) -> scalar and metrics.
+    start: (key, image [1, *S, C]) -> parameters 'field' and maybe 'template', and
+      statistics of their training.
+    loss: (params, stats, pair, key) -> scalar and (stats, metrics).
     predict: (params, pair, key) -> outputs, among them 'displacement'.
     shape: Spatial shape of the scans.
     channels: Number of contrasts.
@@ -106,6 +115,8 @@ def make_method(
     floor: Smallest standard deviation of the scans at a voxel, in image units.
     refinement: Settings of a registration at inference that starts from the network's
       displacement; None keeps it. Its variants are those of `robust_registration`.
+    change: (params, batch) -> image [B, *S, C] that is added to the mean of the
+      training scans, by the parameters 'template'; None keeps the mean.
 
   Raises:
     ValueError: `pairing` is unknown, or a number is outside of its range.
@@ -114,25 +125,26 @@ def make_method(
   check_number('template_registration: smooth', smooth, 0)
   check_number('template_registration: floor', floor, 0, above=True)
 
-  def to_template(stats, batch: Batch) -> Pair:
-    mean, _ = voxel_stats.look_up(stats['usual'], batch['position'], smooth)
-    return Pair(mean, batch['image'], batch['weight'])
+  def to_template(params, stats, batch: Batch) -> Pair:
+    moving, _ = voxel_stats.look_up(stats['usual'], batch['position'], smooth)
+    if change is not None:
+      moving += change(params, batch)
+    return Pair(moving, batch['image'], batch['weight'], batch.get('strength'))
 
   def init(key, batch: Batch):
     image = batch['image'][:1]
     empty = voxel_stats.empty(bins, shape, channels)
-    params = {'field': network.init(key, image, image)['params']}
-    return params, {'usual': empty, 'registered': empty}
+    params, stats = start(key, image)
+    return params, stats | {'usual': empty, 'registered': empty}
 
   def train(params, stats, batch: Batch, key, step):
     by_scans = pairing == 'scans'
-    pair = pairs_of_scans(batch) if by_scans else to_template(stats, batch)
-    value, metrics = loss(params, pair, key)
-    return value, (stats, metrics)
+    pair = pairs_of_scans(batch) if by_scans else to_template(params, stats, batch)
+    return loss(params, stats, pair, key)
 
   def fit(params, stats, batch: Batch, key, step):
     weight = batch['weight']
-    u = predict(params, to_template(stats, batch), key)['displacement']
+    u = predict(params, to_template(params, stats, batch), key)['displacement']
     moments = voxel_stats.observe(
       stats['registered'],
       warp(batch['image'], flow.invert(u)),
@@ -145,7 +157,7 @@ def make_method(
 
   def infer(params, stats, batch: Batch, key):
     mask, position = batch['mask'], batch['position']
-    pair = to_template(stats, batch)
+    pair = to_template(params, stats, batch)
     pair = pair._replace(moving=batch.get('moving', pair.moving))
     outputs = predict(params, pair, key)
 
@@ -179,13 +191,14 @@ def make_method(
       **refined,
     }
 
+  learnt = ('field',) if change is None else ('field', 'template')
   bounds = (
     Bound('folded', high=0.01, sign_of='folding; a stiffer field keeps the map one'),
     Bound('largest', high=max(shape) / 4, sign_of='scans that are not aligned'),
   )
   objectives = {
     'usual': Objective(voxel_moments.fit('usual')),
-    'field': Objective(train, ('field',), stage=1),
+    'field': Objective(train, learnt, stage=1),
     'registered': Objective(fit, stage=2, bounds=bounds),
   }
   return Method(
