@@ -51,6 +51,9 @@ PUBLISHED = {
 }
 """Mean AUROC of the detectors on one-class MNIST, as remembered."""
 
+FEATURES = dict(feature_widths=(16, 32), cell=2)
+"""Network of features of the methods that restore them."""
+
 METHODS = {
   'deep_svdd': Trained(
     dict(widths=(16, 16)),
@@ -71,6 +74,27 @@ METHODS = {
     (600,),
     1e-3,
     lambda o, b: -o['log_density'],
+    '–',
+  ),
+  'fae': Trained(
+    FEATURES | dict(widths=(16, 32), window=3),
+    (300, 5, 300),
+    1e-3,
+    mean_of('novelty'),
+    '–',
+  ),
+  'reverse_distillation': Trained(
+    FEATURES | dict(widths=(16, 32)),
+    (300, 5, 300),
+    1e-3,
+    mean_of('novelty'),
+    '–',
+  ),
+  'feature_transformer': Trained(
+    FEATURES | dict(feature_widths=(32,), width=32, depth=2, heads=4, neighbours=1),
+    (300, 5, 300),
+    1e-3,
+    mean_of('novelty'),
     '–',
   ),
   'soft_introvae': Trained(

@@ -7,8 +7,8 @@ Arguments, data sets of uad_jax/base_config: `demo` (default), `slices`, `ixi`,
 `images`.
 
 As published by Defard et al. 2021, with one departure: the features are those of a
-network that is trained here on the healthy scans (configs/denoising_ae.py, whose
-pretext is to remove coarse noise), as nothing is downloaded.
+network that masked auto-encoding trains here on the healthy scans, or that the user has
+the weights of (configs/feature_network.py), as nothing is downloaded.
 
 Not measured yet.
 """
@@ -22,7 +22,7 @@ from uad_jax.registry import read_config
 def get_config(arg: str = 'demo'):
   """Makes the config for the data set `arg`, a key of `base_config.DATA`."""
   base_config.get_config(arg)
-  config = read_config(pathlib.Path(__file__).with_name('denoising_ae.py'), arg)
+  config = read_config(pathlib.Path(__file__).with_name('feature_network.py'), arg)
   config.adapt.padim = dict(
     of='features',
     components=12,
@@ -31,8 +31,5 @@ def get_config(arg: str = 'demo'):
     floor=0.1,
   )
   config.steps = (*config.steps, base_config.one_pass(arg))
-  config.scores = dict(
-    novelty=dict(scorer='output', of='novelty'),
-    residual=dict(scorer='residual'),
-  )
+  config.scores.novelty = dict(scorer='output', of='novelty')
   return config

@@ -7,10 +7,10 @@ Arguments, data sets of uad_jax/base_config: `demo` (default), `slices`, `ixi`,
 `images`.
 
 As published by Roth et al. 2022 ("Towards total recall in industrial anomaly
-detection"), with two departures: the features are those of a network that is trained
-here on the healthy scans (configs/denoising_ae.py, whose pretext is to remove coarse
-noise), as nothing is downloaded; and the distances are not reweighted by the density of
-the bank, which the paper does for the score of a whole image.
+detection"), with two departures: the features are those of a network that masked
+auto-encoding trains here on the healthy scans, or that the user has the weights of
+(configs/feature_network.py), as nothing is downloaded; and the distances are not
+reweighted by the density of the bank, which the paper does for the score of an image.
 
 Not measured yet.
 """
@@ -24,7 +24,7 @@ from uad_jax.registry import read_config
 def get_config(arg: str = 'demo'):
   """Makes the config for the data set `arg`, a key of `base_config.DATA`."""
   base_config.get_config(arg)
-  config = read_config(pathlib.Path(__file__).with_name('denoising_ae.py'), arg)
+  config = read_config(pathlib.Path(__file__).with_name('feature_network.py'), arg)
   config.adapt.detector = dict(
     detector='knn',
     options=dict(k=1, coreset=1000),
@@ -33,8 +33,5 @@ def get_config(arg: str = 'demo'):
     bank=10_000,
   )
   config.steps = (*config.steps, base_config.one_pass(arg), 1)
-  config.scores = dict(
-    novelty=dict(scorer='output', of='novelty'),
-    residual=dict(scorer='residual'),
-  )
+  config.scores.novelty = dict(scorer='output', of='novelty')
   return config

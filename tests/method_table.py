@@ -63,6 +63,18 @@ ROWS = {
     dict(levels=2, steps=2, hidden=4, general='rearranged'),
     3288,
   ),
+  'feature_network': ((16, 16), dict(widths=(4, 8), cell=4), 2377),
+  'fae': ((16, 16), dict(feature_widths=(4, 8), cell=4, widths=(4, 4), window=3), 3349),
+  'reverse_distillation': (
+    (16, 16),
+    dict(feature_widths=(4, 8), cell=4, widths=(4, 4)),
+    3661,
+  ),
+  'feature_transformer': (
+    (16, 16),
+    dict(feature_widths=(4, 8), cell=4, width=8, depth=2, heads=2),
+    7069,
+  ),
   'patch_detector': ((16, 16), dict(detector='gaussian', bank=64), 0),
   'moment_registration': (
     (16, 16),

@@ -27,6 +27,7 @@ SMOOTH = (
     'threshold',
   ),  # nothing to train
   *('cold_diffusion', 'dae', 'ddpm', 'denoising_ae', 'vae'),
+  *('fae', 'feature_network', 'reverse_distillation'),
 )
 """Methods whose losses `wrm` takes; it refuses those with a kink."""
 

@@ -44,6 +44,7 @@ def shrunk(config, data):
     'bank': 16,
     'estimator': (4,),
     'hidden': 4,
+    'feature_widths': (8, 8),
   }
   config.method.update({k: v for k, v in tiny.items() if k in config.method})
   for row in config.scores.values():

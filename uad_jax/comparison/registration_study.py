@@ -86,9 +86,15 @@ def healthy_of(heads: Heads) -> Heads:
 
 
 def splits_of(opened: OpenRun, where: str) -> tuple[Heads, Heads]:
-  """Reads the healthy validation scans and the test scans of a folder or data set."""
+  """Reads the healthy validation scans and the test scans of a folder or data set.
+
+  Both have lesion-free twins only if those of all test scans are known.
+  """
   records, _ = open_scans(opened, where)
-  return healthy_of(load(records('val'))), load(records('test'))
+  splits = healthy_of(load(records('val'))), load(records('test'))
+  if splits[1].has_twins:
+    return splits
+  return tuple(heads.without_twins() for heads in splits)
 
 
 def record_of(

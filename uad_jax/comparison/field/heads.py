@@ -63,6 +63,24 @@ class Heads(NamedTuple):
     with_lesion = set(self.names[holds].tolist())
     return np.array([name in with_lesion for name in self.names.tolist()])
 
+  @property
+  def has_twins(self) -> bool:
+    """Whether the lesion-free twin of each record with a lesion is known.
+
+    An unknown twin is all zeros, see `data.record`.
+    """
+    if 'twin' not in self.arrays:
+      return False
+    count = len(self.names)
+    holds = self.lesion.reshape(count, -1).any(1)
+    return bool(self.arrays['twin'].reshape(count, -1).any(1)[holds].all())
+
+  def without_twins(self) -> 'Heads':
+    """Returns the records without their lesion-free twins."""
+    return self._replace(
+      arrays={name: x for name, x in self.arrays.items() if name != 'twin'}
+    )
+
   def only(self, rows: np.ndarray) -> 'Heads':
     """Returns the chosen records."""
     arrays = {name: values[rows] for name, values in self.arrays.items()}
@@ -70,7 +88,7 @@ class Heads(NamedTuple):
 
 
 def load(records: Sequence) -> Heads:
-  """Reads all records of a split; lesion-free twins that are unknown are left out.
+  """Reads all records of a split.
 
   Args:
     records: Records of the split.
@@ -81,8 +99,6 @@ def load(records: Sequence) -> Heads:
   if not len(records):
     raise ValueError('the split is empty; the study needs scans')
   (batch,) = pipeline.ordered_batches(records, len(records))
-  if 'twin' in batch and not batch['twin'].any():  # unknown, see `data.record`
-    del batch['twin']
   rows = [
     {'subject': subject, 'session': session}
     for subject, session in zip(batch['subject'], batch['session'], strict=True)
