@@ -114,7 +114,10 @@ def test_the_objective_of_the_networks_does_not_change_the_discriminator(key):
 
 @pytest.mark.parametrize(
   ('name', 'objective'),
-  [('vae', 'vae'), pytest.param('dae_unc', 'prior', marks=pytest.mark.slow)],
+  [
+    pytest.param('vae', 'vae', marks=pytest.mark.slow),
+    pytest.param('dae_unc', 'prior', marks=pytest.mark.slow),
+  ],
 )
 def test_steps_of_both_stages_keep_losses_finite(name, objective, key):
   plain = tiny(name)

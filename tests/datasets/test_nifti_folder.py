@@ -127,10 +127,12 @@ def damage(source, how):
   [
     ('truncated', 'sub-B_T1w.nii'),
     ('nan', 'sub-B_T1w.nii holds NaN'),
-    ('constant', 'sub-B_T1w.nii is constant'),
+    pytest.param('constant', 'sub-B_T1w.nii is constant', marks=pytest.mark.slow),
     ('four', 'sub-B_T1w.nii has 4 dimensions'),
-    ('labels_missing', 'sub-B has 0 labels files'),
-    ('labels_of_other_shape', 'sub-B_dseg.nii.gz has shape'),
+    pytest.param('labels_missing', 'sub-B has 0 labels files', marks=pytest.mark.slow),
+    pytest.param(
+      'labels_of_other_shape', 'sub-B_dseg.nii.gz has shape', marks=pytest.mark.slow
+    ),
     ('labels_empty', 'sub-B_dseg.nii.gz labels nothing'),
   ],
 )

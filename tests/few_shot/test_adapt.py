@@ -92,6 +92,7 @@ def test_finetuning_moves_only_the_chosen_layers_and_keeps_thresholds(
   assert 'of the 1 scans adapted to' in again
 
 
+@pytest.mark.slow
 def test_a_histogram_is_matched_in_prediction_too(world, clinic, tmp_path):
   # Oracle: quantiles of the prepared scans against the landmarks of the source run.
   _, _, run, _ = world
@@ -105,6 +106,7 @@ def test_a_histogram_is_matched_in_prediction_too(world, clinic, tmp_path):
   assert steps[-1][1]['how'] == 'histogram_match'
 
 
+@pytest.mark.slow
 def test_a_folder_without_splits_is_adapted_to_and_shown(world, tmp_path, capsys):
   _, _, run, _ = world
   tree(tmp_path / 'heads', ['sub-31', 'sub-32'])

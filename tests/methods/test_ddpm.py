@@ -84,6 +84,7 @@ def test_the_background_is_never_noised(key):
     assert np.abs((x - scaled) * mask).max() > 0.1
 
 
+@pytest.mark.slow
 def test_it_is_random_with_the_key_and_an_average_is_less_so(key):
   _, batch, _ = learned()
   keys = jax.random.split(key, 6)

@@ -13,6 +13,7 @@ from uad_jax.update import init_state, make_update
 SHAPE, OPTIONS, _ = ROWS['denoising_ae']
 
 
+@pytest.mark.slow
 def test_it_learns_to_leave_less_noise_than_it_was_given(key):
   method, batch = denoising_ae.make(SHAPE, **OPTIONS), make_batch(SHAPE, size=16)
   tx = {'denoiser': optax.adam(1e-2)}

@@ -60,7 +60,9 @@ def test_kl_from_uniform_against_scipys_entropy():
   np.testing.assert_allclose(gaussian_mixture.kl_uniform(log), want, rtol=1e-4)
 
 
-@pytest.mark.parametrize('bottleneck', ['dense', 'spatial'])
+@pytest.mark.parametrize(
+  'bottleneck', ['dense', pytest.param('spatial', marks=pytest.mark.slow)]
+)
 def test_the_elbo_against_float64(bottleneck, key):
   method = gmvae.make(SHAPE, **TINY, bottleneck=bottleneck)
   batch = make_batch(SHAPE, 2)
@@ -113,7 +115,9 @@ def test_free_bits_hold_the_clusters_term_and_its_gradient(bottleneck, places, k
   assert slopes[50.0] == 0 < slopes[0.0]
 
 
-@pytest.mark.parametrize('bottleneck', ['dense', 'spatial'])
+@pytest.mark.parametrize(
+  'bottleneck', ['dense', pytest.param('spatial', marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize('shape', [(16, 8), (8, 16, 8)])
 def test_latents_in_two_and_three_dimensions(shape, bottleneck):
   method, batch = gmvae.make(shape, **TINY, bottleneck=bottleneck), make_batch(shape, 2)
@@ -141,7 +145,9 @@ def test_an_unknown_architecture_is_told():
     gmvae.make(SHAPE, architecture='wide')
 
 
-@pytest.mark.parametrize('bottleneck', ['dense', 'spatial'])
+@pytest.mark.parametrize(
+  'bottleneck', ['dense', pytest.param('spatial', marks=pytest.mark.slow)]
+)
 def test_yous_likelihood_trains_and_its_square_restores(bottleneck, key):
   method = gmvae.make(SHAPE, **TINY, bottleneck=bottleneck, architecture='you2019')
   batch = make_batch(SHAPE, 2)

@@ -57,7 +57,7 @@ def matrix(found, i=0):
 @pytest.mark.parametrize(
   'degrees, levels, tolerance',
   [
-    (12, 2, 1.2),
+    pytest.param(12, 2, 1.2, marks=pytest.mark.slow),
     pytest.param(9, 1, 6.0, marks=pytest.mark.slow),
     pytest.param(6, 1, 14.0, marks=pytest.mark.slow),
   ],

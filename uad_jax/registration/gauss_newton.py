@@ -71,7 +71,8 @@ def register(
     >>> bump = lambda c: jnp.exp(-((grid[:, None] - c) ** 2) - grid[None] ** 2)
     >>> image, expected = (bump(c)[None, ..., None] for c in (0.0, 0.5))
     >>> ones = jnp.ones((1, 16, 16, 1))
-    >>> u = jax.jit(register)(Problem(image, expected, 1e-4 * ones, ones, 1.0))
+    >>> problem = Problem(image, expected, 1e-4 * ones, ones, 1.0)
+    >>> u = jax.jit(lambda problem: register(problem, schedule=Schedule((4,))))(problem)
     >>> errors = [jnp.abs(image - x).max() for x in (expected, warp(expected, u))]
     >>> [round(float(error), 1) for error in errors]
     [0.4, 0.1]
