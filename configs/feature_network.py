@@ -1,4 +1,4 @@
-"""Network of features, trained by masked auto-encoding on healthy scans.
+r"""Network of features, trained by masked auto-encoding on healthy scans.
 
   python -m uad_jax.main --config=configs/feature_network.py:ixi --workdir=runs/features
 
@@ -9,7 +9,8 @@ Arguments, data sets of uad_jax/base_config: `demo` (default), `slices`, `volume
 configs/patchcore.py and configs/padim.py judge its features; its own map is the
 residual of the image that is decoded from them. Weights of the user in its place:
 
-  python -m uad_jax.nets.stored_weights --checkpoint=resnet50.pth --output=resnet50.npz
+  python -m uad_jax.features.stored_weights --checkpoint=resnet50.pth \
+    --output=resnet50.npz
   --config.method.network=resnet50 --config.method.weights=resnet50.npz
 
 with one stage less in `config.steps`, as nothing is trained, and without the residual.

@@ -13,9 +13,8 @@ from uad_jax.update import due, init_state, make_update
 ADAPTATIONS = ('augment', 'ema', 'randomise', 'wrm')
 """Adaptations for the training; tests/few_shot has those to another scanner."""
 
-JUDGING = ('detector', 'padim')
-"""Adaptations that judge features; tested in tests/adapt/test_detector.py and
-tests/adapt/test_padim.py."""
+JUDGING = ('detector', 'padim', 'perceptual')
+"""Adaptations that use features; they are tested in files of their own."""
 
 DRAWING = ('ensemble', 'laplace', 'swag')
 """Adaptations that infer with several sets of parameters; they are tested in

@@ -14,7 +14,7 @@ ORDER = (
   # Rooms and modules of the root, each of which may import those before it.
   'parallel progress ops registration',
   'method augmentation uncertainty detectors',
-  'nets.layers nets methods.families methods scores adapt',
+  'nets.layers nets features methods.families methods scores adapt',
   'data.preprocessing data data.simulation data.cohorts datasets',
   'domain_shift.image_statistics domain_shift.statistics',
   'checkpoint optimisers update train evaluation online inference evaluate',

@@ -21,7 +21,10 @@ WITH_CODE = (
 )
 SERVES = {
   'adabn': ('dae',),
-  'channel_moments': ('ae', 'dae_unc', 'denoising_ae', 'lsa', 'vae'),
+  'channel_moments': (
+    *('ae', 'dae_unc', 'denoising_ae', 'lsa', 'vae', 'fae', 'feature_network'),
+    *('feature_transformer', 'reverse_distillation'),
+  ),
   'coral': WITH_CODE,
   'dann': WITH_CODE,
   'fada': WITH_CODE,

@@ -7,13 +7,13 @@ import optax
 import pytest
 
 from tests.registration.shifted_scans import SHAPE, shifted
+from uad_jax.features import networks
 from uad_jax.methods import (
   fae,
   feature_network,
   feature_transformer,
   reverse_distillation,
 )
-from uad_jax.methods.families import feature_extractor
 from uad_jax.nets.feature_autoencoder import apart
 from uad_jax.ops.losses import ssim
 from uad_jax.update import due, init_state, make_update
@@ -31,7 +31,7 @@ BORDER = (1 / 8, 7 / 8)
 
 def test_cells_of_the_image_are_hidden():
   image = jnp.zeros((400, 16, 12, 1))
-  hidden = feature_extractor.hidden_cells(jax.random.key(0), image, 0.3, 4)
+  hidden = networks.hidden_cells(jax.random.key(0), image, 0.3, 4)
   assert hidden.shape == image.shape and set(np.unique(hidden)) == {0, 1}
   assert abs(float(hidden.mean()) - 0.3) < 0.02
   # Along an axis the pattern changes only at every fourth voxel.
@@ -49,7 +49,7 @@ def test_only_hidden_voxels_of_the_brain_count_in_the_pretext(key):
   params, stats = method.init(key, batch)
   loss = jax.jit(method.objectives['pretext'].loss)
   value, _ = loss(params, stats, batch, key, 0)
-  hidden = feature_extractor.hidden_cells(key, batch['image'], 0.5, 4)
+  hidden = networks.hidden_cells(key, batch['image'], 0.5, 4)
   counted = hidden * batch['mask'] * batch['weight'][:, None, None, None]
   # Oracle: where nothing counts the scan may be anything that the network cannot see.
   other = jnp.where(counted + (1 - hidden) > 0, batch['image'], 5.0)

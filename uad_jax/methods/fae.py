@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from uad_jax.features import networks
 from uad_jax.method import Method
-from uad_jax.methods.families import feature_extractor, feature_restoration
+from uad_jax.methods.families import feature_restoration
 from uad_jax.nets.feature_autoencoder import FeatureAutoencoder
 from uad_jax.ops.limits import check_sizes, check_whole
 from uad_jax.ops.losses import masked_mean, ssim
@@ -35,7 +36,7 @@ def make(
     shape: Spatial shape of the images.
     channels: Number of contrasts.
     network: Network of features, see `feature_network`.
-    weights: File of its weights, see `nets.stored_weights`.
+    weights: File of its weights, see `features.stored_weights`.
     feature_widths: Channels of its levels, from fine to coarse.
     share: Share of the image that is hidden in its training.
     cell: Edge length of a hidden cell, in voxels.
@@ -49,7 +50,7 @@ def make(
   check_whole('fae: window', window, 3)
   if window % 2 == 0:
     raise ValueError(f'fae: window is {window}; allowed is an odd number')
-  extractor = feature_extractor.build(
+  extractor = networks.build(
     network, weights, channels, feature_widths, share, cell, 'fae'
   )
   net = FeatureAutoencoder(widths)
@@ -69,7 +70,7 @@ def make(
 
   return feature_restoration.make_method(
     extractor,
-    lambda maps: [feature_extractor.joined(maps)],
+    lambda maps: [networks.joined(maps)],
     start,
     restore,
     loss,

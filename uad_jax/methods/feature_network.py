@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from uad_jax.features import networks
 from uad_jax.method import Batch, Method
-from uad_jax.methods.families import feature_extractor
 
 
 def make(
@@ -27,7 +27,7 @@ def make(
     channels: Number of contrasts.
     network: 'masked', trained here on the healthy scans (He et al. 2022); 'resnet50' or
       'vgg19', with `weights`, for slices.
-    weights: File of their weights, see `nets.stored_weights`.
+    weights: File of their weights, see `features.stored_weights`.
     widths: Channels of the levels of 'masked', from fine to coarse; of the others only
       their number counts, as that of the levels.
     share: Share of the image that is hidden in the training of 'masked'.
@@ -36,7 +36,7 @@ def make(
   Raises:
     ValueError: An option is not allowed, or the weights cannot be read.
   """
-  extractor = feature_extractor.build(
+  extractor = networks.build(
     network, weights, channels, widths, share, cell, 'feature_network'
   )
 
@@ -45,7 +45,7 @@ def make(
 
   def infer(params, stats, batch: Batch, key):
     maps = extractor.maps(params, batch['image'])
-    outputs = {'features': feature_extractor.joined(maps)}
+    outputs = {'features': networks.joined(maps)}
     if extractor.decoded is not None:
       decoded = extractor.decoded(params, batch['image'])
       outputs['reconstruction'] = decoded * batch['mask']

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from uad_jax.features import networks
 from uad_jax.method import Method
-from uad_jax.methods.families import feature_extractor, feature_restoration
+from uad_jax.methods.families import feature_restoration
 from uad_jax.nets.feature_autoencoder import MaskedTransformer
 from uad_jax.ops.limits import check_number, check_whole
 from uad_jax.ops.losses import masked_mean
@@ -43,7 +44,7 @@ def make(
     shape: Spatial shape of the images.
     channels: Number of contrasts.
     network: Network of features, see `feature_network`.
-    weights: File of its weights, see `nets.stored_weights`.
+    weights: File of its weights, see `features.stored_weights`.
     feature_widths: Channels of its levels, from fine to coarse.
     share: Share of the image that is hidden in its training.
     cell: Edge length of a hidden cell, in voxels.
@@ -70,7 +71,7 @@ def make(
     raise ValueError(
       f'{where}: neighbours is {neighbours}; allowed is an odd number or 0'
     )
-  extractor = feature_extractor.build(
+  extractor = networks.build(
     network, weights, channels, feature_widths, share, cell, where
   )
   net = MaskedTransformer(width, depth, heads, neighbours)
@@ -94,7 +95,7 @@ def make(
 
   return feature_restoration.make_method(
     extractor,
-    lambda maps: [feature_extractor.joined(maps, -1)],
+    lambda maps: [networks.joined(maps, -1)],
     start,
     restore,
     loss,

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 
+from uad_jax.features import networks
 from uad_jax.method import Array, Method
-from uad_jax.methods.families import feature_extractor, feature_restoration
+from uad_jax.methods.families import feature_restoration
 from uad_jax.nets.feature_autoencoder import Student
 from uad_jax.ops.limits import check_sizes
 from uad_jax.ops.losses import masked_mean
@@ -53,7 +54,7 @@ def make(
     shape: Spatial shape of the images.
     channels: Number of contrasts.
     network: Teacher, see `feature_network`.
-    weights: File of its weights, see `nets.stored_weights`.
+    weights: File of its weights, see `features.stored_weights`.
     feature_widths: Channels of its levels, from fine to coarse.
     share: Share of the image that is hidden in its training.
     cell: Edge length of a hidden cell, in voxels.
@@ -68,7 +69,7 @@ def make(
       f'reverse_distillation: widths {tuple(widths)} and feature_widths '
       f'{tuple(feature_widths)}; allowed are as many widths as feature_widths'
     )
-  extractor = feature_extractor.build(
+  extractor = networks.build(
     network, weights, channels, feature_widths, share, cell, 'reverse_distillation'
   )
   net = Student(widths)

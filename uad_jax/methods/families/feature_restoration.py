@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.detectors.families.feature_bank import on_grid, over_voxels
+from uad_jax.features.networks import Extractor
 from uad_jax.method import Array, Batch, Key, Method, Metrics, Objective, Params, Stats
-from uad_jax.methods.families.feature_extractor import Extractor
 from uad_jax.ops.losses import per_example
 
 Maps = Sequence[Array]

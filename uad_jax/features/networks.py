@@ -1,7 +1,7 @@
 """Feature maps of healthy anatomy for methods that work on them.
 
 The network that computes them is trained by self-supervision in the first stage of the
-method, or its weights come from a file that the user has (`nets.stored_weights`).
+method, or its weights come from a file that the user has (`features.stored_weights`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,8 +10,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from uad_jax.features import stored_weights
 from uad_jax.method import Array, Batch, Key, Objective, Params
-from uad_jax.nets import resnet, stored_weights, vgg
+from uad_jax.nets import resnet, vgg
 from uad_jax.nets.feature_pyramid import FeaturePyramid, PyramidDecoder
 from uad_jax.ops import losses
 from uad_jax.ops.choices import check_choice
@@ -126,7 +127,7 @@ def stored(network: str, weights: str, levels: int, where: str) -> Extractor:
 
   Args:
     network: 'resnet50' or 'vgg19'; they are for slices.
-    weights: File with the weights, see `nets.stored_weights`.
+    weights: File with the weights, see `features.stored_weights`.
     levels: Number of maps, from the finest on.
     where: Name of the method, for error messages.
   """

@@ -1,6 +1,7 @@
-"""Weights of networks that the user has: reading, and conversion of a checkpoint.
+r"""Weights of networks that the user has: reading, and conversion of a checkpoint.
 
-  python -m uad_jax.nets.stored_weights --checkpoint=resnet50.pth --output=resnet50.npz
+  python -m uad_jax.features.stored_weights --checkpoint=resnet50.pth \
+    --output=resnet50.npz
 
 converts a state dictionary that torchvision's models are stored as; torch is not
 needed. The .npz file holds the arrays by their names in torchvision, in its layout
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from uad_jax.nets import torch_checkpoint
+from uad_jax.features import torch_checkpoint
 
 PHOTOGRAPHS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and deviation of the three colours with which torchvision's weights were trained
@@ -38,7 +39,7 @@ def read(
   if not path:
     raise ValueError(
       f"{where}: network '{network}' needs weights, a .npz file; it is made of a "
-      'checkpoint by python -m uad_jax.nets.stored_weights'
+      'checkpoint by python -m uad_jax.features.stored_weights'
     )
   if pathlib.Path(path).is_file() and not zipfile.is_zipfile(path):
     raise ValueError(f'{where}: {path} is no .npz file')
@@ -82,7 +83,11 @@ def convert(checkpoint: str, output: str) -> int:
 
 
 def main() -> None:
-  """Runs the conversion."""
+  """Runs the conversion.
+
+  Raises:
+    SystemExit: The checkpoint cannot be converted.
+  """
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
