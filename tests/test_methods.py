@@ -26,7 +26,8 @@ SMOOTH = (
     'smoothing',
     'threshold',
   ),  # nothing to train
-  *('cold_diffusion', 'dae', 'ddpm', 'denoising_ae', 'vae'),
+  *('cold_diffusion', 'dae', 'ddpm', 'denoising_ae', 'disyre', 'rectified_flow'),
+  'vae',
 )
 """Methods whose losses `wrm` takes; it refuses those with a kink."""
 

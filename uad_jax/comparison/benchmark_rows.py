@@ -23,7 +23,7 @@ ROWS = (
   'vae', 'soft_introvae', 'cevae', 'gmvae', 'skip_ae', 'scale_space_ae',
   'denoising_ae', 'cae', 'aae', 'caae', 'fanogan', 'anovaegan', 'lsa', 'glow',
   'deep_svdd', 'padim', 'patchcore', 'vqvae_transformer', 'latent_diffusion', 'ddpm',
-  'cold_diffusion', 'dae', 'dae_unc', 'dae_unc_plain',
+  'cold_diffusion', 'disyre', 'rectified_flow', 'dae', 'dae_unc', 'dae_unc_plain',
 )  # fmt: skip
 """Names of the rows, files of configs/, in the order of the tables; the methods that
 learn no image come first."""
