@@ -31,11 +31,11 @@ def test_an_anomaly_is_absent_at_degree_0_and_complete_at_1(shape, key):
 def test_each_component_follows_its_degree():
   # Oracle: the formula by hand at a core (m = 1), at the half and at the rim.
   m = jnp.array([1.0, 0.5, 0.2]).reshape(1, 3, 1, 1)
-  image, texture, intensity = 0.5 * jnp.ones_like(m), 0.2 * m, -0.4 * m
+  image, texture, intensity = 0.5 * jnp.ones_like(m), 0.2 * m, -0.2 * m
   at = Degrees(jnp.array([0.75]), jnp.array([0.5]), jnp.array([0.25]))
   changed = disentangled_lesions.corrupt(image, Anomaly(m, texture, intensity), at)
   grown = np.array([1.0, 1 / 3, 0.0])  # (m - 0.25) / 0.75
-  expected = 0.5 + grown * (0.5 * 0.2 - 0.25 * 0.4)
+  expected = 0.5 + grown * (0.5 * 0.2 - 0.25 * 0.2)
   np.testing.assert_allclose(changed.ravel(), expected, atol=1e-6)
   darker = Anomaly(m, texture, -4 * m)
   assert disentangled_lesions.corrupt(image, darker, constant(1, 1.0)).min() == 0

@@ -114,7 +114,7 @@ def test_the_teacher_is_the_flow_at_the_start_of_the_second_stage(monkeypatch):
 
 @pytest.mark.slow
 def test_both_stages_train_and_the_teacher_stays(key):
-  """Ten steps a stage: the second leaves the teacher, and trains away from it."""
+  """The second stage leaves the teacher as it is and trains away from it."""
   method = named('methods', 'rectified_flow')(SHAPE, reflow=2, **TINY)
   batch = make_batch(SHAPE)
   tx = {name: optax.adam(1e-3) for name in method.objectives}
