@@ -38,6 +38,12 @@ ROWS = {
     14453,
   ),  # fmt: skip
   'cold_diffusion': ((16, 16), dict(widths=(4, 8), blocks=1, steps=3), 4921),
+  'disyre': (
+    (16, 16),
+    dict(widths=(8, 8), attention=8, starts=(0.5, 1.0), steps=(1, 2)),
+    20889,
+  ),
+  'rectified_flow': ((16, 16), dict(widths=(8, 8), attention=8, steps=2), 20889),
   'vqvae_transformer': (
     (16, 16),
     dict(widths=(4, 8), units=1, codes=6, size=3, width=8, depth=1, heads=2, rasters=2),

@@ -26,8 +26,8 @@ SMOOTH = (
     'smoothing',
     'threshold',
   ),  # nothing to train
-  *('cold_diffusion', 'dae', 'ddpm', 'denoising_ae', 'vae'),
-  *('fae', 'feature_network', 'reverse_distillation'),
+  *('cold_diffusion', 'dae', 'ddpm', 'denoising_ae', 'disyre', 'rectified_flow'),
+  *('fae', 'feature_network', 'reverse_distillation', 'vae'),
 )
 """Methods whose losses `wrm` takes; it refuses those with a kink."""
 

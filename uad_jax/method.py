@@ -140,6 +140,7 @@ KINDS = {
   'histogram': 'counts of a quantity in healthy scans, which set a threshold',
   'codebook': 'codes of a vector-quantised auto-encoder',
   'average': 'averages of the parameters',
+  'teacher': 'frozen parameters of an earlier stage, from which a network learns',
   'posterior': 'moments of an approximate posterior of the parameters',
   'bank': 'features of healthy scans, and the detector that is fitted to them',
   'features': 'moments of features that an adaptation has collected on target scans',
