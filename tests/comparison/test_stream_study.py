@@ -43,6 +43,21 @@ def test_a_stream_counts_what_it_learns(cast):
   assert none['sick'] == none['learnt_sick'] == 0
 
 
+def test_what_is_always_flagged_is_learnt_by_answers_alone(cast):
+  reference, _, _, _ = cast
+  heads = [pair(seed, 30.0) for seed in range(24)]
+  start = begin([head.healthy for head in reference], Settings(cell=3))
+  silent, counts = stream_study.play(start, heads, 0.3, length=24)
+  assert counts['learnt'] == counts['answered'] == 0
+  state, counts = stream_study.play(start, heads, 0.3, length=24, answers=True)
+  # What was learnt is not flagged any more, so that fewer answers are needed.
+  assert 10 <= counts['answered'] < 24 and 0 < counts['learnt'] <= 24 - counts['sick']
+  after = [
+    stream_study.measure(s, heads[:4], heads[:4])['artefact'] for s in (silent, state)
+  ]
+  assert after[0] > 0.9 and after[1] < 0.2 * after[0]
+
+
 def test_measures_of_a_state(cast):
   # Oracle: a stream that has seen nothing; shares by numpy, precision by scikit-learn.
   reference, _, bright, plain = cast
@@ -67,9 +82,11 @@ def test_rows_and_their_page(cast, monkeypatch):
   monkeypatch.setattr(stream_study, 'RATES', (0.0, 0.5))
   reference, heads, bright, plain = cast
   rows = stream_study.rows(reference, heads, bright[:3], plain[:3], length=8)
-  assert [(row['rate'], row['guards']) for row in rows] == [
-    (None, True), (0.0, True), (0.5, True), (0.0, False), (0.5, False)
-  ]  # fmt: skip
+  assert [(row['rate'], row['guards'], row.get('answers')) for row in rows] == [
+    (None, True, None),
+    *((rate, True, answers) for answers in (False, True) for rate in (0.0, 0.5)),
+    *((rate, False, False) for rate in (0.0, 0.5)),
+  ]
   assert rows[-1]['learnt'] == 8  # without guards everything is
   record = {
     'method': 'dae', 'scorer': 'fused', 'reference': 20, 'heads': 30, 'tests': 3,
@@ -78,7 +95,7 @@ def test_rows_and_their_page(cast, monkeypatch):
   text = '\n'.join(stream_page.sections([record]))
   assert '## Streams of scans: dae' in text and 'on 20 healthy heads' in text
   lines = [line for line in text.splitlines() if line.startswith('| ')]
-  assert len(lines) == 1 + 5 and lines[1].startswith('| none | on | – |')
+  assert len(lines) == 1 + 7 and lines[1].startswith('| none | on | – |')
   assert '| 50% | off | 8 (' in lines[-1]
   assert stream_page.sections([]) == []
 

@@ -28,7 +28,9 @@ voxels at the threshold or above, in healthy heads. *AUPRC* is over the voxels o
 heads with lesion and artefact, the *difference* the mean over these heads of their
 average precision minus that before the stream, with a 95 % interval; *without artefact*
 tells what the training scanner loses. *Flagged* are scans whose conformal p-value is at
-most 0.05. Without guards is the negative control.
+most 0.05; they are not learnt. With *answers* a reader, who is always right, tells of
+each of them ten scans later whether it was healthy; the healthy ones are learnt then.
+Without guards is the negative control.
 """
 
 
@@ -41,14 +43,17 @@ def row(entry: Mapping[str, Any], before: Sequence[float]) -> list[str]:
   """
   after = entry['rate'] is not None
   share, learnt, difference = 'none', '–', '–'
+  guards = 'on' if entry['guards'] else 'off'
   if after:
     share = f'{entry["rate"]:.0%}'
     learnt = f'{entry["learnt"]} ({entry["learnt_sick"]})'
     gain = mean_of(np.subtract(entry['heads'], before))
+    if entry.get('answers'):
+      guards += f', {entry["answered"]} answers'
     difference = f'{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]'
   return [
     share,
-    'on' if entry['guards'] else 'off',
+    guards,
     learnt,
     f'{entry["artefact"]:.1%}',
     f'{entry["marked"]:.1%}',

@@ -23,6 +23,9 @@ from uad_jax.registry import hashed
 from uad_jax.report.atomic_files import read_json
 from uad_jax.trained_run import load
 
+KEPT = Settings().guards
+"""Guards of the streams that have any."""
+
 RATES = (0.0, 0.1, 0.3, 0.6)
 """Shares of the scans of a stream that have a lesion."""
 
@@ -32,9 +35,17 @@ LENGTH = 200
 REFERENCE = 19
 """Healthy heads that begin a stream."""
 
+DELAY = 10
+"""Scans that pass before a reader answers about a flagged one."""
+
 
 def play(
-  start: Stream, heads: Sequence[Pair], rate: float, length: int = LENGTH, seed: int = 0
+  start: Stream,
+  heads: Sequence[Pair],
+  rate: float,
+  length: int = LENGTH,
+  seed: int = 0,
+  answers: bool = False,
 ) -> tuple[Stream, dict[str, int]]:
   """Lets a stream of scans pass.
 
@@ -44,24 +55,35 @@ def play(
     rate: Share of the scans that have a lesion.
     length: Number of scans.
     seed: Seed of the order and of the choice of the scans with a lesion.
+    answers: Whether a reader, who is always right, tells of each flagged scan `DELAY`
+      scans later whether it was healthy.
 
   Returns:
     The state after the last scan, and counts: 'learnt' scans, 'learnt_sick' those of
-    them with a lesion, 'sick' scans with a lesion.
+    them with a lesion, 'sick' scans with a lesion, 'answered' scans.
   """
   random = np.random.default_rng(seed)
-  state, counts = start, dict.fromkeys(('learnt', 'learnt_sick', 'sick'), 0)
+  names = ('learnt', 'learnt_sick', 'sick', 'answered')
+  state, counts = start, dict.fromkeys(names, 0)
   order: list[int] = []
+  asked: list[tuple[int, Scan, bool]] = []
   for number in range(length):
     order = order or [int(i) for i in random.permutation(len(heads))]
     head, sick = heads[order.pop()], bool(random.random() < rate)
     maps = head.sick if sick else head.healthy
     scan = Scan(maps, head.subject, f'{head.subject} {number}')
-    state, _, line = stream.observe(state, scan)
-    learnt = line['decision'] == 'update'
+    state, decision, line = stream.observe(state, scan)
     counts['sick'] += sick
+    learnt = line['decision'] == 'update'
     counts['learnt'] += learnt
     counts['learnt_sick'] += learnt and sick
+    if answers and decision.flagged:
+      asked.append((number, scan, sick))
+    while asked and (number - asked[0][0] >= DELAY or number == length - 1):
+      _, scan, sick = asked.pop(0)
+      state, line = stream.answer(state, scan.identifier, not sick, scan)
+      counts['answered'] += 1
+      counts['learnt'] += line['decision'] == 'update'
   return state, counts
 
 
@@ -128,7 +150,9 @@ def rows(
   plain: Sequence[Pair],
   length: int = LENGTH,
 ) -> list[dict[str, Any]]:
-  """Plays streams of all `RATES`, with and without guards, and measures each.
+  """Plays streams of all `RATES` in three ways, and measures each.
+
+  With guards; with guards and a reader's answers about flagged scans; without guards.
 
   Args:
     reference: Heads that begin the streams, whose healthy scans are used.
@@ -138,25 +162,19 @@ def rows(
     length: Number of scans of a stream.
 
   Returns:
-    One dict a stream: 'rate', 'guards' and the counts of `play`, and the numbers of
-    `measure`; first that before any scan, whose 'rate' is None.
+    One dict a stream: 'rate', 'guards', 'answers' and the counts of `play`, and the
+    numbers of `measure`; first that before any scan, whose 'rate' is None.
   """
-  table = []
-  for guards in (Settings().guards, OFF):
-    guarded = guards is not OFF
-    settings = Settings(guards=guards)
-    start = begin([head.healthy for head in reference], settings)
-    if guarded:
-      table.append({'rate': None, 'guards': True, **measure(start, bright, plain)})
+  healthy = [head.healthy for head in reference]
+  guarded, unguarded = (begin(healthy, Settings(guards=g)) for g in (KEPT, OFF))
+  before = {'rate': None, 'guards': True, **measure(guarded, bright, plain)}
+  table = [before]
+  for start, answers in ((guarded, False), (guarded, True), (unguarded, False)):
     for rate in RATES:
-      state, counts = play(start, heads, rate, length)
-      numbers = measure(state, bright, plain)
-      table.append({'rate': rate, 'guards': guarded, **counts, **numbers})
-      print(
-        f'{rate:.0%} lesions, guards {guarded}: artefact {numbers["artefact"]:.1%}, '
-        f'AUPRC {numbers["auprc"]:.3f}, learnt {counts["learnt"]}',
-        flush=True,
-      )
+      state, counts = play(start, heads, rate, length, answers=answers)
+      way = {'rate': rate, 'guards': start is guarded, 'answers': answers}
+      table.append({**way, **counts, **measure(state, bright, plain)})
+      print(table[-1] | {'heads': ''}, flush=True)
   return table
 
 

@@ -85,7 +85,8 @@ def make(
   check_whole('disyre: number of entries of steps', len(steps), 1)
   for start in starts:
     check_number('disyre: a start', start, 0, 1, above=True)
-  for number in steps:
+  numbers = tuple(steps)
+  for number in numbers:
     check_whole('disyre: an entry of steps', number, 1)
   net = DiffusionUNet(widths, channels, blocks, attention, heads)
   # One row an evaluation: degree s, 1 / N, and whether a restoration starts with it.
@@ -93,7 +94,7 @@ def make(
     [
       (start * (1 - n / number), 1 / number, n == 0)
       for start in starts
-      for number in steps
+      for number in numbers
       for n in range(number)
     ],
     np.float32,
