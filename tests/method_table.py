@@ -57,6 +57,31 @@ ROWS = {
   ),
   'atlas': ((16, 16), dict(bins=3), 0),
   'deep_svdd': ((16, 16), dict(widths=(4, 4)), 760),
+  'gpnd': (
+    (16, 16),
+    dict(
+      widths=(8, 8), latent=2, image_critic=(4, 4), latent_critic=(8, 8), weight=500.0
+    ),
+    5926,
+  ),
+  'ocgan': (
+    (16, 16),
+    dict(
+      widths=(8, 8),
+      latent=2,
+      latent_critic=(8, 8),
+      image_critic=(4, 4),
+      classifier=(4, 4),
+      steps=2,
+      after=3,
+    ),
+    6599,
+  ),
+  'dagmm': (
+    (16, 16),
+    dict(widths=(8, 8), latent=2, components=2, estimation=(4,)),
+    2145,
+  ),
   'soft_introvae': ((16, 16), dict(widths=(8, 8), latent=4), 5282),
   'lsa': (
     (16, 16),

@@ -34,7 +34,7 @@ SMOOTH = (
 SERVES = {'wrm': SMOOTH}
 """Methods that an adaptation serves, where they are not all."""
 
-ADVERSARIAL = ('critic', 'generator')
+ADVERSARIAL = ('critic', 'latent_critic', 'classifier', 'generator')
 """Objectives that oppose each other: trained together one of their losses may rise, so
 each is trained alone here, and has to fall."""
 

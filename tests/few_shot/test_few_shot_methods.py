@@ -18,11 +18,12 @@ TRAINED = tuple(name for name in ROWS if name not in UNTRAINED)
 WITH_CODE = (
   *('aae', 'ae', 'anovaegan', 'caae', 'cae', 'cevae', 'dae', 'dae_unc', 'fanogan'),
   *('gmvae', 'lsa', 'scale_space_ae', 'skip_ae', 'soft_introvae', 'vae'),
+  *('dagmm', 'gpnd', 'ocgan'),
 )
 SERVES = {
   'adabn': ('dae',),
   'channel_moments': (
-    *('ae', 'dae_unc', 'denoising_ae', 'lsa', 'vae', 'fae', 'feature_network'),
+    *('ae', 'dae_unc', 'dagmm', 'denoising_ae', 'lsa', 'vae', 'fae', 'feature_network'),
     *('feature_transformer', 'reverse_distillation'),
   ),
   'coral': WITH_CODE,

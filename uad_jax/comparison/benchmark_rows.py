@@ -22,9 +22,10 @@ ROWS = (
   'threshold', 'smoothing', 'atlas', 'moment_registration', 'patch_detector', 'ae',
   'vae', 'soft_introvae', 'cevae', 'gmvae', 'skip_ae', 'scale_space_ae',
   'denoising_ae', 'cae', 'aae', 'caae', 'fanogan', 'anovaegan', 'lsa', 'glow',
-  'deep_svdd', 'padim', 'patchcore', 'fae', 'reverse_distillation',
-  'feature_transformer', 'vqvae_transformer', 'latent_diffusion', 'ddpm',
-  'cold_diffusion', 'disyre', 'rectified_flow', 'dae', 'dae_unc', 'dae_unc_plain',
+  'deep_svdd', 'gpnd', 'ocgan', 'dagmm', 'padim', 'patchcore', 'fae',
+  'reverse_distillation', 'feature_transformer', 'vqvae_transformer',
+  'latent_diffusion', 'ddpm', 'cold_diffusion', 'disyre', 'rectified_flow', 'dae',
+  'dae_unc', 'dae_unc_plain',
 )  # fmt: skip
 """Names of the rows, files of configs/, in the order of the tables; the methods that
 learn no image come first."""

@@ -79,6 +79,7 @@ OUTPUTS = {
   'kl': Output('B', 'Kullback-Leibler term of the bound', 'nat', 0),
   'log_density': Output('B', 'log-density of the image', 'nat'),
   'log_prob': Output('B', 'log-likelihood of the codes', 'nat', high=0),
+  'realness': Output('B', 'log-odds that reconstruction is of a scan', 'nat'),
 }
 """All outputs of `Method.infer`, by name. A new output has its line here."""
 
