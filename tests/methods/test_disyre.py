@@ -105,7 +105,7 @@ def test_padding_and_background_do_not_count(monkeypatch):
     (dict(starts=(0.5, 0.0)), 'disyre: a start is 0.0; allowed is a number from 0 to'),
     (dict(starts=(1.5,)), 'disyre: a start is 1.5; allowed is a number from 0 to 1'),
     (dict(steps=()), 'disyre: number of entries of steps is 0; allowed is'),
-    (dict(steps=(1, 0)), 'disyre: an entry of steps is 0; allowed is a whole number'),
+    (dict(steps=(1, 0)), r'disyre: steps is \(1, 0\); allowed are whole numbers of 1'),
     (dict(textures=('tissue',)), "disyre: textures: unknown painter 'tissue'"),
     (dict(share=-0.1), 'disyre: share is -0.1; allowed is a number from 0 to 1'),
     (dict(spread=0.9), 'disyre: spread is 0.9; allowed is a number of 1 or more'),

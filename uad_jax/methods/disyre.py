@@ -12,7 +12,7 @@ from uad_jax.nets.diffusion_unet import DiffusionUNet
 from uad_jax.nets.layers.slice_position import position_features
 from uad_jax.ops import losses
 from uad_jax.ops.choices import check_choice
-from uad_jax.ops.limits import check_number, check_whole
+from uad_jax.ops.limits import check_number, check_sizes, check_whole
 from uad_jax.ops.residual_sign import POLARITIES
 
 
@@ -85,16 +85,14 @@ def make(
   check_whole('disyre: number of entries of steps', len(steps), 1)
   for start in starts:
     check_number('disyre: a start', start, 0, 1, above=True)
-  numbers = tuple(steps)
-  for number in numbers:
-    check_whole('disyre: an entry of steps', number, 1)
+  check_sizes('disyre: steps', steps, ())
   net = DiffusionUNet(widths, channels, blocks, attention, heads)
   # One row an evaluation: degree s, 1 / N, and whether a restoration starts with it.
   evaluations = np.array(
     [
       (start * (1 - n / number), 1 / number, n == 0)
       for start in starts
-      for number in numbers
+      for number in steps
       for n in range(number)
     ],
     np.float32,
