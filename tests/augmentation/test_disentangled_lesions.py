@@ -14,7 +14,11 @@ def constant(size, degree):
   return Degrees(*jnp.full((3, size), degree))
 
 
-@pytest.mark.parametrize('shape', [(16, 16), (8, 8, 8)], ids=['2d', '3d'])
+@pytest.mark.parametrize(
+  'shape',
+  [(16, 16), pytest.param((8, 8, 8), marks=pytest.mark.slow)],
+  ids=['2d', '3d'],
+)
 def test_an_anomaly_is_absent_at_degree_0_and_complete_at_1(shape, key):
   image, mask = batch(shape)
   anomaly = jax.jit(disentangled_lesions.draw)(key, image, mask)

@@ -49,9 +49,9 @@ def test_the_loss_is_its_formula(key):
   )
   v = np.concatenate([outputs['latent'], errors], -1)[:3].reshape(-1, 4)
   layers = params['estimator']
-  hidden = v @ layers['Dense_0']['kernel'] + layers['Dense_0']['bias']
+  hidden = v @ layers['Dense_0']['kernel'] + layers['Dense_0']['bias'][None]
   logits = np.maximum(hidden, 0) @ layers['Dense_1']['kernel']
-  gamma = jax.nn.softmax(logits + layers['Dense_1']['bias'])
+  gamma = jax.nn.softmax(logits + layers['Dense_1']['bias'][None])
   moments = mixture.moments(jnp.float32(v), gamma)
   energy = float(mixture.energy(jnp.float32(v), moments, 0.05).mean())
   penalty = 0.0

@@ -126,7 +126,7 @@ def test_the_auto_encoders_loss_is_its_formula(key):
   mse = (square * batch['mask']).sum() / batch['mask'].sum()
   layers = params['latent_critic']
   z = np.float64(outputs['latent']) @ layers['Dense_0']['kernel']
-  z = z + layers['Dense_0']['bias']
+  z = z + layers['Dense_0']['bias'][None]
   hidden = np.where(z > 0, z, 0.2 * z)
   odds = (hidden @ layers['Dense_1']['kernel'])[:, 0] + layers['Dense_1']['bias'][0]
   adversarial = np.log1p(np.exp(-odds)).mean()

@@ -69,6 +69,7 @@ def test_losses_are_their_formulas_and_mining_begins_after_its_steps(key):
   assert value == pytest.approx(2 * np.log(2), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_background_and_padding_do_not_count(key):
   batch = make_batch(SHAPE)
   method = ocgan.make(SHAPE, **TINY)
