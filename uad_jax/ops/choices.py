@@ -1,13 +1,19 @@
 """Functions that check a name given by a user against the names that are allowed."""
 
+import difflib
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 T = TypeVar('T')
 
+LONGEST = 300
+"""Characters of the longest list in an error."""
+
 
 def check_choice(what: str, name: str, allowed: Iterable[str], where: str = '') -> None:
   """Checks that a name is one of the allowed names; if not, an error lists them.
+
+  Of many names the error lists those like the given one.
 
   >>> check_choice('sign', 'up', ('bright', 'dark'), 'residual')
   Traceback (most recent call last):
@@ -21,11 +27,15 @@ def check_choice(what: str, name: str, allowed: Iterable[str], where: str = '') 
       '' for none.
 
   Raises:
-    ValueError: The name is not allowed; the message lists the allowed names.
+    ValueError: The name is not allowed; the message lists allowed names.
   """
   if name not in (names := list(allowed)):
     prefix = f'{where}: ' if where else ''
-    raise ValueError(f"{prefix}unknown {what} '{name}'; there are {', '.join(names)}")
+    listed = ', '.join(names)
+    if len(listed) > LONGEST:
+      near = difflib.get_close_matches(str(name), names, 5, 0.4) or names[:5]
+      listed = f'{", ".join(near)} and {len(names) - len(near)} others'
+    raise ValueError(f"{prefix}unknown {what} '{name}'; there are {listed}")
 
 
 def choose(what: str, name: str, table: Mapping[str, T], where: str = '') -> T:
