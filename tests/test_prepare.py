@@ -74,6 +74,7 @@ def test_lesions_are_where_the_masks_say(cohort, folders):
   assert (cohort / 'LICENSE.md').exists()
 
 
+@pytest.mark.slow
 def test_test_and_validation_have_other_shapes(cohort, folders):
   one, two = lesion_plan.divide(folders / 'masks', 0)
   assert not set(one) & set(two) and len(one) + len(two) == 6

@@ -56,6 +56,7 @@ def test_the_losses_of_a_ramp_are_those_at_its_end(key):
   np.testing.assert_allclose(metrics['source'], loss, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'name',
   ['vae', *(pytest.param(name, marks=pytest.mark.slow) for name in ('ae', 'dae_unc'))],

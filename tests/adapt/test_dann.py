@@ -102,6 +102,7 @@ def test_the_domain_is_hard_to_tell_after_training():
   assert history[-1]['dann_toy/source'] < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('name', 'objective'),
   [

@@ -70,6 +70,7 @@ def test_losses_are_those_of_the_paper(classes, number, key):
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'classes',
   [

@@ -78,6 +78,7 @@ def test_measures_of_a_state(cast):
   assert found['flagged_sick'] >= found['flagged']
 
 
+@pytest.mark.slow
 def test_rows_and_their_page(cast, monkeypatch):
   monkeypatch.setattr(stream_study, 'RATES', (0.0, 0.5))
   reference, heads, bright, plain = cast

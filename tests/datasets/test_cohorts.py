@@ -176,6 +176,7 @@ def test_a_patient_stays_out_with_all_sessions():
   assert [e.split for e in assigned] == ['patients', 'patients']
 
 
+@pytest.mark.slow
 def test_tumours_are_whole_and_channels_are_right(sources, tmp_path):
   builder = build('brats', sources('brats_2020'), tmp_path, contrast='t1')
   sizes = {}

@@ -35,6 +35,7 @@ def leaves(state):
   return [np.asarray(leaf) for leaf in jax.tree.leaves(state.params)]
 
 
+@pytest.mark.slow
 def test_thresholds_of_target_scans_and_an_untouched_model(world, clinic, tmp_path):
   _, _, run, _ = world
   workdir = tmp_path / 'adapted'

@@ -30,6 +30,7 @@ def test_the_published_number_of_parameters():
   assert set(params) == set(stats) == {'encoder', 'decoder', 'deformer'}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('shape', [(16, 8), (8, 8, 8)])
 def test_inference(shape, key):
   method, batch = dae.make(shape, **TINY), batch_of(shape)

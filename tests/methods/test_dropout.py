@@ -68,6 +68,7 @@ def test_bayesian_inference_without_dropout_is_refused(name):
     make(name, dropout=0.0, bayesian=True)
 
 
+@pytest.mark.slow
 def test_concrete_dropout_drops_at_its_rate(key):
   layer, ones = ConcreteDropout(0.3, deterministic=False), np.ones((400, 400))
   x, variables = layer.init_with_output({'params': key, 'dropout': key}, ones)

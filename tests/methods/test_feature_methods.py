@@ -29,6 +29,7 @@ LIFT = 3.0
 BORDER = (1 / 8, 7 / 8)
 
 
+@pytest.mark.slow
 def test_cells_of_the_image_are_hidden():
   image = jnp.zeros((400, 16, 12, 1))
   hidden = networks.hidden_cells(jax.random.key(0), image, 0.3, 4)

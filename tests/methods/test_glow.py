@@ -30,6 +30,7 @@ def test_images_in_general_keep_their_voxels(key):
   assert np.abs(other - image).max() > 0.1
 
 
+@pytest.mark.slow
 def test_a_trained_flow_is_less_surprised_by_scans_than_by_others():
   method = glow.make(SHAPE, **TINY, general='rearranged')
   batch, key = make_batch(SHAPE), jax.random.key(0)

@@ -26,6 +26,7 @@ def moved(params, key):
   return {'field': params['field'] | {'directions': jax.tree.unflatten(tree, random)}}
 
 
+@pytest.mark.slow
 def test_a_weight_for_each_scan_is_that_weight_for_all(key):
   method, batch = hypermorph.make(SHAPE, **TINY), shifted(jnp.array([-1.0, 1.0]))
   params, stats = method.init(key, batch)

@@ -111,6 +111,7 @@ def test_padding_and_order_do_not_count():
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'options, sentence',
   [

@@ -99,6 +99,7 @@ def given_the_prefix(transformer, way, number, tokens, t):
   return np.asarray(jax.nn.log_softmax(log))
 
 
+@pytest.mark.slow
 @jax.jit
 def apply_prior(variables, before, at, asked):
   sizes = (OPTIONS[name] for name in ('codes', 'rasters'))

@@ -100,6 +100,7 @@ def test_healthy_entries_that_are_not_frozen_are_evicted(eviction):
   assert known.any(1).sum() < 20
 
 
+@pytest.mark.slow
 def test_the_coreset_keeps_patterns_that_recurred_before_outliers():
   memory = bank.begin(healthy(), 46, 2)
   patterns = 8 * np.eye(3)

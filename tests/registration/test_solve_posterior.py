@@ -48,6 +48,7 @@ def test_the_covariance_is_the_inverse_of_the_precision(shape, channels):
   np.testing.assert_allclose(flat.mean(0), 0, atol=6 * scale.max() ** 0.5 / 6000**0.5)
 
 
+@pytest.mark.slow
 def test_a_hidden_and_a_flat_place_are_the_less_certain():
   shape = (24, 24)
   expected = blobs(shape)

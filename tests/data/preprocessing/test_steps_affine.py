@@ -82,6 +82,7 @@ def test_wrong_parameters_get_a_sentence(scan, name, options, says):
     STEPS[name](scan._replace(mask=None))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'name, similarity', [('align', 'correlation'), ('affine', 'ncc')]
 )

@@ -25,6 +25,7 @@ def scan(image, affine):
   )
 
 
+@pytest.mark.slow
 def test_a_brain_is_found_in_its_head():
   image, labels, affine = head()
   found = strip.by_template(image, affine)

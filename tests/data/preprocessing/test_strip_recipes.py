@@ -112,6 +112,7 @@ def test_a_part_of_a_head_is_refused(real_data, subject, part):
     brain_mask(state(image, affine))
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_stripped_brains_and_their_slabs_are_taken(real_data):
   scans = sorted(real_data.glob('novosibirsk_t1_2mm/sub-*/anat/*_T1w.nii.gz'))[::12]

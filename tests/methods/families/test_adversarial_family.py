@@ -41,6 +41,7 @@ def test_padding_and_background_have_no_influence(name):
       np.testing.assert_allclose(found[objective], value, rtol=1e-6, err_msg=objective)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', FAMILY)
 def test_the_reconstruction_is_the_brains_and_does_not_read_the_background(name):
   _, batch, _, state, _, infer = trained(name)

@@ -140,6 +140,7 @@ def test_without_a_stiff_pass_the_aligned_image_is_the_prior_image():
   assert np.abs(prior - warped).max() > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('gate_sees_prior', [True, False])
 def test_evidence_is_zero_outside_the_brain_only(gate_sees_prior):
   nets = guided(gate_sees_prior=gate_sees_prior)

@@ -28,6 +28,7 @@ from uad_jax.prediction import (
 from uad_jax.prediction.decision import BASE
 
 
+@pytest.mark.slow
 def test_a_stream_begins_on_the_healthy_scans_as_predict_prepares_them(
   run, state, entries
 ):
