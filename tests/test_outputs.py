@@ -50,6 +50,7 @@ def test_methods_give_what_the_vocabulary_says(name):
     assert value.max() <= entry.high + slack, (key, value.max())
 
 
+@pytest.mark.slow
 def test_every_entry_is_given_by_a_method():
   given_by_methods = set()
   for name, (shape, options, _) in ROWS.items():

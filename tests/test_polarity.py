@@ -35,6 +35,7 @@ def test_every_scorer_with_a_sign_is_here():
   }
 
 
+@pytest.mark.slow
 def test_a_painter_only_brightens_or_darkens(key):
   keys = jax.random.split(key, 3)
   image = jax.random.uniform(keys[0], (6, 24, 24, 1), minval=0.2)

@@ -74,7 +74,6 @@ def test_lesions_are_where_the_masks_say(cohort, folders):
   assert (cohort / 'LICENSE.md').exists()
 
 
-@pytest.mark.slow
 def test_test_and_validation_have_other_shapes(cohort, folders):
   one, two = lesion_plan.divide(folders / 'masks', 0)
   assert not set(one) & set(two) and len(one) + len(two) == 6
@@ -85,6 +84,7 @@ def test_test_and_validation_have_other_shapes(cohort, folders):
   assert used[True] and used[False] and not used[True] & used[False]
 
 
+@pytest.mark.slow
 def test_the_seed_decides(cohort, folders, tmp_path):
   def content(folder):
     paths = [p for p in sorted(folder.rglob('*')) if p.is_file()]

@@ -44,6 +44,7 @@ def by_hand(plain, params, stats, splits, key, number):
   return groups
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('classes', 'number'),
   [pytest.param('position', 4, marks=pytest.mark.slow), ('two', 2)],

@@ -81,6 +81,7 @@ def test_without_a_pair_in_one_group_all_are_empty(key):
   assert drawn.weight.sum() == 0
 
 
+@pytest.mark.slow
 def test_classes_are_bins_of_height_painted_scans_or_one(key):
   batch = batches(size=6)['train']
   bins = classes_by('position', 3, PAINTERS, 'both')(key, batch)[1]

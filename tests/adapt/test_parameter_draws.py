@@ -146,6 +146,7 @@ def test_laplace_is_the_posterior_of_a_linear_regression():
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'name, adaptation',
   [

@@ -42,6 +42,7 @@ def test_texture_keeps_the_mean(key):
   np.testing.assert_allclose((painted[..., 0] * ball).sum((1, 2)), before, rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_paint_leaves_the_unchosen_alone_and_is_deterministic(key):
   image, mask = batch((32, 32), 16)
   painted, shape = synthetic_lesions.paint(key, image, mask, share=0.5)

@@ -109,6 +109,7 @@ def test_what_has_a_record_is_not_measured_again(world, studied, monkeypatch):
   assert blind_spot_study.study(run, home, targets, path, CHANGES) == records
 
 
+@pytest.mark.slow
 def test_a_map_that_the_run_does_not_have_is_refused(world):
   _, _, run, _ = world
   with pytest.raises(ValueError, match=r"--scorer 'nothing'.*residual"):

@@ -206,7 +206,6 @@ def test_only_runs_of_todays_configs_are_taken(tmp_path, monkeypatch, capsys):
     benchmark.show('ixi', [], tmp_path / 'results.md')
 
 
-@pytest.mark.slow
 def test_unequal_data_is_never_put_in_one_table(tmp_path):
   folders = [
     stored(tmp_path / 'demo' / digest, 'vae', 0, digest) for digest in ('one', 'two')
@@ -215,6 +214,7 @@ def test_unequal_data_is_never_put_in_one_table(tmp_path):
     rendered(folders)
 
 
+@pytest.mark.slow
 def test_data_are_the_same_where_the_honest_row_finds_them_so(tmp_path):
   folders = [
     stored(tmp_path / 'demo' / f'{name}-{digest}', name, seed, digest)

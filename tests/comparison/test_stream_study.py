@@ -78,7 +78,6 @@ def test_measures_of_a_state(cast):
   assert found['flagged_sick'] >= found['flagged']
 
 
-@pytest.mark.slow
 def test_rows_and_their_page(cast, monkeypatch):
   monkeypatch.setattr(stream_study, 'RATES', (0.0, 0.5))
   reference, heads, bright, plain = cast
@@ -101,6 +100,7 @@ def test_rows_and_their_page(cast, monkeypatch):
   assert stream_page.sections([]) == []
 
 
+@pytest.mark.slow
 def test_the_artefact_is_a_ball_in_every_scan(world, tmp_path):
   _, _, run, _ = world
   heads = tree(tmp_path, ['sub-1', 'sub-2'])

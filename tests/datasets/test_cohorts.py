@@ -176,7 +176,6 @@ def test_a_patient_stays_out_with_all_sessions():
   assert [e.split for e in assigned] == ['patients', 'patients']
 
 
-@pytest.mark.slow
 def test_tumours_are_whole_and_channels_are_right(sources, tmp_path):
   builder = build('brats', sources('brats_2020'), tmp_path, contrast='t1')
   sizes = {}
@@ -192,6 +191,7 @@ def test_tumours_are_whole_and_channels_are_right(sources, tmp_path):
   assert absent == ['BraTS20_Training_002 has t1, t1ce, t2 but no flair']
 
 
+@pytest.mark.slow
 def test_other_pathology_counts_when_asked(sources, tmp_path):
   def size(**options):
     builder = build('wmh', sources('wmh'), tmp_path, contrast='flair', **options)

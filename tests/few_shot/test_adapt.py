@@ -35,7 +35,6 @@ def leaves(state):
   return [np.asarray(leaf) for leaf in jax.tree.leaves(state.params)]
 
 
-@pytest.mark.slow
 def test_thresholds_of_target_scans_and_an_untouched_model(world, clinic, tmp_path):
   _, _, run, _ = world
   workdir = tmp_path / 'adapted'
@@ -65,6 +64,7 @@ def test_thresholds_of_target_scans_and_an_untouched_model(world, clinic, tmp_pa
   assert loaded.thresholds == results['scorers'][results['default']]['thresholds']
 
 
+@pytest.mark.slow
 def test_finetuning_moves_only_the_chosen_layers_and_keeps_thresholds(
   world, clinic, tmp_path
 ):

@@ -30,7 +30,6 @@ def test_the_published_number_of_parameters():
   assert set(params) == set(stats) == {'encoder', 'decoder', 'deformer'}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('shape', [(16, 8), (8, 8, 8)])
 def test_inference(shape, key):
   method, batch = dae.make(shape, **TINY), batch_of(shape)
@@ -49,6 +48,7 @@ def test_inference(shape, key):
   )
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_moves_all_networks(key):
   shape = (16, 16)
   method, batch = dae.make(shape, **TINY, steps=10, warm_up=0.0), batch_of(shape)

@@ -48,6 +48,7 @@ def test_the_noise_is_learned():
   assert np.mean(losses[-50:]) < 0.45
 
 
+@pytest.mark.slow
 def test_what_is_healthy_comes_back_and_a_mark_does_not(key):
   _, batch, _ = learned()
   mask = batch['mask']
@@ -95,6 +96,7 @@ def test_it_is_random_with_the_key_and_an_average_is_less_so(key):
   assert 0 < less < 0.6 * spread
 
 
+@pytest.mark.slow
 def test_a_later_start_keeps_less_of_the_scan(key):
   _, batch, _ = learned()
   errors = [

@@ -68,7 +68,6 @@ def test_bayesian_inference_without_dropout_is_refused(name):
     make(name, dropout=0.0, bayesian=True)
 
 
-@pytest.mark.slow
 def test_concrete_dropout_drops_at_its_rate(key):
   layer, ones = ConcreteDropout(0.3, deterministic=False), np.ones((400, 400))
   x, variables = layer.init_with_output({'params': key, 'dropout': key}, ones)
@@ -81,6 +80,7 @@ def test_concrete_dropout_drops_at_its_rate(key):
   assert float(rate_entropy(variables)) == pytest.approx(entropy, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_learned_rate_falls_by_the_data_and_rises_by_its_entropy(key):
   batch, rates = make_batch(SHAPE, 2), {}
   for concrete in (1e-6, 100.0):

@@ -29,7 +29,6 @@ LIFT = 3.0
 BORDER = (1 / 8, 7 / 8)
 
 
-@pytest.mark.slow
 def test_cells_of_the_image_are_hidden():
   image = jnp.zeros((400, 16, 12, 1))
   hidden = networks.hidden_cells(jax.random.key(0), image, 0.3, 4)
@@ -42,6 +41,7 @@ def test_cells_of_the_image_are_hidden():
     assert len(places) > 1 and set(np.diff(places)) == {4}
 
 
+@pytest.mark.slow
 def test_only_hidden_voxels_of_the_brain_count_in_the_pretext(key):
   method = feature_network.make(SHAPE, widths=(4, 8), cell=4)
   batch = shifted(jnp.array([-1.0, 0.0, 1.0]))

@@ -55,6 +55,7 @@ def test_a_trained_flow_is_less_surprised_by_scans_than_by_others():
   )
 
 
+@pytest.mark.slow
 def test_the_outlier_loss_is_its_formula_and_leaves_the_general_network(key):
   options = dict(general='rearranged', temperature=50.0, noise=0.0)
   plain = glow.make(SHAPE, **TINY, **options)

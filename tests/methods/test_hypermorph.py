@@ -26,7 +26,6 @@ def moved(params, key):
   return {'field': params['field'] | {'directions': jax.tree.unflatten(tree, random)}}
 
 
-@pytest.mark.slow
 def test_a_weight_for_each_scan_is_that_weight_for_all(key):
   method, batch = hypermorph.make(SHAPE, **TINY), shifted(jnp.array([-1.0, 1.0]))
   params, stats = method.init(key, batch)
@@ -56,6 +55,7 @@ def test_a_weight_for_each_scan_is_that_weight_for_all(key):
   np.testing.assert_allclose(again[0], both[0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_at_its_ends_the_loss_is_the_distance_or_the_roughness(key):
   method = hypermorph.make(SHAPE, **TINY, ends=1.0, noise=0.1)
   batch = shifted(jnp.array([-1.0, 1.0]))

@@ -44,6 +44,7 @@ def test_the_calibration_counts_places_as_they_are_brain():
   )
 
 
+@pytest.mark.slow
 def test_what_is_likely_stays():
   found, _ = outputs(1.0, SURPRISES.high)
   assert not found['heal_mask'].any()

@@ -36,6 +36,7 @@ def inferred(trained):
   return block, together['image'], *parts
 
 
+@pytest.mark.slow
 def test_healthy_scans_vary_less_after_registration(trained, inferred):
   *_, outputs = inferred
   before, after = (
@@ -111,7 +112,6 @@ def test_padding_and_order_do_not_count():
   )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
   'options, sentence',
   [
@@ -124,6 +124,7 @@ def test_impossible_numbers_are_refused(options, sentence):
     moment_registration.make(SHAPE, **options)
 
 
+@pytest.mark.slow
 def test_with_draws_the_variance_of_the_registration_is_added(trained):
   _, stats, _ = trained
   method = moment_registration.make(SHAPE, **OPTIONS, draws=8)

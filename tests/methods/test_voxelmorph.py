@@ -73,7 +73,6 @@ def test_a_known_translation_is_recovered(case, optimised):
   assert 1 < metrics['registered/largest'] < 6
 
 
-@pytest.mark.slow
 def rough(module, key, size=0.1, **options):
   """An untrained method with a random field, its parameters and a batch."""
   method = module.make(SHAPE, decoder=WIDTHS[module], **TINY, **options)
@@ -85,6 +84,7 @@ def rough(module, key, size=0.1, **options):
   return method, params, stats, batch
 
 
+@pytest.mark.slow
 def test_a_velocity_field_is_integrated_and_its_negative_inverts(key):
   method, params, stats, batch = rough(voxelmorph, key, 0.03, field='velocity')
   outputs = method.infer(params, stats, batch, key)
@@ -148,7 +148,6 @@ def test_pairs_of_scans_train_too_and_padding_does_not_count(module, key):
     loss(params, stats, {name: x[:1] for name, x in batch.items()}, key, 0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
   'module, options, sentence',
   [
@@ -167,6 +166,7 @@ def test_impossible_options_are_refused(module, options, sentence):
     module.make(SHAPE, **{'decoder': WIDTHS[module], **TINY, **options})
 
 
+@pytest.mark.slow
 def test_a_refined_field_explains_more_and_leaves_a_lesion():
   options = {'decoder': WIDTHS[voxelmorph], **TINY, 'floor': 0.1}
   plain = voxelmorph.make(SHAPE, **options)

@@ -29,6 +29,7 @@ def sequence(key):
   return before, at, asked
 
 
+@pytest.mark.slow
 def test_with_the_cache_as_without(prior, sequence):
   net, variables = prior
   whole = net.apply(variables, *sequence)
@@ -99,7 +100,6 @@ def given_the_prefix(transformer, way, number, tokens, t):
   return np.asarray(jax.nn.log_softmax(log))
 
 
-@pytest.mark.slow
 @jax.jit
 def apply_prior(variables, before, at, asked):
   sizes = (OPTIONS[name] for name in ('codes', 'rasters'))
@@ -107,6 +107,7 @@ def apply_prior(variables, before, at, asked):
   return net.apply(variables, before, at, asked)
 
 
+@pytest.mark.slow
 def test_the_likelihood_is_of_each_code_given_those_before_it():
   _, batch, _, state, _, infer = trained('vqvae_transformer')
   found = infer(state.params, state.stats, batch, jax.random.key(0))

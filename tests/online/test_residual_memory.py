@@ -100,7 +100,6 @@ def test_healthy_entries_that_are_not_frozen_are_evicted(eviction):
   assert known.any(1).sum() < 20
 
 
-@pytest.mark.slow
 def test_the_coreset_keeps_patterns_that_recurred_before_outliers():
   memory = bank.begin(healthy(), 46, 2)
   patterns = 8 * np.eye(3)
@@ -112,6 +111,7 @@ def test_the_coreset_keeps_patterns_that_recurred_before_outliers():
   assert (bank.score(memory, patterns) < 1e-6).all()
 
 
+@pytest.mark.slow
 def test_the_reservoir_is_a_uniform_sample_of_the_entries_offered():
   # Oracle: an entry stays with probability slots / offered (Vitter 1985); binomial.
   vectors = 10.0 * np.arange(1, 31)[:, None] * np.array([[1.0, 0, 0]])

@@ -90,6 +90,7 @@ def test_subjects_do_not_meet(register):
   assert worst(matrix(both, 0), matrix(both, 1)) > 10
 
 
+@pytest.mark.slow
 def test_what_was_reached_can_be_measured(brain, images, register):
   found = register(['t1'], similarity='ncc', degrees=6, levels=1)
   arrays = (images['t1'], brain[2], *template_head(SPACING))

@@ -93,6 +93,7 @@ def test_the_command_prints_findings_and_fails(prepared, capsys):
   assert "has no prepared 'wmh'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_damage_is_audited(copy):
   shard = max(copy.rglob('*.array_record*'), key=lambda p: p.stat().st_size)
   content = bytearray(shard.read_bytes())

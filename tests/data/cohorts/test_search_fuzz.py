@@ -143,6 +143,7 @@ trees = given(
 )
 
 
+@pytest.mark.slow
 @quick
 @given(tables())
 def test_any_table(table):

@@ -25,7 +25,6 @@ def scan(image, affine):
   )
 
 
-@pytest.mark.slow
 def test_a_brain_is_found_in_its_head():
   image, labels, affine = head()
   found = strip.by_template(image, affine)
@@ -36,6 +35,7 @@ def test_a_brain_is_found_in_its_head():
   assert found.fit.correlation > 0.9 and found.fit.cut == 0
 
 
+@pytest.mark.slow
 def test_a_stripped_head_gets_the_mask_of_the_whole_one():
   image, labels, affine = head()
   whole = brain_mask(scan(image, affine)).mask

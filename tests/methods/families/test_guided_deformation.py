@@ -154,6 +154,7 @@ def test_evidence_is_zero_outside_the_brain_only(gate_sees_prior):
     assert (value[inside] != 0).mean() > 0.9, name
 
 
+@pytest.mark.slow
 def test_the_gradient_of_the_learned_logit_does_not_reach_the_prior():
   nets, (params, stats, _) = guided(), initial()
 
