@@ -11,7 +11,6 @@ from uad_jax.comparison.few_shot_record import shares
 from uad_jax.report.atomic_files import read_json
 
 
-@pytest.mark.slow
 def test_the_head_with_the_median_share_is_shown_for_every_run(world):
   # Oracle: the shares of the run's own evaluation of the same scans.
   _, source, run, _ = world
