@@ -77,7 +77,7 @@ QUICK = all_but(
     *('vae', 'voxelmorph'),
   ),
 )
-"""Methods of each kind; the others, which have files of their own too, are slow here."""
+"""Methods of each kind; the others, which have files of their own, are slow here."""
 
 
 @pytest.mark.parametrize('name', QUICK)
