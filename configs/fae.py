@@ -10,7 +10,9 @@ scans for the scale of the features, and the training of the auto-encoder. With
 
 Published (Meissen et al. 2022): better than auto-encoders of images on BraTS and MSLUB;
 in the benchmark of Frotscher et al. 2025 the best of eight methods on T1 scans with
-tumours (Dice 0.437), with features of photographs at higher resolution.
+tumours (Dice 0.437), with features of photographs at higher resolution. Measured here
+on IXI with inserted lesions (docs/results.md, seed 0): AUPRC 0.031; chance is 0.008,
+and the atlas has 0.342.
 """
 
 import pathlib
