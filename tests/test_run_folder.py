@@ -106,7 +106,7 @@ def test_a_folder_that_is_no_run_is_left_alone(world, tmp_path):
 @pytest.mark.parametrize(
   'change, sentence',
   [
-    (dict(name='vea'), "no 'vea' in methods; there are aae, ae, "),
+    (dict(name='vea'), "no 'vea' in methods; there are vae, "),
     (dict(latnet=3), "method 'vae' takes no 'latnet'; it takes widths, latent"),
   ],
 )

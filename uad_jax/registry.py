@@ -17,7 +17,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from uad_jax.ops.choices import check_choice
+from uad_jax.ops.choices import alternatives, check_choice
 from uad_jax.ops.residual_sign import POLARITIES
 
 
@@ -48,7 +48,8 @@ def named(package: str, name: str) -> Callable:
     ValueError: The package has no such file.
   """
   if name not in (files := names(package)):
-    raise ValueError(f"no '{name}' in {package}; there are {', '.join(sorted(files))}")
+    known = alternatives(name, sorted(files))
+    raise ValueError(f"no '{name}' in {package}; there are {known}")
   return importlib.import_module(f'uad_jax.{package}.{name}').make
 
 
@@ -217,7 +218,7 @@ def config_path(name: str) -> pathlib.Path:
   shipped = {path.stem: path for path in folder.glob('*.py')}
   if name not in shipped:
     raise FileNotFoundError(
-      f"there is no config '{name}'; there are {', '.join(sorted(shipped))}"
+      f"there is no config '{name}'; there are {alternatives(name, sorted(shipped))}"
     )
   return shipped[name]
 

@@ -1,7 +1,7 @@
 """Functions that check a name given by a user against the names that are allowed."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 T = TypeVar('T')
@@ -10,10 +10,24 @@ LONGEST = 300
 """Characters of the longest list in an error."""
 
 
+def alternatives(name: str, names: Sequence[str]) -> str:
+  """Lists names for an error about one that is not among them.
+
+  Of many names those like it are listed, and the number of the others.
+
+  Examples:
+    >>> alternatives('up', ('bright', 'dark'))
+    'bright, dark'
+  """
+  listed = ', '.join(names)
+  if len(listed) <= LONGEST:
+    return listed
+  near = difflib.get_close_matches(str(name), names, 5, 0.4) or names[:5]
+  return f'{", ".join(near)} and {len(names) - len(near)} others'
+
+
 def check_choice(what: str, name: str, allowed: Iterable[str], where: str = '') -> None:
   """Checks that a name is one of the allowed names; if not, an error lists them.
-
-  Of many names the error lists those like the given one.
 
   >>> check_choice('sign', 'up', ('bright', 'dark'), 'residual')
   Traceback (most recent call last):
@@ -31,11 +45,9 @@ def check_choice(what: str, name: str, allowed: Iterable[str], where: str = '') 
   """
   if name not in (names := list(allowed)):
     prefix = f'{where}: ' if where else ''
-    listed = ', '.join(names)
-    if len(listed) > LONGEST:
-      near = difflib.get_close_matches(str(name), names, 5, 0.4) or names[:5]
-      listed = f'{", ".join(near)} and {len(names) - len(near)} others'
-    raise ValueError(f"{prefix}unknown {what} '{name}'; there are {listed}")
+    raise ValueError(
+      f"{prefix}unknown {what} '{name}'; there are {alternatives(name, names)}"
+    )
 
 
 def choose(what: str, name: str, table: Mapping[str, T], where: str = '') -> T:
