@@ -12,7 +12,6 @@ ResNet-50 of photographs. Not measured yet on brains.
 
 import pathlib
 
-from uad_jax import base_config
 from uad_jax.registry import read_config
 
 HERE = pathlib.Path(__file__)
@@ -20,16 +19,11 @@ HERE = pathlib.Path(__file__)
 
 def get_config(arg: str = 'demo'):
   """Makes the config for the data set `arg`, a key of `base_config.DATA`."""
-  config = read_config(HERE.with_name('feature_network.py'), arg)
-  shared = {
-    name: config.method[name] for name in ('network', 'weights', 'share', 'cell')
-  }
+  config = read_config(HERE.with_name('fae.py'), arg)
+  shared = ('network', 'weights', 'share', 'cell', 'feature_widths')
   config.method = dict(
     name='reverse_distillation',
-    feature_widths=config.method.widths,
     widths=(64, 96, 128),
-    **shared,
+    **{name: config.method[name] for name in shared},
   )
-  config.steps = (*config.steps, base_config.one_pass(arg), 600)
-  config.scores = dict(novelty=dict(scorer='output', of='novelty'))
   return config

@@ -1,15 +1,16 @@
 """Adaptation that adds a perceptual loss to the training of a method."""
 
+import functools
 from collections.abc import Sequence
 
 import jax.numpy as jnp
 
 from uad_jax.adapt.families.both_domains import chosen
-from uad_jax.detectors.families.feature_bank import chosen_output, on_grid
+from uad_jax.detectors.families.feature_bank import chosen_output, place_weight
 from uad_jax.features import networks
 from uad_jax.method import Adaptation, Array, Batch, Method, Objective
 from uad_jax.ops.limits import check_number
-from uad_jax.ops.losses import masked_mean, per_example
+from uad_jax.ops.losses import masked_mean
 
 
 def make(
@@ -56,28 +57,28 @@ def make(
   def adapt(method: Method) -> Method:
     names = chosen(method, objectives, 'perceptual')
 
-    def extractor_of(image: Array):
+    @functools.cache  # a file of weights is read once
+    def extractor_of(channels: int) -> networks.Extractor:
       return networks.build(
-        network, weights, image.shape[-1], widths, share, cell, 'perceptual'
+        network, weights, channels, widths, share, cell, 'perceptual'
       )
 
     def init(key, batch: Batch):
       params, stats = method.init(key, batch)
       chosen_output(method.infer(params, stats, batch, key), of, 'perceptual')
-      return params | extractor_of(batch['image']).init(key, batch), stats
+      return params | extractor_of(batch['image'].shape[-1]).init(key, batch), stats
 
     def apart(params, stats, batch: Batch, key) -> Array:
       image = jnp.asarray(batch['image'])
-      extractor = extractor_of(image)
+      extractor = extractor_of(image.shape[-1])
       other = method.infer(params, stats, batch, key)[of]
       pairs = zip(
         extractor.maps(params, image), extractor.maps(params, other), strict=True
       )
       levels = []
       for a, b in pairs:
-        mask = on_grid(batch['mask'], a.shape[1:-1])
-        mask = mask * per_example(jnp.asarray(batch['weight']), mask)
-        levels.append(masked_mean((a - b) ** 2, mask))
+        weight = place_weight(batch, a.shape[1:-1])
+        levels.append(masked_mean((a - b) ** 2, weight))
       return sum(levels) / len(levels)
 
     def with_term(objective: Objective) -> Objective:
@@ -89,7 +90,7 @@ def make(
       return objective._replace(loss=loss)
 
     def pretext(params, stats, batch: Batch, key, step):
-      (objective,) = extractor_of(batch['image']).objectives.values()
+      (objective,) = extractor_of(batch['image'].shape[-1]).objectives.values()
       return objective.loss(params, stats, batch, key, step)
 
     trained = {}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax.detectors.families.feature_bank import on_grid, over_voxels
+from uad_jax.detectors.families.feature_bank import on_grid, over_voxels, place_weight
 from uad_jax.method import Array, Batch, Method, Objective
 from uad_jax.methods.families.network_pair import features_of, init_pair
 from uad_jax.nets.dagmm import MeanDecoding
@@ -19,7 +19,7 @@ from uad_jax.nets.encoder_decoder import Encoder
 from uad_jax.ops import full_covariance_mixture as mixture
 from uad_jax.ops.full_covariance_mixture import Scatter
 from uad_jax.ops.limits import check_number, check_whole
-from uad_jax.ops.losses import masked_mean, per_example, voxel_weight
+from uad_jax.ops.losses import masked_mean, voxel_weight
 
 FLAT = 1e-4
 """Added to mean squares of a cell, so that a cell without intensity divides by no 0."""
@@ -122,8 +122,7 @@ def make(
 
   def shared(params, batch: Batch, vectors: Array) -> tuple[Array, Array, Scatter]:
     """Vectors as a list [N, latent + 2], their weights [N], and their mixture."""
-    weight = on_grid(batch['mask'], vectors.shape[1:-1])
-    weight = (weight * per_example(jnp.asarray(batch['weight']), weight)).ravel()
+    weight = place_weight(batch, vectors.shape[1:-1]).ravel()
     rows = vectors.reshape(-1, latent + 2)
     gamma = jnp.exp(estimator.apply({'params': params['estimator']}, rows))
     return rows, weight, mixture.moments(rows, gamma * weight[:, None])

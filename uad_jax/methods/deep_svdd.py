@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uad_jax.detectors.families.feature_bank import on_grid, over_voxels
+from uad_jax.detectors.families.feature_bank import over_voxels, place_weight
 from uad_jax.method import Array, Batch, Bound, Method, Objective
 from uad_jax.nets.one_class import OneClassDecoder, OneClassEncoder
 from uad_jax.ops.choices import check_choice
 from uad_jax.ops.limits import check_number
-from uad_jax.ops.losses import masked_mean, per_example, voxel_weight
+from uad_jax.ops.losses import masked_mean, voxel_weight
 
 BOUNDARIES = ('one_class', 'soft')
 NEAREST = 0.1
@@ -73,11 +73,6 @@ def make(
   def encode(params, image: Array) -> Array:
     return encoder.apply({'params': params['encoder']}, image)
 
-  def weight_of(batch: Batch, features: Array) -> Array:
-    """Share of brain in the cell of each place, 0 for padding, [B, *s, 1]."""
-    mask = on_grid(batch['mask'], features.shape[1:-1])
-    return mask * per_example(jnp.asarray(batch['weight']), mask)
-
   def init(key, batch: Batch):
     of_encoder, of_decoder = jax.random.split(key)
     image = batch['image']
@@ -100,7 +95,7 @@ def make(
 
   def fit(params, stats, batch: Batch, key, step):
     features, sphere = encode(params, batch['image']), stats['sphere']
-    weight = weight_of(batch, features)
+    weight = place_weight(batch, features.shape[1:-1])
     axes = tuple(range(features.ndim - 1))
     observed = {
       'sum': sphere['sum'] + (weight * features).sum(axes),
@@ -115,7 +110,7 @@ def make(
 
   def train(params, stats, batch: Batch, key, step):
     square = distance(params, stats, batch['image'])
-    weight = weight_of(batch, square)
+    weight = place_weight(batch, square.shape[1:-1])
     mean = masked_mean(square, weight)
     loss, sphere = mean, stats['sphere']
     if soft:

@@ -7,7 +7,7 @@ from uad_jax.method import Method
 from uad_jax.methods.families import feature_restoration
 from uad_jax.nets.feature_autoencoder import FeatureAutoencoder
 from uad_jax.ops.limits import check_sizes, check_whole
-from uad_jax.ops.losses import masked_mean, ssim
+from uad_jax.ops.losses import ssim
 
 
 def make(
@@ -53,26 +53,13 @@ def make(
   extractor = networks.build(
     network, weights, channels, feature_widths, share, cell, 'fae'
   )
-  net = FeatureAutoencoder(widths)
-
-  def start(key, maps):
-    return {'restoring': net.init(key, maps[0])['params']}
-
-  def restore(params, maps):
-    return [net.apply({'params': params['restoring']}, maps[0])]
 
   def distance(maps, restored):
     return 1 - ssim(maps, restored, window).mean(-1, keepdims=True)
 
-  def loss(params, maps, batch, key):
-    apart = distance(maps[0], restore(params, maps)[0])
-    return masked_mean(apart, feature_restoration.weight_of(batch, apart)), {}
-
   return feature_restoration.make_method(
     extractor,
     lambda maps: [networks.joined(maps)],
-    start,
-    restore,
-    loss,
+    FeatureAutoencoder(widths),
     distance,
   )

@@ -10,7 +10,6 @@ from uad_jax.method import Method
 from uad_jax.methods.families import feature_restoration
 from uad_jax.nets.feature_autoencoder import MaskedTransformer
 from uad_jax.ops.limits import check_number, check_whole
-from uad_jax.ops.losses import masked_mean
 
 
 def make(
@@ -74,21 +73,10 @@ def make(
   extractor = networks.build(
     network, weights, channels, feature_widths, share, cell, where
   )
-  net = MaskedTransformer(width, depth, heads, neighbours)
 
-  def start(key, maps):
-    return {'restoring': net.init(key, maps[0])['params']}
-
-  def restore(params, maps):
-    return [net.apply({'params': params['restoring']}, maps[0])]
-
-  def loss(params, maps, batch, key):
-    (f,) = maps
+  def noisy(f, key):
     length = jnp.linalg.norm(f, axis=-1, keepdims=True)
-    noise = jitter / f.shape[-1] * length * jax.random.normal(key, f.shape)
-    (predicted,) = restore(params, [f + noise])
-    error = (f - predicted) ** 2
-    return masked_mean(error, feature_restoration.weight_of(batch, error)), {}
+    return f + jitter / f.shape[-1] * length * jax.random.normal(key, f.shape)
 
   def distance(f, predicted):
     return jnp.linalg.norm(f - predicted, axis=-1, keepdims=True)
@@ -96,8 +84,8 @@ def make(
   return feature_restoration.make_method(
     extractor,
     lambda maps: [networks.joined(maps, -1)],
-    start,
-    restore,
-    loss,
+    MaskedTransformer(width, depth, heads, neighbours),
     distance,
+    error=lambda f, predicted: (f - predicted) ** 2,
+    jitter=noisy,
   )

@@ -9,7 +9,6 @@ from uad_jax.method import Array, Method
 from uad_jax.methods.families import feature_restoration
 from uad_jax.nets.feature_autoencoder import Student
 from uad_jax.ops.limits import check_sizes
-from uad_jax.ops.losses import masked_mean
 
 
 def cosine_distance(a: Array, b: Array) -> Array:
@@ -72,21 +71,6 @@ def make(
   extractor = networks.build(
     network, weights, channels, feature_widths, share, cell, 'reverse_distillation'
   )
-  net = Student(widths)
-
-  def start(key, maps):
-    return {'restoring': net.init(key, maps)['params']}
-
-  def restore(params, maps):
-    return net.apply({'params': params['restoring']}, maps)
-
-  def loss(params, maps, batch, key):
-    total = jnp.zeros(())
-    for x, predicted in zip(maps, restore(params, maps), strict=True):
-      apart = cosine_distance(x, predicted)
-      total += masked_mean(apart, feature_restoration.weight_of(batch, apart))
-    return total, {}
-
   return feature_restoration.make_method(
-    extractor, list, start, restore, loss, cosine_distance
+    extractor, list, Student(widths), cosine_distance
   )

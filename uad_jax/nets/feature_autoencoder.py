@@ -25,15 +25,16 @@ class FeatureAutoencoder(nn.Module):
   widths: Sequence[int]
 
   @nn.compact
-  def __call__(self, x: Array) -> Array:
-    """Maps feature maps [B, *s, K] to their reconstruction of the same shape."""
+  def __call__(self, maps: Sequence[Array]) -> list[Array]:
+    """Maps one map of features [B, *s, K] to its reconstruction of the same shape."""
+    (x,) = maps
     channels, grids = x.shape[-1], []
     for width in self.widths:
       grids.append(x.shape[1:-1])
       x = Unit(width, 2)(x)
     for grid, width in zip(grids[::-1], self.widths[::-1], strict=True):
       x = Unit(width)(upsample(x, grid))
-    return Conv(channels, (1,) * (x.ndim - 2))(x)
+    return [Conv(channels, (1,) * (x.ndim - 2))(x)]
 
 
 class Student(nn.Module):
@@ -114,8 +115,9 @@ class MaskedTransformer(nn.Module):
   neighbours: int
 
   @nn.compact
-  def __call__(self, x: Array) -> Array:
-    """Maps feature maps [B, *s, K] to their prediction of the same shape."""
+  def __call__(self, maps: Sequence[Array]) -> list[Array]:
+    """Maps one map of features [B, *s, K] to its prediction of the same shape."""
+    (x,) = maps
     number, *grid, channels = x.shape
     tokens = x.reshape(number, -1, channels)
     length = tokens.shape[1]
@@ -140,4 +142,4 @@ class MaskedTransformer(nn.Module):
       query = self.param(f'query{layer}', place, (length, self.width))[None]
       query = jnp.tile(query, (number, 1, 1)) + position
       output = perceptron(attend(attend(query, encoded), output))
-    return nn.Dense(channels, name='leave')(output).reshape(x.shape)
+    return [nn.Dense(channels, name='leave')(output).reshape(x.shape)]

@@ -74,6 +74,12 @@ def on_grid(mask: Array, grid: tuple[int, ...]) -> Array:
   return jax.image.resize(mask, (len(mask), *grid, 1), 'linear')
 
 
+def place_weight(batch: Batch, grid: tuple[int, ...]) -> Array:
+  """Returns the share of brain in each cell of a grid, 0 for padding, [B, *s, 1]."""
+  mask = on_grid(batch['mask'], grid)
+  return mask * per_example(jnp.asarray(batch['weight']), mask)
+
+
 def over_voxels(values: Array, mask: Array) -> Array:
   """Interpolates values of places [B, *s, 1] to voxels, 0 outside of the brain mask."""
   if values.shape != mask.shape:

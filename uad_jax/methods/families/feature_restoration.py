@@ -7,42 +7,39 @@ network on the standardised maps.
 
 from collections.abc import Callable, Sequence
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from uad_jax.detectors.families.feature_bank import on_grid, over_voxels
+from uad_jax.detectors.families.feature_bank import over_voxels, place_weight
 from uad_jax.features.networks import Extractor
-from uad_jax.method import Array, Batch, Key, Method, Metrics, Objective, Params, Stats
-from uad_jax.ops.losses import per_example
+from uad_jax.method import Array, Batch, Key, Method, Objective, Params, Stats
+from uad_jax.ops.losses import masked_mean
 
 Maps = Sequence[Array]
-
-
-def weight_of(batch: Batch, maps: Array) -> Array:
-  """Returns the share of brain in each cell of a grid, 0 for padding, [B, *s, 1]."""
-  mask = on_grid(batch['mask'], maps.shape[1:-1])
-  return mask * per_example(jnp.asarray(batch['weight']), mask)
 
 
 def make_method(
   extractor: Extractor,
   chosen: Callable[[Maps], list[Array]],
-  start: Callable[[Key, Maps], Params],
-  restore: Callable[[Params, Maps], list[Array]],
-  loss: Callable[[Params, list[Array], Batch, Key], tuple[Array, Metrics]],
+  network: nn.Module,
   distance: Callable[[Array, Array], Array],
+  error: Callable[[Array, Array], Array] | None = None,
+  jitter: Callable[[Array, Key], Array] | None = None,
 ) -> Method:
   """Builds a method whose anomaly map compares feature maps with restored ones.
 
   'novelty' is the sum over the chosen maps of the distances, interpolated to voxels.
+  The loss is the sum over the maps of the mean over the places of the brain.
 
   Args:
     extractor: Network of features.
     chosen: Function from its maps to those that are restored.
-    start: (key, maps) -> parameters of the restoring network, under 'restoring'.
-    restore: (params, standardised maps) -> their restoration.
-    loss: (params, standardised maps, batch, key) -> scalar and metrics.
+    network: Restoring network, from standardised maps to maps of the same shapes.
     distance: (map, restored map) -> distances [B, *s, 1].
+    error: (map, restored map) -> [B, *s, K] whose mean the training minimises; None
+      takes the distance.
+    jitter: (map, key) -> map with noise, which the network restores in training.
   """
   first = extractor.stages
 
@@ -59,6 +56,9 @@ def make_method(
       scaled.append((maps - mean.reshape(shape)) / deviation.reshape(shape))
     return scaled
 
+  def restore(params: Params, maps: Maps) -> list[Array]:
+    return network.apply({'params': params['restoring']}, maps)
+
   def init(key: Key, batch: Batch) -> tuple[Params, Stats]:
     of_features, of_restoring = jax.random.split(key)
     params = extractor.init(of_features, batch)
@@ -71,12 +71,13 @@ def make_method(
       }
       for x in maps
     )
-    return params | start(of_restoring, maps), {'scale': scale}
+    params['restoring'] = network.init(of_restoring, maps)['params']
+    return params, {'scale': scale}
 
   def fit(params, stats, batch: Batch, key, step):
     scale = []
     for x, sums in zip(raw(params, batch['image']), stats['scale'], strict=True):
-      weight, axes = weight_of(batch, x), tuple(range(x.ndim - 1))
+      weight, axes = place_weight(batch, x.shape[1:-1]), tuple(range(x.ndim - 1))
       observed = {
         'count': weight.sum(),
         'sum': (weight * x).sum(axes),
@@ -87,8 +88,12 @@ def make_method(
 
   def train(params, stats, batch: Batch, key, step):
     maps = standardised(params, stats, batch['image'])
-    value, metrics = loss(params, maps, batch, key)
-    return value, (stats, metrics)
+    seen = maps if jitter is None else [jitter(x, key) for x in maps]
+    total = jnp.zeros(())
+    for x, restored in zip(maps, restore(params, seen), strict=True):
+      apart = (error or distance)(x, restored)
+      total += masked_mean(apart, place_weight(batch, x.shape[1:-1]))
+    return total, (stats, {})
 
   def infer(params, stats, batch: Batch, key):
     maps = standardised(params, stats, batch['image'])
