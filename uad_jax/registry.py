@@ -218,7 +218,7 @@ def config_path(name: str) -> pathlib.Path:
   shipped = {path.stem: path for path in folder.glob('*.py')}
   if name not in shipped:
     raise FileNotFoundError(
-      f"there is no config '{name}'; there are {alternatives(name, sorted(shipped))}"
+      f"there is no config '{name}'; there are {', '.join(sorted(shipped))}"
     )
   return shipped[name]
 
