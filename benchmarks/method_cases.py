@@ -1,4 +1,4 @@
-"""Cases of VAE, f-AnoGAN, VQ-VAE and DDPM: training steps and inference, 128 x 128."""
+"""Cases of VAE, f-AnoGAN, VQ-VAE, DDPM and Glow, 128 x 128: training and inference."""
 
 import functools
 from collections.abc import Callable
@@ -17,11 +17,12 @@ from uad_jax import experiment
 from uad_jax.comparison.benchmark_rows import read_config
 
 if torch:
-  from benchmarks import torch_ddpm, torch_fanogan, torch_vae, torch_vqvae
+  from benchmarks import torch_ddpm, torch_fanogan, torch_glow, torch_vae, torch_vqvae
 
 SIZE = 128
 # The step of the U-Net is compared, not the simplex noise, which PyTorch has not.
-CHANGED = {'ddpm': {'noise': 'gaussian'}}
+# Glow's second network would be trained by an objective of its own.
+CHANGED = {'ddpm': {'noise': 'gaussian'}, 'glow': {'general': 'none'}}
 GAN = {'lr': 5e-4, 'betas': (0.5, 0.9)}
 
 
@@ -45,6 +46,7 @@ def net_of(name: str):
     'fanogan': lambda: torch_fanogan.TorchFanogan(),
     'vqvae_transformer': lambda: torch_vqvae.TorchVqvae(),
     'ddpm': lambda: torch_ddpm.TorchUNet(),
+    'glow': lambda: torch_glow.TorchGlow(),
   }
   return made[name]().to(memory_format=torch.channels_last)
 
@@ -68,6 +70,7 @@ def loss_of(net, objective: str, x, position) -> Callable:
     'generator': lambda: torch_fanogan.generator_loss(net, noise()),
     'autoencoder': lambda: torch_vqvae.loss(net, x),
     'noise': lambda: torch_ddpm.loss(net, x, position),
+    'flow': lambda: torch_glow.loss(net, x),
   }[objective]
 
 
@@ -117,6 +120,7 @@ CASES = {
     ('vqvae training step', 32, step, 'vqvae_transformer', 'autoencoder'),
     ('vqvae inference', 32, inference, 'vqvae_transformer', 'decoded'),
     ('ddpm training step', 16, step, 'ddpm', 'noise'),
+    ('glow training step', 16, step, 'glow', 'flow'),
     ('ddpm inference, 10 evaluations', 16, inference, 'ddpm'),
   )
 }

@@ -1,4 +1,4 @@
-"""Every config named by a paper can be made, and its demo is small."""
+"""Every config with the settings of papers can be made, and its demo is small."""
 
 import inspect
 import pathlib
@@ -52,6 +52,19 @@ def test_a_presets_argument_may_name_the_data_alone_or_nothing(name):
   assert read_config(name, 'demo') == read_config(name, f'{first}:demo')
   assert read_config(name, '') == read_config(name, f'{first}:slices')
   assert read_config(name, 'demo') != read_config(name, f'{PRESETS[name][-1]}:demo')
+
+
+@pytest.mark.parametrize('method', PRESETS['novelty_papers'])
+def test_the_papers_sizes_are_for_large_slices_alone(method):
+  small, large = (read_config('novelty_papers', f'{method}:{d}') for d in ('ixi', ''))
+  assert small == read_config(method, 'ixi')
+  assert sum(large.steps) >= 20_000 and not large.optimisers
+  sizes = []
+  for config, shape in ((small, (64, 64)), (large, (128, 128))):
+    init = experiment.make_method(config, shape, 1).init
+    params, _ = jax.eval_shape(init, jax.random.key(0), make_batch(shape, size=1))
+    sizes.append(sum(x.size for x in jax.tree.leaves(params)))
+  assert sizes[0] < sizes[1] or method in ('patchcore', 'padim')
 
 
 def test_every_config_named_by_a_paper_is_a_preset():
