@@ -19,20 +19,17 @@ import argparse
 import functools
 import json
 import pathlib
-from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import numpy as np
-import optax
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.digit_rows import METHODS, OPTIONS, PUBLISHED
+from benchmarks.small_training import Training, batch_of, training_of
 from uad_jax.detectors.catalogue import DETECTORS
 from uad_jax.registry import named
 from uad_jax.report.atomic_files import write_text
-from uad_jax.update import due, init_state, make_update
 
 KEPT, PAGE = pathlib.Path('docs/digits.json'), pathlib.Path('docs/digits.md')
 BATCH = 32
@@ -55,16 +52,6 @@ def split(digit: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   return images[train], images[test], np.repeat([False, True], [len(rest), len(others)])
 
 
-def batch_of(images: np.ndarray) -> dict[str, np.ndarray]:
-  """Returns images as a batch in which every pixel is brain."""
-  return {
-    'image': images,
-    'mask': np.ones_like(images[..., :1]),
-    'position': np.full(len(images), 0.5, np.float32),
-    'weight': np.ones(len(images), np.float32),
-  }
-
-
 def by_detector(name: str, train: np.ndarray, test: np.ndarray, seed: int):
   """Scores of a classic detector for the test images."""
   train, test = (x.reshape(len(x), -1) for x in (train, test))
@@ -74,54 +61,26 @@ def by_detector(name: str, train: np.ndarray, test: np.ndarray, seed: int):
   return np.asarray(jax.jit(detector.score)(fitted, (test - mean) / deviation))
 
 
-class Compiled(NamedTuple):
-  """Functions of a method that are compiled once for all digits.
-
-  Attributes:
-    start: (key, batch) -> state.
-    update: (state, batch, key) -> state, the next step of the training.
-    infer: (params, stats, batch, key) -> outputs.
-  """
-
-  start: Callable
-  update: Callable
-  infer: Callable
-
-
 @functools.cache
-def compiled(name: str) -> Compiled:
-  """Makes the functions of a row."""
+def training(name: str) -> Training:
+  """Makes the functions of a row, which are compiled once for all digits."""
   row = METHODS[name]
   method = named('methods', name)(shape=(8, 8), channels=1, **row.options)
-  ends = tuple(np.cumsum(row.steps).tolist())
-  trained = [key for key, o in method.objectives.items() if o.trains]
-  tx = {key: optax.adam(row.rate) for key in trained}
-  make = functools.cache(make_update(method, tx, ends))
-
-  def update(state, batch, key):
-    names = due(method.objectives, ends, int(state.step))
-    return make(names)(state, {'train': batch}, key)[0]
-
-  start = jax.jit(lambda key, batch: init_state(method, tx, key, batch))
-  return Compiled(start, update, jax.jit(method.infer))
+  return training_of(method, row.steps, row.rate)
 
 
 def by_method(name: str, train: np.ndarray, test: np.ndarray, seed: int):
   """Scores of a method that is trained on the training images."""
-  row, functions = METHODS[name], compiled(name)
-  random, key = np.random.default_rng(seed), jax.random.key(seed)
+  random = np.random.default_rng(seed)
 
   def draw():
     return batch_of(train[random.integers(len(train), size=BATCH)])
 
-  state = functions.start(key, draw())
-  for _ in range(sum(row.steps)):
-    state = functions.update(state, draw(), key)
+  outputs_of = training(name).run(draw, jax.random.key(seed))
   scores = []
   for start in range(0, len(test), 256):
     batch = batch_of(np.resize(test[start : start + 256], (256, *test.shape[1:])))
-    outputs = functions.infer(state.params, state.stats, batch, key)
-    scores.append(np.asarray(row.score(outputs, batch)))
+    scores.append(np.asarray(METHODS[name].score(outputs_of(batch), batch)))
   return np.concatenate(scores)[: len(test)]
 
 
