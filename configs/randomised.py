@@ -4,8 +4,8 @@
     --workdir=runs/randomised
 
 Arguments: METHOD, DATA or METHOD:DATA; METHOD is `dae_unc` (default; on `ixi` and
-`ixi128` it does so anyway) or another config of one method in this folder, DATA is
-`demo` (default), `slices`, `volumes`, `ixi`, `ixi128`, `ixi3d`, `folder`, `cohort`,
+`ixi128` it does so anyway) or any other row of the tables that trains a network, DATA
+is `demo` (default), `slices`, `volumes`, `ixi`, `ixi128`, `ixi3d`, `folder`, `cohort`,
 `stroke_flair`, `stroke_flair96`, `stroke_flair64` or `images`.
 
 Domain randomisation (Tobin et al. 2017; Billot et al. 2023) by the adaptation
@@ -21,8 +21,11 @@ from uad_jax.registry import read_config
 
 HERE = pathlib.Path(__file__)
 METHODS = (
-  'dae_unc', 'ae', 'vae', 'cevae', 'gmvae', 'denoising_ae', 'ddpm', 'cold_diffusion',
-  'dae',
+  'dae_unc', 'ae', 'vae', 'soft_introvae', 'cevae', 'gmvae', 'skip_ae',
+  'scale_space_ae', 'denoising_ae', 'cae', 'aae', 'caae', 'fanogan', 'anovaegan', 'lsa',
+  'glow', 'deep_svdd', 'gpnd', 'ocgan', 'dagmm', 'padim', 'patchcore', 'fae',
+  'reverse_distillation', 'feature_transformer', 'vqvae_transformer',
+  'latent_diffusion', 'ddpm', 'cold_diffusion', 'disyre', 'rectified_flow', 'dae',
 )  # fmt: skip
 """Configs that it takes, the default first; all train a network."""
 

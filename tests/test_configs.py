@@ -104,3 +104,18 @@ def test_the_main_job_is_the_demo_in_fewer_steps():
     'steps'
   }
   assert sum(first['steps']) < 0.3 * sum(demo['steps'])
+
+
+UNTRAINED = (
+  'threshold', 'smoothing', 'atlas', 'moment_registration', 'patch_detector',
+  'dae_unc_plain',
+)  # fmt: skip
+"""Rows without a network, and the one that is `dae_unc` without random contrasts."""
+
+
+@pytest.mark.parametrize('name', [name for name in ROWS if name not in UNTRAINED])
+def test_every_network_can_be_trained_on_random_contrasts(name):
+  config, own = read_config('randomised', f'{name}:demo'), read_config(name, 'demo')
+  assert config.adapt.randomise == ConfigDict(base_config.RANDOMISE)
+  del config.adapt.randomise
+  assert config == own

@@ -14,8 +14,9 @@ METRIC = 'auprc'
 NOTE = (
   'AUPRC of the scans with lesions (their voxels together) with `data.polarity` bright '
   'and both, and the paired difference. The map of each row was chosen on validation '
-  'data. Methods that paint synthetic lesions (`cold_diffusion`, `dae_unc`) were '
-  'trained twice, the others once: only their scores know the polarity.'
+  'data. Methods that paint synthetic lesions (`cold_diffusion`, `disyre`, '
+  '`rectified_flow`, `dae_unc`) are trained twice, the others once: only their scores '
+  'know the polarity.'
 )
 
 
