@@ -15,10 +15,7 @@ Detectors see the 64 intensities, in units of their deviations. Methods see imag
 log-density of the image.
 """
 
-import argparse
 import functools
-import json
-import pathlib
 
 import jax
 import numpy as np
@@ -26,12 +23,11 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.digit_rows import METHODS, OPTIONS, PUBLISHED
+from benchmarks.kept_results import command
 from benchmarks.small_training import Training, batch_of, training_of
 from uad_jax.detectors.catalogue import DETECTORS
 from uad_jax.registry import named
-from uad_jax.report.atomic_files import write_text
 
-KEPT, PAGE = pathlib.Path('docs/digits.json'), pathlib.Path('docs/digits.md')
 BATCH = 32
 
 
@@ -122,25 +118,5 @@ def page(kept: dict[str, dict[str, list[float]]]) -> str:
   return '\n'.join(lines) + '\n'
 
 
-def main() -> None:
-  """Command line: measures the rows that have no result yet, and writes the page."""
-  everything = [*sorted(DETECTORS), *METHODS]
-  parser = argparse.ArgumentParser(prog='python -m benchmarks.digits')
-  parser.add_argument('--rows', default=','.join(everything))
-  parser.add_argument('--seeds', default='0')
-  parser.add_argument('--render', action='store_true')
-  options = parser.parse_args()
-  kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-  for name in [] if options.render else options.rows.split(','):
-    if name not in everything:
-      raise SystemExit(f"digits: unknown row '{name}'; there are {everything}")
-    for seed in options.seeds.split(','):
-      if seed not in kept.setdefault(name, {}):
-        kept[name][seed] = measure(name, int(seed))
-        write_text(KEPT, json.dumps(kept, indent=1, sort_keys=True) + '\n')
-  write_text(PAGE, page(kept))
-  print(PAGE)
-
-
 if __name__ == '__main__':
-  main()
+  command('digits', [*sorted(DETECTORS), *METHODS], measure, page)

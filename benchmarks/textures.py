@@ -12,22 +12,18 @@ and of images by the 99th percentile of their maps. Results are kept in
 docs/textures.json; none is computed twice.
 """
 
-import argparse
 import functools
-import json
-import pathlib
 
 import jax
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.kept_results import command
 from benchmarks.small_training import Training, batch_of, training_of
 from uad_jax import experiment
 from uad_jax.comparison.benchmark_rows import read_config
-from uad_jax.report.atomic_files import write_text
 from uad_jax.report.tables import markdown
 
-KEPT, PAGE = pathlib.Path('docs/textures.json'), pathlib.Path('docs/textures.md')
 SIZE, BATCH, TEST = 64, 16, 64
 STEPS = {
   'padim': (300, 20),
@@ -135,25 +131,5 @@ def page(kept: dict[str, dict[str, dict[str, float]]]) -> str:
   )
 
 
-def main() -> None:
-  """Command line: measures the rows that have no result yet, and writes the page."""
-  parser = argparse.ArgumentParser(prog='python -m benchmarks.textures')
-  parser.add_argument('--rows', default=','.join(ROWS))
-  parser.add_argument('--seeds', default='0')
-  parser.add_argument('--render', action='store_true')
-  options = parser.parse_args()
-  kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-  for name in [] if options.render else options.rows.split(','):
-    if name not in ROWS:
-      raise SystemExit(f"textures: unknown row '{name}'; there are {[*ROWS]}")
-    for seed in options.seeds.split(','):
-      if seed not in kept.setdefault(name, {}):
-        kept[name][seed] = measure(name, int(seed))
-        print(f'{name} seed {seed}: {kept[name][seed]}', flush=True)
-        write_text(KEPT, json.dumps(kept, indent=1, sort_keys=True) + '\n')
-  write_text(PAGE, page(kept))
-  print(PAGE)
-
-
 if __name__ == '__main__':
-  main()
+  command('textures', ROWS, measure, page)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import digits
+from benchmarks.kept_results import paths
 from uad_jax.detectors.catalogue import DETECTORS
 
 
@@ -32,8 +33,9 @@ def test_every_detector_has_its_published_number_or_a_dash():
 
 
 def test_the_page_of_the_project_is_what_its_results_render(in_the_project):
-  kept = json.loads(digits.KEPT.read_text())
-  assert digits.PAGE.read_text() == digits.page(kept)
+  results, page = paths('digits')
+  kept = json.loads(results.read_text())
+  assert page.read_text() == digits.page(kept)
   rows = [line for line in digits.page(kept).splitlines() if line.startswith('| ')]
   means = [float(row.split('|')[2]) for row in rows[1:]]
   assert means == sorted(means, reverse=True)

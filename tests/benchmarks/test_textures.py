@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import textures
+from benchmarks.kept_results import paths
 
 
 def test_a_defect_turns_the_texture_and_keeps_its_brightness():
@@ -25,6 +26,7 @@ def test_a_defect_turns_the_texture_and_keeps_its_brightness():
 
 
 def test_the_page_of_the_project_is_what_its_results_render(in_the_project):
-  kept = json.loads(textures.KEPT.read_text())
-  assert textures.PAGE.read_text() == textures.page(kept)
+  results, page = paths('textures')
+  kept = json.loads(results.read_text())
+  assert page.read_text() == textures.page(kept)
   assert set(kept) <= set(textures.ROWS) and 'intensity' in kept
