@@ -39,8 +39,7 @@ papers' networks of photographs are used with, for example,
 
   --config.method.network=resnet50 --config.method.weights=resnet50.npz
 
-and the first stage left out of `config.steps`. Of photographs and brains nothing was
-compared here.
+and the first stage left out of `config.steps`. Nothing was measured with them.
 
 Published: mean AUROC over the ten one-class tasks of MNIST 0.948 (deep_svdd), 0.975
 (lsa; replications 0.82 to 0.92), 0.975 (ocgan; a replication 0.893); F1 0.939 with half
@@ -52,40 +51,104 @@ are quoted from memory.
 """
 
 import pathlib
+from typing import NamedTuple
 
 from uad_jax import base_config
 from uad_jax.registry import read_config
 
 HERE = pathlib.Path(__file__)
-EPOCHS = 20_000
-"""Steps of the main stage."""
+STEPS = 20_000
+"""Steps of a stage that trains networks."""
+
+
+class Setting(NamedTuple):
+  """What a paper sets, for slices of 128 x 128.
+
+  Attributes:
+    method: Options of the method.
+    batch: Number of slices in a batch.
+    steps: Steps by stage; None for one pass over the training scans.
+    optimiser: Options of the optimiser, of all objectives.
+    adapt: Options of the method's adaptations, by name.
+  """
+
+  method: dict
+  batch: int
+  steps: tuple
+  optimiser: dict
+  adapt: dict = {}
+
 
 METHODS = {
-  # options of the method; batch size; steps by stage, None for one pass; optimiser
-  'deep_svdd': (dict(widths=(32, 64, 128)), 200, (EPOCHS, None, EPOCHS),
-                dict(name='adam', learning_rate=1e-4)),
-  'glow': (dict(levels=3, steps=32, hidden=512, outlier_weight=6000.0), 64, (EPOCHS,),
-           dict(name='adamax', learning_rate=5e-4)),
-  'lsa': (dict(widths=(32, 64, 128, 256), latent=64, code='vector',
-               estimator=(32, 32, 32, 32)), 256, (EPOCHS,),
-          dict(name='adam', learning_rate=1e-4)),
-  'soft_introvae': (dict(widths=(64, 128, 256, 512, 512), embedding=0.005), 32,
-                    (1000, EPOCHS), dict(name='adam', learning_rate=5e-5)),
-  'gpnd': (dict(widths=(128, 256, 512, 512), image_critic=(64, 256, 512)), 128,
-           (EPOCHS, None, None), dict(name='adam_half', learning_rate=2e-3)),
-  'ocgan': (dict(widths=(64, 128, 256, 256), image_critic=(12, 24, 48),
-                 classifier=(64, 128, 256), after=3 * EPOCHS // 4), 512, (EPOCHS,),
-            dict(name='adam_half', learning_rate=2e-4)),
-  'fae': (dict(widths=(100, 150, 200, 300)), 64, (EPOCHS, None, EPOCHS),
-          dict(name='adam', learning_rate=2e-4)),
-  'reverse_distillation': (dict(widths=(64, 128, 256)), 16, (EPOCHS, None, EPOCHS),
-                           dict(name='adam_half', learning_rate=5e-3)),
-  'feature_transformer': (dict(width=256), 64, (EPOCHS, None, EPOCHS),
-                          dict(name='adamw', learning_rate=4e-4)),
-  'patchcore': ({}, 16, (EPOCHS, None, 1), {}),
-  'padim': ({}, 16, (EPOCHS, None), {}),
-}  # fmt: skip
-"""What the data sets at 128 x 128 have, the default first."""
+  'deep_svdd': Setting(
+    dict(widths=(32, 64, 128)),
+    200,
+    (STEPS, None, STEPS),
+    dict(name='adam', learning_rate=1e-4),
+  ),
+  'glow': Setting(
+    dict(levels=3, steps=32, hidden=512, outlier_weight=6000.0),
+    64,
+    (STEPS,),
+    dict(name='adamax', learning_rate=5e-4),
+  ),
+  'lsa': Setting(
+    dict(widths=(32, 64, 128, 256), latent=64, code='vector'),
+    256,
+    (STEPS,),
+    dict(name='adam', learning_rate=1e-4),
+  ),
+  'soft_introvae': Setting(
+    dict(widths=(64, 128, 256, 512, 512), embedding=0.005),
+    32,
+    (1000, STEPS),
+    dict(name='adam', learning_rate=5e-5),
+  ),
+  'gpnd': Setting(
+    dict(widths=(128, 256, 512, 512), image_critic=(64, 256, 512)),
+    128,
+    (STEPS, None, None),
+    dict(name='adam_half', learning_rate=2e-3),
+  ),
+  'ocgan': Setting(
+    dict(
+      widths=(64, 128, 256, 256),
+      image_critic=(12, 24, 48),
+      classifier=(64, 128, 256),
+      after=3 * STEPS // 4,
+    ),
+    512,
+    (STEPS,),
+    dict(name='adam_half', learning_rate=2e-4),
+  ),
+  'fae': Setting(
+    dict(widths=(100, 150, 200, 300)),
+    64,
+    (STEPS, None, STEPS),
+    dict(name='adam', learning_rate=2e-4),
+  ),
+  'reverse_distillation': Setting(
+    dict(widths=(64, 128, 256)),
+    16,
+    (STEPS, None, STEPS),
+    dict(name='adam_half', learning_rate=5e-3),
+  ),
+  'feature_transformer': Setting(
+    dict(width=256),
+    64,
+    (STEPS, None, STEPS),
+    dict(name='adamw', learning_rate=4e-4),
+  ),
+  'patchcore': Setting(
+    {},
+    16,
+    (STEPS, None, 1),
+    {},
+    dict(detector=dict(bank=100_000, options=dict(coreset=10_000))),
+  ),
+  'padim': Setting({}, 16, (STEPS, None), {}, dict(padim=dict(components=100))),
+}
+"""Settings of the papers by method, the default first."""
 
 DATA = (
   'slices', 'ixi128', 'cohort', 'stroke_flair', 'images', 'demo', 'ixi', 'folder',
@@ -99,15 +162,12 @@ def get_config(arg: str = 'deep_svdd'):
   config = read_config(HERE.with_name(f'{name}.py'), data)
   if data not in base_config.FINE:
     return config
-  options, batch, steps, optimiser = METHODS[name]
-  config.method.update(options)
-  config.batch_size = batch
-  one_pass = -(-16 * base_config.one_pass(data) // batch)
-  config.steps = tuple(one_pass if number is None else number for number in steps)
-  config.optimiser.update(optimiser, schedule='constant', clip=0.0)
+  paper = METHODS[name]
+  config.method.update(paper.method)
+  config.batch_size = paper.batch
+  one_pass = -(-16 * base_config.one_pass(data) // paper.batch)
+  config.steps = tuple(one_pass if n is None else n for n in paper.steps)
+  config.optimiser.update(paper.optimiser, schedule='constant', clip=0.0)
   config.optimisers = {}  # one rate for all objectives
-  if name == 'patchcore':
-    config.adapt.detector.update(bank=100_000, options=dict(k=1, coreset=10_000))
-  if name == 'padim':
-    config.adapt.padim.components = 100
+  config.adapt.update(paper.adapt)
   return config
