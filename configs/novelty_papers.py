@@ -62,7 +62,7 @@ STEPS = 20_000
 
 
 class Setting(NamedTuple):
-  """What a paper sets, for slices of 128 x 128.
+  """Settings of a paper, for slices of 128 x 128.
 
   Attributes:
     method: Options of the method.
