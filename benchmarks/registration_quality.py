@@ -7,8 +7,10 @@ configs/voxelmorph.py:ixi3d (aligned, 3 mm). Each is registered to the next one,
 last to the first, and its labels are warped with it. No way sees the labels.
 
 - no field: the affine alignment alone
-- gauss_newton: the solver of `moment_registration` with the settings of its config and
-  the variance `NOISE`^2, all voxels counting
+- gauss_newton: the solver of `moment_registration` with the iterations of its config,
+  all voxels counting: the stiffness `STIFFNESS`, the variance `NOISE`^2 and
+  `COMPOSITIONS` compositions, chosen on the validation heads (`--split=val`)
+- single field: the same with one field, no composition, and the stiffness `SINGLE`
 - network: a finished run of configs/voxelmorph.py or voxelmorph_diff.py (`--run`),
   which should be trained with `--config.method.pairing=scans`
 - ANTs: SyN with local correlation (Avants et al. 2008), where ANTsPy is installed
@@ -48,6 +50,12 @@ SOURCE = pathlib.Path('data/ixi_t1_2mm')
 NOISE = 0.1
 """Standard deviation of the difference of two registered heads, in image units."""
 
+STIFFNESS, COMPOSITIONS = 2.0, 4
+"""Settings of the composed registration."""
+
+SINGLE = 1.0
+"""Stiffness of the single field; lower ones fold."""
+
 SYN = dict(
   type_of_transform='SyNOnly',
   initial_transform='identity',
@@ -84,11 +92,11 @@ class Warped(NamedTuple):
 Way = Callable[[Head, Head], Warped]
 
 
-def heads(source: pathlib.Path, count: int | None) -> list[Head]:
-  """Prepares the first `count` test subjects (None: all) of the folder `source`."""
+def heads(source: pathlib.Path, count: int | None, split: str = 'test') -> list[Head]:
+  """Prepares the first `count` subjects (None: all) of a split of `source`."""
   with open(source / 'participants.tsv') as file:
     people = list(csv.DictReader(file, delimiter='\t'))
-  names = sorted(p['participant_id'] for p in people if p['split'] == 'test')
+  names = sorted(p['participant_id'] for p in people if p['split'] == split)
   prepared = []
   for name in names[:count]:
     steps = preprocess.job(**DATA['ixi3d']().job)
@@ -120,21 +128,22 @@ def at_rest(moving: jax.Array, fixed: jax.Array) -> jax.Array:
   return jnp.zeros((*fixed.shape[:-1], 3))
 
 
-def solver() -> Callable[[jax.Array, jax.Array], jax.Array]:
+def solver(
+  stiffness: float, compositions: int
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
   """Makes the registration of `moment_registration`, without its gate."""
   options = registry.read_config(
     registry.config_path('moment_registration'), 'ixi3d'
   ).method
-  schedule = gauss_newton.Schedule(
-    tuple(options.steps), options.solves, options.damping
+  first, further = (
+    gauss_newton.Schedule(tuple(steps), options.solves, options.damping)
+    for steps in (options.steps, options.refinement)
   )
 
   def field(moving, fixed):
     ones = jnp.ones_like(fixed)
-    problem = gauss_newton.Problem(
-      fixed, moving, NOISE**2 * ones, ones, options.stiffness
-    )
-    return gauss_newton.register(problem, schedule=schedule)
+    problem = gauss_newton.Problem(fixed, moving, NOISE**2 * ones, ones, stiffness)
+    return gauss_newton.register_composed(problem, first, further, compositions)
 
   return field
 
@@ -212,18 +221,23 @@ def main() -> None:
   """Command line: registers the pairs, prints the table and stores the numbers."""
   parser = argparse.ArgumentParser(prog='python -m benchmarks.registration_quality')
   parser.add_argument('--source', type=pathlib.Path, default=SOURCE)
+  parser.add_argument('--split', default='test')
   parser.add_argument('--run', nargs='*', default=[], help='run folders of networks')
   parser.add_argument('--subjects', type=int, help='the first N test subjects only')
   parser.add_argument('--json', help='also store the numbers in this file')
   options = parser.parse_args()
-  ways = {'no field': by_field(at_rest), 'gauss_newton': by_field(solver())}
+  ways = {
+    'no field': by_field(at_rest),
+    'single field': by_field(solver(SINGLE, 0)),
+    'gauss_newton': by_field(solver(STIFFNESS, COMPOSITIONS)),
+  }
   for run in options.run:
     ways[f'network {pathlib.Path(run).name}'] = by_field(network(run))
   if importlib.util.find_spec('ants') is None:
     print('ANTsPy is not installed and is left out', file=sys.stderr)
   else:
     ways['ANTs SyN'] = syn
-  scans = heads(options.source, options.subjects)
+  scans = heads(options.source, options.subjects, options.split)
   pairs = list(zip(scans, scans[1:] + scans[:1], strict=True))
   every = {}
   for name, way in ways.items():

@@ -40,7 +40,7 @@ def get_config(arg: str = 'demo'):
     rounds=2,
     smooth=1.0,
     floor=0.03,
-    stiffness=4.0,
+    stiffness=8.0,
     first_stiffness=64.0,
     reweightings=2,
     freedom=4.0,
@@ -48,6 +48,7 @@ def get_config(arg: str = 'demo'):
     refinement=(4, 2),
     solves=12,
     damping=0.1,
+    compositions=2,
     draws=0,
   )
   config.batch_size = 4 if arg in ('volumes', 'ixi3d') else 16

@@ -96,6 +96,26 @@ def test_without_rounds_and_reweighting_it_is_the_atlas_and_a_uniform_field():
   assert float(outputs['gate'].max()) == 0
 
 
+def test_compositions_explain_more_of_the_healthy_and_draws_lie_around_them(trained):
+  _, stats, _ = trained
+  batch = scans(2, first=50, size=3.0)
+  found = {}
+  for number in (0, 2):
+    method = moment_registration.make(
+      SHAPE, **{**OPTIONS, 'stiffness': 20.0}, compositions=number, draws=8
+    )
+    found[number] = infer(method, stats, batch | {'open': jnp.zeros(2)})
+  errors = [
+    float(jnp.abs(batch['image'] - outputs['reconstruction']).mean())
+    for outputs in found.values()
+  ]
+  assert errors[1] < 0.8 * errors[0]
+  outputs = found[2]
+  around = outputs['displacement_members'].mean(1) - outputs['displacement']
+  spread = outputs['displacement_members'].std(1)
+  assert float(jnp.abs(around).mean()) < float(spread.mean()) > 0
+
+
 def test_padding_and_order_do_not_count():
   method = moment_registration.make(SHAPE, **{**OPTIONS, 'rounds': 1})
   batch, key = scans(3), jax.random.key(0)

@@ -58,6 +58,25 @@ def test_reaches_the_minimum_that_a_general_optimiser_finds():
   assert float(total(found.ravel())) - best.fun < 0.03 * (rest - best.fun)
 
 
+def test_composed_fields_reach_farther_at_one_stiffness_without_folds():
+  shape = (24, 24)
+  expected = blobs(shape)
+  image = warp(expected, flow.integrate(smooth_field(shape, 4.0)))
+  variance, ones = jnp.full(image.shape, 1e-3), jnp.ones(image.shape)
+  problem = Problem(image, expected, variance, ones, 40.0)
+  errors, schedule = [], Schedule()
+  for compositions in range(4):
+    u = jax.jit(gauss_newton.register_composed, static_argnums=(1, 2, 3))(
+      problem, schedule, schedule, compositions
+    )
+    errors.append(float(((image - warp(expected, u)) ** 2).mean()))
+  np.testing.assert_allclose(
+    gauss_newton.moved(problem, u).expected, warp(expected, u), atol=1e-6
+  )
+  assert sorted(errors, reverse=True) == errors and errors[-1] < 0.3 * errors[0]
+  assert float(flow.jacobian_determinant(u).min()) > 0
+
+
 def test_an_unweighted_lesion_does_not_move_the_field():
   shape = (24, 24)
   expected = blobs(shape)

@@ -39,6 +39,7 @@ def make(
   refinement: tuple[int, ...] = (4, 2),
   solves: int = 12,
   damping: float = 0.1,
+  compositions: int = 0,
   draws: int = 0,
 ) -> Method:
   """Builds the registration of healthy moments, in 2-D or 3-D.
@@ -53,7 +54,9 @@ def make(
   At inference the displacement minimises the energy of `gauss_newton`, first with all
   voxels and the stiffness `first_stiffness`, then `reweightings` times with `stiffness`
   and the weights of a Student t distribution (`families.robust_registration`, which
-  also names the entries that a variant may add to the batch). With `draws` the
+  also names the entries that a variant may add to the batch). Then, `compositions`
+  times, the template that was warped is registered anew and the displacements are
+  composed; so it is in the rounds of the template, without weights. With `draws` the
   variance of the scan around the template is increased by that of the registration,
   s^2 + var m(p + u), over draws of u around the solution (`solve_posterior`), in the
   residual of the weights and in 'reconstruction_log_variance'.
@@ -75,6 +78,8 @@ def make(
       resolution.
     solves: Iterations of conjugate gradients in each step.
     damping: Damping of the steps, see `gauss_newton.Schedule`.
+    compositions: Number of registrations of the warped template, each with the steps of
+      `refinement`.
     draws: Number of draws of the displacement, returned as 'displacement_members' and
       'reconstruction_members'; 0 counts the displacement as certain.
 
@@ -85,17 +90,14 @@ def make(
   check_whole(f'{where}: rounds', rounds, 0)
   check_whole(f'{where}: reweightings', reweightings, 0)
   check_whole(f'{where}: draws', draws, 0)
+  check_whole(f'{where}: compositions', compositions, 0)
   for name, value in dict(
     floor=floor, stiffness=stiffness, first_stiffness=first_stiffness, freedom=freedom
   ).items():
     check_number(f'{where}: {name}', value, 0, above=True)
-  whole = Schedule(tuple(steps), solves, damping)
+  whole, further = (Schedule(tuple(n), solves, damping) for n in (steps, refinement))
   settings = robust_registration.Settings(
-    stiffness,
-    reweightings,
-    freedom,
-    Schedule(tuple(refinement), solves, damping),
-    draws,
+    stiffness, reweightings, freedom, further, draws, compositions
   )
   axes = len(shape)
 
@@ -124,7 +126,7 @@ def make(
       mean, variance = template(stats, r - 1, position)
       count = jnp.ones_like(batch['mask'])
       problem = Problem(image, mean, variance, count, stiffness)
-      u = gauss_newton.register(problem, schedule=whole)
+      u = gauss_newton.register_composed(problem, whole, further, compositions)
       back = flow.invert(u)
       kept = stats[f'template_{r}']
       updated = {
@@ -132,7 +134,7 @@ def make(
         for name, value in (('scans', warp(image, back)), ('shift', back))
       }
       reached, before = (
-        sum(gauss_newton.energy(problem, field)) for field in (u, jnp.zeros_like(u))
+        gauss_newton.energy(problem, field)[0] for field in (u, jnp.zeros_like(u))
       )
       metrics = {
         'largest': flow.largest(u),

@@ -84,6 +84,61 @@ def register(
   return jax.vmap(lambda p, u: _coarse_to_fine(p, u, schedule))(whole, start)
 
 
+def moved(problem: Problem, displacement: Array) -> Problem:
+  """Warps the expected images of a problem, with their variances.
+
+  To register what a displacement has warped already, from rest, and to compose both
+  lets a field grow large where a single one would be too stiff, without folds: the
+  stiffness then holds for each part (regridding, Christensen et al. 1996, "Deformable
+  templates using large deformation kinematics").
+
+  Args:
+    problem: Scans and expected images.
+    displacement: u [B, *S, d] in voxels.
+
+  Returns:
+    The problem with m(p + u) and s^2(p + u). If v solves it,
+    `flow.compose(displacement, v)` registers the problem.
+
+  Examples:
+    >>> ones, u = jnp.ones((1, 4, 4, 1)), jnp.full((1, 4, 4, 2), 1.0)
+    >>> ramp = jnp.arange(4.0)[None, :, None, None] * ones
+    >>> problem = moved(Problem(ramp, ramp, ones, ones, stiffness=1.0), u)
+    >>> problem.expected[0, :, 0, 0].tolist()
+    [1.0, 2.0, 3.0, 3.0]
+  """
+  stack = jnp.concatenate([problem.expected, problem.variance], -1)
+  expected, variance = jnp.split(warp(stack, displacement), 2, -1)
+  return problem._replace(expected=expected, variance=variance)
+
+
+def register_composed(
+  problem: Problem, first: Schedule, further: Schedule, compositions: int
+) -> Array:
+  """Registers, and registers what was warped again, `compositions` times.
+
+  Args:
+    problem: Scans, expected images and weights.
+    first: Iterations of the first registration.
+    further: Iterations of each composed one, see `moved`.
+    compositions: Their number; 0 is `register`.
+
+  Returns:
+    u [B, *S, d] in voxels, of all parts composed.
+
+  Examples:
+    >>> ones = jnp.ones((1, 4, 4, 1))
+    >>> problem = Problem(ones, ones, ones, ones, stiffness=1.0)
+    >>> short = Schedule((1,), solves=2)
+    >>> float(abs(register_composed(problem, short, short, 1)).max())
+    0.0
+  """
+  u = register(problem, schedule=first)
+  for _ in range(compositions):
+    u = flow.compose(u, register(moved(problem, u), schedule=further))
+  return u
+
+
 def energy(problem: Problem, displacement: Array) -> tuple[Array, Array]:
   """Computes the energy of displacements, of the data and of the deformation.
 

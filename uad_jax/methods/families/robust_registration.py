@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from uad_jax.method import Array, Batch, Key, Outputs
 from uad_jax.methods.families.voxel_moments import warped
 from uad_jax.ops.losses import per_example
-from uad_jax.registration import gate, gauss_newton, solve_posterior
+from uad_jax.registration import flow, gate, gauss_newton, solve_posterior
 from uad_jax.registration.gauss_newton import Problem, Schedule
 from uad_jax.registration.warp import warp
 
@@ -32,6 +32,8 @@ class Settings(NamedTuple):
     schedule: Iterations after each reweighting.
     draws: Number of draws of the displacement; their variance of the expected image is
       added to that of the scans. 0 counts the displacement as certain.
+    compositions: Number of registrations after the reweighted ones, each of what was
+      warped before it, composed; with weights of their own.
   """
 
   stiffness: float
@@ -39,6 +41,30 @@ class Settings(NamedTuple):
   freedom: float
   schedule: Schedule
   draws: int = 0
+  compositions: int = 0
+
+  @property
+  def turns(self) -> int:
+    """Number of times that the weights are computed."""
+    return self.reweightings + self.compositions
+
+
+class Fit(NamedTuple):
+  """A displacement in two parts, the second of which was found last.
+
+  Attributes:
+    problem: The problem that was solved last.
+    last: Its displacement [B, *S, d].
+    before: The displacement that warped its expected image, [B, *S, d]; None for none.
+  """
+
+  problem: Problem
+  last: Array
+  before: Array | None = None
+
+  def composed(self, last: Array) -> Array:
+    """Returns the whole displacement for a `last` part."""
+    return last if self.before is None else flow.compose(self.before, last)
 
 
 def strength_of(batch: Batch, stiffness: float) -> Array:
@@ -69,10 +95,11 @@ def refine(
     with 'reconstruction_log_variance'; with draws also 'displacement_members' and
     'reconstruction_members'.
   """
-  mask, u = batch['mask'], start
-  outputs = _expected(settings, problem, u, key)
+  mask, whole = batch['mask'], problem
+  fit = Fit(problem, start)
+  outputs = _expected(settings, whole, fit, key)
   g = jnp.zeros_like(mask)
-  for _ in range(0 if 'field' in batch else settings.reweightings):
+  for turn in range(0 if 'field' in batch else settings.turns):
     z = gate.standardised_residual(
       batch['image'],
       outputs['reconstruction'],
@@ -84,28 +111,38 @@ def refine(
     g = batch.get('hidden', 1 - omega)
     if 'open' in batch:
       g = g * per_example(batch['open'], g)
-    problem = problem._replace(
+    whole = whole._replace(
       weight=1 - g, stiffness=strength_of(batch, settings.stiffness)
     )
-    u = gauss_newton.register(problem, u, settings.schedule)
-    outputs = _expected(settings, problem, u, key)
-  return {'displacement': u, 'gate': g, **outputs}
+    if turn < settings.reweightings:
+      fit = Fit(whole, gauss_newton.register(whole, fit.last, settings.schedule))
+    else:
+      before = outputs['displacement']
+      rest = gauss_newton.moved(whole, before)
+      fit = Fit(rest, gauss_newton.register(rest, schedule=settings.schedule), before)
+    outputs = _expected(settings, whole, fit, key)
+  return {'gate': g, **outputs}
 
 
-def _expected(settings: Settings, problem: Problem, u: Array, key: Key) -> Outputs:
-  """The expected image after the warp by u, with its variance and its draws."""
-  log_variance = jnp.log(problem.variance)
-  expected, log_variance = warped(problem.expected, log_variance, u)
-  outputs = {'reconstruction': expected, 'reconstruction_log_variance': log_variance}
+def _expected(settings: Settings, whole: Problem, fit: Fit, key: Key) -> Outputs:
+  """The displacement, and the expected image with its variance and its draws."""
+  log_variance, u = jnp.log(whole.variance), fit.composed(fit.last)
+  expected, log_variance = warped(whole.expected, log_variance, u)
+  outputs = {
+    'displacement': u,
+    'reconstruction': expected,
+    'reconstruction_log_variance': log_variance,
+  }
   if not settings.draws:
     return outputs
-  fields = solve_posterior.draws(
-    problem, u, key, settings.draws, settings.schedule.solves
+  lasts = solve_posterior.draws(
+    fit.problem, fit.last, key, settings.draws, settings.schedule.solves
   )
-  members = jax.vmap(lambda field: warp(problem.expected, field), 1, 1)(fields)
+  fields = jax.vmap(fit.composed, 1, 1)(lasts)
+  members = jax.vmap(lambda field: warp(whole.expected, field), 1, 1)(fields)
   total = jnp.exp(log_variance) + members.var(1, ddof=min(settings.draws - 1, 1))
   return {
-    'reconstruction': expected,
+    **outputs,
     'reconstruction_log_variance': jnp.log(total),
     'displacement_members': fields,
     'reconstruction_members': members,
