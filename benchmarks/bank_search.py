@@ -2,15 +2,18 @@
 
   python -m benchmarks.bank_search [--vectors=1000000] [--length=128] [--queries=1024]
 
-It prints the queries a second of `detectors.families.neighbours.nearest` and of
-scikit-learn's search by all distances on the same vectors, in turn, and the share of
-the product of the same matrices alone, below which no search of all distances can be:
-a query of 10^6 vectors of 128 takes 2.6 10^8 operations.
+It prints the queries a second of `detectors.families.neighbours.nearest`, of
+scikit-learn's search by all distances and, where it is installed, of PyTorch by blocks
+of the same size, on the same vectors, in turn; and those of the product of the same
+matrices alone, below which no search of all distances can be: a query of 10^6 vectors
+of 128 takes 2.6 10^8 operations.
 """
 
 import argparse
+import importlib.util
 import resource
 import time
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -19,12 +22,36 @@ from sklearn.neighbors import NearestNeighbors
 
 from uad_jax.detectors.families.neighbours import nearest
 
+QUERIES, BLOCK = 1024, 8192
+"""Queries and vectors of a block of distances, as in `nearest`."""
+
 
 def seconds(function) -> float:
   """Returns the wall time of one call."""
   started = time.perf_counter()
   function()
   return time.perf_counter() - started
+
+
+def torch_search(x: np.ndarray, bank: np.ndarray) -> Callable[[], np.ndarray]:
+  """Makes the same search in PyTorch: distances of all, block by block [N]."""
+  import torch
+
+  queries, vectors = torch.from_numpy(x), torch.from_numpy(bank)
+  blocks = [(block, block.square().sum(1)) for block in vectors.split(BLOCK)]
+
+  def search() -> np.ndarray:
+    nearest = []
+    for part in queries.split(QUERIES):
+      size = part.square().sum(1, keepdim=True)
+      best = torch.full((len(part),), torch.inf)
+      for block, squares in blocks:
+        square = size + squares - 2 * part @ block.T
+        best = torch.minimum(best, square.min(1).values)
+      nearest.append(best.clamp(min=0).sqrt())
+    return torch.cat(nearest).numpy()
+
+  return search
 
 
 def main() -> None:
@@ -56,6 +83,9 @@ def main() -> None:
       for i in range(0, options.queries, 128)
     ],
   }
+  if importlib.util.find_spec('torch') is not None:
+    ways['PyTorch'] = torch_search(x, bank)
+    np.testing.assert_allclose(ways['PyTorch']()[:64], expected[:, 0], atol=1e-2)
   times: dict[str, list[float]] = {name: [] for name in ways}
   for _ in range(options.rounds + 1):  # the first compiles
     for name, function in ways.items():

@@ -68,6 +68,7 @@ def get_config(arg: str = ''):
     config.scores[f'{row}_deviation'] = dict(scorer, kind='deviation', sign='absolute')
   config.scores.total = dict(scorer='uncertainty', predicted=True, **estimator)
   if name == 'dae_unc':
+    config.variants, config.variant_scores = {}, ()  # inferences without uncertainty
     field = dict(scorer='uncertainty', of='displacement', kind='deviation')
     config.scores.field_augmented = dict(field, estimator='augmented', sign='absolute')
     config.scores.field_transformed = dict(

@@ -1,0 +1,139 @@
+"""Estimators of uncertainty as scores, as gates and against the errors.
+
+  python -m benchmarks.uncertainty [--rows=dropout,ensemble] [--seeds=0] [--render]
+
+A row is a source of uncertainty of configs/uncertainty.py, trained on IXI with inserted
+lesions in runs/uncertainty; finished runs are not trained again. The numbers are kept
+in docs/uncertainty.json; the page docs/uncertainty.md is made from them.
+"""
+
+import pathlib
+
+from benchmarks.kept_results import command
+from uad_jax import registry, run_folder
+from uad_jax.report.atomic_files import read_json
+from uad_jax.report.tables import markdown
+
+DATA = 'ixi'
+RUNS = pathlib.Path('runs/uncertainty')
+ROWS = ('dropout', 'concrete', 'ensemble', 'swag', 'laplace', 'posterior', 'heads')
+SHARED = ('augmented', 'transformed', 'predicted')
+"""Uncertainties that every row has beside its own."""
+
+METRICS = {
+  'rank_healthy': 'rank, healthy',
+  'rank_lesion': 'rank, lesion',
+  'ause_healthy': 'AUSE',
+  'aurg_healthy': 'AURG',
+  'ence_healthy': 'ENCE',
+  'ence_healthy_scale': 'ENCE, scaled',
+  'ence_healthy_isotonic': 'ENCE, isotonic',
+  'coverage_error_healthy_conformal': 'coverage error, conformal',
+}
+"""Columns of the table against the errors, by measure of results.json."""
+
+PAGE = """# Estimators of uncertainty beside each other
+
+Written by `python -m benchmarks.uncertainty --render` from docs/uncertainty.json.
+Sources are those of configs/uncertainty.py on `ixi`: 24 test scans of 12 subjects, 12
+with inserted lesions; intervals are bootstrap intervals over the subjects. *None* is
+the plain residual. As a gate an uncertainty is worth its recall of lesion voxels at 1 %
+of healthy voxels. Chance of AUPRC is .008. What follows from it:
+[findings.md](findings.md#uncertainty).
+
+{maps}
+
+## Against the true errors
+
+Errors are those to the lesion-free twin; of a displacement, the distance to that of the
+twin. *Rank* is the Spearman correlation of deviation and error; AUSE and AURG are areas
+of the sparsification curve (0 and large are ideal); ENCE is 0 for deviations of the
+size of the error, as they are, scaled by one factor, or by isotonic regression, both
+fitted on healthy validation scans (`evaluation.uncertainty_measures`).
+
+{errors}
+"""
+
+Estimates = dict[str, dict[str, list[float]]]
+
+
+def estimates(measured: dict[str, dict], wanted) -> dict[str, list[float]]:
+  """Returns value and ends of the interval of each wanted measure that is known."""
+  return {
+    name: [round(x, 4) for x in (entry['value'], *entry['interval'])]
+    for name, entry in measured.items()
+    if name in wanted
+  }
+
+
+def measure(row: str, seed: int) -> dict[str, Estimates]:
+  """Trains and evaluates a row, unless its run is finished."""
+  config = registry.read_config(registry.config_path('uncertainty'), f'{row}:{DATA}')
+  config.seed = seed
+  folder = RUNS / f'{row}-{seed}'
+  run_folder.run(config, str(folder))
+  results = read_json(folder / 'results.json')
+  return {
+    'scores': {
+      name: estimates(scores['pooled'], ('auprc', 'recall_at_1'))
+      for name, scores in results['scorers'].items()
+    },
+    'errors': {
+      name: estimates(entry['metrics'], METRICS)
+      for name, entry in results['uncertainty'].items()
+    },
+  }
+
+
+def cell(values: Estimates, name: str, measured: str) -> str:
+  """Formats an estimate with its interval; a dash where there is none."""
+  found = values.get(name, {}).get(measured)
+  return '–' if found is None else '{:.3f} [{:.3f}, {:.3f}]'.format(*found)
+
+
+def as_maps(kept: dict[str, dict[str, dict]]) -> list[list[str]]:
+  """Lists the rows of the table of anomaly maps and gates."""
+  listed = []
+  for row in ROWS:
+    for seed, result in sorted(kept.get(row, {}).items()):
+      scores = result['scores']
+      listed.append([row, seed, 'none', cell(scores, 'residual', 'auprc'), '–', '–'])
+      for name in (row, 'total', *SHARED):
+        if name in scores:
+          shown = {row: 'its own', 'total': 'its own and predicted'}.get(name, name)
+          listed.append(
+            [
+              row,
+              seed,
+              shown,
+              cell(scores, name, 'auprc'),
+              cell(scores, f'{name}_deviation', 'auprc'),
+              cell(scores, f'{name}_deviation', 'recall_at_1'),
+            ]
+          )
+  return listed
+
+
+def against_errors(kept: dict[str, dict[str, dict]]) -> list[list[str]]:
+  """Lists the rows of the table of uncertainties beside the true errors."""
+  return [
+    [row, seed, name.replace('_deviation', '').replace('/', ': ')]
+    + [cell(result['errors'], name, measured) for measured in METRICS]
+    for row in ROWS
+    for seed, result in sorted(kept.get(row, {}).items())
+    for name in sorted(result['errors'])
+  ]
+
+
+def page(kept: dict[str, dict[str, dict]]) -> str:
+  """Renders the page."""
+  maps = ['source', 'seed', 'uncertainty', 'AUPRC of the standardised residual']
+  maps += ['AUPRC of the deviation', 'recall of the deviation at 1 %']
+  errors = ['source', 'seed', 'of: uncertainty', *METRICS.values()]
+  return PAGE.format(
+    maps=markdown(maps, as_maps(kept)), errors=markdown(errors, against_errors(kept))
+  )
+
+
+if __name__ == '__main__':
+  command('uncertainty', ROWS, measure, page)
