@@ -4,6 +4,7 @@ Thresholds are set on healthy validation scans, and the default anomaly map is c
 validation scans with lesions (`decide`); both are then fixed for the test scans.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
@@ -12,6 +13,7 @@ from uad_jax import parallel
 from uad_jax.data.preprocessing.tissue_classes import CLASSES, VENTRICLE
 from uad_jax.evaluation import (
   healthy_ranges,
+  left_out,
   lesionwise,
   reconstruction_quality,
   registration_quality,
@@ -111,6 +113,7 @@ def evaluate(
   decisions: Decisions | None = None,
   ask: Mapping[str, float] | None = None,
   infer: Inference | Callable | None = None,
+  without: left_out.Without | None = None,
   resamples: int = 2000,
   seed: int = 0,
   progress: bool = True,
@@ -139,6 +142,8 @@ def evaluate(
     ask: Entries added to every batch; with them a variant asks the method for another
       inference.
     infer: Inference from `make_infer`, so that several evaluations compile once.
+    without: `method.without`, if the scans of `val` are in the statistics; each subject
+      of them is then inferred without its own records.
     resamples: Number of bootstrap resamples of the subjects.
     seed: Seed of the resampling.
     progress: Whether to show progress on stderr.
@@ -152,15 +157,18 @@ def evaluate(
   if decisions is not None:
     check_choice('default map', decisions.default, scorers, 'the evaluation')
   chain = preset(postprocess)
-  bound = infer or make_infer(method, scorers), *placed(params, stats), key, ask
+  infer = infer or make_infer(method, scorers)
 
-  def scans(batches, label, twins=False):
+  def scans(batches, label, twins=False, stats=stats):
+    bound = infer, *placed(params, stats), key, ask
     return scans_of(batches, label, *bound, twins=twins, progress=progress)
 
   seen: list[dict[str, uncertainty_quality.Voxels]] = []
 
   def healthy_scans():
-    return uncertainty_quality.watched(scans(val, 'thresholds'), seen)
+    parts = left_out.by_subject(val, without, stats) if without else [(val, stats)]
+    healthy = (scans(batches, 'thresholds', stats=kept) for batches, kept in parts)
+    return uncertainty_quality.watched(itertools.chain.from_iterable(healthy), seen)
 
   if decisions is None:
     sick = None if selection is None else scans(selection, 'selection')

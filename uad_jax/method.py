@@ -119,12 +119,15 @@ class Method(NamedTuple):
       prunes the others. It never reads 'lesion'.
     kinds: Kind of each entry of the statistics, a name from `KINDS`: an adaptation to
       another scanner re-estimates some kinds and must not touch the others.
+    without: (stats, batch) -> statistics without the records of a batch that were added
+      to them; None if none were, or if they cannot be removed.
   """
 
   init: Callable[[Key, Batch], tuple[Params, Stats]]
   objectives: Mapping[str, Objective]
   infer: Callable[[Params, Stats, Batch, Key], Outputs]
   kinds: Mapping[str, str] = MappingProxyType({})
+  without: Callable[[Stats, Batch], Stats] | None = None
 
 
 def next_stage(method: Method) -> int:

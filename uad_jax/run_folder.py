@@ -205,8 +205,7 @@ def report(
   """Evaluates the trained method of a run and writes the report.
 
   A variant has other inference settings. It is evaluated with the scorers in
-  `config.variant_scores`, or with all if that is empty; it takes no part in the choice
-  of the default anomaly map.
+  `config.variant_scores`, or all if that is empty, and does not choose the default map.
 
   Args:
     experiment: Experiment of the run.
@@ -232,6 +231,7 @@ def report(
     decisions=source_run.decisions(config.get('start')),
     ask=experiment.variants.get(variant),
     infer=infer,
+    without=experiment.method.without,
     resamples=config.resamples,
     progress=parallel.leads(),
   )

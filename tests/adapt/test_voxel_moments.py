@@ -88,3 +88,25 @@ def test_voxels_where_no_brain_lies_are_not_judged(support):
 def test_options_are_not_negative(option):
   with pytest.raises(ValueError, match=f'voxel_moments: {option} is -1; allowed is'):
     voxel_moments.make(**{option: -1})
+
+
+def test_a_scan_that_is_left_out_might_never_have_been_seen():
+  plain = make_method('atlas')
+  stats, _ = source(plain)
+  new, key = scans(6, 2), jax.random.key(0)
+  adapted = voxel_moments.make(pseudo_count=10.0)(plain)
+  whole, rest = (
+    swept(adapted, {}, stats, [{'few_shot': rows(new, part)}], key).stats
+    for part in (slice(0, 6), slice(0, 4))
+  )
+  left = adapted.without(whole, rows(new, slice(4, 6)))
+  for name in ('count', 'sum', 'square'):
+    np.testing.assert_allclose(left['atlas'][name], rest['atlas'][name], atol=1e-3)
+  nothing = adapted.without(rest | {'atlas': voxel_stats.observe(
+    voxel_stats.empty(1, SHAPE, 1), new['image'], new['position'], new['weight']
+  )}, new)  # fmt: skip
+  assert (
+    float(nothing['atlas']['count'].max())
+    == 0
+    == float(abs(nothing['atlas']['sum']).max())
+  )

@@ -22,7 +22,8 @@ def make(
   N the pseudo-count and n the number of target records, and likewise for the mean of
   the squares (the pseudo-count rule of Schneider et al. 2020 for batch normalisation,
   here for voxels). No network changes. It is the cheapest adaptation of a method that
-  compares a scan with voxelwise statistics ('atlas', 'dae_unc').
+  compares a scan with voxelwise statistics ('atlas', 'dae_unc'). The ranges of healthy
+  target scans are measured on each scan by the moments without it (`Method.without`).
 
   Where hardly any healthy brain lies, mean and variance are about 0. Brain that does
   lie there, as in slices below those of the source scans, would get the highest scores,
@@ -74,10 +75,20 @@ def make(
         reached *= jnp.max(mean, -1, keepdims=True) >= support
       return {**outputs, 'support': reached}
 
+    def without(stats, batch):
+      removed = {
+        name: voxel_stats.remove(
+          stats[name], batch['image'], batch['position'], batch['weight']
+        )
+        for name in names
+      }
+      return stats | removed
+
     objective = Objective(fit, stage=stage, split='few_shot')
     return method._replace(
       objectives={**method.objectives, 'voxel_moments': objective},
       infer=infer if support else method.infer,
+      without=without,
     )
 
   return adapt

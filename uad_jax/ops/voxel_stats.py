@@ -14,6 +14,10 @@ Moments = dict[str, Array]
 weighted sums of the images x and of x^2, [N, *S, C]."""
 
 
+SMALLEST = 1e-3
+"""Sums of less weight than this are taken for rounding, where images are removed."""
+
+
 def tent(position: Array, bins: int) -> Array:
   """Computes the weights of a linear interpolation between evenly spaced heights.
 
@@ -73,6 +77,23 @@ def observe(moments: Moments, value: Array, position: Array, weight: Array) -> M
     'sum': moments['sum'] + jnp.tensordot(share, value, ((0,), (0,))),
     'square': moments['square'] + jnp.tensordot(share, value**2, ((0,), (0,))),
   }
+
+
+def remove(moments: Moments, value: Array, position: Array, weight: Array) -> Moments:
+  """Removes images from sums to which they were added.
+
+  Arguments are those of `observe`. A slice height at which hardly anything is left, as
+  by rounding, becomes one where nothing was observed.
+
+  Examples:
+    >>> images, position = jnp.ones((1, 1, 1, 1)), jnp.zeros(1)
+    >>> moments = observe(empty(1, (1, 1), 1), images, position, jnp.ones(1))
+    >>> remove(moments, images, position, jnp.ones(1))['count'].tolist()
+    [0.0]
+  """
+  less = observe(moments, value, position, -weight)
+  seen = less['count'] > SMALLEST
+  return {name: sums * per_example(seen, sums) for name, sums in less.items()}
 
 
 def look_up(
