@@ -7,6 +7,8 @@ weights of a Student t distribution with nu degrees of freedom from the residual
 
 z the smoothed residual in standard deviations (`gate.standardised_residual`), and the
 registration under these weights (`registration.gauss_newton`). The gate is 1 - omega.
+Then, with weights of its own each time, what was warped is registered again from rest,
+and the displacements are composed (`gauss_newton.moved`).
 """
 
 from typing import NamedTuple
@@ -32,8 +34,7 @@ class Settings(NamedTuple):
     schedule: Iterations after each reweighting.
     draws: Number of draws of the displacement; their variance of the expected image is
       added to that of the scans. 0 counts the displacement as certain.
-    compositions: Number of registrations after the reweighted ones, each of what was
-      warped before it, composed; with weights of their own.
+    compositions: Number of composed registrations after the reweighted ones.
   """
 
   stiffness: float
