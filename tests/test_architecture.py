@@ -90,6 +90,15 @@ def test_no_test_module_imports_another():
     assert not [n for n in names if '.test_' in n], path
 
 
+def test_an_adaptation_keeps_the_fields_of_a_method_that_it_does_not_know():
+  made_anew = [
+    path.name
+    for path in FILES
+    if path.parent.name == 'adapt' and re.search(r'\bMethod\(', path.read_text())
+  ]
+  assert not made_anew  # they use method._replace
+
+
 def test_rooms_stay_small():
   assert len(list(ROOT.glob('*.py'))) <= 25
   everything = [

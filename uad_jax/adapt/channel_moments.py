@@ -108,11 +108,11 @@ def make(batches: int = 1, stage: int = 0) -> Adaptation:
     objective = Objective(
       fit, stage=stage, split='train+few_shot', passes=lambda stats: len(stats[NAME])
     )
-    return Method(
-      init,
-      {**method.objectives, NAME: objective},
-      infer,
-      {**method.kinds, NAME: 'features'},
+    return method._replace(
+      init=init,
+      objectives={**method.objectives, NAME: objective},
+      infer=infer,
+      kinds={**method.kinds, NAME: 'features'},
     )
 
   return adapt

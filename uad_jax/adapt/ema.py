@@ -71,6 +71,8 @@ def make(decay: float = 0.999) -> Adaptation:
       return method.infer(stats['ema'], stats, batch, key)
 
     kinds = {**method.kinds, 'ema': 'average'}
-    return Method(init, {**objectives, **averages}, infer, kinds)
+    return method._replace(
+      init=init, objectives={**objectives, **averages}, infer=infer, kinds=kinds
+    )
 
   return adapt

@@ -61,7 +61,12 @@ def make(members: int = 5) -> Adaptation:
       )
 
     objectives = {name: of_all(o) for name, o in method.objectives.items()}
-    return method._replace(init=init, objectives=objectives, infer=infer)
+    return method._replace(
+      init=init,
+      objectives=objectives,
+      infer=infer,
+      without=method.without and jax.vmap(method.without, (0, None)),
+    )
 
   return adapt
 

@@ -111,7 +111,7 @@ def make(
       'laplace': Objective(fit, stage=next_stage(method)),
     }
     kinds = {**method.kinds, 'laplace': 'posterior'}
-    return Method(init, objectives, infer, kinds)
+    return method._replace(init=init, objectives=objectives, infer=infer, kinds=kinds)
 
   return adapt
 

@@ -105,6 +105,7 @@ def make(
 
     objective = Objective(fit, stage=next_stage(method))
     objectives = {**method.objectives, 'padim': objective}
-    return Method(init, objectives, infer, {**method.kinds, 'padim': 'bank'})
+    kinds = {**method.kinds, 'padim': 'bank'}
+    return method._replace(init=init, objectives=objectives, infer=infer, kinds=kinds)
 
   return adapt

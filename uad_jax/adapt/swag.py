@@ -97,7 +97,7 @@ def make(
     }
     objectives = {**method.objectives, **collected}
     kinds = {**method.kinds, 'swag': 'posterior'}
-    return Method(init, objectives, infer, kinds)
+    return method._replace(init=init, objectives=objectives, infer=infer, kinds=kinds)
 
   return adapt
 
