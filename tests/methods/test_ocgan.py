@@ -36,6 +36,23 @@ def test_a_step_of_the_mining_has_its_size():
   np.testing.assert_allclose(jnp.arctanh(mined)[0], expected, rtol=1e-4)
 
 
+def test_codes_have_the_size_of_uniform_ones_whatever_the_encoder_gives(key):
+  batch = make_batch(SHAPE)
+  method = ocgan.make(SHAPE, **(TINY | {'latent': 8}))
+  params, stats = jax.jit(method.init)(key, batch)
+  infer = jax.jit(method.infer)
+  uniform = np.random.default_rng(0).uniform(-1, 1, 100_000)
+  expected = np.sqrt((np.arctanh(uniform) ** 2).mean())
+  codes = []
+  for factor in (1.0, 1e3):
+    last = jax.tree.map(lambda w, f=factor: f * w, params['encoder']['ToVector_0'])
+    larger = params | {'encoder': params['encoder'] | {'ToVector_0': last}}
+    codes.append(infer(larger, stats, batch, key)['latent'])
+    size = np.sqrt((np.arctanh(np.float64(codes[-1])) ** 2).mean(-1))
+    np.testing.assert_allclose(size, expected, rtol=0.02)
+  np.testing.assert_allclose(*codes, atol=1e-4)
+
+
 def test_losses_are_their_formulas_and_mining_begins_after_its_steps(key):
   batch = make_batch(SHAPE)
   method = ocgan.make(SHAPE, **TINY, noise=0.0, weight=3.0, after=5, rate=1.0)

@@ -4,6 +4,7 @@ Perera, Nallapati and Xiang, "OCGAN: one-class novelty detection using GANs with
 constrained latent representations", CVPR 2019.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import jax
@@ -17,6 +18,9 @@ from uad_jax.ops.limits import check_number, check_whole
 
 EDGE = 1 - 1e-6
 """Largest absolute value of a code whose inverse tanh is taken."""
+
+SIZE = math.pi / math.sqrt(12)
+"""Root mean square of the inverse tanh of a number that is uniform in (-1, 1)."""
 
 
 def mine(
@@ -87,10 +91,13 @@ def make(
   is the log-odds of D_v that the reconstruction is a scan, low for an anomalous scan.
   The authors use it or the squared error as the score.
 
-  Departures: the paper gives no step of the mining, here it is normalised, and tanh
-  keeps it in the cube; errors count in the brain only, in which noise is added and
-  outside of which all networks see zeros; networks are those of the study of Baur et
-  al. 2021, D_v and C critics of patches.
+  Departures: the output of the encoder is scaled to the root mean square `SIZE` before
+  the tanh, as codes of uniform numbers have; without it D_l drives codes to corners of
+  the cube, where the tanh has no slope, and every scan gets one code. The paper gives
+  no step of the mining, here it is normalised, and tanh keeps it in the cube; errors
+  count in the brain only, in which noise is added and outside of which all networks see
+  zeros; networks are those of the study of Baur et al. 2021, D_v and C critics of
+  patches.
 
   Args:
     shape: Spatial shape of the images, which must halve for each width.
@@ -124,7 +131,9 @@ def make(
     return batch['image'] * batch['mask']
 
   def encode(params, image: Array) -> Array:
-    return jnp.tanh(net.encode(params, image))
+    h = net.encode(params, image)
+    size = jnp.sqrt((h**2).mean(-1, keepdims=True) + 1e-12)
+    return jnp.tanh(SIZE * h / size)
 
   def encode_noisy(params, batch: Batch, key: Key) -> Array:
     error = noise * jax.random.normal(key, batch['image'].shape)

@@ -43,6 +43,7 @@ OUTPUTS = {
   'prior_members': Output('B N *S C', 'the same of prior', 'image'),
   'displacement_members': Output('B N *S d', 'the same of displacement', 'voxel'),
   'reconstruction_log_variance': Output('B *S C', 'of its residual', 'log image^2'),
+  'sampled_log_variance': Output('B *S C', 'the same of sampled', 'log image^2'),
   'prior_log_variance': Output('B *S C', 'the same of prior', 'log image^2'),
   'usual_log_variance': Output('B *S C', 'the same of usual', 'log image^2'),
   'stiff_log_variance': Output('B *S C', 'the same of stiff', 'log image^2'),

@@ -90,8 +90,8 @@ def inference(nets: Variational, misfit: Misfit, bayesian: bool) -> Callable:
 
   It decodes the mean of z. Its outputs are 'latent' (the mean of z), 'reconstruction'
   (0 outside the brain), 'sampled' (the same of a draw of z), 'features', the terms of
-  the ELBO, where 'rec' is the misfit summed over the brain voxels of a scan, and
-  'reconstruction_log_variance' where the decoder predicts it.
+  the ELBO, where 'rec' is the misfit summed over the brain voxels of a scan, and, where
+  the decoder predicts them, 'reconstruction_log_variance' and 'sampled_log_variance'.
 
   Args:
     nets: Encoder and decoder.
@@ -106,7 +106,7 @@ def inference(nets: Variational, misfit: Misfit, bayesian: bool) -> Callable:
     error = misfit(image, expected, image_log_variance)
     rec = losses.example_sum(error * batch['mask'])
     z = sample(jax.random.fold_in(key, 2), mean, log_variance)  # apart from dropout
-    sampled, _ = nets.decode(params, z, batch['position'], noise)
+    sampled, sampled_log_variance = nets.decode(params, z, batch['position'], noise)
     outputs = {
       'latent': mean,
       'sampled': sampled * batch['mask'],
@@ -116,6 +116,7 @@ def inference(nets: Variational, misfit: Misfit, bayesian: bool) -> Callable:
     }
     if image_log_variance is not None:
       outputs['reconstruction_log_variance'] = image_log_variance
+      outputs['sampled_log_variance'] = sampled_log_variance
     return outputs
 
   return infer
