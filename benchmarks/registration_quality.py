@@ -7,9 +7,9 @@ configs/voxelmorph.py:ixi3d (aligned, 3 mm). Each is registered to the next one,
 last to the first, and its labels are warped with it. No way sees the labels.
 
 - no field: the affine alignment alone
-- gauss_newton: the solver of `moment_registration` with the iterations of its config,
-  all voxels counting: the stiffness `STIFFNESS`, the variance `NOISE`^2 and
-  `COMPOSITIONS` compositions, chosen on the validation heads (`--split=val`)
+- gauss_newton: the solver of `moment_registration`, all voxels counting, with the
+  variance `NOISE`^2 and `COMPOSITIONS` compositions, whose settings were chosen on the
+  validation heads (`--split=val`)
 - single field: the same with one field, no composition, and the stiffness `SINGLE`
 - network: a finished run of configs/voxelmorph.py or voxelmorph_diff.py (`--run`),
   which should be trained with `--config.method.pairing=scans`
@@ -50,8 +50,9 @@ SOURCE = pathlib.Path('data/ixi_t1_2mm')
 NOISE = 0.1
 """Standard deviation of the difference of two registered heads, in image units."""
 
-STIFFNESS, COMPOSITIONS = 2.0, 4
-"""Settings of the composed registration."""
+STIFFNESS, COMPOSITIONS, FURTHER, SOLVES = 2.0, 4, (4, 1), 8
+"""Settings of the composed registration: its stiffness, the number of compositions,
+their steps from coarse to fine, and the iterations of each."""
 
 SINGLE = 1.0
 """Stiffness of the single field; lower ones fold."""
@@ -136,8 +137,8 @@ def solver(
     registry.config_path('moment_registration'), 'ixi3d'
   ).method
   first, further = (
-    gauss_newton.Schedule(tuple(steps), options.solves, options.damping)
-    for steps in (options.steps, options.refinement)
+    gauss_newton.Schedule(tuple(steps), SOLVES, options.damping)
+    for steps in (options.steps, FURTHER)
   )
 
   def field(moving, fixed):

@@ -1,6 +1,7 @@
 """Functions that write docs/registration.md from the records of the study."""
 
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -121,7 +122,7 @@ Strain in the lesions under the true mask times a height as the gate.
 
 def figure_of(target: str) -> str:
   """Returns the path of the figure of a target, relative to the page."""
-  return f'figures/registration-{target.replace("/", "-")}.png'
+  return f'figures/registration-{re.sub("[/, ]+", "-", target)}.png'
 
 
 def rows_table(record: Mapping[str, Any]) -> str:
@@ -215,13 +216,18 @@ def section(record: Mapping[str, Any]) -> list[str]:
 
 
 def newest(folder: pathlib.Path) -> list[Mapping[str, Any]]:
-  """Reads the last record of each method, seed and target.
+  """Reads the last record of each method, seed, target and number of compositions.
+
+  Records with compositions have their number in the name of the target.
 
   Args:
     folder: Folder of the stored records.
   """
-  stored = read(folder / NAME)
-  last = {tuple(e[k] for k in ('method', 'seed', 'target')): e for e in stored}
+  last = {}
+  for entry in read(folder / NAME):
+    if number := entry.get('compositions', 0):
+      entry = entry | {'target': f'{entry["target"]}, {number} compositions'}
+    last[tuple(entry[k] for k in ('method', 'seed', 'target'))] = entry
   return list(last.values())
 
 

@@ -39,7 +39,7 @@ def make(
   refinement: tuple[int, ...] = (4, 2),
   solves: int = 12,
   damping: float = 0.1,
-  compositions: int = 0,
+  compositions: int | None = None,
   draws: int = 0,
 ) -> Method:
   """Builds the registration of healthy moments, in 2-D or 3-D.
@@ -79,7 +79,7 @@ def make(
     solves: Iterations of conjugate gradients in each step.
     damping: Damping of the steps, see `gauss_newton.Schedule`.
     compositions: Number of registrations of the warped template, each with the steps of
-      `refinement`.
+      `refinement`; None for none.
     draws: Number of draws of the displacement, returned as 'displacement_members' and
       'reconstruction_members'; 0 counts the displacement as certain.
 
@@ -90,6 +90,7 @@ def make(
   check_whole(f'{where}: rounds', rounds, 0)
   check_whole(f'{where}: reweightings', reweightings, 0)
   check_whole(f'{where}: draws', draws, 0)
+  compositions = compositions or 0
   check_whole(f'{where}: compositions', compositions, 0)
   for name, value in dict(
     floor=floor, stiffness=stiffness, first_stiffness=first_stiffness, freedom=freedom
