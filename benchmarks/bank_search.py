@@ -20,10 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from uad_jax.detectors.families.neighbours import nearest
-
-QUERIES, BLOCK = 1024, 8192
-"""Queries and vectors of a block of distances, as in `nearest`."""
+from uad_jax.detectors.families.neighbours import BLOCK, QUERIES, nearest
 
 
 def seconds(function) -> float:
