@@ -224,7 +224,7 @@ def main() -> None:
   parser.add_argument('--source', type=pathlib.Path, default=SOURCE)
   parser.add_argument('--split', default='test')
   parser.add_argument('--run', nargs='*', default=[], help='run folders of networks')
-  parser.add_argument('--subjects', type=int, help='the first N test subjects only')
+  parser.add_argument('--subjects', type=int, help='the first N subjects only')
   parser.add_argument('--json', help='also store the numbers in this file')
   options = parser.parse_args()
   ways = {

@@ -135,7 +135,7 @@ def make(
         for name, value in (('scans', warp(image, back)), ('shift', back))
       }
       reached, before = (
-        gauss_newton.energy(problem, field)[0] for field in (u, jnp.zeros_like(u))
+        sum(gauss_newton.energy(problem, field)) for field in (u, jnp.zeros_like(u))
       )
       metrics = {
         'largest': flow.largest(u),
