@@ -15,13 +15,12 @@ import jax.numpy as jnp
 
 from uad_jax.method import Batch, Bound, Method, Objective
 from uad_jax.methods.families import robust_registration, voxel_moments
-from uad_jax.methods.families.voxel_moments import warped
 from uad_jax.ops import voxel_stats
 from uad_jax.ops.limits import check_number, check_whole
 from uad_jax.ops.losses import example_mean
 from uad_jax.registration import flow, gauss_newton
 from uad_jax.registration.gauss_newton import Problem, Schedule
-from uad_jax.registration.warp import warp
+from uad_jax.registration.warp import warp, warped
 
 
 def make(

@@ -27,7 +27,7 @@ from uad_jax.registration.linear_system import (
   solve,
 )
 from uad_jax.registration.solve import laplacian
-from uad_jax.registration.warp import warp
+from uad_jax.registration.warp import warp, warped
 
 Array = jax.Array
 
@@ -107,8 +107,7 @@ def moved(problem: Problem, displacement: Array) -> Problem:
     >>> problem.expected[0, :, 0, 0].tolist()
     [1.0, 2.0, 3.0, 3.0]
   """
-  stack = jnp.concatenate([problem.expected, problem.variance], -1)
-  expected, variance = jnp.split(warp(stack, displacement), 2, -1)
+  expected, variance = warped(problem.expected, problem.variance, displacement)
   return problem._replace(expected=expected, variance=variance)
 
 

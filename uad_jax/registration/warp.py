@@ -65,6 +65,27 @@ def warp(
   return sample(image, grid(spatial)[None] + displacement, order, padding)
 
 
+def warped(
+  mean: jax.Array, spread: jax.Array, displacement: jax.Array
+) -> list[jax.Array]:
+  """Warps a mean and its variance, or the variance's logarithm, by one field.
+
+  Args:
+    mean: [B, *S, C].
+    spread: As mean.
+    displacement: u [B, *S, d] in voxels.
+
+  Returns:
+    Both at the displaced voxels, each [B, *S, C].
+
+  Examples:
+    >>> mean, u = jnp.arange(3.0).reshape(1, 3, 1, 1), jnp.ones((1, 3, 1, 2))
+    >>> [image.ravel().tolist() for image in warped(mean, 10 * mean, u)]
+    [[1.0, 2.0, 2.0], [10.0, 20.0, 20.0]]
+  """
+  return jnp.split(warp(jnp.concatenate([mean, spread], -1), displacement), 2, -1)
+
+
 def sample(
   image: jax.Array,
   points: jax.Array,

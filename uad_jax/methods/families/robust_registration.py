@@ -17,11 +17,10 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.method import Array, Batch, Key, Outputs
-from uad_jax.methods.families.voxel_moments import warped
 from uad_jax.ops.losses import per_example
 from uad_jax.registration import flow, gate, gauss_newton, solve_posterior
 from uad_jax.registration.gauss_newton import Problem, Schedule
-from uad_jax.registration.warp import warp
+from uad_jax.registration.warp import warp, warped
 
 
 class Settings(NamedTuple):

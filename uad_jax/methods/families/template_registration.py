@@ -30,7 +30,7 @@ from uad_jax.ops.choices import check_choice
 from uad_jax.ops.limits import check_number
 from uad_jax.registration import flow
 from uad_jax.registration.gauss_newton import Problem
-from uad_jax.registration.warp import warp
+from uad_jax.registration.warp import warp, warped
 
 PAIRINGS = ('atlas', 'scans')
 """Images that the network warps in training: the template, or other scans."""
@@ -167,9 +167,7 @@ def make_method(
 
     usual, usual_log_variance = moments('usual', smooth)
     prior, prior_log_variance = moments('registered', 0.0)
-    expected, log_variance = voxel_moments.warped(
-      prior, prior_log_variance, outputs['displacement']
-    )
+    expected, log_variance = warped(prior, prior_log_variance, outputs['displacement'])
     refined: Outputs = {}
     if refinement is not None:
       count = 1 - batch.get('hidden', jnp.zeros_like(mask))

@@ -1,13 +1,11 @@
-"""Mean and variance of each voxel: the objective that fits them, and their warp."""
+"""Mean and variance of each voxel: the objective that fits them."""
 
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 
 from uad_jax.method import Batch
 from uad_jax.ops import voxel_stats
-from uad_jax.registration.warp import warp
 
 
 def fit(name: str) -> Callable:
@@ -28,19 +26,3 @@ def fit(name: str) -> Callable:
     return jnp.zeros(()), (stats | {name: moments}, {})
 
   return observe
-
-
-def warped(
-  mean: jax.Array, spread: jax.Array, displacement: jax.Array
-) -> list[jax.Array]:
-  """Warps a mean and its variance, or the variance's logarithm, by one field.
-
-  Args:
-    mean: [B, *S, C].
-    spread: As mean.
-    displacement: u [B, *S, d] in voxels.
-
-  Returns:
-    Both at the displaced voxels, each [B, *S, C].
-  """
-  return jnp.split(warp(jnp.concatenate([mean, spread], -1), displacement), 2, -1)
