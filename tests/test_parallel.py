@@ -35,6 +35,49 @@ def test_a_process_makes_no_more_devices_than_it_has_cores():
   assert told.stdout.split() == ['1', '1']
 
 
+SHORT_STEPS = """
+from uad_jax import parallel; parallel.split_cpu()
+import jax, optax
+import jax.numpy as jnp
+from uad_jax import checkpoint, train
+from uad_jax.method import Method, Objective
+from uad_jax.update import init_state
+
+def loss(params, stats, batch, key, step):
+  return ((params['w'] * batch['image']) ** 2).mean(), (stats, {})
+
+class Stream:
+  def __next__(self): return {'image': jnp.ones((8, 4))}
+  def get_state(self): return {}
+
+method = Method(
+  lambda key, batch: ({'w': jnp.ones(4)}, {}),
+  {name: Objective(loss, ('w',)) for name in 'abcdef'},
+  None,
+)
+tx = {name: optax.sgd(0.1) for name in method.objectives}
+state = init_state(method, tx, jax.random.key(0), next(Stream()))
+state = parallel.replicate(state, parallel.mesh())
+state = train.train(
+  method, tx, (2000,), state, {'train': Stream()}, jax.random.key(0),
+  checkpoint.manager(FOLDER), log=lambda *_: None, save_every=9999,
+)
+print(jax.device_count(), int(state.step))
+"""
+
+
+def test_short_steps_on_several_devices_do_not_wait_for_each_other_for_ever(tmp_path):
+  plain = {k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'}
+  ran = subprocess.run(
+    [sys.executable, '-c', SHORT_STEPS.replace('FOLDER', repr(str(tmp_path)))],
+    env=plain | {'UAD_CPU_DEVICES': '2'},
+    capture_output=True,
+    text=True,
+    timeout=120,
+  )
+  assert ran.stdout.split() == ['2', '2000'], ran.stderr[-500:]
+
+
 def test_items_come_back_in_the_order_in_which_they_were_dealt(monkeypatch):
   monkeypatch.setattr(parallel, 'gather', lambda _: [[(0,), (2,), (4,)], [(1,), (3,)]])
   assert parallel.by_turns([0, 2, 4]) == [0, 1, 2, 3, 4]

@@ -216,6 +216,7 @@ def train(
           for split in sorted(splits)
         }
         state, metrics = updates(names)(state, batches, key)
+        parallel.settle(state)
         pending.append((step, metrics))
       else:
         state = state.replace(step=state.step + 1)
