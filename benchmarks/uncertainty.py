@@ -12,7 +12,7 @@ import pathlib
 from benchmarks.kept_results import command
 from uad_jax import registry, run_folder
 from uad_jax.report.atomic_files import read_json
-from uad_jax.report.tables import markdown
+from uad_jax.report.tables import Estimate, cell, markdown
 
 DATA = 'ixi'
 RUNS = pathlib.Path('runs/uncertainty')
@@ -54,13 +54,16 @@ fitted on healthy validation scans (`evaluation.uncertainty_measures`).
 {errors}
 """
 
-Estimates = dict[str, dict[str, list[float]]]
+Estimates = dict[str, dict[str, Estimate]]
 
 
-def estimates(measured: dict[str, dict], wanted) -> dict[str, list[float]]:
-  """Returns value and ends of the interval of each wanted measure that is known."""
+def estimates(measured: dict[str, Estimate], wanted) -> dict[str, Estimate]:
+  """Returns each wanted measure that is known, to four decimals."""
   return {
-    name: [round(x, 4) for x in (entry['value'], *entry['interval'])]
+    name: {
+      'value': round(entry['value'], 4),
+      'interval': [round(end, 4) for end in entry['interval']],
+    }
     for name, entry in measured.items()
     if name in wanted
   }
@@ -85,10 +88,9 @@ def measure(row: str, seed: int) -> dict[str, Estimates]:
   }
 
 
-def cell(values: Estimates, name: str, measured: str) -> str:
+def shown(values: Estimates, name: str, measured: str) -> str:
   """Formats an estimate with its interval; a dash where there is none."""
-  found = values.get(name, {}).get(measured)
-  return '–' if found is None else '{:.3f} [{:.3f}, {:.3f}]'.format(*found)
+  return cell(values.get(name, {}).get(measured), interval=True)
 
 
 def as_maps(kept: dict[str, dict[str, dict]]) -> list[list[str]]:
@@ -97,18 +99,18 @@ def as_maps(kept: dict[str, dict[str, dict]]) -> list[list[str]]:
   for row in ROWS:
     for seed, result in sorted(kept.get(row, {}).items()):
       scores = result['scores']
-      listed.append([row, seed, 'none', cell(scores, 'residual', 'auprc'), '–', '–'])
+      listed.append([row, seed, 'none', shown(scores, 'residual', 'auprc'), '–', '–'])
       for name in (row, 'total', *SHARED):
         if name in scores:
-          shown = {row: 'its own', 'total': 'its own and predicted'}.get(name, name)
+          title = {row: 'its own', 'total': 'its own and predicted'}.get(name, name)
           listed.append(
             [
               row,
               seed,
-              shown,
-              cell(scores, name, 'auprc'),
-              cell(scores, f'{name}_deviation', 'auprc'),
-              cell(scores, f'{name}_deviation', 'recall_at_1'),
+              title,
+              shown(scores, name, 'auprc'),
+              shown(scores, f'{name}_deviation', 'auprc'),
+              shown(scores, f'{name}_deviation', 'recall_at_1'),
             ]
           )
   return listed
@@ -118,7 +120,7 @@ def against_errors(kept: dict[str, dict[str, dict]]) -> list[list[str]]:
   """Lists the rows of the table of uncertainties beside the true errors."""
   return [
     [row, seed, name.replace('_deviation', '').replace('/', ': ')]
-    + [cell(result['errors'], name, measured) for measured in METRICS]
+    + [shown(result['errors'], name, measured) for measured in METRICS]
     for row in ROWS
     for seed, result in sorted(kept.get(row, {}).items())
     for name in sorted(result['errors'])
