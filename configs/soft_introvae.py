@@ -7,7 +7,7 @@ Arguments, data sets of uad_jax/base_config: `demo` (default), `slices`, `ixi`,
 `ixi128`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`, `stroke_flair64`,
 `images`.
 
-The weights of the reversed auto-encoder on brain MRI (Bercea et al. 2023; 128 x 128) are
+The weights of the reversed auto-encoder on brain MRI (Bercea et al. 2023; 128 x 128):
 beta_rec 0.5, beta_kl 1, beta_neg 128. On slices of 64 x 64 of one channel they let the
 posterior collapse, since a squared error is summed over fewer voxels: the code of a
 variational auto-encoder holds 1.4 nats on `demo`, the encoder's adversarial terms then
