@@ -77,6 +77,22 @@ def test_members_of_an_ensemble_train_as_if_alone():
   assert np.abs(np.diff(params['net']['w'], axis=0)).min() > 1e-3
 
 
+def test_members_one_after_the_other_are_those_at_once(monkeypatch):
+  own, shared = {'a': jnp.arange(6.0).reshape(3, 2)}, jnp.array([1.0, -1.0])
+  axes = (0, None)
+
+  def function(tree, scale):
+    return {'b': (tree['a'] * scale).sum(), 'c': tree['a']}
+
+  one_by_one = ensemble.mapped(function, axes, 3)(own, shared)
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+  at_once = ensemble.mapped(function, axes, 3)(own, shared)
+  assert one_by_one.keys() == at_once.keys() == {'b', 'c'}
+  np.testing.assert_array_equal(one_by_one['b'], [-1, -1, -1])
+  for name, value in one_by_one.items():
+    np.testing.assert_array_equal(value, at_once[name])
+
+
 def test_an_ensemble_gives_means_and_mixture_variances():
   def infer(params, stats, batch, key):
     shape = batch['image'].shape

@@ -1,5 +1,7 @@
 """Adaptation that trains several members of a method at once: a deep ensemble."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -12,10 +14,10 @@ def make(members: int = 5) -> Adaptation:
   """Builds an adaptation that turns a method into a deep ensemble of it.
 
   Lakshminarayanan et al. 2017. All parameters and statistics get a leading axis of the
-  N members, over which initialisation, losses and inference are mapped (`jax.vmap`).
-  Members differ by their initial parameters and by the random numbers of their losses;
-  they see the same batches. Each output is the mean over the members, a log-variance
-  the logarithm of the mean variance; 'reconstruction_members', 'prior_members' and
+  N members, over which losses and inference are mapped (`mapped`). Members differ by
+  their initial parameters and by the random numbers of their losses; they see the same
+  batches. Each output is the mean over the members, a log-variance the logarithm of the
+  mean variance; 'reconstruction_members', 'prior_members' and
   'displacement_members' are those of each.
 
   The gradient is that of the sum of the members' losses, so that Adam moves each member
@@ -37,7 +39,7 @@ def make(members: int = 5) -> Adaptation:
       def member(params, stats, key):
         return objective.loss(params, stats, batch, key, step)
 
-      values, (stats, metrics) = jax.vmap(member)(params, stats, keys)
+      values, (stats, metrics) = mapped(member, (0, 0, 0), members)(params, stats, keys)
       # The value is the mean, the gradient that of the sum.
       total = values.sum()
       value = total + jax.lax.stop_gradient(values.mean() - total)
@@ -55,7 +57,9 @@ def make(members: int = 5) -> Adaptation:
 
     def infer(params, stats, batch, key):
       keys = jax.random.split(key, members)
-      stacked = jax.vmap(method.infer, (0, 0, None, 0))(params, stats, batch, keys)
+      stacked = mapped(method.infer, (0, 0, None, 0), members)(
+        params, stats, batch, keys
+      )
       return {name: mean(name, value) for name, value in stacked.items()} | of_members(
         stacked
       )
@@ -69,6 +73,35 @@ def make(members: int = 5) -> Adaptation:
     )
 
   return adapt
+
+
+def mapped(function: Callable, axes: tuple[int | None, ...], members: int) -> Callable:
+  """Maps a function over the members, as `jax.vmap` does with axes of 0 or None.
+
+  On a CPU it is applied to one member after the other, since XLA has no fast
+  convolution there whose kernels differ between the examples of a batch.
+
+  Args:
+    function: (*arguments) -> a tree of arrays.
+    axes: 0 for an argument with a leading axis of members, None for a shared one.
+    members: Number of members.
+  """
+  if jax.default_backend() != 'cpu':
+    return jax.vmap(function, axes)
+
+  def of_member(index: int, argument, axis: int | None):
+    if axis is None:
+      return argument
+    return jax.tree.map(lambda leaf: leaf[index], argument)
+
+  def one_by_one(*arguments):
+    results = [
+      function(*map(of_member, [index] * len(axes), arguments, axes))
+      for index in range(members)
+    ]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *results)
+
+  return one_by_one
 
 
 def mean(name: str, stacked: jax.Array) -> jax.Array:
