@@ -23,6 +23,14 @@ SIZE = math.pi / math.sqrt(12)
 """Root mean square of the inverse tanh of a number that is uniform in (-1, 1)."""
 
 
+def root_mean_square(x: Array, least: float) -> Array:
+  """Computes the root mean square over the last axis of x [B, n], as [B, 1].
+
+  `least` is added to the mean square, so that a vector of zeros divides by no 0.
+  """
+  return jnp.sqrt((x**2).mean(-1, keepdims=True) + least)
+
+
 def mine(
   classify: Callable[[Array], Array], z: Array, steps: int, rate: float
 ) -> Array:
@@ -49,8 +57,7 @@ def mine(
 
   def move(_, u: Array) -> Array:
     slope = jax.grad(lambda u: classify(jnp.tanh(u)).sum())(u)
-    size = jnp.sqrt((slope**2).mean(-1, keepdims=True) + 1e-20)
-    return u - rate * slope / size
+    return u - rate * slope / root_mean_square(slope, 1e-20)
 
   u = jnp.arctanh(jnp.clip(z, -EDGE, EDGE))
   return jnp.tanh(jax.lax.fori_loop(0, steps, move, u))
@@ -132,8 +139,7 @@ def make(
 
   def encode(params, image: Array) -> Array:
     h = net.encode(params, image)
-    size = jnp.sqrt((h**2).mean(-1, keepdims=True) + 1e-12)
-    return jnp.tanh(SIZE * h / size)
+    return jnp.tanh(SIZE * h / root_mean_square(h, 1e-12))
 
   def encode_noisy(params, batch: Batch, key: Key) -> Array:
     error = noise * jax.random.normal(key, batch['image'].shape)
