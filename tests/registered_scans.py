@@ -16,7 +16,7 @@ OPTIONS = dict(
   stiffness=2.0,
   first_stiffness=200.0,
   reweightings=4,
-  freedom=1.0,
+  freedom=8.0,
 )
 
 
@@ -39,8 +39,10 @@ def fitted(**options):
   method = moment_registration.make(SHAPE, **{**OPTIONS, **options})
   batch, key = scans(12), jax.random.key(0)
   _, stats = method.init(key, batch)
+  metrics = {}
   for objective in method.objectives.values():
-    _, (stats, metrics) = jax.jit(objective.loss)({}, stats, batch, key, 0)
+    _, (stats, last) = jax.jit(objective.loss)({}, stats, batch, key, 0)
+    metrics |= last
   return method, stats, metrics
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.registered_scans import OPTIONS, SHAPE, fitted, lesion_of, scans
 from uad_jax.methods import moment_registration
+from uad_jax.ops.scale_space import magnitude
 
 
 @pytest.fixture(scope='module')
@@ -89,7 +90,7 @@ def test_a_given_gate_replaces_the_own(trained):
 
 def test_without_rounds_and_reweighting_it_is_the_atlas_and_a_uniform_field():
   method, stats, _ = fitted(rounds=0, reweightings=0)
-  assert list(method.objectives) == ['usual']
+  assert list(method.objectives) == ['usual', 'responses']
   batch = scans(2)
   outputs = infer(method, stats, batch | {'strength': jnp.full(2, 1e6)})
   np.testing.assert_allclose(outputs['reconstruction'], outputs['usual'], atol=1e-2)
@@ -114,6 +115,27 @@ def test_compositions_explain_more_of_the_healthy_and_draws_lie_around_them(trai
   around = outputs['displacement_members'].mean(1) - outputs['displacement']
   spread = outputs['displacement_members'].std(1)
   assert float(jnp.abs(around).mean()) < float(spread.mean()) > 0
+
+
+def test_responses_of_new_healthy_scans_are_about_one_and_of_lesions_far_above(trained):
+  method, stats, _ = trained
+  healthy = scans(6, first=50)
+  block, batch = lesion_of(healthy)
+  for name in ('reconstruction', 'usual'):
+    of_healthy, of_lesion = (
+      magnitude(infer(method, stats, b)[f'{name}_responses']) for b in (healthy, batch)
+    )
+    assert 0.3 < float(jnp.sqrt((of_healthy**2).mean())) < 1.5, name
+    assert float(of_lesion[:, 11:13, 10:13].min()) > 2.5, name
+
+
+def test_without_scales_the_weights_follow_from_the_residual_of_a_voxel():
+  method, stats, _ = fitted(scales=())
+  assert list(method.objectives)[-1] == 'template_2' and 'responses' not in stats
+  block, batch = lesion_of(scans(2, first=50))
+  outputs = infer(method, stats, batch)
+  assert 'reconstruction_responses' not in outputs
+  assert float((outputs['gate'] * block).sum() / block.sum()) > 0.7
 
 
 def test_padding_and_order_do_not_count():
@@ -166,3 +188,12 @@ def test_with_draws_the_variance_of_the_registration_is_added(trained):
     for o in (found, seen)
   )
   assert within > 1.2 * before
+
+
+def test_a_scan_that_differs_everywhere_is_not_hidden(trained):
+  method, stats, _ = trained
+  batch = scans(2, first=50)
+  brighter = batch | {'image': batch['image'] + 0.3}
+  outputs = infer(method, stats, brighter)
+  assert float(jnp.median(magnitude(outputs['reconstruction_responses']))) > 1
+  assert float(outputs['gate'].mean()) < 0.4

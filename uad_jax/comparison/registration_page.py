@@ -33,15 +33,17 @@ Written by `python -m uad_jax.comparison --render` from the records in docs/runs
 
 The method `moment_registration` warps the mean and variance of healthy scans to each
 scan. It has no network, so that nothing but the field can make the difference. All rows
-below have the same anomaly map, the residual in healthy standard deviations, and the
-same post-processing; thresholds are set on healthy validation scans, row by row.
+below have the same anomaly map T, the residual at two scales (Gaussians of 1 and 2
+voxels), each in its own healthy deviation (`uad_jax/ops/scale_space.py`), without
+post-processing; thresholds are set on healthy validation scans, row by row. The healthy
+deviations of rows with a field are those of the uniform field of the training.
 
 - *no field*: the moments of the scans as they are
 - *uniform, L*: every voxel counts, at the stiffness L
-- *gated, L*: voxels far from the expectation count less (weights of a Student t)
+- *gated, L*: voxels far from the expectation count less (weights of a Student t of T)
 - *gated, uncertain*: the same, and residuals count in units of the variance that also
   holds that of the registration (draws around its solution)
-- *switch*: g z(no field) + (1 - g) z(uniform) with the same gate g, and no gated field
+- *switch*: g T(no field) + (1 - g) T(uniform) with the same gate g, and no gated field
 - *permuted gate*, *random blobs*, *inverted gate*, *raw residual*: gates that hide as
   much (but the inverted one) at other places
 - *true mask*, *field of the twin*: what a perfect gate, and a field that never saw the
@@ -216,18 +218,15 @@ def section(record: Mapping[str, Any]) -> list[str]:
 
 
 def newest(folder: pathlib.Path) -> list[Mapping[str, Any]]:
-  """Reads the last record of each method, seed, target and number of compositions.
-
-  Records with compositions have their number in the name of the target.
+  """Reads the last record of each method, seed and target.
 
   Args:
     folder: Folder of the stored records.
   """
-  last = {}
-  for entry in read(folder / NAME):
-    if number := entry.get('compositions', 0):
-      entry = entry | {'target': f'{entry["target"]}, {number} compositions'}
-    last[tuple(entry[k] for k in ('method', 'seed', 'target'))] = entry
+  last = {
+    tuple(entry[k] for k in ('method', 'seed', 'target')): entry
+    for entry in read(folder / NAME)
+  }
   return list(last.values())
 
 

@@ -5,7 +5,6 @@ tests on healthy scans. A record holds, for a run and a data set:
 
   method, seed, config, target
   stiffness    that of the rows without one in their name
-  compositions of the fields, 0 without
   scans        number of test scans; `sick`: those with lesions; `validation`: healthy
                scans that set the thresholds
   rows         by row and metric (`measures.KEPT`, pathologies) the estimate
@@ -48,7 +47,7 @@ def model_of(opened: OpenRun) -> Model:
   """Prepares a run for the study.
 
   Raises:
-    ValueError: The run has no scores 'standardised' and 'standardised_usual', or its
+    ValueError: The run has no scores 'multiscale' and 'multiscale_usual', or its
       method has no stiffness.
   """
   config = opened.config
@@ -134,7 +133,6 @@ def record_of(
   healthy = healthy_of(test)
   return {
     'stiffness': stiffness,
-    'compositions': config.method.get('compositions') or 0,
     'scans': len(set(test.names.tolist())),
     'sick': len(set(test.names[test.sick].tolist())),
     'validation': len(set(validation.names.tolist())),

@@ -6,16 +6,21 @@ scan alone (`registration.gauss_newton`). No network is trained. Voxels that sta
 from the template count less for the registration, so that it follows normal
 variability and not lesions.
 
-Stages: 0 fits mean and variance of the scans as they are; each later stage is a round
-of groupwise registration (Guimond et al. 2000; Joshi et al. 2004, "Unbiased
-diffeomorphic atlas construction").
+Stages: 0 fits mean and variance of the scans as they are; the next ones are rounds of
+groupwise registration (Guimond et al. 2000; Joshi et al. 2004, "Unbiased diffeomorphic
+atlas construction"); the last fits the healthy variance of the residual that is left
+at several scales (`families.healthy_responses`).
 """
 
 import jax.numpy as jnp
 
 from uad_jax.method import Batch, Bound, Method, Objective
-from uad_jax.methods.families import robust_registration, voxel_moments
-from uad_jax.ops import voxel_stats
+from uad_jax.methods.families import (
+  healthy_responses,
+  robust_registration,
+  voxel_moments,
+)
+from uad_jax.ops import scale_space, voxel_stats
 from uad_jax.ops.limits import check_number, check_whole
 from uad_jax.ops.losses import example_mean
 from uad_jax.registration import flow, gauss_newton
@@ -33,13 +38,16 @@ def make(
   stiffness: float = 4.0,
   first_stiffness: float = 64.0,
   reweightings: int = 2,
-  freedom: float = 4.0,
+  freedom: float = 32.0,
   steps: tuple[int, ...] = (8, 6, 1),
   refinement: tuple[int, ...] = (4, 2),
   solves: int = 12,
   damping: float = 0.1,
-  compositions: int | None = None,
+  compositions: int = 0,
   draws: int = 0,
+  scales: tuple[float, ...] = (1.0, 2.0),
+  limit: float = 4.0,
+  scale_floor: float = 0.5,
 ) -> Method:
   """Builds the registration of healthy moments, in 2-D or 3-D.
 
@@ -55,7 +63,12 @@ def make(
   and the weights of a Student t distribution (`families.robust_registration`, which
   also names the entries that a variant may add to the batch). Then, `compositions`
   times, the template that was warped is registered anew and the displacements are
-  composed; so it is in the rounds of the template, without weights. With `draws` the
+  composed; so it is in the rounds of the template, without weights. The weights follow
+  from T, the root mean square over scales of the residual in its healthy deviation
+  (`scores.multiscale`), which finds a region that is a little off throughout and lets a
+  thin misaligned edge be registered. Where T exceeds 1 in half of the brain, as before
+  the soft steps or on a scan of another kind, it is divided by its median, so that the
+  weights never hide most of a scan. With `draws` the
   variance of the scan around the template is increased by that of the registration,
   s^2 + var m(p + u), over draws of u around the solution (`solve_posterior`), in the
   residual of the weights and in 'reconstruction_log_variance'.
@@ -78,9 +91,14 @@ def make(
     solves: Iterations of conjugate gradients in each step.
     damping: Damping of the steps, see `gauss_newton.Schedule`.
     compositions: Number of registrations of the warped template, each with the steps of
-      `refinement`; None for none.
+      `refinement`.
     draws: Number of draws of the displacement, returned as 'displacement_members' and
       'reconstruction_members'; 0 counts the displacement as certain.
+    scales: Standard deviations in voxels of the Gaussian filters of T. Without any the
+      weights follow from the residual, smoothed by a voxel.
+    limit: Largest residual that T counts, in healthy standard deviations.
+    scale_floor: Share of the typical deviation of a response that is added to that of
+      each voxel.
 
   Raises:
     ValueError: A number is outside of its range.
@@ -89,16 +107,20 @@ def make(
   check_whole(f'{where}: rounds', rounds, 0)
   check_whole(f'{where}: reweightings', reweightings, 0)
   check_whole(f'{where}: draws', draws, 0)
-  compositions = compositions or 0
   check_whole(f'{where}: compositions', compositions, 0)
   for name, value in dict(
-    floor=floor, stiffness=stiffness, first_stiffness=first_stiffness, freedom=freedom
+    floor=floor,
+    stiffness=stiffness,
+    first_stiffness=first_stiffness,
+    freedom=freedom,
+    limit=limit,
   ).items():
     check_number(f'{where}: {name}', value, 0, above=True)
   whole, further = (Schedule(tuple(n), solves, damping) for n in (steps, refinement))
   settings = robust_registration.Settings(
     stiffness, reweightings, freedom, further, draws, compositions
   )
+  response = healthy_responses.Settings(scales, limit, scale_floor)
   axes = len(shape)
 
   def init(key, batch):
@@ -107,6 +129,9 @@ def make(
     for r in range(1, rounds + 1):
       shift = voxel_stats.empty(bins, shape, axes)
       stats[f'template_{r}'] = {'scans': empty, 'shift': shift}
+    if scales:
+      sums = healthy_responses.empty(response, bins, shape, channels)
+      stats['responses'] = {'usual': sums, 'registered': sums}
     return {}, stats
 
   def template(stats, r: int, position):
@@ -120,31 +145,48 @@ def make(
     mean, variance = warped(*moments, flow.invert(shift))
     return mean, variance + floor**2
 
+  def registered(stats, r: int, batch: Batch):
+    """Registers the template of round r to healthy scans; all voxels count."""
+    mean, variance = template(stats, r, batch['position'])
+    count = jnp.ones_like(batch['mask'])
+    problem = Problem(batch['image'], mean, variance, count, stiffness)
+    u = gauss_newton.register_composed(problem, whole, further, compositions)
+    return problem, u, flow.invert(u)
+
   def make_fit(r: int):
     def fit(params, stats, batch: Batch, key, step):
       image, position, weight = batch['image'], batch['position'], batch['weight']
-      mean, variance = template(stats, r - 1, position)
-      count = jnp.ones_like(batch['mask'])
-      problem = Problem(image, mean, variance, count, stiffness)
-      u = gauss_newton.register_composed(problem, whole, further, compositions)
-      back = flow.invert(u)
+      problem, u, back = registered(stats, r - 1, batch)
       kept = stats[f'template_{r}']
       updated = {
         name: voxel_stats.observe(kept[name], value, position, weight)
         for name, value in (('scans', warp(image, back)), ('shift', back))
       }
       reached, before = (
-        sum(gauss_newton.energy(problem, field)) for field in (u, jnp.zeros_like(u))
+        gauss_newton.energy(problem, field)[0] for field in (u, jnp.zeros_like(u))
       )
       metrics = {
         'largest': flow.largest(u),
         'folded': flow.folded_share(u),
-        'energy': reached / (before + 1e-6),
+        'misfit': reached / (before + 1e-6),
       }
       metrics = {name: example_mean(x, weight) for name, x in metrics.items()}
       return jnp.zeros(()), (stats | {f'template_{r}': updated}, metrics)
 
     return fit
+
+  def fit_responses(params, stats, batch: Batch, key, step):
+    problem, u, back = registered(stats, rounds, batch)
+    kept, places = stats['responses'], {'usual': None, 'registered': back}
+    images = {
+      'usual': template(stats, 0, batch['position']),
+      'registered': warped(problem.expected, problem.variance, u),
+    }
+    updated = {}
+    for name, (mean, variance) in images.items():
+      y = healthy_responses.of_residual(response, batch, mean, jnp.log(variance))
+      updated[name] = healthy_responses.observe(kept[name], y, batch, places[name])
+    return jnp.zeros(()), (stats | {'responses': updated}, {})
 
   def infer(params, stats, batch: Batch, key):
     image, mask, position = batch['image'], batch['mask'], batch['position']
@@ -158,13 +200,32 @@ def make(
     if start is None:
       start = gauss_newton.register(problem, schedule=whole)
     stiff, stiff_log_variance = warped(mean, log_variance, start)
-    outputs = robust_registration.refine(settings, problem, start, batch, key)
     usual, usual_variance = template(stats, 0, position)
+    usual_log_variance = jnp.log(usual_variance)
+
+    def standardised(name, expected, log_variance, displacement=None):
+      healthy = healthy_responses.look_up(stats['responses'][name], position)
+      y = healthy_responses.of_residual(response, batch, expected, log_variance)
+      return healthy_responses.standardised(response, y, healthy, displacement)
+
+    def responses_of(outputs):
+      names = ('reconstruction', 'reconstruction_log_variance', 'displacement')
+      return standardised('registered', *(outputs[name] for name in names))
+
+    def deviation(outputs):
+      return scale_space.unusual(scale_space.magnitude(responses_of(outputs)), mask)
+
+    outputs = robust_registration.refine(
+      settings, problem, start, batch, key, deviation if scales else None
+    )
+    if scales:
+      outputs['reconstruction_responses'] = responses_of(outputs)
+      outputs['usual_responses'] = standardised('usual', usual, usual_log_variance)
     return {
       'prior': mean * mask,
       'prior_log_variance': log_variance,
       'usual': usual * mask,
-      'usual_log_variance': jnp.log(usual_variance),
+      'usual_log_variance': usual_log_variance,
       'stiff': stiff * mask,
       'stiff_log_variance': stiff_log_variance,
       **outputs,
@@ -175,10 +236,12 @@ def make(
     Bound(
       'folded', high=0.001, sign_of='folding; a higher stiffness keeps the map one'
     ),
-    Bound('energy', high=1.0, sign_of='a registration that does not converge'),
+    Bound('misfit', high=1.0, sign_of='a registration that does not converge'),
     Bound('largest', high=max(shape) / 4, sign_of='scans that are not aligned'),
   )
   objectives = {'usual': Objective(voxel_moments.fit('usual'))}
   for r in range(1, rounds + 1):
     objectives[f'template_{r}'] = Objective(make_fit(r), stage=r, bounds=bounds)
+  if scales:
+    objectives['responses'] = Objective(fit_responses, stage=rounds + 1)
   return Method(init, objectives, infer)

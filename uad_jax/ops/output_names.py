@@ -48,6 +48,8 @@ OUTPUTS = {
   'usual_log_variance': Output('B *S C', 'the same of usual', 'log image^2'),
   'stiff_log_variance': Output('B *S C', 'the same of stiff', 'log image^2'),
   'spread': Output('B *S C', 'variance over the ensemble of heads', 'image^2', 0),
+  'reconstruction_responses': Output('B *S K', 'its residual at several scales'),
+  'usual_responses': Output('B *S K', 'the same of usual'),
   # The deformation.
   'velocity': Output('B *s d', 'stationary velocity field', 'voxel of its grid'),
   'velocity_log_variance': Output('B *s d', 'its log variance', 'log voxel^2'),

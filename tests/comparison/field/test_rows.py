@@ -11,7 +11,7 @@ from uad_jax.comparison.field.heads import Heads, Model, inferred
 from uad_jax.evaluation.postprocess import preset
 from uad_jax.inference import make_infer
 from uad_jax.registration import flow
-from uad_jax.scores import standardised
+from uad_jax.scores import multiscale
 
 pytestmark = pytest.mark.slow
 CHAIN = preset('none')
@@ -34,8 +34,8 @@ def heads_of(batch, count, lesion=None, twin=None):
 def world():
   method, stats, _ = fitted()
   scorers = {
-    'standardised': standardised.make(smooth=0.0),
-    'standardised_usual': standardised.make('usual', smooth=0.0),
+    'multiscale': multiscale.make(),
+    'multiscale_usual': multiscale.make('usual'),
   }
   uncertain, _, _ = fitted(draws=2)
   infer, with_draws = (make_infer(m, scorers) for m in (method, uncertain))

@@ -20,7 +20,7 @@ class Model(NamedTuple):
   """Trained method, ready to infer.
 
   Attributes:
-    infer: Compiled inference with the maps 'standardised' and 'standardised_usual'.
+    infer: Compiled inference with the maps 'multiscale' and 'multiscale_usual'.
     params: Parameters, on the devices.
     stats: Statistics, on the devices.
     key: Random key.

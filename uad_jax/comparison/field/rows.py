@@ -1,13 +1,13 @@
 """Rows of the study: anomaly maps with and without a field, and with other gates.
 
-All rows have the same score, the residual in healthy standard deviations (the score
-'standardised' of the config). Only the field differs:
+All rows have the same score, the residual at several scales in its healthy deviations
+(the score 'multiscale' of the config). Only the field differs:
 
   no field             moments of the scans as they are
   uniform, L           all voxels count, at the stiffness L
   gated, L             the gate of the method, at the stiffness L
-  gated, uncertain     the gated field, with the variance of its own posterior in z
-  switch               g z(no field) + (1 - g) z(uniform), with the same gate g
+  gated, uncertain     the gated field, with the variance of its own posterior in T
+  switch               g T(no field) + (1 - g) T(uniform), with the same gate g
   permuted gate        the gate of another subject
   random blobs         the values of the gate at random blobs
   inverted gate        1 - g
@@ -26,7 +26,7 @@ from uad_jax.comparison.field.heads import Heads, Model, inferred
 from uad_jax.evaluation.measure import MAP
 from uad_jax.inference import COMPARED
 
-SCORE, USUAL = f'{MAP}standardised', f'{MAP}standardised_usual'
+SCORE, USUAL = f'{MAP}multiscale', f'{MAP}multiscale_usual'
 """Maps of the registered moments, and of the moments of the scans as they are."""
 
 NO_FIELD, SWITCH, TRUE_MASK, TWIN = (

@@ -5,12 +5,14 @@ weights of a Student t distribution with nu degrees of freedom from the residual
 
   omega = (nu + 1) / (nu + z^2), at most 1,
 
-z the smoothed residual in standard deviations (`gate.standardised_residual`), and the
-registration under these weights (`registration.gauss_newton`). The gate is 1 - omega.
-Then, with weights of its own each time, what was warped is registered again from rest,
-and the displacements are composed (`gauss_newton.moved`).
+z the smoothed residual in standard deviations (`gate.standardised_residual`, or what
+the method has in its place), and the registration under these weights
+(`registration.gauss_newton`). The gate is 1 - omega. Then, with weights of its own each
+time, what was warped is registered again from rest, and the displacements are composed
+(`gauss_newton.moved`).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -74,7 +76,12 @@ def strength_of(batch: Batch, stiffness: float) -> Array:
 
 
 def refine(
-  settings: Settings, problem: Problem, start: Array, batch: Batch, key: Key
+  settings: Settings,
+  problem: Problem,
+  start: Array,
+  batch: Batch,
+  key: Key,
+  deviation: Callable[[Outputs], Array] | None = None,
 ) -> Outputs:
   """Refines a displacement by weights that its own residual gives.
 
@@ -89,6 +96,8 @@ def refine(
     start: Displacement to start from [B, *S, d].
     batch: Batch of the scans.
     key: Random key of the draws.
+    deviation: Computes z [B, *S, 1] from the outputs so far; None for
+      `gate.standardised_residual`.
 
   Returns:
     'displacement', 'gate', and without the factor of the brain mask 'reconstruction'
@@ -96,18 +105,14 @@ def refine(
     'reconstruction_members'.
   """
   mask, whole = batch['mask'], problem
+  deviation = deviation or _smoothed_residual(batch)
   fit = Fit(problem, start)
   outputs = _expected(settings, whole, fit, key)
   g = jnp.zeros_like(mask)
   for turn in range(0 if 'field' in batch else settings.turns):
-    z = gate.standardised_residual(
-      batch['image'],
-      outputs['reconstruction'],
-      outputs['reconstruction_log_variance'],
-      tau=0.0,
-    )
     nu = settings.freedom
-    omega = jnp.minimum((nu + 1) / (nu + (z * mask) ** 2), 1.0)
+    z = deviation(outputs) * mask
+    omega = jnp.minimum((nu + 1) / (nu + z**2), 1.0)
     g = batch.get('hidden', 1 - omega)
     if 'open' in batch:
       g = g * per_example(batch['open'], g)
@@ -122,6 +127,18 @@ def refine(
       fit = Fit(rest, gauss_newton.register(rest, schedule=settings.schedule), before)
     outputs = _expected(settings, whole, fit, key)
   return {'gate': g, **outputs}
+
+
+def _smoothed_residual(batch: Batch) -> Callable[[Outputs], Array]:
+  """The standardised residual of a batch, as a function of the outputs."""
+
+  def deviation(outputs: Outputs) -> Array:
+    expected, log_variance = (
+      outputs[name] for name in ('reconstruction', 'reconstruction_log_variance')
+    )
+    return gate.standardised_residual(batch['image'], expected, log_variance, tau=0.0)
+
+  return deviation
 
 
 def _expected(settings: Settings, whole: Problem, fit: Fit, key: Key) -> Outputs:
