@@ -16,7 +16,7 @@ brackets) that the run chose on validation scans.
   ixi3d (inserted lesions)   AUPRC 0.554  (multiscale)
   stroke_flair64 (patients)  AUPRC 0.669  (multiscale_median5)
 
-One head at 3 mm takes 0.3 s and at 2 mm 1.1 s of two CPU cores
+One head at 3 mm takes 0.8 s and at 2 mm 2.7 s of two CPU cores
 (`python -m benchmarks.test_time_registration`).
 
 The variants `uniform_*` are registrations in which all voxels count, at several
