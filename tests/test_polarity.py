@@ -16,6 +16,7 @@ from uad_jax.registry import named
 SIGNED = {
   'residual': {},
   'standardised': {'smooth': 0.0},
+  'multiscale': {},
   'ssim': {},
   'perceptual': {},
   'healing': {},
@@ -75,6 +76,7 @@ def test_a_signed_map_is_high_on_one_side_only(scorer, key):
     return {
       'reconstruction': same,
       'reconstruction_log_variance': jnp.zeros_like(same),
+      'reconstruction_responses': batch['image'] - same,
       'features': jnp.concatenate([batch['image'], 1 - batch['image']], -1),
       'healed': same[:, None],
       'heal_mask': jnp.ones_like(same)[:, None],

@@ -21,6 +21,7 @@ NEEDS = {
   # scorer: (options, outputs it needs)
   'residual': ({}, ('reconstruction',)),
   'standardised': ({}, ('reconstruction', 'reconstruction_log_variance')),
+  'multiscale': ({}, ('reconstruction_responses',)),
   'ssim': ({}, ('reconstruction',)),
   'log_jacobian': ({}, ('displacement',)),
   'output': ({'of': 'gate'}, ('gate',)),
