@@ -58,8 +58,8 @@ def magnitude(standardised: jax.Array, sign: str = 'absolute') -> jax.Array:
 
   Examples:
     >>> two = jnp.array([[[3.0, -4.0]]])
-    >>> [float(magnitude(two, sign)[0, 0, 0] ** 2) for sign in ('absolute', 'bright')]
-    [12.5, 4.5]
+    >>> [round(float(magnitude(two, sign)[0, 0, 0]), 2) for sign in ('absolute', 'dark')]
+    [3.54, 2.83]
   """
   one_sided = jnp.maximum(SIGNS[sign](standardised), 0)
   return jnp.sqrt((one_sided**2).mean(-1, keepdims=True))
