@@ -58,7 +58,7 @@ def magnitude(standardised: jax.Array, sign: str = 'absolute') -> jax.Array:
 
   Examples:
     >>> two = jnp.array([[[3.0, -4.0]]])
-    >>> [round(float(magnitude(two, sign)[0, 0, 0]), 2) for sign in ('absolute', 'dark')]
+    >>> [round(magnitude(two, sign).item(), 2) for sign in ('absolute', 'dark')]
     [3.54, 2.83]
   """
   one_sided = jnp.maximum(SIGNS[sign](standardised), 0)
