@@ -36,8 +36,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.alignment import read
-from uad_jax import registry
 from uad_jax.base_config import DATA
+from uad_jax.comparison.benchmark_rows import read_config
 from uad_jax.data.preprocessing import preprocess, step_sequence
 from uad_jax.evaluation.bootstrap import mean_of
 from uad_jax.evaluation.metrics import dice
@@ -50,9 +50,8 @@ SOURCE = pathlib.Path('data/ixi_t1_2mm')
 NOISE = 0.1
 """Standard deviation of the difference of two registered heads, in image units."""
 
-STIFFNESS, COMPOSITIONS, FURTHER, SOLVES = 2.0, 4, (4, 1), 8
-"""Settings of the composed registration: its stiffness, the number of compositions,
-their steps from coarse to fine, and the iterations of each."""
+STIFFNESS, COMPOSITIONS = 2.0, 4
+"""Settings of the composed registration: its stiffness, the number of compositions."""
 
 SINGLE = 1.0
 """Stiffness of the single field; lower ones fold."""
@@ -133,12 +132,10 @@ def solver(
   stiffness: float, compositions: int
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
   """Makes the registration of `moment_registration`, without its gate."""
-  options = registry.read_config(
-    registry.config_path('moment_registration'), 'ixi3d'
-  ).method
+  options = read_config('moment_registration', 'ixi3d').method
   first, further = (
-    gauss_newton.Schedule(tuple(steps), SOLVES, options.damping)
-    for steps in (options.steps, FURTHER)
+    gauss_newton.Schedule(tuple(steps), options.solves, options.damping)
+    for steps in (options.steps, options.refinement)
   )
 
   def field(moving, fixed):

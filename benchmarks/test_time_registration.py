@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.table import milliseconds
-from uad_jax import experiment, registry
+from uad_jax import experiment
+from uad_jax.comparison.benchmark_rows import read_config
 from uad_jax.ops.filters import gaussian_smooth
 from uad_jax.registration import gauss_newton
 
@@ -31,8 +32,7 @@ def head(shape: tuple[int, ...], batch: int, seed: int) -> jax.Array:
 
 def inference(shape: tuple[int, ...], batch: int):
   """Makes a function that does the whole inference of `moment_registration`."""
-  path = registry.config_path('moment_registration')
-  config = registry.read_config(path, 'ixi3d')
+  config = read_config('moment_registration', 'ixi3d')
   config.method.rounds = 1
   method = experiment.make_method(config, shape, 1)
   image = head(shape, batch, 0)

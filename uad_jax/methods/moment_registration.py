@@ -178,9 +178,10 @@ def make(
   def fit_responses(params, stats, batch: Batch, key, step):
     problem, u, back = registered(stats, rounds, batch)
     kept, places = stats['responses'], {'usual': None, 'registered': back}
+    moved = gauss_newton.moved(problem, u)
     images = {
       'usual': template(stats, 0, batch['position']),
-      'registered': warped(problem.expected, problem.variance, u),
+      'registered': (moved.expected, moved.variance),
     }
     updated = {}
     for name, (mean, variance) in images.items():
@@ -203,10 +204,14 @@ def make(
     usual, usual_variance = template(stats, 0, position)
     usual_log_variance = jnp.log(usual_variance)
 
+    healthy = {
+      name: healthy_responses.look_up(kept, position)
+      for name, kept in stats.get('responses', {}).items()
+    }
+
     def standardised(name, expected, log_variance, displacement=None):
-      healthy = healthy_responses.look_up(stats['responses'][name], position)
       y = healthy_responses.of_residual(response, batch, expected, log_variance)
-      return healthy_responses.standardised(response, y, healthy, displacement)
+      return healthy_responses.standardised(response, y, healthy[name], displacement)
 
     def responses_of(outputs):
       names = ('reconstruction', 'reconstruction_log_variance', 'displacement')

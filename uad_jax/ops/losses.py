@@ -42,6 +42,26 @@ def masked_mean(value: Array, mask: Array) -> Array:
   return (value * weight).sum() / jnp.maximum(weight.sum(), 1e-6)
 
 
+def masked_median(value: Array, mask: Array) -> Array:
+  """Computes the median over the voxels of a mask, of each example and channel.
+
+  Args:
+    value: [B, *S, C].
+    mask: 1 where voxels count and 0 elsewhere, [B, *S, 1].
+
+  Returns:
+    [B, 1, ..., 1, C], nan for an empty mask.
+
+  Examples:
+    >>> value = jnp.array([[[1.0], [2.0], [9.0]]])
+    >>> mask = jnp.array([[[1.0], [1.0], [0.0]]])
+    >>> float(masked_median(value, mask)[0, 0, 0])
+    1.5
+  """
+  inside = jnp.where(mask > 0.5, value, jnp.nan)
+  return jnp.nanmedian(inside, tuple(range(1, value.ndim - 1)), keepdims=True)
+
+
 def example_mean(value: Array, weight: Array) -> Array:
   """Computes the weighted mean over a batch that has one value per example.
 

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.ops.filters import gaussian_smooth
+from uad_jax.ops.losses import masked_median
 from uad_jax.ops.residual_sign import SIGNS
 
 
@@ -84,7 +85,5 @@ def unusual(value: jax.Array, mask: jax.Array) -> jax.Array:
     >>> unusual(value, mask).ravel().tolist()
     [0.5, 1.0, 3.0, 0.0]
   """
-  axes = tuple(range(1, value.ndim))
-  inside = jnp.where(mask > 0, value, jnp.nan)
-  middle = jnp.nan_to_num(jnp.nanmedian(inside, axes, keepdims=True))
+  middle = jnp.nan_to_num(masked_median(value, mask))
   return value / jnp.maximum(middle, 1.0)

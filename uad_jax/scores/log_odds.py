@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.method import Array, Batch, Infer, Key, Scorer, need
+from uad_jax.ops.losses import masked_median
 from uad_jax.ops.residual_sign import signed
 
 SMALLEST = 1e-6
@@ -23,10 +24,8 @@ def robust_z(image: Array, mask: Array) -> Array:
   Returns:
     [B, *S, C], 0 outside the brain.
   """
-  axes = tuple(range(1, image.ndim - 1))
-  inside = jnp.where(mask > 0.5, image, jnp.nan)
-  median = jnp.nanmedian(inside, axes, keepdims=True)
-  deviation = 1.4826 * jnp.nanmedian(jnp.abs(inside - median), axes, keepdims=True)
+  median = masked_median(image, mask)
+  deviation = 1.4826 * masked_median(jnp.abs(image - median), mask)
   z = (image - median) / jnp.maximum(deviation, 1e-6)
   return jnp.where(mask > 0.5, z, 0.0)
 
