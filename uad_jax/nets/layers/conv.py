@@ -10,7 +10,7 @@ derivative with respect to the kernel in jax's form (a convolution of a dilated 
 a kernel of the image's size) as for the same numbers in the form of the first
 derivative (`conv_derivatives`). The derivative with respect to the image is a
 transposed convolution; where an even grid is halved with 4 or 5 taps, it is computed on
-the coarse grid.
+the coarse grid. Volumes are convolved slice by slice (`conv_slices`).
 """
 
 import functools
@@ -19,11 +19,8 @@ from collections.abc import Callable, Sequence
 import flax.linen as nn
 import jax
 
-from uad_jax.nets.layers.conv_derivatives import (
-  image_derivative,
-  reversed_kernel,
-  with_derivatives,
-)
+from uad_jax.nets.layers.conv_derivatives import reversed_kernel, with_derivatives
+from uad_jax.nets.layers.conv_slices import convolve, image_derivative
 from uad_jax.nets.layers.conv_transpose import transposed_conv
 
 Array = jax.Array
@@ -47,9 +44,7 @@ def conv_general(
   Returns:
     [B, *S / strides, W].
   """
-  forward = functools.partial(
-    jax.lax.conv_general_dilated, window_strides=strides, padding=padding, **rest
-  )
+  forward = functools.partial(convolve, strides=strides, padding=padding, **rest)
   edges = set(kernel.shape[:-2])
   if set(strides) == {1} and edges == {1} and padding == 'SAME':
     return x @ kernel.reshape(kernel.shape[-2:])

@@ -16,11 +16,8 @@ import jax
 import jax.numpy as jnp
 
 from uad_jax.nets.layers import conv_narrow
-from uad_jax.nets.layers.conv_derivatives import (
-  dimension_numbers,
-  image_derivative,
-  with_derivatives,
-)
+from uad_jax.nets.layers.conv_derivatives import with_derivatives
+from uad_jax.nets.layers.conv_slices import convolve, image_derivative
 
 Array = jax.Array
 
@@ -74,12 +71,7 @@ def plain_conv(
   """
   grid, dims = x.shape[1:-1], x.ndim - 2
   strides = (stride,) * dims
-  forward = functools.partial(
-    jax.lax.conv_general_dilated,
-    window_strides=strides,
-    padding=padding,
-    dimension_numbers=dimension_numbers(dims),
-  )
+  forward = functools.partial(convolve, strides=strides, padding=padding)
   return with_derivatives(
     forward, lambda kernel, g: image_derivative(kernel, g, grid, strides, padding)
   )(x, kernel)
