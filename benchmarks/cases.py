@@ -9,7 +9,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from benchmarks import method_cases
+from benchmarks import method_cases, volume_cases
 from benchmarks.pairs import (
   Case,
   noise,
@@ -174,6 +174,7 @@ CASES = {
   'dae training step, 16 x 128 x 128': training_step,
   'dae inference, 16 x 128 x 128': inference,
   **method_cases.CASES,
+  **volume_cases.CASES,
   **operations(),
   'average precision of 1e8 voxels': precision_of_many,
   'input pipeline, 50 batches of 16 x 128 x 128': reading,
