@@ -3,8 +3,8 @@
   python -m uad_jax.main --config=configs/dae_unc.py --workdir=runs/dae_unc
 
 Arguments: `first` (default), or a data set of uad_jax/base_config: `demo`, `slices`,
-`volumes`, `ixi`, `ixi128`, `folder`, `cohort`, `stroke_flair`, `stroke_flair96`,
-`stroke_flair64`, `images`.
+`volumes`, `ixi`, `ixi128`, `ixi3d`, `folder`, `cohort`, `stroke_flair`,
+`stroke_flair96`, `stroke_flair64`, `images`.
 
 `first` is a quick look: the data and networks of `demo` with a sixth of the steps of
 the gate, which has not finished learning then (not measured).
@@ -41,6 +41,9 @@ UNIFORM = {
 }
 """Uniform strengths of the regularisation, by variant, which the gate has to beat."""
 
+VOLUMES = ('volumes', 'ixi3d')
+"""Data sets of whole heads, two of which are a batch."""
+
 RANDOMISED = ('ixi', 'ixi128')
 """Data sets of T1 scans, on which the training sees random contrasts, bias fields and
 resolutions as well, so that scans of another scanner are marked less."""
@@ -60,7 +63,7 @@ def get_config(arg: str = 'first'):
     denoise=0.5,
     deformer_widths=(8, 16, 32, 32),
     deformer_every=4 if first or arg == 'demo' else 6,
-    coarse=2 if fine else 1,
+    coarse=2 if fine or arg in VOLUMES else 1,
     gate_widths=(8, 16, 32, 64) if fine else (16, 32, 64),
     gate_prior=False,
     mirror=placeholder(bool),  # None: not used
@@ -93,6 +96,9 @@ def get_config(arg: str = 'first'):
     config.steps = (60, 200, 3600, 20)
   elif fine:
     config.steps = (160, 500, 3600, 35)
+  elif arg in VOLUMES:
+    config.batch_size = 2
+    config.steps = (base_config.one_pass(arg), 200, 600, 4)
   config.adapt.augment = dict(flips=(0,), gamma=0.0, gain=0.0)
   config.adapt.ema = dict(decay=0.99)
   if arg in RANDOMISED:
