@@ -41,9 +41,6 @@ UNIFORM = {
 }
 """Uniform strengths of the regularisation, by variant, which the gate has to beat."""
 
-VOLUMES = ('volumes', 'ixi3d')
-"""Data sets of whole heads, two of which are a batch."""
-
 RANDOMISED = ('ixi', 'ixi128')
 """Data sets of T1 scans, on which the training sees random contrasts, bias fields and
 resolutions as well, so that scans of another scanner are marked less."""
@@ -63,7 +60,7 @@ def get_config(arg: str = 'first'):
     denoise=0.5,
     deformer_widths=(8, 16, 32, 32),
     deformer_every=4 if first or arg == 'demo' else 6,
-    coarse=2 if fine or arg in VOLUMES else 1,
+    coarse=2 if fine or arg in base_config.VOLUMES else 1,
     gate_widths=(8, 16, 32, 64) if fine else (16, 32, 64),
     gate_prior=False,
     mirror=placeholder(bool),  # None: not used
@@ -96,7 +93,7 @@ def get_config(arg: str = 'first'):
     config.steps = (60, 200, 3600, 20)
   elif fine:
     config.steps = (160, 500, 3600, 35)
-  elif arg in VOLUMES:
+  elif arg in base_config.VOLUMES:
     config.batch_size = 2
     config.steps = (base_config.one_pass(arg), 200, 600, 4)
   config.adapt.augment = dict(flips=(0,), gamma=0.0, gain=0.0)

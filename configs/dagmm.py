@@ -33,7 +33,7 @@ def get_config(arg: str = 'demo'):
     penalty_weight=0.005,
     floor=1e-3,
   )
-  config.batch_size = 2 if arg in ('volumes', 'ixi3d') else 16
+  config.batch_size = 2 if arg in base_config.VOLUMES else 16
   config.steps = (1200, base_config.one_pass(arg))
   config.optimiser.update(name='adam', learning_rate=1e-3)
   config.scores.update(

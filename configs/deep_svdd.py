@@ -34,7 +34,7 @@ def get_config(arg: str = 'demo'):
     nu=0.1,
     decay=1e-3,
   )
-  config.batch_size = 2 if arg in ('volumes', 'ixi3d') else 16
+  config.batch_size = 2 if arg in base_config.VOLUMES else 16
   config.steps = (400, base_config.one_pass(arg), 600)
   config.optimiser.update(name='adam', learning_rate=1e-3)
   config.scores.novelty = dict(scorer='output', of='novelty')

@@ -21,7 +21,7 @@ from uad_jax import base_config
 
 def get_config(arg: str = 'demo'):
   """Makes the config for the data set `arg`, a key of `base_config.DATA`."""
-  config, volumes = base_config.get_config(arg), arg in ('volumes', 'ixi3d')
+  config, volumes = base_config.get_config(arg), arg in base_config.VOLUMES
   config.method.update(
     name='feature_network',
     network='masked',

@@ -23,6 +23,8 @@ The variants `uniform_*` are registrations in which all voxels count, at several
 stiffnesses, in place of the gated one.
 """
 
+from ml_collections.config_dict import placeholder
+
 from uad_jax import base_config
 
 UNIFORM = {'uniform_1': 1.0, 'uniform_4': 4.0, 'uniform_16': 16.0}
@@ -54,9 +56,11 @@ def get_config(arg: str = 'demo'):
     scales=(1.0, 2.0),
     limit=4.0,
     scale_floor=0.5,
+    gate_widths=placeholder(tuple),  # None: no network, see configs/guided_moments.py
+    painters=placeholder(tuple),
   )
   config.postprocess = 'none'  # The responses are smooth.
-  config.batch_size = 4 if arg in ('volumes', 'ixi3d') else 16
+  config.batch_size = 4 if arg in base_config.VOLUMES else 16
   name = 'stroke_flair' if arg.startswith('stroke_flair') else arg
   config.steps = (PASS.get(name, 110),) * 4
   config.scores.update(

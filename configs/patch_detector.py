@@ -46,7 +46,7 @@ def get_config(arg: str = 'demo'):
     place=True,
     bank=2000,
   )
-  volumes = data in ('volumes', 'ixi3d')
+  volumes = data in base_config.VOLUMES
   config.batch_size = 2 if volumes else 16
   config.steps = (base_config.one_pass(data), 1)
   config.scores.novelty = dict(scorer='output', of='novelty')

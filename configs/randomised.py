@@ -21,7 +21,8 @@ from uad_jax.registry import read_config
 
 HERE = pathlib.Path(__file__)
 METHODS = (
-  'dae_unc', 'ae', 'vae', 'soft_introvae', 'cevae', 'gmvae', 'skip_ae',
+  'dae_unc', 'guided_moments', 'voxelmorph', 'voxelmorph_diff', 'hypermorph',
+  'learned_template', 'ae', 'vae', 'soft_introvae', 'cevae', 'gmvae', 'skip_ae',
   'scale_space_ae', 'denoising_ae', 'cae', 'aae', 'caae', 'fanogan', 'anovaegan', 'lsa',
   'glow', 'deep_svdd', 'gpnd', 'ocgan', 'dagmm', 'padim', 'patchcore', 'fae',
   'reverse_distillation', 'feature_transformer', 'vqvae_transformer',

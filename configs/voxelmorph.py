@@ -39,7 +39,7 @@ HALF, FULL = (32, 32, 32, 32, 32), (32, 32, 32, 32, 32, 16, 16)
 def get_config(arg: str = 'demo'):
   """Makes the config for the data set `arg`, a key of `base_config.DATA`."""
   config = base_config.get_config(arg)
-  volumes = arg in ('volumes', 'ixi3d')
+  volumes = arg in base_config.VOLUMES
   config.method.update(
     name='voxelmorph',
     bins=1 if arg in base_config.SINGLE else 16,

@@ -9,6 +9,7 @@ from uad_jax.base_config.data import DATA as DATA
 from uad_jax.base_config.data import FINE as FINE
 from uad_jax.base_config.data import PLACES as PLACES
 from uad_jax.base_config.data import SINGLE as SINGLE
+from uad_jax.base_config.data import VOLUMES as VOLUMES
 from uad_jax.ops.choices import check_choice, choose
 from uad_jax.registry import read_config
 

@@ -166,6 +166,9 @@ SINGLE = (
 )  # fmt: skip
 """Data sets in which all examples have the same height: volumes and single slices."""
 
+VOLUMES = ('volumes', 'ixi3d')
+"""Data sets of whole heads."""
+
 DATA = {
   'demo': lambda: sim_brain('demo'),
   'slices': lambda: sim_brain('slices'),

@@ -19,9 +19,9 @@ from uad_jax.comparison.records import Record
 from uad_jax.ops.choices import check_choice
 
 ROWS = (
-  'threshold', 'smoothing', 'atlas', 'moment_registration', 'voxelmorph',
-  'voxelmorph_diff', 'hypermorph', 'learned_template', 'patch_detector', 'ae', 'vae',
-  'soft_introvae', 'cevae', 'gmvae', 'skip_ae', 'scale_space_ae',
+  'threshold', 'smoothing', 'atlas', 'moment_registration', 'guided_moments',
+  'voxelmorph', 'voxelmorph_diff', 'hypermorph', 'learned_template', 'patch_detector',
+  'ae', 'vae', 'soft_introvae', 'cevae', 'gmvae', 'skip_ae', 'scale_space_ae',
   'denoising_ae', 'cae', 'aae', 'caae', 'fanogan', 'anovaegan', 'lsa', 'glow',
   'deep_svdd', 'gpnd', 'ocgan', 'dagmm', 'padim', 'patchcore', 'fae',
   'reverse_distillation', 'feature_transformer', 'vqvae_transformer',

@@ -22,7 +22,12 @@ import jax.numpy as jnp
 
 from uad_jax.augmentation import synthetic_lesions
 from uad_jax.method import Batch, Key, Method, Objective
-from uad_jax.methods.families import gate_calibration, painted_twins, voxel_moments
+from uad_jax.methods.families import (
+  gate_calibration,
+  painted_lesions,
+  painted_twins,
+  voxel_moments,
+)
 from uad_jax.methods.families.guided_deformation import PRIOR, Guided
 from uad_jax.nets.dae_unc import Deformer, Evidence, Prior
 from uad_jax.ops import losses
@@ -194,19 +199,17 @@ def make(
     return value, (stats, {'data': losses.example_mean(data, weight)})
 
   def gate_loss(params, stats, batch: Batch, key: Key, step):
-    mask, position = losses.voxel_weight(batch), batch['position']
-    image, painted = synthetic_lesions.paint(
-      key, batch['image'], mask, painters, share=0.8, polarity=polarity
-    )
+    position = batch['position']
     usual = nets.usual(stats, position)
-    if gate_prior:
+
+    def predict(image, mask):
+      if not gate_prior:
+        return nets.logit(params, usual, image, mask)
       expected = nets.expect(params, usual, image, batch['mask'], position)
-      logit = nets.examine(params, usual, image, mask, expected).evidence['learned']
-    else:
-      logit = nets.logit(params, usual, image, mask)
-    entropy = losses.masked_mean(losses.binary_cross_entropy(logit, painted), mask)
-    dice = losses.soft_dice(jnp.where(mask > 0, logit, -20.0), painted * mask)
-    return entropy + dice, (stats, {'dice': 1 - dice})
+      return nets.examine(params, usual, image, mask, expected).evidence['learned']
+
+    value, metrics = painted_lesions.loss(predict, batch, key, painters, polarity)
+    return value, (stats, metrics)
 
   def infer(params, stats, batch: Batch, key: Key):
     image, mask, position = batch['image'], batch['mask'], batch['position']

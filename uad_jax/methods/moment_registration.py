@@ -2,30 +2,37 @@
 
 A template, the voxelwise mean and variance of the healthy scans after they were
 registered to each other, is warped to the scan by a displacement that is found for this
-scan alone (`registration.gauss_newton`). No network is trained. Voxels that stay far
-from the template count less for the registration, so that it follows normal
-variability and not lesions.
+scan alone (`registration.gauss_newton`). Voxels that stay far from the template count
+less for the registration, so that it follows normal variability and not lesions. No
+network is trained, unless one is asked for that also tells which voxels are to count
+less.
 
 Stages: 0 fits mean and variance of the scans as they are; the next ones are rounds of
-groupwise registration (Guimond et al. 2000; Joshi et al. 2004, "Unbiased diffeomorphic
-atlas construction"); the last fits the healthy variance of the residual that is left
-at several scales (`families.healthy_responses`).
+groupwise registration (`families.groupwise_template`); the next fits the healthy
+variance of the residual that is left at several scales (`families.healthy_responses`);
+a last one trains the network.
 """
 
+from collections.abc import Sequence
+
+import jax
 import jax.numpy as jnp
 
-from uad_jax.method import Batch, Bound, Method, Objective
+from uad_jax.method import Batch, Method, Objective
 from uad_jax.methods.families import (
   healthy_responses,
+  painted_lesions,
   robust_registration,
-  voxel_moments,
 )
-from uad_jax.ops import scale_space, voxel_stats
+from uad_jax.methods.families.groupwise_template import Groupwise
+from uad_jax.nets.dae_unc import Evidence, Usual
+from uad_jax.ops import scale_space
+from uad_jax.ops.choices import choose
 from uad_jax.ops.limits import check_number, check_whole
-from uad_jax.ops.losses import example_mean
-from uad_jax.registration import flow, gauss_newton
+from uad_jax.ops.residual_sign import POLARITIES
+from uad_jax.registration import gauss_newton
 from uad_jax.registration.gauss_newton import Problem, Schedule
-from uad_jax.registration.warp import warp, warped
+from uad_jax.registration.warp import warped
 
 
 def make(
@@ -48,15 +55,15 @@ def make(
   scales: tuple[float, ...] = (1.0, 2.0),
   limit: float = 4.0,
   scale_floor: float = 0.5,
+  gate_widths: Sequence[int] = (),
+  painters: Sequence[str] = (),
+  polarity: str = 'both',
 ) -> Method:
   """Builds the registration of healthy moments, in 2-D or 3-D.
 
   The template of round 0 is the voxelwise mean m and variance s^2 of the scans, as in
-  the method `atlas`. Round r registers each scan x_i to the template before it,
-  x_i ~ m o phi_i, and averages the inversely warped scans x_i o phi_i^-1 and their
-  squares. The template is then moved by the inverse of the mean of the displacements of
-  phi_i^-1, so that it has no shape of its own. Its variance is that of the scans after
-  registration.
+  the method `atlas`; further rounds register the scans to it and average them anew
+  (`groupwise_template`). Its variance is that of the scans after registration.
 
   At inference the displacement minimises the energy of `gauss_newton`, first with all
   voxels and the stiffness `first_stiffness`, then `reweightings` times with `stiffness`
@@ -72,6 +79,10 @@ def make(
   variance of the scan around the template is increased by that of the registration,
   s^2 + var m(p + u), over draws of u around the solution (`solve_posterior`), in the
   residual of the weights and in 'reconstruction_log_variance'.
+
+  With `gate_widths` a U-Net, which sees the scan and the moments of the scans as they
+  are, learns from painted lesions the probability p of a lesion (as in `dae_unc`). The
+  weights are then multiplied by 1 - p, and the output 'fused' is sqrt(p) T.
 
   Args:
     shape: Spatial shape of the scans.
@@ -99,9 +110,15 @@ def make(
     limit: Largest residual that T counts, in healthy standard deviations.
     scale_floor: Share of the typical deviation of a response that is added to that of
       each voxel.
+    gate_widths: Widths of the U-Net that predicts p; none for no network.
+    painters: Kinds of synthetic lesions that it learns from, names from
+      `synthetic_lesions.PAINTERS`.
+    polarity: Lesions are 'bright', 'dark' or 'both': so are the painted ones, and the
+      responses that 'fused' counts.
 
   Raises:
-    ValueError: A number is outside of its range.
+    ValueError: A number is outside of its range, or there are painters without a
+      network, a network without painters or without `scales`.
   """
   where = 'moment_registration'
   check_whole(f'{where}: rounds', rounds, 0)
@@ -121,77 +138,54 @@ def make(
     stiffness, reweightings, freedom, further, draws, compositions
   )
   response = healthy_responses.Settings(scales, limit, scale_floor)
-  axes = len(shape)
+  learns = bool(gate_widths)
+  if learns != bool(painters) or learns > bool(scales):
+    raise ValueError(
+      f'{where}: gate_widths {tuple(gate_widths)} with painters {tuple(painters)} and '
+      f'scales {tuple(scales)}; a network needs painters and scales, and painters a '
+      'network'
+    )
+  sign = choose('polarity', polarity, POLARITIES, where)
+  network = Evidence(gate_widths)
+  groups = Groupwise(
+    shape,
+    channels,
+    bins,
+    rounds,
+    smooth,
+    floor,
+    stiffness,
+    whole,
+    further,
+    compositions,
+    response,
+  )
 
   def init(key, batch):
-    empty = voxel_stats.empty(bins, shape, channels)
-    stats = {'usual': empty}
-    for r in range(1, rounds + 1):
-      shift = voxel_stats.empty(bins, shape, axes)
-      stats[f'template_{r}'] = {'scans': empty, 'shift': shift}
-    if scales:
-      sums = healthy_responses.empty(response, bins, shape, channels)
-      stats['responses'] = {'usual': sums, 'registered': sums}
-    return {}, stats
+    if not learns:
+      return {}, groups.empty()
+    image = batch['image']
+    params = network.init(key, image, Usual(image, image), [])
+    return {'gate': params['params']}, groups.empty()
 
-  def template(stats, r: int, position):
-    """Mean and variance of round r, each [B, *S, C]."""
-    if r == 0:
-      mean, variance = voxel_stats.look_up(stats['usual'], position, smooth)
-      return mean, variance + floor**2
-    kept = stats[f'template_{r}']
-    moments = voxel_stats.look_up(kept['scans'], position, 0.0)
-    shift, _ = voxel_stats.look_up(kept['shift'], position, 0.0)
-    mean, variance = warped(*moments, flow.invert(shift))
-    return mean, variance + floor**2
+  def usual_of(stats, position):
+    """Mean and log-variance of the scans as they are."""
+    mean, variance = groups.template(stats, 0, position)
+    return Usual(mean, jnp.log(variance))
 
-  def registered(stats, r: int, batch: Batch):
-    """Registers the template of round r to healthy scans; all voxels count."""
-    mean, variance = template(stats, r, batch['position'])
-    count = jnp.ones_like(batch['mask'])
-    problem = Problem(batch['image'], mean, variance, count, stiffness)
-    u = gauss_newton.register_composed(problem, whole, further, compositions)
-    return problem, u, flow.invert(u)
+  def learn(params, stats, batch: Batch, key, step):
+    usual = usual_of(stats, batch['position'])
+    variables = {'params': params['gate']}
 
-  def make_fit(r: int):
-    def fit(params, stats, batch: Batch, key, step):
-      image, position, weight = batch['image'], batch['position'], batch['weight']
-      problem, u, back = registered(stats, r - 1, batch)
-      kept = stats[f'template_{r}']
-      updated = {
-        name: voxel_stats.observe(kept[name], value, position, weight)
-        for name, value in (('scans', warp(image, back)), ('shift', back))
-      }
-      reached, before = (
-        gauss_newton.energy(problem, field)[0] for field in (u, jnp.zeros_like(u))
-      )
-      metrics = {
-        'largest': flow.largest(u),
-        'folded': flow.folded_share(u),
-        'misfit': reached / (before + 1e-6),
-      }
-      metrics = {name: example_mean(x, weight) for name, x in metrics.items()}
-      return jnp.zeros(()), (stats | {f'template_{r}': updated}, metrics)
+    def predict(image, mask):
+      return network.apply(variables, image, usual, [])
 
-    return fit
-
-  def fit_responses(params, stats, batch: Batch, key, step):
-    problem, u, back = registered(stats, rounds, batch)
-    kept, places = stats['responses'], {'usual': None, 'registered': back}
-    moved = gauss_newton.moved(problem, u)
-    images = {
-      'usual': template(stats, 0, batch['position']),
-      'registered': (moved.expected, moved.variance),
-    }
-    updated = {}
-    for name, (mean, variance) in images.items():
-      y = healthy_responses.of_residual(response, batch, mean, jnp.log(variance))
-      updated[name] = healthy_responses.observe(kept[name], y, batch, places[name])
-    return jnp.zeros(()), (stats | {'responses': updated}, {})
+    value, metrics = painted_lesions.loss(predict, batch, key, painters, polarity)
+    return value, (stats, metrics)
 
   def infer(params, stats, batch: Batch, key):
     image, mask, position = batch['image'], batch['mask'], batch['position']
-    mean, variance = template(stats, rounds, position)
+    mean, variance = groups.template(stats, rounds, position)
     log_variance = jnp.log(variance)
     lambda0 = robust_registration.strength_of(batch, stiffness)
     count = 1 - batch.get('hidden', jnp.zeros_like(mask))
@@ -201,9 +195,7 @@ def make(
     if start is None:
       start = gauss_newton.register(problem, schedule=whole)
     stiff, stiff_log_variance = warped(mean, log_variance, start)
-    usual, usual_variance = template(stats, 0, position)
-    usual_log_variance = jnp.log(usual_variance)
-
+    usual, usual_log_variance = usual_of(stats, position)
     healthy = {
       name: healthy_responses.look_up(kept, position)
       for name, kept in stats.get('responses', {}).items()
@@ -220,12 +212,21 @@ def make(
     def deviation(outputs):
       return scale_space.unusual(scale_space.magnitude(responses_of(outputs)), mask)
 
+    learnt, suspected = {}, 0.0
+    if learns:
+      seen = Usual(usual, usual_log_variance)
+      logit = network.apply({'params': params['gate']}, image, seen, [])
+      suspected = jax.nn.sigmoid(logit) * mask
+      learnt = {'posterior_logit': logit * mask, 'posterior': suspected}
     outputs = robust_registration.refine(
-      settings, problem, start, batch, key, deviation if scales else None
+      settings, problem, start, batch, key, deviation if scales else None, suspected
     )
     if scales:
       outputs['reconstruction_responses'] = responses_of(outputs)
       outputs['usual_responses'] = standardised('usual', usual, usual_log_variance)
+    if learns:
+      deviations = scale_space.magnitude(outputs['reconstruction_responses'], sign)
+      learnt['fused'] = jnp.sqrt(suspected) * deviations
     return {
       'prior': mean * mask,
       'prior_log_variance': log_variance,
@@ -234,19 +235,11 @@ def make(
       'stiff': stiff * mask,
       'stiff_log_variance': stiff_log_variance,
       **outputs,
+      **learnt,
       'reconstruction': outputs['reconstruction'] * mask,
     }
 
-  bounds = (
-    Bound(
-      'folded', high=0.001, sign_of='folding; a higher stiffness keeps the map one'
-    ),
-    Bound('misfit', high=1.0, sign_of='a registration that does not converge'),
-    Bound('largest', high=max(shape) / 4, sign_of='scans that are not aligned'),
-  )
-  objectives = {'usual': Objective(voxel_moments.fit('usual'))}
-  for r in range(1, rounds + 1):
-    objectives[f'template_{r}'] = Objective(make_fit(r), stage=r, bounds=bounds)
-  if scales:
-    objectives['responses'] = Objective(fit_responses, stage=rounds + 1)
+  objectives = groups.objectives()
+  if learns:
+    objectives['gate'] = Objective(learn, ('gate',), stage=groups.stages)
   return Method(init, objectives, infer)

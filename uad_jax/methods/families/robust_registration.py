@@ -82,6 +82,7 @@ def refine(
   batch: Batch,
   key: Key,
   deviation: Callable[[Outputs], Array] | None = None,
+  suspected: Array | float = 0.0,
 ) -> Outputs:
   """Refines a displacement by weights that its own residual gives.
 
@@ -98,6 +99,8 @@ def refine(
     key: Random key of the draws.
     deviation: Computes z [B, *S, 1] from the outputs so far; None for
       `gate.standardised_residual`.
+    suspected: Probability p [B, *S, 1] of a lesion by other evidence, 0 for none. The
+      gate is then 1 - omega (1 - p).
 
   Returns:
     'displacement', 'gate', and without the factor of the brain mask 'reconstruction'
@@ -113,7 +116,7 @@ def refine(
     nu = settings.freedom
     z = deviation(outputs) * mask
     omega = jnp.minimum((nu + 1) / (nu + z**2), 1.0)
-    g = batch.get('hidden', 1 - omega)
+    g = batch.get('hidden', 1 - omega * (1 - suspected))
     if 'open' in batch:
       g = g * per_example(batch['open'], g)
     whole = whole._replace(
