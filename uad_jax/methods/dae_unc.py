@@ -22,13 +22,9 @@ import jax.numpy as jnp
 
 from uad_jax.augmentation import synthetic_lesions
 from uad_jax.method import Batch, Key, Method, Objective
-from uad_jax.methods.families import (
-  gate_calibration,
-  painted_lesions,
-  painted_twins,
-  voxel_moments,
-)
+from uad_jax.methods.families import gate_calibration, painted_lesions, painted_twins
 from uad_jax.methods.families.guided_deformation import PRIOR, Guided
+from uad_jax.methods.families.voxel_moments import fit as fit_moments
 from uad_jax.nets.dae_unc import Deformer, Evidence, Prior
 from uad_jax.ops import losses
 from uad_jax.ops.choices import choose
@@ -253,7 +249,7 @@ def make(
     }
 
   objectives = {
-    'usual': Objective(voxel_moments.fit('usual')),
+    'usual': Objective(fit_moments('usual')),
     'prior': Objective(prior_loss, PRIOR, stage=1),
     'deformer': Objective(deformer_loss, ('deformer',), stage=2, every=deformer_every),
     'gate': Objective(gate_loss, ('gate',), stage=2),
