@@ -113,6 +113,21 @@ def _unpack(archive: pathlib.Path, into: pathlib.Path) -> None:
         file.extractall(into)
     else:
       with tarfile.open(archive) as file:
-        file.extractall(into, filter='data')
+        _extract(file, into)
   except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
     raise BadScan(f'{archive} is no archive that can be unpacked: {error}') from error
+
+
+def _extract(archive: tarfile.TarFile, into: pathlib.Path) -> None:
+  """Unpacks a tar archive; nothing is written outside of the folder.
+
+  Python has the filter for this since 3.11.4.
+  """
+  if hasattr(tarfile, 'data_filter'):
+    archive.extractall(into, filter='data')
+    return
+  for member in archive.getmembers():
+    inside = (into / member.name).resolve().is_relative_to(into.resolve())
+    if not inside or not (member.isfile() or member.isdir()):
+      raise tarfile.TarError(f'{member.name} is no file or lies outside of the folder')
+  archive.extractall(into)
