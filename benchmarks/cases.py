@@ -34,7 +34,7 @@ if torch:
 
 def training_step(batch: int = 16, size: int = 128) -> Case:
   """One update of `dae` with Adam and all of its losses."""
-  data = scans(batch, size)
+  data = scans(batch, size, size)
   method = dae.make((size, size), warm_up=0.0, ramp=0.0)
   ours = our_step(method, data, 'autoencoder', learning_rate=5e-4)
   if torch is None:
@@ -46,7 +46,7 @@ def training_step(batch: int = 16, size: int = 128) -> Case:
 
 def inference(batch: int = 16, size: int = 128) -> Case:
   """Reconstruction by `dae` with running statistics."""
-  data = scans(batch, size)
+  data = scans(batch, size, size)
   ours = our_output(dae.make((size, size)), data, 'reconstruction')
   if torch is None:
     return Case(ours, None)

@@ -31,7 +31,7 @@ ROWS = tuple(f'{detector}:{data}' for data in DATA for detector in DETECTORS)
 """Arguments of configs/patch_detector.py."""
 
 
-def measure(row: str, seed: int) -> dict[str, float | list[float]]:
+def measure(row: str, seed: int) -> dict[str, float]:
   """Trains and evaluates a row; AUPRC with its interval, and seconds.
 
   Returns:

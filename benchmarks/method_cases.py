@@ -31,7 +31,8 @@ def ours(name: str):
   config = read_config(name, 'slices')
   config.adapt = {}
   config.method.update(CHANGED.get(name, {}))
-  return experiment.make_method(config, (SIZE, SIZE), 1), scans(config.batch_size, SIZE)
+  grid = (SIZE, SIZE)
+  return experiment.make_method(config, grid, 1), scans(config.batch_size, *grid)
 
 
 def tensors(batch: dict):

@@ -34,9 +34,9 @@ def noise(*shape, seed=0) -> np.ndarray:
   return np.random.default_rng(seed).normal(size=shape).astype('float32')
 
 
-def scans(batch: int, size: int) -> dict[str, np.ndarray]:
-  """Makes a batch of random images [B, H, W, 1] whose brain mask is the whole image."""
-  image = np.random.default_rng(0).uniform(size=(batch, size, size, 1))
+def scans(batch: int, *grid: int) -> dict[str, np.ndarray]:
+  """Makes a batch of random images [B, *S, 1] whose brain mask is the whole image."""
+  image = np.random.default_rng(0).uniform(size=(batch, *grid, 1))
   return {
     'image': image.astype('float32'),
     'mask': np.ones(image.shape, 'float32'),

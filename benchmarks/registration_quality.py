@@ -51,7 +51,7 @@ NOISE = 0.1
 """Standard deviation of the difference of two registered heads, in image units."""
 
 STIFFNESS, COMPOSITIONS = 2.0, 4
-"""Settings of the composed registration: its stiffness, the number of compositions."""
+"""Stiffness and number of compositions of the composed registration."""
 
 SINGLE = 1.0
 """Stiffness of the single field; lower ones fold."""

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from benchmarks.torch_dae import warp
+
 
 class TorchVoxelMorph(nn.Module):
   """U-Net of VoxelMorph with the convolution that gives the displacement."""
@@ -44,16 +46,6 @@ class TorchVoxelMorph(nn.Module):
     for layer in self.decoder[self.levels + 1 :]:
       x = F.leaky_relu(layer(x), 0.2)
     return self.field(x)
-
-
-def warp(image, u):
-  """Warps images [B, 1, *S] by displacements [B, 3, *S] in voxels."""
-  grid = image.shape[2:]
-  axes = [torch.arange(n, dtype=u.dtype) for n in grid]
-  points = torch.stack(torch.meshgrid(*axes, indexing='ij')) + u
-  sizes = torch.tensor(grid, dtype=u.dtype).view(1, 3, 1, 1, 1)
-  points = (2 * points / (sizes - 1) - 1).flip(1).movedim(1, -1)
-  return F.grid_sample(image, points, padding_mode='border', align_corners=True)
 
 
 def loss(net, moving, fixed, smoothness=0.01):

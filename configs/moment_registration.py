@@ -30,9 +30,6 @@ from uad_jax import base_config
 UNIFORM = {'uniform_1': 1.0, 'uniform_4': 4.0, 'uniform_16': 16.0}
 """Stiffness of the registrations without a gate, by variant."""
 
-PASS = {'demo': 60, 'volumes': 20, 'ixi3d': 10, 'stroke_flair': 12}
-"""Batches of one pass over the training scans, 110 elsewhere."""
-
 
 def get_config(arg: str = 'demo'):
   """Makes the config for the data set `arg`, a key of `base_config.DATA`."""
@@ -60,9 +57,12 @@ def get_config(arg: str = 'demo'):
     painters=placeholder(tuple),
   )
   config.postprocess = 'none'  # The responses are smooth.
-  config.batch_size = 4 if arg in base_config.VOLUMES else 16
-  name = 'stroke_flair' if arg.startswith('stroke_flair') else arg
-  config.steps = (PASS.get(name, 110),) * 4
+  one_pass = base_config.one_pass(arg)
+  config.batch_size = 16
+  if arg in base_config.VOLUMES:
+    config.batch_size = 4
+    one_pass //= 2
+  config.steps = (one_pass,) * 4
   config.scores.update(
     multiscale=dict(scorer='multiscale', of='reconstruction'),
     multiscale_usual=dict(scorer='multiscale', of='usual'),

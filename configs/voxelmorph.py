@@ -21,9 +21,9 @@ With `--config.method.reweightings=2` the field is refined at inference, and les
 count less for it (`moment_registration` from the network's start).
 
 Cost of `ixi3d`: the gradient of 2 heads takes 0.65 s of one CPU core and a process of
-it 1.1 GiB at the peak, so that 300 steps are some 4 minutes of one core.
-After them (pairs of scans) the mean Dice of IXI's labels is 0.481; it
-is 0.465 without a field and 0.535 by the solver of `moment_registration`
+it 1.1 GiB at the peak, so that 300 steps are some 4 minutes of one core. After them
+(pairs of scans) the mean Dice of IXI's labels is 0.481; it is 0.465 without a field and
+0.535 by the solver of `moment_registration`
 (`python -m benchmarks.registration_quality`).
 """
 

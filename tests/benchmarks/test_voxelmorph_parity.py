@@ -13,8 +13,7 @@ torch = pytest.importorskip(
 )
 
 from benchmarks import torch_voxelmorph  # noqa: E402
-from benchmarks.pairs import planes  # noqa: E402
-from benchmarks.volume_cases import volumes  # noqa: E402
+from benchmarks.pairs import planes, scans  # noqa: E402
 
 
 def tensor(x):
@@ -31,7 +30,7 @@ def shaken(x):
 def test_it_gives_the_same_displacement_and_loss(key):
   encoder, decoder, edge = (4, 8, 8), (8, 8, 8, 8, 4), 16
   method = voxelmorph.make((edge,) * 3, bins=1, encoder=encoder, decoder=decoder)
-  batch = volumes(edge)
+  batch = scans(2, *(edge,) * 3)
   moving = jax.random.uniform(key, batch['image'].shape)
   params, stats = method.init(key, batch)
   params = jax.tree.map(shaken, params)

@@ -173,12 +173,15 @@ def make(
     mean, variance = groups.template(stats, 0, position)
     return Usual(mean, jnp.log(variance))
 
+  def logit_of(params, image, usual: Usual):
+    """Logit of p for each voxel."""
+    return network.apply({'params': params['gate']}, image, usual, [])
+
   def learn(params, stats, batch: Batch, key, step):
     usual = usual_of(stats, batch['position'])
-    variables = {'params': params['gate']}
 
     def predict(image, mask):
-      return network.apply(variables, image, usual, [])
+      return logit_of(params, image, usual)
 
     value, metrics = painted_lesions.loss(predict, batch, key, painters, polarity)
     return value, (stats, metrics)
@@ -195,7 +198,7 @@ def make(
     if start is None:
       start = gauss_newton.register(problem, schedule=whole)
     stiff, stiff_log_variance = warped(mean, log_variance, start)
-    usual, usual_log_variance = usual_of(stats, position)
+    usual = usual_of(stats, position)
     healthy = {
       name: healthy_responses.look_up(kept, position)
       for name, kept in stats.get('responses', {}).items()
@@ -214,8 +217,7 @@ def make(
 
     learnt, suspected = {}, 0.0
     if learns:
-      seen = Usual(usual, usual_log_variance)
-      logit = network.apply({'params': params['gate']}, image, seen, [])
+      logit = logit_of(params, image, usual)
       suspected = jax.nn.sigmoid(logit) * mask
       learnt = {'posterior_logit': logit * mask, 'posterior': suspected}
     outputs = robust_registration.refine(
@@ -223,15 +225,15 @@ def make(
     )
     if scales:
       outputs['reconstruction_responses'] = responses_of(outputs)
-      outputs['usual_responses'] = standardised('usual', usual, usual_log_variance)
+      outputs['usual_responses'] = standardised('usual', *usual)
     if learns:
       deviations = scale_space.magnitude(outputs['reconstruction_responses'], sign)
       learnt['fused'] = jnp.sqrt(suspected) * deviations
     return {
       'prior': mean * mask,
       'prior_log_variance': log_variance,
-      'usual': usual * mask,
-      'usual_log_variance': usual_log_variance,
+      'usual': usual.mean * mask,
+      'usual_log_variance': usual.log_variance,
       'stiff': stiff * mask,
       'stiff_log_variance': stiff_log_variance,
       **outputs,
