@@ -51,6 +51,7 @@ def get_config(arg: str = 'demo'):
     field='displacement',
     squarings=7,
     bidirectional=False,
+    passes=1,
     smoothness=0.01,
     smooth=1.0,
     floor=0.03,

@@ -122,6 +122,22 @@ def test_the_variance_of_the_displacement_is_that_of_the_draws(key):
   assert abs(float(small[:, 2:-2, 2:-2].mean()) / expected - 1) < 0.1
 
 
+def test_a_second_pass_registers_what_the_first_has_warped(key):
+  method, params, stats, batch = rough(voxelmorph, key, 0.03)
+  twice = voxelmorph.make(SHAPE, decoder=WIDTHS[voxelmorph], **TINY, passes=2)
+  batch['moving'] = batch['image'][::-1]
+
+  def displacement(method, moving):
+    outputs = method.infer(params, stats, batch | {'moving': moving}, key)
+    return outputs['displacement']
+
+  first = displacement(method, batch['moving'])
+  second = displacement(method, warp(batch['moving'], first))
+  both = displacement(twice, batch['moving'])
+  np.testing.assert_allclose(both, flow.compose(first, second), atol=1e-5)
+  assert float(jnp.abs(both - first).max()) > 0.1
+
+
 def test_scans_are_paired_with_those_of_the_next_height():
   image = jnp.arange(4.0).reshape(4, 1, 1, 1)
   batch = {
@@ -154,6 +170,7 @@ def test_pairs_of_scans_train_too_and_padding_does_not_count(module, key):
     (voxelmorph, dict(field='spline'), "unknown field 'spline'"),
     (voxelmorph, dict(pairing='all'), "unknown pairing 'all'; there are atlas, scans"),
     (voxelmorph, dict(similarity='mi'), "unknown similarity 'mi'"),
+    (voxelmorph, dict(passes=0), 'passes'),
     (voxelmorph, dict(bidirectional=True), "allowed is field 'velocity'"),
     (voxelmorph, dict(smoothness=-1.0), 'smoothness is -1.0'),
     (voxelmorph, dict(decoder=(8, 8)), 'at least one decoder width more'),

@@ -39,6 +39,7 @@ def make(
   field: str = 'displacement',
   squarings: int = 7,
   bidirectional: bool = False,
+  passes: int = 1,
   smoothness: float = 0.01,
   smooth: float = 1.0,
   floor: float = 0.03,
@@ -79,6 +80,9 @@ def make(
     field: 'displacement' or 'velocity', a stationary velocity field.
     squarings: Number of squarings in the integration of the velocity field.
     bidirectional: Compare the images in both directions; for velocity fields.
+    passes: At inference, number of times that the network is applied: after the first
+      to the moving image as warped so far, with the displacements composed (cascades of
+      shared weights, Zhao et al. 2019, "Recursive cascaded networks"). 1 is VoxelMorph.
     smoothness: lambda, weight of the roughness of the field. Values of the paper for
       intensities in [0, 1]: about 0.01 for 'mse' and 1 for 'ncc'.
     smooth: Standard deviation in voxels of the Gaussian that smooths the template.
@@ -97,6 +101,7 @@ def make(
   check_choice('field', field, FIELDS, 'voxelmorph')
   check_number('voxelmorph: smoothness', smoothness, 0)
   check_whole('voxelmorph: squarings', squarings, 1)
+  check_whole('voxelmorph: passes', passes, 1)
   check_whole('voxelmorph: reweightings', reweightings, 0)
   check_number('voxelmorph: stiffness', stiffness, 0, above=True)
   check_number('voxelmorph: freedom', freedom, 0, above=True)
@@ -138,8 +143,13 @@ def make(
 
   def predict(params, pair: Pair, key) -> dict[str, jax.Array]:
     v = output(params, pair)
-    velocity = {'velocity': v} if integrated else {}
-    return {'displacement': displacement(v), **velocity}
+    u = displacement(v)
+    for _ in range(passes - 1):
+      moved = pair._replace(moving=warp(pair.moving, u))
+      u = flow.compose(u, displacement(output(params, moved)))
+    # Composed displacements have no velocity field.
+    velocity = {'velocity': v} if integrated and passes == 1 else {}
+    return {'displacement': u, **velocity}
 
   return template_registration.make_method(
     fields_of(network),
