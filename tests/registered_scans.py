@@ -17,6 +17,8 @@ OPTIONS = dict(
   first_stiffness=200.0,
   reweightings=4,
   freedom=8.0,
+  solves=12,
+  compositions=0,
 )
 
 

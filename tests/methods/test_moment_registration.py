@@ -102,9 +102,8 @@ def test_compositions_explain_more_of_the_healthy_and_draws_lie_around_them(trai
   batch = scans(2, first=50, size=3.0)
   found = {}
   for number in (0, 2):
-    method = moment_registration.make(
-      SHAPE, **{**OPTIONS, 'stiffness': 20.0}, compositions=number, draws=8
-    )
+    options = {**OPTIONS, 'stiffness': 20.0, 'compositions': number}
+    method = moment_registration.make(SHAPE, **options, draws=8)
     found[number] = infer(method, stats, batch | {'open': jnp.zeros(2)})
   errors = [
     float(jnp.abs(batch['image'] - outputs['reconstruction']).mean())
@@ -158,6 +157,8 @@ def test_padding_and_order_do_not_count():
   'options, sentence',
   [
     (dict(rounds=-1), 'rounds is -1; allowed is a whole number of 0 or more'),
+    (dict(scales=(1.0, -2.0)), 'scales is -2.0; allowed is a number of 0 or more'),
+    (dict(scale_floor=-0.5), 'scale_floor is -0.5; allowed is a number of 0 or more'),
     (dict(stiffness=0.0), 'stiffness is 0.0; allowed is a number above 0'),
   ],
 )

@@ -42,15 +42,15 @@ def make(
   rounds: int = 2,
   smooth: float = 1.0,
   floor: float = 0.03,
-  stiffness: float = 4.0,
+  stiffness: float = 8.0,
   first_stiffness: float = 64.0,
   reweightings: int = 2,
   freedom: float = 32.0,
   steps: tuple[int, ...] = (8, 6, 1),
-  refinement: tuple[int, ...] = (4, 2),
-  solves: int = 12,
+  refinement: tuple[int, ...] = (4, 1),
+  solves: int = 8,
   damping: float = 0.1,
-  compositions: int = 0,
+  compositions: int = 2,
   draws: int = 0,
   scales: tuple[float, ...] = (1.0, 2.0),
   limit: float = 4.0,
@@ -133,6 +133,11 @@ def make(
     limit=limit,
   ).items():
     check_number(f'{where}: {name}', value, 0, above=True)
+  for name, values in dict(
+    smooth=[smooth], scales=scales, scale_floor=[scale_floor]
+  ).items():
+    for value in values:
+      check_number(f'{where}: {name}', value, 0)
   whole, further = (Schedule(tuple(n), solves, damping) for n in (steps, refinement))
   settings = robust_registration.Settings(
     stiffness, reweightings, freedom, further, draws, compositions
