@@ -4,6 +4,7 @@ Thresholds are set on healthy validation scans, and the default anomaly map is c
 validation scans with lesions (`decide`); both are then fixed for the test scans.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 
@@ -31,7 +32,7 @@ from uad_jax.evaluation.postprocess import Postprocess, preset
 from uad_jax.evaluation.scans import Scan, lesion_in
 from uad_jax.evaluation.summary import Results, make_sample, subject_rows, summarise
 from uad_jax.inference import Inference, make_infer, placed, scans_of
-from uad_jax.method import Key, Method, Params, Scorer, Stats
+from uad_jax.method import Batch, Key, Method, Params, Scorer, Stats
 from uad_jax.ops.choices import check_choice
 
 CASE_PERCENT = 5
@@ -113,7 +114,7 @@ def evaluate(
   decisions: Decisions | None = None,
   ask: Mapping[str, float] | None = None,
   infer: Inference | Callable | None = None,
-  without: left_out.Without | None = None,
+  without: Callable[[Params, Stats, Batch], Stats] | None = None,
   resamples: int = 2000,
   seed: int = 0,
   progress: bool = True,
@@ -166,7 +167,9 @@ def evaluate(
   seen: list[dict[str, uncertainty_quality.Voxels]] = []
 
   def healthy_scans():
-    parts = left_out.by_subject(val, without, stats) if without else [(val, stats)]
+    parts = [(val, stats)]
+    if without:
+      parts = left_out.by_subject(val, functools.partial(without, params), stats)
     healthy = (scans(batches, 'thresholds', stats=kept) for batches, kept in parts)
     return uncertainty_quality.watched(itertools.chain.from_iterable(healthy), seen)
 

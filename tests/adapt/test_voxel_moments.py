@@ -99,10 +99,10 @@ def test_a_scan_that_is_left_out_might_never_have_been_seen():
     swept(adapted, {}, stats, [{'few_shot': rows(new, part)}], key).stats
     for part in (slice(0, 6), slice(0, 4))
   )
-  left = adapted.without(whole, rows(new, slice(4, 6)))
+  left = adapted.without({}, whole, rows(new, slice(4, 6)))
   for name in ('count', 'sum', 'square'):
     np.testing.assert_allclose(left['atlas'][name], rest['atlas'][name], atol=1e-3)
-  nothing = adapted.without(rest | {'atlas': voxel_stats.observe(
+  nothing = adapted.without({}, rest | {'atlas': voxel_stats.observe(
     voxel_stats.empty(1, SHAPE, 1), new['image'], new['position'], new['weight']
   )}, new)  # fmt: skip
   assert (

@@ -65,7 +65,7 @@ def test_the_thresholds_are_those_of_scans_that_the_mean_lacks():
     mean = stats['sum'] / stats['count']
     return {'reconstruction': jnp.broadcast_to(mean, batch['image'].shape)}
 
-  def without(stats, batch):
+  def without(params, stats, batch):
     weight = jnp.asarray(batch['weight'])
     return {
       'sum': stats['sum'] - jnp.tensordot(weight, jnp.asarray(batch['image']), 1),

@@ -30,6 +30,10 @@ SERVES = {
   'dann': WITH_CODE,
   'fada': WITH_CODE,
   'finetune': TRAINED,
+  'registered_moments': (
+    *('hypermorph', 'learned_template', 'moment_registration', 'voxelmorph'),
+    'voxelmorph_diff',
+  ),
   'voxel_moments': ('atlas', 'dae_unc'),
 }
 """Methods by adaptation; the others are refused with one sentence."""

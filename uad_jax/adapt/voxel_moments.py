@@ -75,7 +75,7 @@ def make(
         reached *= jnp.max(mean, -1, keepdims=True) >= support
       return {**outputs, 'support': reached}
 
-    def without(stats, batch):
+    def without(params, stats, batch):
       removed = {
         name: voxel_stats.remove(
           stats[name], batch['image'], batch['position'], batch['weight']

@@ -249,4 +249,4 @@ def make(
   objectives = groups.objectives()
   if learns:
     objectives['gate'] = Objective(learn, ('gate',), stage=groups.stages)
-  return Method(init, objectives, infer)
+  return Method(init, objectives, infer, groups.kinds)

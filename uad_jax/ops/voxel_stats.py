@@ -25,7 +25,7 @@ def tent(position: Array, bins: int) -> Array:
 
   Args:
     position: Slice heights [B] in [0, 1].
-    bins: Number of slice heights, the first at 0 and the last at 1.
+    bins: Number of slice heights, the first at 0 and the last at 1; 1 for all heights.
 
   Returns:
     [B, bins].
@@ -33,9 +33,13 @@ def tent(position: Array, bins: int) -> Array:
   Examples:
     >>> tent(jnp.array([0.5, 0.75]), 3).tolist()
     [[0.0, 1.0, 0.0], [0.0, 0.5, 0.5]]
+    >>> tent(jnp.array([0.5, 0.75]), 1).tolist()
+    [[1.0], [1.0]]
   """
+  if bins == 1:
+    return jnp.ones((len(position), 1))
   knots = jnp.linspace(0.0, 1.0, bins)[None]
-  return jnp.maximum(1 - jnp.abs(position[:, None] - knots) * max(bins - 1, 1), 0.0)
+  return jnp.maximum(1 - jnp.abs(position[:, None] - knots) * (bins - 1), 0.0)
 
 
 def empty(bins: int, shape: Sequence[int], channels: int) -> Moments:
@@ -91,9 +95,19 @@ def remove(moments: Moments, value: Array, position: Array, weight: Array) -> Mo
     >>> remove(moments, images, position, jnp.ones(1))['count'].tolist()
     [0.0]
   """
-  less = observe(moments, value, position, -weight)
-  seen = less['count'] > SMALLEST
-  return {name: sums * per_example(seen, sums) for name, sums in less.items()}
+  return settled(observe(moments, value, position, -weight))
+
+
+def settled(moments: Moments) -> Moments:
+  """Empties the slice heights at which hardly any weight is left, as by rounding.
+
+  Examples:
+    >>> few = {'count': jnp.array([1e-6, 2.0]), 'sum': jnp.array([[1e-6], [4.0]])}
+    >>> settled(few)['sum'].ravel().tolist()
+    [0.0, 4.0]
+  """
+  seen = moments['count'] > SMALLEST
+  return {name: sums * per_example(seen, sums) for name, sums in moments.items()}
 
 
 def look_up(

@@ -56,6 +56,21 @@ class Groupwise(NamedTuple):
     """Number of stages of the training."""
     return 1 + self.rounds + bool(self.response.scales)
 
+  @property
+  def kinds(self) -> dict[str, str]:
+    """Kinds of the statistics; target scans can be added to those that come first.
+
+    The last round registers scans to the template before it, which therefore stays; a
+    single round registers them to the moments of 'usual'.
+    """
+    names = [f'template_{self.rounds}'] if self.rounds else []
+    names += ['usual'] if self.rounds != 1 else []
+    names += ['responses'] if self.response.scales else []
+    others = dict.fromkeys(self.empty(), 'template')
+    return dict.fromkeys(names, 'registered') | {
+      name: kind for name, kind in others.items() if name not in names
+    }
+
   def empty(self) -> Stats:
     """Creates the sums of all stages."""
     empty = voxel_stats.empty(self.bins, self.shape, self.channels)

@@ -199,6 +199,5 @@ def make_method(
     'field': Objective(train, learnt, stage=1),
     'registered': Objective(fit, stage=2, bounds=bounds),
   }
-  return Method(
-    init, objectives, infer, dict.fromkeys(('usual', 'registered'), 'template')
-  )
+  kinds = {'usual': 'template', 'registered': 'registered'}
+  return Method(init, objectives, infer, kinds)
