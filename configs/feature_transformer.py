@@ -11,10 +11,11 @@ one model for fifteen classes.
 
 Measured here (docs/results.md, seed 0): AUPRC 0.040 on `demo` (map `novelty`), whose
 atlas has 0.041 and chance 0.011; AUPRC 0.009 on `ixi` (map `novelty`), whose atlas has
-0.342 and chance 0.008. Cost at 128 x 128 (docs/methods.json) on one core of an x86_64
+0.342 and chance 0.008; AUPRC 0.469 on `stroke_flair64` (map `novelty`), whose atlas has
+0.640 and chance 0.064. Cost at 128 x 128 (docs/methods.json) on one core of an x86_64
 machine: 2324, 92, 2498 ms for a training step of 16 slices in its stages, 2520 MiB of
-memory at the peak.
-A token is a cell of 8 x 8 voxels (24 mm), larger than most of the lesions of `ixi`.
+memory at the peak. A token is a cell of 8 x 8 voxels (24 mm), larger than most of the
+lesions of `ixi`.
 """
 
 import pathlib

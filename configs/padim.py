@@ -12,9 +12,10 @@ the weights of (configs/feature_network.py), as nothing is downloaded.
 
 Measured here (docs/results.md, seed 0): AUPRC 0.053 on `demo` (map `novelty`), whose
 atlas has 0.041 and chance 0.011; AUPRC 0.071 on `ixi` (map `novelty`), whose atlas has
-0.342 and chance 0.008. Cost at 128 x 128 (docs/methods.json) on one core of an x86_64
-machine: 2221, 239 ms for a training step of 16 slices in its stages, 1271 MiB of memory
-at the peak.
+0.342 and chance 0.008; AUPRC 0.466 on `stroke_flair64` (map `novelty_median5`), whose
+atlas has 0.640 and chance 0.064. Cost at 128 x 128 (docs/methods.json) on one core of
+an x86_64 machine: 2221, 239 ms for a training step of 16 slices in its stages, 1271 MiB
+of memory at the peak.
 """
 
 import pathlib

@@ -20,9 +20,10 @@ the authors' 256. Their weights, and their further embedding loss:
 
 Measured here (docs/results.md, seed 0): AUPRC 0.047 on `demo` (map `residual`), whose
 atlas has 0.041 and chance 0.011; AUPRC 0.083 on `ixi` (map `residual`), whose atlas has
-0.342 and chance 0.008. Cost at 128 x 128 (docs/methods.json) on one core of an x86_64
-machine: 448, 2127 ms for a training step of 16 slices in its stages, 1086 MiB of memory
-at the peak.
+0.342 and chance 0.008; AUPRC 0.609 on `stroke_flair64` (map `residual_median5`), whose
+atlas has 0.640 and chance 0.064. Cost at 128 x 128 (docs/methods.json) on one core of
+an x86_64 machine: 448, 2127 ms for a training step of 16 slices in its stages, 1086 MiB
+of memory at the peak.
 """
 
 from uad_jax import base_config

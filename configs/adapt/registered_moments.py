@@ -1,4 +1,4 @@
-"""Moments of registered scans re-estimated on target scans (`adapt.registered_moments`).
+"""Moments of registered scans, re-estimated on scans of another scanner.
 
 The argument `histogram` matches the histograms of the target scans as well.
 """
