@@ -119,8 +119,8 @@ class Method(NamedTuple):
       prunes the others. It never reads 'lesion'.
     kinds: Kind of each entry of the statistics, a name from `KINDS`: an adaptation to
       another scanner re-estimates some kinds and must not touch the others.
-    without: (params, stats, batch) -> statistics without the records of a batch that were added
-      to them; None if none were, or if they cannot be removed.
+    without: (params, stats, batch) -> statistics without the records of a batch that
+      were added to them; None if none were, or if they cannot be removed.
   """
 
   init: Callable[[Key, Batch], tuple[Params, Stats]]
@@ -139,7 +139,7 @@ KINDS = {
   'batch_norm': 'means and variances by which batch normalisation divides',
   'moments': 'sums for the mean and variance of each voxel, `ops.voxel_stats.Moments`',
   'template': 'the same sums, of scans to which other scans are registered',
-  'registered': 'such sums of registered scans, to which the fit of this name adds some',
+  'registered': 'such sums of registered scans, which the fit of this name adds',
   'mean_field': 'running mean of the fields of a training',
   'histogram': 'counts of a quantity in healthy scans, which set a threshold',
   'codebook': 'codes of a vector-quantised auto-encoder',

@@ -1,7 +1,7 @@
 """Moments of registered scans, re-estimated on scans of another scanner.
 
-Adaptation `adapt.registered_moments`; the argument `histogram` matches the histograms of
-the target scans as well.
+Adaptation `adapt.registered_moments`. The argument `histogram` matches the histograms
+of the target scans as well.
 """
 
 import pathlib
