@@ -59,11 +59,12 @@ def make(pseudo_count: float = 4.0, batches: int = 1, stage: int = 0) -> Adaptat
       return stats
 
     def fit(params, stats, batch: Batch, key, step):
-      share = jnp.where(step % batches == 0, pseudo_count, jnp.inf)
+      # Once a pass; further batches of it keep what the first ones added.
+      heaviest = jnp.where(step % batches == 0, pseudo_count, jnp.inf)
 
       def added(name) -> Callable[[Stats], Stats]:
         def add(stats):
-          light = stats | {name: lightened(stats[name], share)}
+          light = stats | {name: lightened(stats[name], heaviest)}
           return observe(name, params, light, batch, key)
 
         return add
