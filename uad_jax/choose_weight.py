@@ -20,8 +20,8 @@ from ml_collections import ConfigDict
 from uad_jax import cli, parallel, prepared_data
 from uad_jax import experiment as experiments
 from uad_jax.data import mixing, pipeline
-from uad_jax.inference import SEEN, placed
-from uad_jax.method import bind
+from uad_jax.inference import placed
+from uad_jax.method import SEEN, bind
 from uad_jax.progress import Progress
 from uad_jax.registry import plain, without
 from uad_jax.report import atomic_files
@@ -80,7 +80,7 @@ def healthy_batches(config: ConfigDict, count: int = 0, kept: str = '') -> list[
       `prepared_data.make_builder`.
 
   Returns:
-    Batches, dicts of numpy arrays with the keys `inference.SEEN`.
+    Batches, dicts of numpy arrays with the keys `method.SEEN`.
   """
   records = mixing.reader(prepared_data.open_data(config.data, kept))(config.data.val)
   batches = list(pipeline.ordered_batches(records, config.batch_size))

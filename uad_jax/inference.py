@@ -13,15 +13,23 @@ from uad_jax.evaluation.changed_maps import Smoothed
 from uad_jax.evaluation.measure import MAP
 from uad_jax.evaluation.scans import Scan, collect
 from uad_jax.evaluation.uncertainty_quality import DEVIATION
-from uad_jax.method import Array, Batch, Infer, Key, Method, Params, Scorer, Stats, bind
+from uad_jax.method import (
+  SEEN,
+  Array,
+  Batch,
+  Infer,
+  Key,
+  Method,
+  Params,
+  Scorer,
+  Stats,
+  bind,
+)
 from uad_jax.progress import progress as with_progress
 from uad_jax.registration import flow
 from uad_jax.uncertainty.anomaly_maps import Deviation
 from uad_jax.uncertainty.estimator import deviation
 from uad_jax.uncertainty.estimators import predicted
-
-SEEN = ('image', 'mask', 'position', 'weight')
-"""Entries of a batch that a method is given: never the lesion."""
 
 KEPT = ('prior', 'reconstruction', 'gate', 'displacement')
 """Outputs of a method that are measured and shown beside the anomaly maps."""

@@ -97,6 +97,9 @@ class Objective(NamedTuple):
   on_host: bool = False
 
 
+SEEN = ('image', 'mask', 'position', 'weight')
+"""Entries of a batch that a method is given: never the lesion."""
+
 TARGET = 'few_shot'
 """Split of the healthy target scans, to which a trained method is adapted."""
 
@@ -150,6 +153,23 @@ KINDS = {
   'features': 'moments of features that an adaptation has collected on target scans',
 }
 """Kinds of statistics."""
+
+
+def of_kind(method: Method, kind: str, lacking: str) -> list[str]:
+  """Returns the names of a method's statistics of a kind, in their order.
+
+  Args:
+    method: The method.
+    kind: Name from `KINDS`.
+    lacking: Message of the error where there are none.
+
+  Raises:
+    ValueError: The method has no statistics of this kind.
+  """
+  names = [name for name, other in method.kinds.items() if other == kind]
+  if not names:
+    raise ValueError(lacking)
+  return names
 
 
 Adaptation = Callable[[Method], Method]

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from uad_jax.method import Adaptation, Method, Objective
+from uad_jax.method import Adaptation, Method, Objective, of_kind
 from uad_jax.nets.layers import norm_taps
 from uad_jax.nets.layers.batch_norm import BatchNorm
 from uad_jax.ops.choices import check_choice
@@ -58,12 +58,12 @@ def make(
   source_records = pseudo_count if mode == 'mix' else 0.0
 
   def adapt(method: Method) -> Method:
-    entries = [name for name, kind in method.kinds.items() if kind == 'batch_norm']
-    if not entries:
-      raise ValueError(
-        'adabn: the method has no batch normalisation; channel_moments is the '
-        'counterpart for methods with group normalisation'
-      )
+    entries = of_kind(
+      method,
+      'batch_norm',
+      'adabn: the method has no batch normalisation; channel_moments is the '
+      'counterpart for methods with group normalisation',
+    )
 
     def measured(params, stats, batch, key):
       """Moments of the inputs of the layers, in the order of the inference."""

@@ -5,12 +5,19 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from uad_jax.method import TARGET, Adaptation, Batch, Method, Objective, Params, Stats
+from uad_jax.method import (
+  SEEN,
+  TARGET,
+  Adaptation,
+  Batch,
+  Method,
+  Objective,
+  Params,
+  Stats,
+  of_kind,
+)
 from uad_jax.ops import voxel_stats
 from uad_jax.ops.limits import check_number, check_whole
-
-ENTRIES = ('image', 'mask', 'position', 'weight')
-"""Entries of a batch that a fit may read."""
 
 
 def make(pseudo_count: float = 4.0, batches: int = 1, stage: int = 0) -> Adaptation:
@@ -47,12 +54,12 @@ def make(pseudo_count: float = 4.0, batches: int = 1, stage: int = 0) -> Adaptat
   check_whole('registered_moments: batches', batches, 1)
 
   def adapt(method: Method) -> Method:
-    names = [name for name, kind in method.kinds.items() if kind == 'registered']
-    if not names:
-      raise ValueError(
-        'registered_moments: the method has no statistics of registered scans; allowed '
-        'are methods that have, such as moment_registration and voxelmorph'
-      )
+    names = of_kind(
+      method,
+      'registered',
+      'registered_moments: the method has no statistics of registered scans; allowed '
+      'are methods that have, such as moment_registration and voxelmorph',
+    )
 
     def observe(name, params: Params, stats: Stats, batch: Batch, key) -> Stats:
       _, (stats, _) = method.objectives[name].loss(params, stats, batch, key, 0)
@@ -62,9 +69,13 @@ def make(pseudo_count: float = 4.0, batches: int = 1, stage: int = 0) -> Adaptat
       # Once a pass; further batches of it keep what the first ones added.
       heaviest = jnp.where(step % batches == 0, pseudo_count, jnp.inf)
 
+      def lightened(moments):
+        weight = jnp.minimum(heaviest, moments['count'].sum())
+        return voxel_stats.reweighted(moments, weight)
+
       def added(name) -> Callable[[Stats], Stats]:
         def add(stats):
-          light = stats | {name: lightened(stats[name], heaviest)}
+          light = stats | {name: of_moments(lightened, stats[name])}
           return observe(name, params, light, batch, key)
 
         return add
@@ -81,7 +92,7 @@ def make(pseudo_count: float = 4.0, batches: int = 1, stage: int = 0) -> Adaptat
       return stats
 
     def without(params, stats, batch):
-      return removed(params, stats, {name: batch[name] for name in ENTRIES})
+      return removed(params, stats, {name: batch[name] for name in SEEN})
 
     objective = Objective(fit, stage=stage, split=TARGET, passes=lambda _: len(names))
     return method._replace(
@@ -97,24 +108,3 @@ def of_moments(function: Callable[[dict], dict], sums: dict) -> dict:
   if 'count' in sums:
     return function(sums)
   return {name: of_moments(function, part) for name, part in sums.items()}
-
-
-def lightened(sums: dict, weight: jax.Array) -> dict:
-  """Scales sums down to a total weight, where theirs is larger.
-
-  Args:
-    sums: `Moments`, or a nested dict of them.
-    weight: The weight, in scans.
-
-  Examples:
-    >>> sums = {'a': {'count': jnp.array([4.0]), 'sum': jnp.array([6.0])}}
-    >>> lightened(sums, jnp.float32(2))['a']['sum'].tolist()
-    [3.0]
-  """
-
-  def scaled(moments):
-    count = jnp.maximum(moments['count'].sum(), 1e-6)
-    share = jnp.minimum(weight / count, 1.0)
-    return {name: share * leaf for name, leaf in moments.items()}
-
-  return of_moments(scaled, sums)

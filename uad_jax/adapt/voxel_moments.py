@@ -1,9 +1,8 @@
 """Adaptation that re-estimates the mean and variance of each voxel on target scans."""
 
-import jax
 import jax.numpy as jnp
 
-from uad_jax.method import Adaptation, Method, Objective
+from uad_jax.method import Adaptation, Method, Objective, of_kind
 from uad_jax.ops import voxel_stats
 from uad_jax.ops.limits import check_number
 
@@ -49,19 +48,18 @@ def make(
   check_number('voxel_moments: support', support, 0)
 
   def adapt(method: Method) -> Method:
-    names = [name for name, kind in method.kinds.items() if kind == 'moments']
-    if not names:
-      raise ValueError(
-        'voxel_moments: the method has no statistics of each voxel; allowed are '
-        'methods that have, such as atlas and dae_unc'
-      )
+    names = of_kind(
+      method,
+      'moments',
+      'voxel_moments: the method has no statistics of each voxel; allowed are methods '
+      'that have, such as atlas and dae_unc',
+    )
 
     def fit(params, stats, batch, key, step):
       updated = {}
       for name in names:
-        count = jnp.maximum(stats[name]['count'].sum(), 1e-6)
-        share = jnp.where(step == 0, pseudo_count / count, 1.0)
-        sums = jax.tree.map(lambda leaf, share=share: share * leaf, stats[name])
+        weight = jnp.where(step == 0, pseudo_count, stats[name]['count'].sum())
+        sums = voxel_stats.reweighted(stats[name], weight)
         updated[name] = voxel_stats.observe(
           sums, batch['image'], batch['position'], batch['weight']
         )

@@ -133,11 +133,10 @@ def make(
     limit=limit,
   ).items():
     check_number(f'{where}: {name}', value, 0, above=True)
-  for name, values in dict(
-    smooth=[smooth], scales=scales, scale_floor=[scale_floor]
-  ).items():
-    for value in values:
-      check_number(f'{where}: {name}', value, 0)
+  check_number(f'{where}: smooth', smooth, 0)
+  check_number(f'{where}: scale_floor', scale_floor, 0)
+  for scale in scales:
+    check_number(f'{where}: scales', scale, 0)
   whole, further = (Schedule(tuple(n), solves, damping) for n in (steps, refinement))
   settings = robust_registration.Settings(
     stiffness, reweightings, freedom, further, draws, compositions

@@ -110,6 +110,18 @@ def settled(moments: Moments) -> Moments:
   return {name: sums * per_example(seen, sums) for name, sums in moments.items()}
 
 
+def reweighted(moments: Moments, weight: Array) -> Moments:
+  """Scales sums to a total weight.
+
+  Examples:
+    >>> few = {'count': jnp.array([1.0, 3.0]), 'sum': jnp.array([[2.0], [6.0]])}
+    >>> reweighted(few, 2.0)['sum'].ravel().tolist()
+    [1.0, 3.0]
+  """
+  share = weight / jnp.maximum(moments['count'].sum(), 1e-6)
+  return {name: share * sums for name, sums in moments.items()}
+
+
 def look_up(
   moments: Moments, position: Array, smooth: float = 1.0
 ) -> tuple[Array, Array]:

@@ -63,12 +63,11 @@ class Groupwise(NamedTuple):
     The last round registers scans to the template before it, which therefore stays; a
     single round registers them to the moments of 'usual'.
     """
-    names = [f'template_{self.rounds}'] if self.rounds else []
-    names += ['usual'] if self.rounds != 1 else []
+    *kept, last = 'usual', *(f'template_{r}' for r in range(1, self.rounds + 1))
+    names = [last, 'usual'] if self.rounds != 1 else [last]
     names += ['responses'] if self.response.scales else []
-    others = dict.fromkeys(self.empty(), 'template')
     return dict.fromkeys(names, 'registered') | {
-      name: kind for name, kind in others.items() if name not in names
+      name: 'template' for name in kept if name not in names
     }
 
   def empty(self) -> Stats:
