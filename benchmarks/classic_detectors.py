@@ -12,17 +12,17 @@ import time
 
 from benchmarks.kept_results import command
 from uad_jax import registry, run_folder
+from uad_jax.comparison import packed_draws, records
+from uad_jax.comparison.paired_differences import signed
+from uad_jax.detectors.catalogue import DETECTORS
+from uad_jax.evaluation.bootstrap import resample
+from uad_jax.evaluation.metrics import POOLED
+from uad_jax.evaluation.sample import load
 from uad_jax.report.atomic_files import read_json
 from uad_jax.report.tables import markdown
 
 RUNS = pathlib.Path('runs/classic')
 """Folder of the run folders."""
-
-DETECTORS = (
-  'gaussian', 'pca', 'kernel_pca', 'gmm', 'kde', 'knn', 'lof', 'one_class_svm', 'svdd',
-  'isolation_forest',
-)  # fmt: skip
-"""Detectors of configs/patch_detector.py, in the order of the page."""
 
 DATA = ('demo', 'ixi', 'stroke_flair64')
 """Data sets."""
@@ -31,13 +31,18 @@ ROWS = tuple(f'{detector}:{data}' for data in DATA for detector in DETECTORS)
 """Arguments of configs/patch_detector.py."""
 
 
-def measure(row: str, seed: int) -> dict[str, float]:
+RIVALS = (records.BASELINE, 'dae_unc')
+"""Rows of docs/results.md that the detectors are compared with, seed by seed."""
+
+
+def measure(row: str, seed: int) -> dict[str, float | str]:
   """Trains and evaluates a row; AUPRC with its interval, and seconds.
 
   Returns:
     'auprc', 'low' and 'high' (95 % bootstrap interval over subjects), 'image_auroc' by
     the mean of the map, 'chance' (share of lesion voxels), 'fit', seconds until the
-    detector is fitted, and 'all', seconds with the evaluation.
+    detector is fitted, and 'all', seconds with the evaluation; 'test', hash of the test
+    data, and 'draws', the AUPRC in each resample of the subjects, packed.
   """
   config = registry.read_config(registry.config_path('patch_detector'), row)
   config.seed = seed
@@ -45,7 +50,8 @@ def measure(row: str, seed: int) -> dict[str, float]:
   start = time.perf_counter()
   run_folder.run(config, str(folder))
   seconds = time.perf_counter() - start
-  pooled = read_json(folder / 'results.json')['scorers']['novelty']['pooled']
+  summary = read_json(folder / 'results.json')
+  pooled = summary['scorers']['novelty']['pooled']
   low, high = pooled['auprc']['interval']
   return {
     'auprc': round(pooled['auprc']['value'], 4),
@@ -55,7 +61,37 @@ def measure(row: str, seed: int) -> dict[str, float]:
     'chance': round(pooled['prevalence']['value'], 4),
     'fit': round(read_json(folder / 'training.json')['seconds'], 1),
     'all': round(seconds, 1),
+    'test': summary['run']['manifest'],
+    'draws': packed_draws.packed(
+      resample(POOLED['auprc'], load(folder / 'evaluation.npz')['novelty'])
+    ),
   }
+
+
+def differences(data: str, seed: int, result: dict[str, float | str]) -> list[str]:
+  """Formats the AUPRC of a detector minus that of each of `RIVALS`, paired.
+
+  A rival that has no run with the same seed and test data gives an empty text.
+
+  Args:
+    data: Data set.
+    seed: Seed of the detector's run.
+    result: What `measure` returned.
+  """
+  kept = {
+    record.name: record
+    for record in records.read(pathlib.Path(f'docs/runs/{data}.jsonl'))
+    if not record.variant
+    and record.seeds == (seed,)
+    and record.data['digest'] == result['test']
+  }
+  texts = []
+  for name in RIVALS:
+    gap = name in kept and packed_draws.difference(
+      result['auprc'], result['draws'], records.value(kept[name]), kept[name].draws
+    )
+    texts.append(signed(gap) if gap else '')
+  return texts
 
 
 def page(kept: dict[str, dict[str, dict[str, float]]]) -> str:
@@ -68,8 +104,13 @@ def page(kept: dict[str, dict[str, dict[str, float]]]) -> str:
         chance = result['chance']
         interval = f'[{result["low"]:.3f}, {result["high"]:.3f}]'
         numbers = (f'{result[key]:.3g}' for key in ('image_auroc', 'fit', 'all'))
-        rows.append([detector, seed, f'{result["auprc"]:.3f} {interval}', *numbers])
-    head = ['detector', 'seed', 'AUPRC', 'image AUROC', 's, fit', 's, with evaluation']
+        auprc = f'{result["auprc"]:.3f} {interval}'
+        gaps = differences(data, int(seed), result)
+        rows.append([detector, seed, auprc, *gaps, *numbers])
+    head = [
+      'detector', 'seed', 'AUPRC', *(f'minus {name}' for name in RIVALS),
+      'image AUROC', 's, fit', 's, with evaluation',
+    ]  # fmt: skip
     if rows:
       parts.append(f'## {data}\n\nChance is {chance:.3f}.\n\n{markdown(head, rows)}\n')
   return (

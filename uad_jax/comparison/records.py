@@ -173,6 +173,11 @@ def of_sample(run: FinishedRun, facts: patient_groups.Facts) -> dict:
   }
 
 
+def value(record: Record) -> float:
+  """Returns the AUPRC of the scorer that a run chose on validation data."""
+  return record.maps[record.default][METRIC]['value']
+
+
 def gap(a: Record, b: Record) -> Estimate | None:
   """Computes the AUPRC difference between two runs, with a paired confidence interval.
 
@@ -185,8 +190,7 @@ def gap(a: Record, b: Record) -> Estimate | None:
   Returns:
     AUPRC of `a` minus AUPRC of `b`; None if one of them has no draws.
   """
-  auprc_a, auprc_b = (r.maps[r.default][METRIC]['value'] for r in (a, b))
-  return packed_draws.difference(auprc_a, a.draws, auprc_b, b.draws)
+  return packed_draws.difference(value(a), a.draws, value(b), b.draws)
 
 
 def patient_gap(a: Record, b: Record, metric: str) -> Estimate | None:
