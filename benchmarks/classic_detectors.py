@@ -88,7 +88,7 @@ def differences(data: str, seed: int, result: dict[str, float | str]) -> list[st
   texts = []
   for name in RIVALS:
     gap = name in kept and packed_draws.difference(
-      result['auprc'], result['draws'], records.value(kept[name]), kept[name].draws
+      result['auprc'], result['draws'], kept[name].auprc, kept[name].draws
     )
     texts.append(signed(gap) if gap else '')
   return texts

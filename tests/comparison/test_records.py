@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from tests.cohort import run
-from uad_jax.comparison import packed_draws, paired_differences, records, results
+from uad_jax.comparison import (
+  packed_draws,
+  paired_differences,
+  records,
+  results,
+  seed_means,
+)
 from uad_jax.evaluation import bootstrap
 from uad_jax.evaluation.metrics import POOLED
 
@@ -82,9 +88,10 @@ def test_a_mean_of_seeds_stays_until_all_of_them_are_run_afresh():
 
 def test_a_record_counts_as_often_as_it_has_seeds():
   members = [record((0, 1, 2), 0.25), record((3,), 0.75, minutes=None)]
-  found = results.over_seeds(members, 'auprc')
+  found = seed_means.over_seeds(members, 'auprc')
   assert found == {'value': 0.375, 'interval': [0.125, 0.625]}
   assert results.trained(members) == ['5', '2.0', '4']
   chosen = [members[0], record((3,), default='ssim')]
   assert results.choices(chosen) == 'residual (3), ssim (1)'
-  assert results.over_seeds(members, 'dlr') == {'value': None, 'interval': [None, None]}
+  unknown = seed_means.over_seeds(members, 'dlr')
+  assert unknown == {'value': None, 'interval': [None, None]}

@@ -1,9 +1,9 @@
 """Functions that store, for each run, the numbers that docs/results.md shows.
 
 Run folders are large and stay on the machine that made them. docs/runs/SUITE.jsonl
-(SUITE is a data set) has one JSON line, a record, for each evaluation of a run, or of
-the mean of several runs whose folders are gone. docs/results.md is rendered from
-records alone, so a method can be added on another machine and another day.
+(SUITE is a data set) has one JSON line, a record, for each evaluation of a run or for
+the mean of several. docs/results.md is rendered from records alone, so a method can be
+added on another machine and another day.
 """
 
 import json
@@ -26,8 +26,7 @@ from uad_jax.report.tables import COLUMNS, Estimate, estimates
 BASELINE = 'atlas'
 """Method that others are compared with: mean and deviation of each voxel."""
 
-METRIC = COLUMNS[0].metric
-"""Metric by which methods are compared."""
+METRIC = COLUMNS[0].metric  # by which methods are compared: AUPRC
 
 LATER = ('patients', 'groups')
 """Fields of a record that records of earlier versions lack."""
@@ -80,6 +79,11 @@ class Record(NamedTuple):
   rivals: Sequence[Rival]
   patients: Mapping[str, Mapping] = MappingProxyType({})
   groups: Mapping[str, Mapping] = MappingProxyType({})
+
+  @property
+  def auprc(self) -> float:
+    """AUPRC of the scorer that was chosen on validation data."""
+    return self.maps[self.default][METRIC]['value']
 
 
 def training_data(model: Mapping) -> str | None:
@@ -173,15 +177,8 @@ def of_sample(run: FinishedRun, facts: patient_groups.Facts) -> dict:
   }
 
 
-def value(record: Record) -> float:
-  """Returns the AUPRC of the scorer that a run chose on validation data."""
-  return record.maps[record.default][METRIC]['value']
-
-
 def gap(a: Record, b: Record) -> Estimate | None:
   """Computes the AUPRC difference between two runs, with a paired confidence interval.
-
-  The AUPRC of a run is that of the scorer that was chosen on validation data.
 
   Args:
     a: Record of the first run.
@@ -190,7 +187,7 @@ def gap(a: Record, b: Record) -> Estimate | None:
   Returns:
     AUPRC of `a` minus AUPRC of `b`; None if one of them has no draws.
   """
-  return packed_draws.difference(value(a), a.draws, value(b), b.draws)
+  return packed_draws.difference(a.auprc, a.draws, b.auprc, b.draws)
 
 
 def patient_gap(a: Record, b: Record, metric: str) -> Estimate | None:

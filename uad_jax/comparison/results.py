@@ -3,14 +3,19 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from uad_jax.comparison import paired_differences, patient_tables, polarity_table
+from uad_jax.comparison import (
+  overview,
+  paired_differences,
+  patient_tables,
+  polarity_table,
+)
 from uad_jax.comparison.benchmark_rows import UNSIGNED
 from uad_jax.comparison.costs import speed
 from uad_jax.comparison.paired_differences import Rival, signed
 from uad_jax.comparison.records import BASELINE, TESTED, Record, gap
-from uad_jax.comparison.seed_means import averaged, mean
+from uad_jax.comparison.seed_means import mean, over_baseline, over_seeds
 from uad_jax.comparison.side_by_side import CAPTION
-from uad_jax.report.tables import COLUMNS, MISSING, Estimate, cell, markdown
+from uad_jax.report.tables import COLUMNS, MISSING, cell, markdown
 
 HEAD = """# Results
 
@@ -31,20 +36,6 @@ voxels. Where data have several fingerprints, machines that round differently ma
 by one recipe; they count as the same because the atlas gets the same AUPRC on them.
 What the orders mean: [comparison.md](comparison.md).
 """
-
-
-def over_seeds(
-  members: Sequence[Record], metric: str, scorer: str | None = None
-) -> Estimate:
-  """Averages the estimates of one metric over the seeds of a method.
-
-  Args:
-    members: Records of one method.
-    metric: The metric.
-    scorer: The scorer; None takes the chosen scorer of each record.
-  """
-  entries = [(r.maps.get(scorer or r.default, {}), len(r.seeds)) for r in members]
-  return averaged([(maps[metric], n) for maps, n in entries if metric in maps])
 
 
 def trained(members: Sequence[Record]) -> list[str]:
@@ -75,10 +66,7 @@ def summary(records: Sequence[Record]) -> str:
 
   A row shows the scorer chosen on validation data; rows are in the records' order.
   """
-  groups = defaultdict(list)
-  for record in records:
-    if not record.variant:
-      groups[record.name].append(record)
+  groups = overview.by_method(records)
   first, *others = (c for c in COLUMNS if c.section != 'registration')
   over_title = f'{first.title} over {BASELINE}'
   plain_title = f'{first.title} of {PLAIN}'
@@ -86,12 +74,11 @@ def summary(records: Sequence[Record]) -> str:
   head = ['method', 'map', *titles, 'parameters', 'training data', *TRAINED]
   rows = []
   for name, members in groups.items():
-    gaps = [(over_baseline(r, groups.get(BASELINE, ())), len(r.seeds)) for r in members]
-    gaps = [(estimate, times) for estimate, times in gaps if estimate]
+    over = over_baseline(members, groups.get(BASELINE, ()))
     size = members[0].parameters
     cells = [
       cell(over_seeds(members, first.metric), True),
-      signed(averaged(gaps)) if gaps else MISSING,
+      signed(over) if over else MISSING,
       cell(over_seeds(members, first.metric, PLAIN), False),
       *(cell(over_seeds(members, c.metric), False) for c in others),
       MISSING if size is None else f'{size:,}',
@@ -99,22 +86,6 @@ def summary(records: Sequence[Record]) -> str:
     ]
     rows.append([name, choices(members), *cells, *trained(members)])
   return markdown(head, rows)
-
-
-def over_baseline(record: Record, baselines: Sequence[Record]) -> Estimate | None:
-  """Computes the AUPRC of a method minus the baseline's AUPRC with the same seeds.
-
-  Args:
-    record: Record of the method.
-    baselines: Records of the baseline.
-
-  Returns:
-    The paired difference; None for the baseline itself.
-  """
-  for other in baselines:
-    if other.seeds == record.seeds and other != record:
-      return gap(record, other) or record.over
-  return record.over
 
 
 def rivals(records: Sequence[Record]) -> str:
@@ -239,4 +210,5 @@ def page(
         sections.append(polarity_table.table(bright, records))
   if timings:
     sections.append(f'## Speed beside PyTorch\n\n{speed(timings)}\n')
-  return '\n'.join([HEAD, *filter(None, sections), *more])
+  parts = [HEAD, overview.section(suites), *sections]
+  return '\n'.join([*filter(None, parts), *more])

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from uad_jax.comparison.records import Record, gap
 from uad_jax.report.tables import Estimate
 
 
@@ -25,3 +26,39 @@ def averaged(weighted: Sequence[tuple[Estimate, int]]) -> Estimate:
   low, high = (mean([(e['interval'][end], n) for e, n in weighted]) for end in (0, 1))
   value = mean([(e['value'], n) for e, n in weighted])
   return {'value': value, 'interval': [low, high]}
+
+
+def over_seeds(
+  members: Sequence[Record], metric: str, scorer: str | None = None
+) -> Estimate:
+  """Averages the estimates of one metric over the seeds of a method.
+
+  Args:
+    members: Records of one method.
+    metric: The metric.
+    scorer: The scorer; None takes the chosen scorer of each record.
+  """
+  entries = [(r.maps.get(scorer or r.default, {}), len(r.seeds)) for r in members]
+  return averaged([(maps[metric], n) for maps, n in entries if metric in maps])
+
+
+def over_baseline(
+  members: Sequence[Record], baselines: Sequence[Record]
+) -> Estimate | None:
+  """Computes the AUPRC of a method minus the baseline's, the mean over its seeds.
+
+  Args:
+    members: Records of the method.
+    baselines: Records of the baseline; runs of the same seeds are paired.
+
+  Returns:
+    The mean of the paired differences and of the ends of their intervals; None for the
+    baseline itself, or where no pair has resamples.
+  """
+  gaps = []
+  for record in members:
+    pairs = [b for b in baselines if b.seeds == record.seeds and b != record]
+    over = (gap(record, pairs[0]) if pairs else None) or record.over
+    if over:
+      gaps.append((over, len(record.seeds)))
+  return averaged(gaps) if gaps else None
