@@ -205,6 +205,7 @@ def make_batch(shape, size=4, seed=0):
   }
 
 
+KEY = jax.random.key(7)
 TRACED = {}
 """How often `trained` let jax trace each objective, by method."""
 
@@ -228,26 +229,35 @@ def counted(method):
 
 
 @functools.cache
+def initial(name):
+  """The method, a batch, the state before any step, and the inference, compiled."""
+  shape, options, _ = ROWS[name]
+  method = named('methods', name)(shape, channels=1, **options)
+  batch = make_batch(shape)
+  tx = optimisers(method)
+  first = jax.jit(lambda key: init_state(method, tx, key, batch))(KEY)
+  return method, batch, jax.device_get(first), jax.jit(method.infer)
+
+
+def optimisers(method):
+  return {n: optax.adam(3e-3) for n, o in method.objectives.items() if o.trains}
+
+
+@functools.cache
 def trained(name):
   """The method after ten steps a stage on one batch, and the history of that."""
-  shape, options, _ = ROWS[name]
-  method, counts = counted(named('methods', name)(shape, channels=1, **options))
-  batch = make_batch(shape)
-  key = jax.random.key(7)
-  tx = {n: optax.adam(3e-3) for n, o in method.objectives.items() if o.trains}
+  method, batch, first, infer = initial(name)
+  method, counts = counted(method)
   stages = 1 + max((o.stage for o in method.objectives.values()), default=-1)
   ends = tuple(10 * (i + 1) for i in range(stages))
-  first = jax.jit(lambda key: init_state(method, tx, key, batch))(key)
-  first = jax.device_get(first)
   state, history = jax.device_put(first), []
-  update = make_update(method, tx, ends)
+  update = make_update(method, optimisers(method), ends)
   for step in range(10 * stages):
     names = due(method.objectives, ends, step)
     splits = {method.objectives[n].split: batch for n in names}
     # The same key at each step: the loss of one batch is to fall.
     before = jax.device_get(state)
-    state, metrics = update(names)(state, splits, key)
+    state, metrics = update(names)(state, splits, KEY)
     history.append((names, before, jax.device_get(state), jax.device_get(metrics)))
   TRACED[name] = dict(counts)
-  infer = jax.jit(method.infer)
   return method, batch, first, jax.device_get(state), history, infer

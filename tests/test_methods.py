@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from tests.long_variants import all_but
-from tests.method_table import ADAPTATIONS, ROWS, TRACED, make_batch, trained
+from tests.method_table import ADAPTATIONS, ROWS, TRACED, initial, make_batch, trained
 from uad_jax import checkpoint
 from uad_jax.method import State
 from uad_jax.registry import named
@@ -82,7 +82,7 @@ QUICK = all_but(
 
 @pytest.mark.parametrize('name', QUICK)
 def test_parameter_count(name):
-  _, _, first, _, _, _ = trained(name)
+  _, _, first, _ = initial(name)
   count = sum(x.size for x in jax.tree.leaves(first.params))
   golden = ROWS[name][2]
   assert count == golden, f'{name} has {count} parameters'
@@ -126,7 +126,7 @@ def test_bounds_are_of_metrics_that_there_are(name):
 
 @pytest.mark.parametrize('name', QUICK)
 def test_the_adaptations_serve_every_method_together(name):
-  plain, batch, first, _, _, infer = trained(name)
+  plain, batch, first, infer = initial(name)
   adapted = plain
   for adaptation in ADAPTATIONS:
     if name in SERVES.get(adaptation, ROWS):
@@ -147,7 +147,7 @@ def test_the_adaptations_serve_every_method_together(name):
 
 @pytest.mark.parametrize('name', sorted(set(ROWS) - set(SMOOTH)))
 def test_wrm_refuses_a_loss_with_a_kink(name):
-  plain, batch, _, _, _, _ = trained(name)
+  plain, batch, _, _ = initial(name)
   method = named('adapt', 'wrm')()(plain)
   with pytest.raises(ValueError, match='allowed are smooth networks and losses'):
     jax.eval_shape(lambda key: method.init(key, batch), jax.random.key(0))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from tests.method_table import ROWS, make_batch, trained
+from tests.method_table import ROWS, initial, make_batch
 from uad_jax.adapt import ensemble, voxel_moments
 from uad_jax.ops.output_names import EXPECTED, OUTPUTS
 from uad_jax.registry import named, names
@@ -38,7 +38,7 @@ def matches(axes, shape, image):
 
 @pytest.mark.parametrize('name', sorted(ROWS))
 def test_methods_give_what_the_vocabulary_says(name):
-  _, batch, _, state, _, infer = trained(name)
+  _, batch, state, infer = initial(name)
   outputs = infer(state.params, state.stats, batch, jax.random.key(1))
   assert set(outputs) <= set(OUTPUTS), set(outputs) - set(OUTPUTS)
   for key, value in outputs.items():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.adapt.sweep import rows, swept
+from tests.long_variants import all_but
 from tests.registered_scans import fitted, scans
 from uad_jax.adapt import registered_moments
 from uad_jax.ops import scale_space
@@ -29,7 +30,7 @@ def assert_close(sums, others):
   jax.tree.map(compare, sums, others)
 
 
-@pytest.fixture(scope='module', params=CASES)
+@pytest.fixture(scope='module', params=all_but(CASES, (2,)))
 def source(request):
   """A method with the statistics of twelve source scans, and its sums."""
   method, stats, _ = fitted(rounds=request.param)

@@ -97,6 +97,7 @@ def test_without_rounds_and_reweighting_it_is_the_atlas_and_a_uniform_field():
   assert float(outputs['gate'].max()) == 0
 
 
+@pytest.mark.slow
 def test_compositions_explain_more_of_the_healthy_and_draws_lie_around_them(trained):
   _, stats, _ = trained
   batch = scans(2, first=50, size=3.0)

@@ -4,20 +4,16 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from tests.long_variants import all_but
 from uad_jax import experiment, registry
 from uad_jax.method import bind
 
 SOURCES = (
-  'posterior',
-  'laplace',
-  *(
-    pytest.param(name, marks=pytest.mark.slow)
-    for name in ('dropout', 'concrete', 'ensemble', 'swag', 'heads')
-  ),
-)
+  'posterior', 'laplace', 'dropout', 'concrete', 'ensemble', 'swag', 'heads'
+)  # fmt: skip
 
 
-@pytest.mark.parametrize('source', SOURCES)
+@pytest.mark.parametrize('source', all_but(SOURCES, ('posterior',)))
 def test_the_scores_of_a_source_have_their_outputs(source):
   path = registry.config_path('uncertainty')
   config = registry.read_config(path, f'{source}:demo')

@@ -106,6 +106,7 @@ def test_damage_is_audited(copy):
   )
 
 
+@pytest.mark.slow
 def test_another_manifest_is_audited(copy):
   path = next(copy.rglob(manifest.NAME))
   content = json.loads(path.read_text())
