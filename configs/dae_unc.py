@@ -12,21 +12,26 @@ the gate, which has not finished learning then (not measured).
 The variants `uniform_*` are inferences of the same training with a uniform strength in
 place of the gated field.
 
-Measured (docs/results.md), means over seeds 0, 1 and 2 on slices of 64 x 64: minutes of
-training, on two CPU cores (docs/comparison.md), and AUPRC on the test scans of the
-anomaly map (in brackets) that each run chose on validation scans. `ixi` was trained
-beside other work; `dae_unc_plain` is the same without random contrasts.
+Measured (docs/results.md), means over seeds 0, 1 and 2 on slices of 64 x 64 (96 x 96
+for `stroke_flair96`; `ixi3d` is seed 0): minutes of training, on two CPU cores
+(docs/comparison.md), and AUPRC on the test scans of the anomaly map (in brackets) that
+each run chose on validation scans. `ixi`, `ixi3d` and `stroke_flair96` were trained on
+one core beside other work; `dae_unc_plain` is the same without random contrasts.
 
   demo (simulated)        11.2 minutes   AUPRC 0.596  (posterior)
   ixi (inserted lesions)  37.3 minutes   AUPRC 0.535  (fused)
   the same, plain         15.2 minutes   AUPRC 0.517  (fused)
   ixi_percentile (heads)  11.2 minutes   AUPRC 0.412  (fused)
+  ixi3d (whole heads)    116.4 minutes   AUPRC 0.420  (fused)
+  stroke_flair64 (3 mm)    7.2 minutes   AUPRC 0.706  (log_odds_1)
+  stroke_flair96 (2 mm)   19.2 minutes   AUPRC 0.727  (log_odds_1_median5)
 
 Cost at 128 x 128 (docs/methods.json) on one core of an x86_64 machine: 1.3 / 269 / 303
 / 193 ms by stage for a training step of 16 slices, 947 MiB of memory at the peak.
-Memory at 64 x 64 was not measured. Of `ixi3d`, whose AUPRC was not measured yet, a step
-of two heads takes 2.1 s (prior), 2.6 s (gate) and 0.9 s (deformer) of one core, 36
-minutes in all, and a process of these gradients 3.6 GiB at the peak.
+Memory at 64 x 64 was not measured. A step of two heads of `ixi3d` takes 2.1 s (prior),
+2.6 s (gate) and 0.9 s (deformer) of one core without other work, 36 minutes in all, and
+a process of these gradients 3.6 GiB at the peak. For whole heads
+`configs/moment_registration.py:ixi3d` is the better choice (AUPRC 0.554).
 """
 
 from ml_collections.config_dict import placeholder
