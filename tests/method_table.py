@@ -206,8 +206,7 @@ def make_batch(shape, size=4, seed=0):
 
 
 KEY = jax.random.key(7)
-TRACED = {}
-"""How often `trained` let jax trace each objective, by method."""
+TRACED = {}  # how often `trained` let jax trace each objective, by method
 
 
 def counted(method):
@@ -233,8 +232,7 @@ def initial(name):
   """The method, a batch, the state before any step, and the inference, compiled."""
   shape, options, _ = ROWS[name]
   method = named('methods', name)(shape, channels=1, **options)
-  batch = make_batch(shape)
-  tx = optimisers(method)
+  batch, tx = make_batch(shape), optimisers(method)
   first = jax.jit(lambda key: init_state(method, tx, key, batch))(KEY)
   return method, batch, jax.device_get(first), jax.jit(method.infer)
 
@@ -253,10 +251,9 @@ def trained(name):
   state, history = jax.device_put(first), []
   update = make_update(method, optimisers(method), ends)
   for step in range(10 * stages):
-    names = due(method.objectives, ends, step)
+    names, before = due(method.objectives, ends, step), jax.device_get(state)
     splits = {method.objectives[n].split: batch for n in names}
     # The same key at each step: the loss of one batch is to fall.
-    before = jax.device_get(state)
     state, metrics = update(names)(state, splits, KEY)
     history.append((names, before, jax.device_get(state), jax.device_get(metrics)))
   TRACED[name] = dict(counts)
