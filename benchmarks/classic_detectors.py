@@ -9,6 +9,7 @@ are kept in docs/classic_detectors.json; none is computed twice.
 
 import pathlib
 import time
+from collections.abc import Sequence
 
 from benchmarks.kept_results import command
 from uad_jax import registry, run_folder
@@ -68,27 +69,29 @@ def measure(row: str, seed: int) -> dict[str, float | str]:
   }
 
 
-def differences(data: str, seed: int, result: dict[str, float | str]) -> list[str]:
+def differences(
+  kept: Sequence[records.Record], seed: int, result: dict[str, float | str]
+) -> list[str]:
   """Formats the AUPRC of a detector minus that of each of `RIVALS`, paired.
 
   A rival that has no run with the same seed and test data gives an empty text.
 
   Args:
-    data: Data set.
+    kept: Records of the data set.
     seed: Seed of the detector's run.
     result: What `measure` returned.
   """
-  kept = {
+  same = {
     record.name: record
-    for record in records.read(pathlib.Path(f'docs/runs/{data}.jsonl'))
+    for record in kept
     if not record.variant
     and record.seeds == (seed,)
     and record.data['digest'] == result['test']
   }
   texts = []
   for name in RIVALS:
-    gap = name in kept and packed_draws.difference(
-      result['auprc'], result['draws'], kept[name].auprc, kept[name].draws
+    gap = name in same and packed_draws.difference(
+      result['auprc'], result['draws'], same[name].auprc, same[name].draws
     )
     texts.append(signed(gap) if gap else '')
   return texts
@@ -99,13 +102,14 @@ def page(kept: dict[str, dict[str, dict[str, float]]]) -> str:
   parts = []
   for data in DATA:
     rows, chance = [], None
+    rivals = records.read(pathlib.Path(f'docs/runs/{data}.jsonl'))
     for detector in DETECTORS:
       for seed, result in sorted(kept.get(f'{detector}:{data}', {}).items()):
         chance = result['chance']
         interval = f'[{result["low"]:.3f}, {result["high"]:.3f}]'
         numbers = (f'{result[key]:.3g}' for key in ('image_auroc', 'fit', 'all'))
         auprc = f'{result["auprc"]:.3f} {interval}'
-        gaps = differences(data, int(seed), result)
+        gaps = differences(rivals, int(seed), result)
         rows.append([detector, seed, auprc, *gaps, *numbers])
     head = [
       'detector', 'seed', 'AUPRC', *(f'minus {name}' for name in RIVALS),

@@ -3,25 +3,21 @@
 import numpy as np
 import pytest
 
-from uad_jax.comparison import overview, packed_draws, records
+from tests.one_map_record import record
+from uad_jax.comparison import overview, packed_draws
 
 
-def record(name, seed, auprc, draws=(), **more):
-  """A record of one seed with one map, its AUPRC in each resample in `draws`."""
-  fields = {
-    'name': name, 'variant': '', 'seeds': (seed,), 'config': 'c', 'default': 'residual',
-    'data': {}, 'parameters': 0, 'training': '', 'steps': 0, 'minutes': 0.0,
-    'maps': {'residual': {'auprc': {'value': auprc, 'interval': [0, 1]}}},
-    'draws': packed_draws.packed(np.array(draws)), 'over': None, 'rivals': [],
-  }  # fmt: skip
-  return records.Record(**(fields | more))
+def drawn(name, seed, auprc, draws=(), **more):
+  """A record of one seed, with its AUPRC in each resample."""
+  draws = packed_draws.packed(np.array(draws))
+  return record((seed,), auprc, name, draws=draws, **more)
 
 
 def test_a_cell_is_the_mean_of_the_seeds_beside_the_atlas():
-  atlas = [record('atlas', seed, 0.2, [0.1, 0.3]) for seed in (0, 1)]
-  above = [record('vae', seed, 0.4 + 0.2 * seed, [0.3, 0.7]) for seed in (0, 1)]
-  below = [record('ae', 0, 0.1, [0.0, 0.2])]
-  beside = [record('lsa', 0, 0.2, [0.0, 0.4]), record('lsa', 0, 0.9, variant='x')]
+  atlas = [drawn('atlas', seed, 0.2, [0.1, 0.3]) for seed in (0, 1)]
+  above = [drawn('vae', seed, 0.4 + 0.2 * seed, [0.3, 0.7]) for seed in (0, 1)]
+  below = [drawn('ae', 0, 0.1, [0.0, 0.2])]
+  beside = [drawn('lsa', 0, 0.2, [0.0, 0.4]), drawn('lsa', 0, 0.9, variant='x')]
   suites = {'demo': atlas + above + below + beside, 'slices': [], 'ixi': atlas[:1]}
   lines = overview.section(suites).splitlines()
   assert [line for line in lines if line.startswith('| ')] == [
@@ -34,7 +30,7 @@ def test_a_cell_is_the_mean_of_the_seeds_beside_the_atlas():
 
 
 def test_one_data_set_needs_no_overview():
-  assert overview.section({'demo': [record('atlas', 0, 0.2)], 'ixi': []}) == ''
+  assert overview.section({'demo': [drawn('atlas', 0, 0.2)], 'ixi': []}) == ''
 
 
 @pytest.mark.parametrize(

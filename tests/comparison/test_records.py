@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tests.cohort import run
+from tests.one_map_record import record
 from uad_jax.comparison import (
   packed_draws,
   paired_differences,
@@ -16,18 +17,6 @@ from uad_jax.evaluation import bootstrap
 from uad_jax.evaluation.metrics import POOLED
 
 GAP = {'value': 0.25, 'interval': [0.125, 0.5]}
-
-
-def record(seeds, auprc=0.5, name='vae', **more):
-  """A record with one map."""
-  found = {'value': auprc, 'interval': [auprc - 0.25, auprc + 0.25]}
-  fields = {
-    'name': name, 'variant': '', 'seeds': seeds, 'config': 'c', 'default': 'residual',
-    'data': {'digest': 'd', 'scans': 3, 'subjects': 3, 'diseased': 1, 'honest': 0.1},
-    'parameters': 7, 'training': '2 subjects, 9 slices', 'steps': 5, 'minutes': 2.0,
-    'maps': {'residual': {'auprc': found}}, 'draws': '', 'over': None, 'rivals': [],
-  }  # fmt: skip
-  return records.Record(**(fields | more))
 
 
 def test_records_come_back_as_they_were_written(tmp_path):

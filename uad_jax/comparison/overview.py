@@ -1,11 +1,10 @@
 """Function that renders one table of all methods on all data sets."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from uad_jax.comparison.benchmark_rows import ROWS
 from uad_jax.comparison.records import BASELINE, METRIC, Record
-from uad_jax.comparison.seed_means import over_baseline, over_seeds
+from uad_jax.comparison.seed_means import by_method, over_baseline, over_seeds
 from uad_jax.report.tables import MISSING, Estimate, markdown
 
 NOTE = f"""AUPRC over all test voxels of the map that each run chose on validation data,
@@ -13,15 +12,6 @@ mean over the seeds, whose number is in brackets. `+` and `-`: the 95 % interval
 paired difference to `{BASELINE}` lies above or below 0 (its ends averaged over the
 seeds). The sections below have the intervals and describe the test data of each column.
 """
-
-
-def by_method(records: Sequence[Record]) -> dict[str, list[Record]]:
-  """Groups the records of a data set by method; variants are left out."""
-  groups = defaultdict(list)
-  for record in records:
-    if not record.variant:
-      groups[record.name].append(record)
-  return groups
 
 
 def sign(over: Estimate | None) -> str:

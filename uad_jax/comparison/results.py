@@ -13,7 +13,7 @@ from uad_jax.comparison.benchmark_rows import UNSIGNED
 from uad_jax.comparison.costs import speed
 from uad_jax.comparison.paired_differences import Rival, signed
 from uad_jax.comparison.records import BASELINE, TESTED, Record, gap
-from uad_jax.comparison.seed_means import mean, over_baseline, over_seeds
+from uad_jax.comparison.seed_means import by_method, mean, over_baseline, over_seeds
 from uad_jax.comparison.side_by_side import CAPTION
 from uad_jax.report.tables import COLUMNS, MISSING, cell, markdown
 
@@ -66,7 +66,7 @@ def summary(records: Sequence[Record]) -> str:
 
   A row shows the scorer chosen on validation data; rows are in the records' order.
   """
-  groups = overview.by_method(records)
+  groups = by_method(records)
   first, *others = (c for c in COLUMNS if c.section != 'registration')
   over_title = f'{first.title} over {BASELINE}'
   plain_title = f'{first.title} of {PLAIN}'

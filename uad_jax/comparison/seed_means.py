@@ -1,5 +1,6 @@
 """Functions that average estimates of a metric over trainings with several seeds."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,6 +27,15 @@ def averaged(weighted: Sequence[tuple[Estimate, int]]) -> Estimate:
   low, high = (mean([(e['interval'][end], n) for e, n in weighted]) for end in (0, 1))
   value = mean([(e['value'], n) for e, n in weighted])
   return {'value': value, 'interval': [low, high]}
+
+
+def by_method(records: Sequence[Record]) -> dict[str, list[Record]]:
+  """Groups the records of a data set by method; variants are left out."""
+  groups = defaultdict(list)
+  for record in records:
+    if not record.variant:
+      groups[record.name].append(record)
+  return groups
 
 
 def over_seeds(
