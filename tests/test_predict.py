@@ -212,9 +212,15 @@ def alive(group):
 @pytest.mark.parametrize('sign', [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_is_one_line_and_leaves_no_process(world, tmp_path, sign):
   _, source, run, _ = world
+  many = tmp_path / 'scans'  # so many that the signal comes before the last one
+  many.mkdir()
+  root, names, *_ = plan.search(str(source))
+  for number, name in enumerate(names * 10):
+    scan = root / name
+    (many / f'{number}_{scan.name}').symlink_to(scan)
   command = subprocess.Popen(
     [sys.executable, '-m', 'uad_jax.predict', f'--checkpoint={run}', '--workers=2',
-     f'--input={source}', f'--output={tmp_path / "out"}'],
+     f'--input={many}', f'--output={tmp_path / "out"}'],
     cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     start_new_session=True,
   )  # fmt: skip

@@ -43,7 +43,7 @@ def shrunk(config, data):
     'critic': (8, 8),
     'bank': 16,
     'estimator': (4,),
-    'hidden': 4,
+    'hidden': 4 if isinstance(config.method.get('hidden'), int) else (4, 4),
     'feature_widths': (8, 8),
   }
   config.method.update({k: v for k, v in tiny.items() if k in config.method})

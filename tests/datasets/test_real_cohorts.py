@@ -38,7 +38,7 @@ def test_ixi_by_both_builders(ixi, tmp_path):
   assert steps['brain_mask']['by'] == 'template'
   assert steps['align']['correlation'] > 0.85
   # The same steps give the same volumes, whichever builder asks for them.
-  job = {**SMALL, 'align': True, 'intensity': 'percentile'}
+  job = {**SMALL, 'align': True, 'intensity': 'quartiles'}
   del job['workers']
   patterns = {'image': 'IXI-T1/*.nii.gz', 'subject': r'(IXI\d+)-'}
   folder = nifti_folder.open_builder(
