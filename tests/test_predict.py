@@ -212,12 +212,10 @@ def alive(group):
 @pytest.mark.parametrize('sign', [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_is_one_line_and_leaves_no_process(world, tmp_path, sign):
   _, source, run, _ = world
-  many = tmp_path / 'scans'  # so many that the signal comes before the last one
-  many.mkdir()
   root, names, *_ = plan.search(str(source))
+  (many := tmp_path / 'scans').mkdir()  # so many that the signal is before the last
   for number, name in enumerate(names * 10):
-    scan = root / name
-    (many / f'{number}_{scan.name}').symlink_to(scan)
+    (many / f'{number}_{(root / name).name}').symlink_to(root / name)
   command = subprocess.Popen(
     [sys.executable, '-m', 'uad_jax.predict', f'--checkpoint={run}', '--workers=2',
      f'--input={many}', f'--output={tmp_path / "out"}'],
