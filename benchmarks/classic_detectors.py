@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from benchmarks.kept_results import command
 from uad_jax import registry, run_folder
-from uad_jax.comparison import packed_draws, records
+from uad_jax.comparison import packed_draws, records, stored_records
 from uad_jax.comparison.paired_differences import signed
 from uad_jax.detectors.catalogue import DETECTORS
 from uad_jax.evaluation.bootstrap import resample
@@ -102,7 +102,7 @@ def page(kept: dict[str, dict[str, dict[str, float]]]) -> str:
   parts = []
   for data in DATA:
     rows, chance = [], None
-    rivals = records.read(pathlib.Path(f'docs/runs/{data}.jsonl'))
+    rivals = stored_records.read(pathlib.Path(f'docs/runs/{data}.jsonl'))
     for detector in DETECTORS:
       for seed, result in sorted(kept.get(f'{detector}:{data}', {}).items()):
         chance = result['chance']

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from uad_jax import benchmark, registry, resume
-from uad_jax.comparison import benchmark_rows, records
+from uad_jax.comparison import benchmark_rows, records, stored_records
 from uad_jax.comparison.records import Record
 from uad_jax.evaluation.summary import SCHEMA
 
@@ -54,7 +54,7 @@ def test_a_record_of_another_config_is_left_out(tmp_path, capsys):
     record('atlas', (0,))._replace(config='another'),
     record('ae', (2,))._replace(name='gone'),
   ]
-  records.write(tmp_path / 'demo.jsonl', kept)
+  stored_records.write(tmp_path / 'demo.jsonl', kept)
   assert benchmark.recorded('demo', [], tmp_path) == kept[:1]
   told = capsys.readouterr().err
   assert all(f"'{name}' is not of today's config" in told for name in ('atlas', 'gone'))
@@ -63,7 +63,7 @@ def test_a_record_of_another_config_is_left_out(tmp_path, capsys):
 def test_a_run_within_a_mean_of_seeds_is_left_out_and_named(
   tmp_path, capsys, monkeypatch
 ):
-  records.write(tmp_path / 'demo.jsonl', [record('ae', (0, 1))])
+  stored_records.write(tmp_path / 'demo.jsonl', [record('ae', (0, 1))])
   fresh = [record('ae', (1,)), record('ae', (2,))]
   monkeypatch.setattr(records, 'from_runs', lambda *_: fresh)
   found = benchmark.recorded('demo', [], tmp_path)
@@ -83,8 +83,9 @@ def record(name, seeds):
 
 @pytest.mark.parametrize('suite', benchmark_rows.SUITES)
 def test_the_records_of_the_project_are_of_todays_configs(suite):
-  kept = records.read(pathlib.Path('docs') / benchmark.RECORDS / f'{suite}.jsonl')
-  assert benchmark.recorded(suite, [], pathlib.Path('docs') / benchmark.RECORDS) == kept
+  folder = pathlib.Path('docs') / benchmark.RECORDS
+  kept = stored_records.read(folder / f'{suite}.jsonl')
+  assert benchmark.recorded(suite, [], folder) == kept
 
 
 def test_the_page_of_the_project_is_what_its_records_render(tmp_path):

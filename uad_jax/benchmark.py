@@ -26,6 +26,7 @@ from uad_jax.comparison import (
   results,
   showcase,
   side_by_side,
+  stored_records,
 )
 from uad_jax.comparison.benchmark_rows import (
   INDEX,
@@ -50,7 +51,7 @@ RUNS = 'runs/benchmark'
 """Default folder that holds the run folders of the benchmark."""
 
 RECORDS = 'runs'
-"""Folder of the stored results (`comparison.records`), beside docs/results.md."""
+"""Folder of the results (`comparison.stored_records`), beside docs/results.md."""
 
 PATIENTS = 'patients.json'
 """File of the facts about the test subjects of a data set, see `facts_path`."""
@@ -162,7 +163,7 @@ def recorded(suite: str, rows: list[Row], folder: pathlib.Path) -> list[Record]:
   """
   path = folder / f'{suite}.jsonl'
   kept = []
-  for record in records.read(path):
+  for record in stored_records.read(path):
     if is_current(record, suite):
       kept.append(record)
     else:
@@ -173,7 +174,7 @@ def recorded(suite: str, rows: list[Row], folder: pathlib.Path) -> list[Record]:
   digest = runs[0].summary['run']['manifest'] if runs else ''
   facts = patient_groups.read(facts_path(suite, folder), digest)
   fresh = records.from_runs(runs, facts)
-  merged = records.merge(kept, fresh)
+  merged = stored_records.merge(kept, fresh)
   for record in fresh:
     if record not in merged:
       run = f'{suite} {record.name}, seed {record.seeds[0]}'
@@ -202,7 +203,7 @@ def render(rows: list[Row], output: pathlib.Path) -> None:
   text = results.page(suites, timings, more, pictures)
   for suite, kept in suites.items():
     if kept:
-      records.write(folder / f'{suite}.jsonl', kept)
+      stored_records.write(folder / f'{suite}.jsonl', kept)
   atomic_files.write_text(output, text)
 
 

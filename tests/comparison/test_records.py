@@ -12,6 +12,7 @@ from uad_jax.comparison import (
   records,
   results,
   seed_means,
+  stored_records,
 )
 from uad_jax.evaluation import bootstrap
 from uad_jax.evaluation.metrics import POOLED
@@ -23,9 +24,9 @@ def test_records_come_back_as_they_were_written(tmp_path):
   rival = paired_differences.Rival(1, 'fused', 'vae residual', GAP)
   kept = [record((0, 1), over=GAP), record((2,), rivals=[rival], minutes=None)]
   path = tmp_path / 'runs' / 'demo.jsonl'
-  records.write(path, kept)
-  assert records.read(path) == kept
-  assert records.read(tmp_path / 'ixi.jsonl') == []
+  stored_records.write(path, kept)
+  assert stored_records.read(path) == kept
+  assert stored_records.read(tmp_path / 'ixi.jsonl') == []
 
 
 @pytest.mark.parametrize('seed', [0, 1])
@@ -60,19 +61,19 @@ def test_undefined_draws_are_not_kept():
 @pytest.mark.parametrize('line', ['{"name": "vae"', '{"name": "vae"}', '[]'])
 def test_a_line_that_is_no_record_is_named(tmp_path, line):
   path = tmp_path / 'demo.jsonl'
-  records.write(path, [record((0,))])
+  stored_records.write(path, [record((0,))])
   path.write_text(path.read_text() + line)
   with pytest.raises(ValueError, match='demo.jsonl, line 2, is no record'):
-    records.read(path)
+    stored_records.read(path)
 
 
 def test_a_mean_of_seeds_stays_until_all_of_them_are_run_afresh():
   mean, other = record((0, 1)), record((0,), name='ae')
   fresh = [record((seed,), 0.75) for seed in (0, 1, 2)]
-  assert records.merge([mean, other], fresh) == [other, *fresh]
+  assert stored_records.merge([mean, other], fresh) == [other, *fresh]
   # Seed 0 is within the mean, and would count twice.
-  assert records.merge([mean, other], fresh[::2]) == [mean, other, fresh[2]]
-  assert records.merge([fresh[0]], [record((0,), 0.5)]) == [record((0,), 0.5)]
+  assert stored_records.merge([mean, other], fresh[::2]) == [mean, other, fresh[2]]
+  assert stored_records.merge([fresh[0]], [record((0,), 0.5)]) == [record((0,), 0.5)]
 
 
 def test_a_record_counts_as_often_as_it_has_seeds():

@@ -10,6 +10,8 @@ from tests.conftest import ROOT
 from uad_jax import benchmark, experiment, model_card, registry
 from uad_jax.comparison import benchmark_rows, paired_differences, records, results
 from uad_jax.comparison.finished_runs import read
+from uad_jax.comparison.stored_records import read as read_records
+from uad_jax.comparison.stored_records import write
 from uad_jax.data import manifest
 from uad_jax.report import page
 
@@ -62,8 +64,8 @@ def rendered(folders, **more):
   path = folders[0].parent / 'records.jsonl'
   kept = {}
   for suite, runs in suites.items():
-    records.write(path, records.from_runs(runs))
-    kept[suite] = records.read(path)
+    write(path, records.from_runs(runs))
+    kept[suite] = read_records(path)
   return results.page(kept, **more)
 
 
@@ -89,12 +91,10 @@ def pooled(folder, scorer, metric):
 
 
 def test_the_page_holds_every_map_with_its_interval(tmp_path):
-  folders = [
-    stored(tmp_path / 'demo' / f'a-{seed}', 'vae', seed, 'digest') for seed in (0, 1)
-  ]
+  folders = [stored(tmp_path / 'demo' / f'a-{s}', 'vae', s, 'd') for s in (0, 1)]
   text = rendered(folders)
   value = pooled(folders[0], 'absolute', 'auprc')
-  _, rows = tables(text)
+  _, rows, _ = tables(text)
   assert [row[:2] for row in rows] == [['vae', 'absolute \\*'], ['vae', 'signed']]
   assert rows[0][2].startswith(f'{value:.3f} [')
   assert rows[0][-3:] == ['7', '1.5', '2']
@@ -110,7 +110,7 @@ def test_the_summary_has_a_row_for_each_method_in_the_order_given(
   choose(folders[1], 'signed')
   (folders[2] / 'model.json').unlink()
   (folders[2] / 'parameters.txt').unlink()
-  rows, _ = tables(rendered(folders))
+  rows, *_ = tables(rendered(folders))
   maps = ('absolute', 'signed', 'absolute')
   assert [row[:2] for row in rows] == [[*p] for p in zip(names, maps, strict=True)]
   for folder, scorer, row in zip(folders, maps, rows, strict=True):
@@ -132,7 +132,7 @@ def test_the_summary_takes_of_each_seed_the_map_that_it_chose(tmp_path):
   summary = json.loads(path.read_text())
   summary['scorers']['signed']['pooled']['auprc']['value'] = 0.0
   path.write_text(json.dumps(summary))
-  ((row,), _) = tables(rendered(folders))
+  (row,), *_ = tables(rendered(folders))
   assert row[1] == 'absolute (2), signed (1)'
   mean = sum(pooled(f, 'absolute', 'auprc') for f in folders[:2]) / 3
   assert row[2].startswith(f'{mean:.3f} [') and row[3] == '–' and row[-1] == '3'
@@ -143,7 +143,7 @@ def test_what_a_method_has_over_the_atlas_is_a_mean_over_the_seeds_of_both(tmp_p
   honest = [stored(tmp_path / 'demo' / f'a-{s}', 'atlas', s, 'd') for s in (0, 1)]
   for folder in honest:
     choose(folder, 'signed')
-  (_, row), _ = tables(rendered([*honest, *folders]))
+  (_, row), *_ = tables(rendered([*honest, *folders]))
   gaps = [
     pooled(a, 'absolute', 'auprc') - pooled(b, 'signed', 'auprc')
     for a, b in zip(folders, honest, strict=False)  # the last seed has no atlas

@@ -1,13 +1,5 @@
-"""Functions that store, for each run, the numbers that docs/results.md shows.
+"""Functions that make a record of a run, the numbers that docs/results.md shows."""
 
-Run folders are large and stay on the machine that made them. docs/runs/SUITE.jsonl
-(SUITE is a data set) has one JSON line, a record, for each evaluation of a run or for
-the mean of several. docs/results.md is rendered from records alone, so a method can be
-added on another machine and another day.
-"""
-
-import json
-import pathlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -20,16 +12,12 @@ from uad_jax.comparison.paired_differences import Rival
 from uad_jax.evaluation.bootstrap import resample
 from uad_jax.evaluation.metrics import POOLED
 from uad_jax.evaluation.sample import load
-from uad_jax.report.atomic_files import write_text
 from uad_jax.report.tables import COLUMNS, Estimate, estimates
 
 BASELINE = 'atlas'
 """Method that others are compared with: mean and deviation of each voxel."""
 
 METRIC = COLUMNS[0].metric  # by which methods are compared: AUPRC
-
-LATER = ('patients', 'groups')
-"""Fields of a record that records of earlier versions lack."""
 
 TESTED = ('scans', 'subjects', 'diseased')
 """Counts of the test data that a record keeps."""
@@ -61,6 +49,10 @@ class Record(NamedTuple):
       trainings; None for one training, see `gap`.
     rivals: Differences of AUPRC to the variants of the same training and, for a mean of
       several trainings, to other methods.
+    patients: Metrics of the scans with lesions, with draws, see `patient_groups`.
+    groups: The same metrics of groups of them, by fact and by group.
+    kinds: AUPRC of the scans with one kind of lesion, by its name; empty if all scans
+      are of one kind.
   """
 
   name: str
@@ -79,6 +71,7 @@ class Record(NamedTuple):
   rivals: Sequence[Rival]
   patients: Mapping[str, Mapping] = MappingProxyType({})
   groups: Mapping[str, Mapping] = MappingProxyType({})
+  kinds: Mapping[str, Estimate] = MappingProxyType({})
 
   @property
   def auprc(self) -> float:
@@ -121,6 +114,26 @@ def maps_of(summary: Mapping) -> dict[str, dict[str, Estimate]]:
   }
 
 
+def kinds_of(summary: Mapping, scorer: str) -> dict[str, Estimate]:
+  """Selects the AUPRC by kind of lesion from a run's results.
+
+  Args:
+    summary: Content of results.json.
+    scorer: Name of the scorer.
+
+  Returns:
+    Estimates by kind; empty if the test scans have one kind alone.
+  """
+  parts = summary['scorers'][scorer].get('by_pathology', {})
+  if len(parts) < 2:
+    return {}
+  entries = {kind: part[METRIC] for kind, part in parts.items()}
+  return {
+    kind: paired_differences.estimate((entry['value'], *entry['interval']))
+    for kind, entry in entries.items()
+  }
+
+
 def from_runs(
   runs: Sequence[FinishedRun], facts: patient_groups.Facts = MappingProxyType({})
 ) -> list[Record]:
@@ -153,6 +166,7 @@ def from_runs(
         steps=run.training.get('steps', 0),
         minutes=round(run.training.get('seconds', 0) / 60, 2),
         maps=maps_of(run.summary),
+        kinds=kinds_of(run.summary, run.default),
         over=None,
         rivals=paired_differences.within_run(run, runs),
         **({'draws': ''} if run.variant else of_sample(run, facts)),
@@ -207,54 +221,3 @@ def patient_gap(a: Record, b: Record, metric: str) -> Estimate | None:
   return packed_draws.difference(
     ours['value'], ours['draws'], theirs['value'], theirs['draws']
   )
-
-
-def merge(kept: Sequence[Record], fresh: Sequence[Record]) -> list[Record]:
-  """Merges the stored results of runs with new results, counting each seed only once.
-
-  A stored record is dropped if all of its seeds are among the new ones. A new record
-  is left out if its seed is still part of a stored mean of several seeds.
-
-  Args:
-    kept: Stored records.
-    fresh: New records.
-  """
-  seeds = defaultdict(set)
-  for record in fresh:
-    seeds[record.name, record.variant].update(record.seeds)
-  stay = [r for r in kept if not {*r.seeds} <= seeds[r.name, r.variant]]
-  held = defaultdict(set)
-  for record in stay:
-    held[record.name, record.variant].update(record.seeds)
-  return stay + [r for r in fresh if not held[r.name, r.variant] & {*r.seeds}]
-
-
-def read(path: pathlib.Path) -> list[Record]:
-  """Reads the stored results (records) of runs from a JSON lines file.
-
-  A missing file gives an empty list.
-
-  Raises:
-    ValueError: A line is not a record.
-  """
-  records = []
-  lines = path.read_text().splitlines() if path.exists() else []
-  for number, line in enumerate(lines, 1):
-    try:
-      fields = json.loads(line)
-      fields['seeds'] = tuple(fields['seeds'])
-      fields['rivals'] = [Rival(*rival) for rival in fields['rivals']]
-      records.append(Record(**fields))
-    except (ValueError, TypeError, KeyError) as error:
-      raise ValueError(f'{path}, line {number}, is no record: {error}') from None
-  return records
-
-
-def write(path: pathlib.Path, records: Sequence[Record]) -> None:
-  """Writes the results (records) of runs to a JSON lines file, one line per record."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  lines = [
-    {name: value for name, value in r._asdict().items() if name not in LATER or value}
-    for r in records
-  ]
-  write_text(path, ''.join(f'{json.dumps(line)}\n' for line in lines))

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from uad_jax.comparison import (
+  kind_table,
   overview,
   paired_differences,
   patient_tables,
@@ -180,7 +181,8 @@ def section(suite: str, records: Sequence[Record], picture: str | None) -> str:
     )
   all_maps = table(records)
   parts.append(f'<details><summary>All maps</summary>\n\n{all_maps}\n\n</details>')
-  parts += [rivals(records), patient_tables.section(records)]
+  parts.append(rivals(records))
+  parts += [tables.section(records) for tables in (kind_table, patient_tables)]
   return '\n\n'.join(part for part in parts if part) + '\n'
 
 
