@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from uad_jax.comparison import registration_claims
 from uad_jax.comparison.record_lines import read
 from uad_jax.report.tables import cell, markdown
 
@@ -236,6 +237,8 @@ def page(records: pathlib.Path) -> str:
   Args:
     records: Folder of the stored records.
   """
-  sections = [part for record in newest(records) for part in section(record)]
-  parts = [INTRODUCTION, TESTS, *sections]
+  entries = newest(records)
+  sections = [part for record in entries for part in section(record)]
+  claims = registration_claims.section(entries)
+  parts = [INTRODUCTION, *claims, TESTS, *sections]
   return '\n'.join(f'{part.rstrip()}\n' for part in parts)
