@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from uad_jax.comparison.benchmark_rows import ROWS
+from uad_jax.comparison.paired_differences import side
 from uad_jax.comparison.records import BASELINE, METRIC, Record
 from uad_jax.comparison.seed_means import by_method, over_baseline, over_seeds
 from uad_jax.report.tables import MISSING, Estimate, markdown
@@ -18,8 +19,7 @@ def sign(over: Estimate | None) -> str:
   """Returns ' +' or ' -' if the interval of a difference excludes 0, otherwise ''."""
   if over is None:
     return ''
-  low, high = over['interval']
-  return ' +' if low > 0 else ' -' if high < 0 else ''
+  return {1: ' +', -1: ' -', 0: ''}[side(over['interval'])]
 
 
 def section(suites: Mapping[str, Sequence[Record]]) -> str:

@@ -72,6 +72,20 @@ def signed(gap: Estimate) -> str:
   return f'{value:+.3f} [{low:+.3f}, {high:+.3f}]'
 
 
+def side(interval: Sequence[float]) -> int:
+  """Returns the side of 0 on which an interval lies, 1 or -1; 0 if it includes 0.
+
+  Args:
+    interval: Low and high end.
+
+  Examples:
+    >>> [side(ends) for ends in ((0.01, 0.05), (-0.03, 0.01), (-0.05, -0.01))]
+    [1, 0, -1]
+  """
+  low, high = interval
+  return 1 if low > 0 else -1 if high < 0 else 0
+
+
 def auprc(run: FinishedRun, scorer: str) -> float:
   """Returns the AUPRC of a scorer over all test voxels, from the results of a run."""
   return run.summary['scorers'][scorer]['pooled']['auprc']['value']

@@ -95,6 +95,11 @@ def training_data(model: Mapping) -> str | None:
   return f'{training["subjects"]} subjects, {training["records"]} {kind}'
 
 
+def rounded(entry: Estimate) -> Estimate:
+  """Rounds the numbers of an estimate as records keep them."""
+  return paired_differences.estimate((entry['value'], *entry['interval']))
+
+
 def maps_of(summary: Mapping) -> dict[str, dict[str, Estimate]]:
   """Selects the metrics of each scorer that docs/results.md shows from a run's results.
 
@@ -107,7 +112,7 @@ def maps_of(summary: Mapping) -> dict[str, dict[str, Estimate]]:
   metrics = {column.title: column.metric for column in COLUMNS}
   return {
     scorer: {
-      metrics[title]: paired_differences.estimate((entry['value'], *entry['interval']))
+      metrics[title]: rounded(entry)
       for title, entry in estimates(summary, scorer).items()
     }
     for scorer in summary['scorers']
@@ -127,11 +132,7 @@ def kinds_of(summary: Mapping, scorer: str) -> dict[str, Estimate]:
   parts = summary['scorers'][scorer].get('by_pathology', {})
   if len(parts) < 2:
     return {}
-  entries = {kind: part[METRIC] for kind, part in parts.items()}
-  return {
-    kind: paired_differences.estimate((entry['value'], *entry['interval']))
-    for kind, entry in entries.items()
-  }
+  return {kind: rounded(part[METRIC]) for kind, part in parts.items()}
 
 
 def from_runs(

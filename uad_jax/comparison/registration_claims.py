@@ -6,12 +6,13 @@ They are a section of docs/registration.md, made from the same records as its ta
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from uad_jax.comparison.paired_differences import side, signed
 from uad_jax.report.tables import MISSING, cell, markdown
 
 Record = Mapping[str, Any]
 
 BEST = 'best uniform'
-"""Claim about the uniform field with the highest AUPRC on the test scans themselves."""
+"""Key of `CLAIMS` for the uniform field with the highest AUPRC on the test scans."""
 
 CLAIMS = {
   'no field': '(a) better than no field',
@@ -19,7 +20,7 @@ CLAIMS = {
   'switch': '(c) better than the switch',
   'permuted gate': '(d) better than the gate of another subject',
 }
-"""What the gated field has to beat, by row of the tables."""
+"""Title of each part of the claim, by the row that the gated field is compared with."""
 
 SOURCES = {
   'ixi_lesions': 'whole T1 heads at 3 mm, lesions inserted by `prepare lesions`; '
@@ -65,8 +66,7 @@ def verdict(interval: Sequence[float]) -> str:
     >>> verdict([0.01, 0.05]), verdict([-0.03, 0.01]), verdict([-0.05, -0.01])
     ('holds', 'open', 'refuted')
   """
-  low, high = interval
-  return 'holds' if low > 0 else 'refuted' if high < 0 else 'open'
+  return {1: 'holds', -1: 'refuted', 0: 'open'}[side(interval)]
 
 
 def best_uniform(record: Record) -> str:
@@ -86,12 +86,10 @@ def difference(record: Record, row: str) -> Mapping[str, Any] | None:
   return record['differences'].get(best_uniform(record) if row == BEST else row)
 
 
-def signed(entry: Mapping[str, Any] | None) -> str:
-  """Formats a difference with its interval."""
-  if entry is None:
-    return MISSING
-  low, high = entry['interval']
-  return f'{entry["value"]:+.3f} [{low:+.3f}, {high:+.3f}]'
+def to_the_mask(record: Record) -> str:
+  """Formats the difference of the gated field to that of the true mask."""
+  gap = difference(record, 'true mask')
+  return signed(gap) if gap else MISSING
 
 
 def both(record: Record, metric: str) -> str:
@@ -126,13 +124,13 @@ def table(records: Sequence[Record]) -> str:
   head = [f'{r["target"]} ({r["sick"]} with lesions)' for r in records]
   lines = []
   for row, claim in CLAIMS.items():
-    entries = [difference(record, row) for record in records]
+    gaps = [difference(record, row) for record in records]
     cells = [
-      f'{signed(e)} {verdict(e["interval"]) if e else ""}'.rstrip() for e in entries
+      f'{signed(gap)} {verdict(gap["interval"])}' if gap else MISSING for gap in gaps
     ]
     lines.append([claim, *cells])
   more = {
-    'minus the true mask as the gate': lambda r: signed(difference(r, 'true mask')),
+    'minus the true mask as the gate': to_the_mask,
     'RKR: gated, uniform': lambda r: both(r, 'rkr'),
     'HRR: gated, uniform': lambda r: both(r, 'hrr'),
     'gate open: lesion, healthy': opened,

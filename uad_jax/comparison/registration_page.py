@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from uad_jax.comparison import registration_claims
+from uad_jax.comparison.paired_differences import signed
 from uad_jax.comparison.record_lines import read
 from uad_jax.report.tables import cell, markdown
 
@@ -152,9 +153,7 @@ def differences_table(record: Mapping[str, Any]) -> str:
   """Writes the paired differences of a record."""
   lines = []
   for row, entry in record['differences'].items():
-    low, high = entry['interval']
-    gap = f'{entry["value"]:+.3f} [{low:+.3f}, {high:+.3f}]'
-    lines.append([row, gap, f'{entry["p"]:.3f}', f'{entry["holm"]:.3f}'])
+    lines.append([row, signed(entry), f'{entry["p"]:.3f}', f'{entry["holm"]:.3f}'])
   return markdown(['row', 'difference', 'p', 'p, Holm'], lines)
 
 

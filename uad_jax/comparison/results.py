@@ -181,8 +181,8 @@ def section(suite: str, records: Sequence[Record], picture: str | None) -> str:
     )
   all_maps = table(records)
   parts.append(f'<details><summary>All maps</summary>\n\n{all_maps}\n\n</details>')
-  parts.append(rivals(records))
-  parts += [tables.section(records) for tables in (kind_table, patient_tables)]
+  parts += [rivals(records), kind_table.section(records)]
+  parts.append(patient_tables.section(records))
   return '\n\n'.join(part for part in parts if part) + '\n'
 
 

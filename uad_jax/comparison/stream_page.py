@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from uad_jax.comparison.paired_differences import estimate, signed
 from uad_jax.evaluation.bootstrap import mean_of
 from uad_jax.report.tables import markdown
 
@@ -50,7 +51,7 @@ def row(entry: Mapping[str, Any], before: Sequence[float]) -> list[str]:
     gain = mean_of(np.subtract(entry['heads'], before))
     if entry.get('answers'):
       guards += f', {entry["answered"]} answers'
-    difference = f'{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]'
+    difference = signed(estimate(gain))
   return [
     share,
     guards,
