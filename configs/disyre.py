@@ -15,12 +15,11 @@ in 7 of 8 columns, with Dice 0.645 on BraTS T2 at a threshold from validation sc
 Ten evaluations of the network restore a slice: from degrees 0.5 and 1, each in one step
 and in four.
 
-Measured here (docs/results.md, seed 0): AUPRC 0.526 on `demo` (map `restored`), whose
-atlas has 0.041 and chance 0.011; AUPRC 0.262 on `ixi` (map `residual`), whose atlas has
-0.342 and chance 0.008; AUPRC 0.663 on `stroke_flair64` (map `residual_median5`), whose
-atlas has 0.640 and chance 0.064. Cost at 128 x 128 (docs/methods.json) on one core of
-an x86_64 machine: 1597 ms for a training step of 16 slices, 1497 MiB of memory at the
-peak.
+Measured here (docs/results.md): AUPRC 0.526 on `demo` (1 seed, map `restored`; atlas
+0.041), 0.262 on `ixi` (1 seed, map `residual`; atlas 0.342), 0.663 on `stroke_flair64`
+(1 seed, map `residual_median5`; atlas 0.640). Cost at 128 x 128 (docs/methods.json) on
+one core of an x86_64 machine: 1597 ms for a training step of 16 slices, 1497 MiB of
+memory at the peak.
 """
 
 from uad_jax import base_config

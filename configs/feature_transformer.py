@@ -9,13 +9,11 @@ Arguments: as of configs/feature_network.py, whose network and weights it shares
 Published (You et al. 2022): mean AUROC 0.965 of images and 0.968 of pixels on MVTec AD,
 one model for fifteen classes.
 
-Measured here (docs/results.md, seed 0 where no number of seeds stands): AUPRC 0.040 on
-`demo` (map `novelty`), whose atlas has 0.041 and chance 0.011; AUPRC 0.009 on `ixi`
-(map `novelty`), whose atlas has 0.342 and chance 0.008; AUPRC 0.462 on `stroke_flair64`
-(mean of three seeds, map `novelty`), whose atlas has 0.640 and chance 0.064. Cost at
-128 x 128 (docs/methods.json) on one core of an x86_64 machine: 2324, 92, 2498 ms for a
-training step of 16 slices in its stages, 2520 MiB of memory at the peak. A token is a
-cell of 8 x 8 voxels (24 mm), larger than most of the lesions of `ixi`.
+Measured here (docs/results.md): AUPRC 0.040 on `demo` (1 seed, map `novelty`; atlas
+0.041), 0.009 on `ixi` (1 seed, map `novelty`; atlas 0.342), 0.462 on `stroke_flair64`
+(3 seeds, map `novelty`; atlas 0.640). Cost at 128 x 128 (docs/methods.json) on one core
+of an x86_64 machine: 2324, 92, 2498 ms for a training step of 16 slices in its stages,
+2520 MiB of memory at the peak.
 """
 
 import pathlib

@@ -18,10 +18,9 @@ Published (Schirrmeister et al. 2020, CIFAR-10 against SVHN, as remembered): AUR
 by the likelihood alone, .94 by the difference, .99 with outliers; they were not
 compared with here.
 
-Measured here (docs/results.md, seed 0): AUPRC 0.010 on `demo` (map `surprisal_last`),
-whose atlas has 0.041 and chance 0.011; AUPRC 0.010 on `ixi` (map `surprisal_ratio`),
-whose atlas has 0.342 and chance 0.008; AUPRC 0.235 on `stroke_flair64` (map
-`surprisal_ratio_median5`), whose atlas has 0.640 and chance 0.064. Cost at 128 x 128
+Measured here (docs/results.md): AUPRC 0.010 on `demo` (1 seed, map `surprisal_last`;
+atlas 0.041), 0.010 on `ixi` (1 seed, map `surprisal_ratio`; atlas 0.342), 0.235 on
+`stroke_flair64` (1 seed, map `surprisal_ratio_median5`; atlas 0.640). Cost at 128 x 128
 (docs/methods.json) on one core of an x86_64 machine: 3522 ms for a training step of 16
 slices, 1784 MiB of memory at the peak.
 """

@@ -12,13 +12,11 @@ auto-encoding trains here on the healthy scans, or that the user has the weights
 (configs/feature_network.py), as nothing is downloaded; and the distances are not
 reweighted by the density of the bank, which the paper does for the score of an image.
 
-Measured here (docs/results.md, seed 0 where no number of seeds stands): AUPRC 0.102 on
-`demo` (map `novelty`), whose atlas has 0.041 and chance 0.011; AUPRC 0.010 on `ixi`
-(map `novelty`), whose atlas has 0.342 and chance 0.008; AUPRC 0.433 on `stroke_flair64`
-(mean of three seeds, map `novelty` or `novelty_median5`), whose atlas has 0.640 and
-chance 0.064. Cost at 128 x 128 (docs/methods.json) on one core of an x86_64 machine:
-2224, 188, 2666 ms for a training step of 16 slices in its stages, 1220 MiB of memory at
-the peak.
+Measured here (docs/results.md): AUPRC 0.102 on `demo` (1 seed, map `novelty`; atlas
+0.041), 0.010 on `ixi` (1 seed, map `novelty`; atlas 0.342), 0.433 on `stroke_flair64`
+(3 seeds, map `novelty` or `novelty_median5`; atlas 0.640). Cost at 128 x 128
+(docs/methods.json) on one core of an x86_64 machine: 2224, 188, 2666 ms for a training
+step of 16 slices in its stages, 1220 MiB of memory at the peak.
 """
 
 import pathlib

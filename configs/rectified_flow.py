@@ -15,12 +15,11 @@ on slices of ATLAS without lesions. These are of the abstract of Mahe 2025 (arXi
 2510.24398), not of the paper of REFLECT, and no number here is comparable to them: the
 flow of REFLECT moves latent codes of slices of 256 x 256.
 
-Measured here (docs/results.md, seed 0): AUPRC 0.510 on `demo` (map `restored`), whose
-atlas has 0.041 and chance 0.011; AUPRC 0.085 on `ixi` (map `restored`), whose atlas has
-0.342 and chance 0.008; AUPRC 0.676 on `stroke_flair64` (map `residual_median5`), whose
-atlas has 0.640 and chance 0.064. Cost at 128 x 128 (docs/methods.json) on one core of
-an x86_64 machine: 1619 ms for a training step of 16 slices, 1488 MiB of memory at the
-peak.
+Measured here (docs/results.md): AUPRC 0.510 on `demo` (1 seed, map `restored`; atlas
+0.041), 0.085 on `ixi` (1 seed, map `restored`; atlas 0.342), 0.676 on `stroke_flair64`
+(1 seed, map `residual_median5`; atlas 0.640). Cost at 128 x 128 (docs/methods.json) on
+one core of an x86_64 machine: 1619 ms for a training step of 16 slices, 1488 MiB of
+memory at the peak.
 """
 
 from uad_jax import base_config

@@ -9,12 +9,11 @@ as of configs/fae.py.
 Published (Deng and Li 2022): mean AUROC 0.985 of images on MVTec AD, with a wide
 ResNet-50 of photographs.
 
-Measured here (docs/results.md, seed 0 where no number of seeds stands): AUPRC 0.082 on
-`demo` (map `novelty`), whose atlas has 0.041 and chance 0.011; AUPRC 0.040 on `ixi`
-(map `novelty`), whose atlas has 0.342 and chance 0.008; AUPRC 0.060 on `stroke_flair64`
-(mean of three seeds, map `novelty_median5`), whose atlas has 0.640 and chance 0.064.
-Cost at 128 x 128 (docs/methods.json) on one core of an x86_64 machine: 2178, 88, 1457
-ms for a training step of 16 slices in its stages, 1221 MiB of memory at the peak.
+Measured here (docs/results.md): AUPRC 0.082 on `demo` (1 seed, map `novelty`; atlas
+0.041), 0.040 on `ixi` (1 seed, map `novelty`; atlas 0.342), 0.060 on `stroke_flair64`
+(3 seeds, map `novelty_median5`; atlas 0.640). Cost at 128 x 128 (docs/methods.json) on
+one core of an x86_64 machine: 2178, 88, 1457 ms for a training step of 16 slices in its
+stages, 1221 MiB of memory at the peak.
 """
 
 import pathlib

@@ -18,13 +18,11 @@ the authors' 256. Their weights, and their further embedding loss:
   --config.method.beta_rec=0.5 --config.method.beta_neg=128.0
   --config.method.embedding=0.005
 
-Measured here (docs/results.md, seed 0 where no number of seeds stands): AUPRC 0.047 on
-`demo` (map `residual`), whose atlas has 0.041 and chance 0.011; AUPRC 0.083 on `ixi`
-(map `residual`), whose atlas has 0.342 and chance 0.008; AUPRC 0.610 on
-`stroke_flair64` (mean of three seeds, map `residual_median5`), whose atlas has 0.640
-and chance 0.064. Cost at 128 x 128 (docs/methods.json) on one core of an x86_64
-machine: 448, 2127 ms for a training step of 16 slices in its stages, 1086 MiB of memory
-at the peak.
+Measured here (docs/results.md): AUPRC 0.047 on `demo` (1 seed, map `residual`; atlas
+0.041), 0.083 on `ixi` (1 seed, map `residual`; atlas 0.342), 0.610 on `stroke_flair64`
+(3 seeds, map `residual_median5`; atlas 0.640). Cost at 128 x 128 (docs/methods.json) on
+one core of an x86_64 machine: 448, 2127 ms for a training step of 16 slices in its
+stages, 1086 MiB of memory at the peak.
 """
 
 from uad_jax import base_config
