@@ -1,12 +1,16 @@
 """Speed of the nearest-neighbour search of a bank of features.
 
   python -m benchmarks.bank_search [--vectors=1000000] [--length=128] [--queries=1024]
+  python -m benchmarks.bank_search --run=runs/benchmark/ixi/patchcore-0
 
 It prints the queries a second of `detectors.families.neighbours.nearest`, of
 scikit-learn's search by all distances and, where it is installed, of PyTorch by blocks
 of the same size, on the same vectors, in turn; and those of the product of the same
 matrices alone, below which no search of all distances can be: a query of 10^6 vectors
-of 128 takes 2.6 10^8 operations.
+of 128 takes 2.6 10^8 operations. Then those of `cells.nearest_in_cells`, for 16 times
+as many queries; how often it finds the nearest vector, and its mean distance in
+relation to the smallest. Vectors are made, or features of a run: those of its training
+scans are searched for those of its validation scans.
 """
 
 import argparse
@@ -19,7 +23,12 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from benchmarks import bank_vectors
+from uad_jax.detectors.families.cells import nearest_in_cells, split
 from uad_jax.detectors.families.neighbours import BLOCK, QUERIES, nearest
+
+MANY = 16
+"""Queries of the search in cells, as a multiple: a cell serves all that ask for it."""
 
 
 def seconds(function) -> float:
@@ -50,6 +59,35 @@ def torch_search(x: np.ndarray, bank: np.ndarray) -> Callable[[], np.ndarray]:
   return search
 
 
+def search_in_cells(x: np.ndarray, bank: np.ndarray, probes: list[int]) -> None:
+  """Measures the search in cells, best of three rounds, and prints.
+
+  Args:
+    x: Queries; the first of `MANY` are searched among all vectors as well.
+    bank: Vectors.
+    probes: Numbers of cells that are searched.
+  """
+  started = time.perf_counter()
+  cells, centres = map(jnp.asarray, split(bank))
+  print(f'{cells.shape[0]} cells in {time.perf_counter() - started:.0f} s')
+  some, placed = jnp.asarray(x[: len(x) // MANY]), jnp.asarray(x)
+  smallest = nearest(some, jnp.asarray(bank), 1)[0][:, 0]
+  for number in probes:
+    search = jax.jit(
+      lambda x, cells, centres, n=number: nearest_in_cells(x, cells, centres, 1, n)
+    )
+    reached = search(placed, cells, centres)[: len(some), 0]  # compiles
+    best = min(
+      seconds(lambda s=search: s(placed, cells, centres).block_until_ready())
+      for _ in range(3)
+    )
+    equal = (reached <= smallest * (1 + 1e-4) + 1e-4).mean()
+    print(
+      f'in {number} cells: {len(x) / best:.0f} queries a second, nearest vector in '
+      f'{equal:.1%}, distance {reached.sum() / smallest.sum():.4f} of the smallest'
+    )
+
+
 def main() -> None:
   """Measures and prints."""
   parser = argparse.ArgumentParser(prog='python -m benchmarks.bank_search')
@@ -57,12 +95,19 @@ def main() -> None:
   parser.add_argument('--length', type=int, default=128)
   parser.add_argument('--queries', type=int, default=1024)
   parser.add_argument('--rounds', type=int, default=3)
+  parser.add_argument('--run', default='')
+  parser.add_argument('--probes', default='4,8,16,32')
   options = parser.parse_args()
-  random = np.random.default_rng(0)
-  bank, x = (
-    random.standard_normal((n, options.length), np.float32)
-    for n in (options.vectors, options.queries)
-  )
+  sizes = options.vectors, MANY * options.queries
+  if options.run:
+    bank, many = (
+      bank_vectors.of_run(options.run, *part)
+      for part in zip(('train', 'val'), sizes, strict=True)
+    )
+    print(f'{len(bank)} vectors of {bank.shape[1]}, {len(many)} queries')
+  else:
+    bank, many = (bank_vectors.made(n, options.length, i) for i, n in enumerate(sizes))
+  x = many[: len(many) // MANY]
   search = jax.jit(lambda x, bank: nearest(x, bank, 1)[0])
   product = jax.jit(lambda x, bank: (x @ bank.T).sum(1))
   theirs = NearestNeighbors(n_neighbors=1, algorithm='brute').fit(bank)
@@ -75,7 +120,7 @@ def main() -> None:
     'scikit-learn': lambda: theirs.kneighbors(x),
     'product alone': lambda: [
       product(placed[0][i : i + 128], placed[1]).block_until_ready()
-      for i in range(0, options.queries, 128)
+      for i in range(0, len(x), 128)
     ],
   }
   if importlib.util.find_spec('torch') is not None:
@@ -87,12 +132,13 @@ def main() -> None:
       times[name].append(seconds(function))
   for name, values in times.items():
     best = min(values[1:])
-    operations = 2 * options.vectors * options.length * options.queries
+    operations = 2 * bank.size * len(x)
     print(
-      f'{name}: {options.queries / best:.0f} queries a second, '
+      f'{name}: {len(x) / best:.0f} queries a second, '
       f'{operations / best / 1e9:.0f} GFLOP/s'
     )
   print(f'memory of the search beside the vectors: {memory / 2**20:.0f} MiB')
+  search_in_cells(many, bank, [int(n) for n in options.probes.split(',')])
 
 
 if __name__ == '__main__':

@@ -10,11 +10,11 @@ Arguments, data sets of uad_jax/base_config: `demo` (default), `slices`, `volume
 
 The published numbers (Zong et al. 2018) are of tables, not of images.
 
-Measured here (docs/results.md): AUPRC 0.013 on `demo` (1 seed, map `novelty`; atlas
-0.041), 0.012 on `ixi` (1 seed, map `residual`; atlas 0.342), 0.200 on `stroke_flair64`
-(3 seeds, map `residual_median5`; atlas 0.640). Cost at 128 x 128 (docs/methods.json) on
-one core of an x86_64 machine: 1124, 245 ms for a training step of 16 slices in its
-stages, 915 MiB of memory at the peak.
+Measured here (docs/results.md): AUPRC 0.012 on `demo` (3 seeds, map `novelty` or
+`residual`; atlas 0.041), 0.014 on `ixi` (3 seeds, map `residual`; atlas 0.342), 0.200
+on `stroke_flair64` (3 seeds, map `residual_median5`; atlas 0.640). Cost at 128 x 128
+(docs/methods.json) on one core of an x86_64 machine: 1124, 245 ms for a training step
+of 16 slices in its stages, 915 MiB of memory at the peak.
 """
 
 from uad_jax import base_config

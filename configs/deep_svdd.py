@@ -15,7 +15,7 @@ Published (Ruff et al. 2018): mean AUROC .948 over the ten one-class tasks of MN
 .648 of CIFAR-10, for whole images.
 
 Measured here (docs/results.md): AUPRC 0.034 on `demo` (3 seeds, map `novelty`; atlas
-0.041), 0.009 on `ixi` (2 seeds, map `novelty`; atlas 0.342), 0.390 on `stroke_flair64`
+0.041), 0.008 on `ixi` (3 seeds, map `novelty`; atlas 0.342), 0.390 on `stroke_flair64`
 (3 seeds, map `novelty_median5`; atlas 0.640). Cost at 128 x 128 (docs/methods.json) on
 one core of an x86_64 machine: 1444, 68, 508 ms for a training step of 16 slices in its
 stages, 1000 MiB of memory at the peak.

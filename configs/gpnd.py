@@ -15,8 +15,8 @@ The likelihood as derived, without the power correction:
 Published (Pidhorskyi et al. 2018, as remembered): F1 .983 to .939 on MNIST with 10 to
 50 % outliers, for whole images.
 
-Measured here (docs/results.md): AUPRC 0.053 on `demo` (1 seed, map `ssim`; atlas
-0.041), 0.085 on `ixi` (1 seed, map `residual`; atlas 0.342), 0.615 on `stroke_flair64`
+Measured here (docs/results.md): AUPRC 0.063 on `demo` (3 seeds, map `ssim`; atlas
+0.041), 0.071 on `ixi` (3 seeds, map `residual`; atlas 0.342), 0.615 on `stroke_flair64`
 (3 seeds, map `residual_median5`; atlas 0.640). Cost at 128 x 128 (docs/methods.json) on
 one core of an x86_64 machine: 1258, 122, 124 ms for a training step of 16 slices in its
 stages, 817 MiB of memory at the peak.

@@ -13,9 +13,9 @@ The code is made of maps, so that its surprisal has a place; the vector of the p
 Published (Abati et al. 2019): mean AUROC .975 over the ten one-class tasks of MNIST
 and .641 of CIFAR-10, for whole images; replications of the first are .82 to .92.
 
-Measured here (docs/results.md): AUPRC 0.022 on `demo` (2 seeds, map `improbability` or
-`residual`; atlas 0.041), 0.014 on `ixi` (1 seed, map `residual`; atlas 0.342), 0.367 on
-`stroke_flair64` (3 seeds, map `residual_median5`; atlas 0.640). Cost at 128 x 128
+Measured here (docs/results.md): AUPRC 0.023 on `demo` (3 seeds, map `improbability` or
+`residual`; atlas 0.041), 0.020 on `ixi` (3 seeds, map `residual`; atlas 0.342), 0.367
+on `stroke_flair64` (3 seeds, map `residual_median5`; atlas 0.640). Cost at 128 x 128
 (docs/methods.json) on one core of an x86_64 machine: 1213 ms for a training step of 16
 slices, 938 MiB of memory at the peak.
 """

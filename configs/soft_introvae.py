@@ -19,7 +19,7 @@ the authors' 256. Their weights, and their further embedding loss:
   --config.method.embedding=0.005
 
 Measured here (docs/results.md): AUPRC 0.047 on `demo` (1 seed, map `residual`; atlas
-0.041), 0.083 on `ixi` (1 seed, map `residual`; atlas 0.342), 0.610 on `stroke_flair64`
+0.041), 0.078 on `ixi` (3 seeds, map `residual`; atlas 0.342), 0.610 on `stroke_flair64`
 (3 seeds, map `residual_median5`; atlas 0.640). Cost at 128 x 128 (docs/methods.json) on
 one core of an x86_64 machine: 448, 2127 ms for a training step of 16 slices in its
 stages, 1086 MiB of memory at the peak.

@@ -3,12 +3,13 @@
 import numpy as np
 
 from uad_jax.detectors import Detector
+from uad_jax.detectors.families.cells import cell_shape, nearest_in_cells, split
 from uad_jax.detectors.families.neighbours import nearest
 from uad_jax.ops.coreset import k_centre
-from uad_jax.ops.limits import check_number, check_whole
+from uad_jax.ops.limits import check_whole
 
 
-def make(k: int = 5, coreset: int = 0) -> Detector:
+def make(k: int = 5, coreset: int = 0, probes: int = 0) -> Detector:
   """Builds a nearest-neighbour detector; its score is the mean distance to k vectors.
 
   Ramaswamy et al. 2000 ("Efficient algorithms for mining outliers from large data
@@ -19,23 +20,36 @@ def make(k: int = 5, coreset: int = 0) -> Detector:
     k: Number of neighbours.
     coreset: Number of vectors that stay, each the farthest from those before it
       (`ops.coreset.k_centre`); 0 keeps all.
+    probes: Number of cells whose vectors are searched, of about sqrt(n) cells
+      (`families.cells`); 0 searches all vectors.
   """
   check_whole('knn: k', k, 1)
   check_whole('knn: coreset', coreset, 0)
+  check_whole('knn: probes', probes, 0)
 
   def shapes(n, d):
     kept = coreset or n
-    check_number('knn: coreset', kept, 1, n)
-    check_number('knn: k', k, 1, kept)
-    return {'vectors': (kept, d)}
+    check_whole('knn: coreset', kept, 1, n)
+    if not probes:
+      check_whole('knn: k', k, 1, kept)
+      return {'vectors': (kept, d)}
+    cells, size = cell_shape(kept)
+    check_whole('knn: probes', probes, 0, cells)
+    check_whole('knn: k', k, 1, probes * (kept // cells))
+    return {'cells': (cells, size, d), 'centres': (cells, d)}
 
   def fit(vectors: np.ndarray):
     if coreset:
       chosen = k_centre(vectors, coreset, np.zeros((0, vectors.shape[1]))).chosen
       vectors = vectors[np.resize(chosen, coreset)]  # fewer where vectors are equal
+    if probes:
+      return dict(zip(('cells', 'centres'), split(vectors), strict=True))
     return {'vectors': np.float32(vectors)}
 
   def score(fitted, x):
+    if probes:
+      cells, centres = fitted['cells'], fitted['centres']
+      return nearest_in_cells(x, cells, centres, k, probes).mean(-1)
     return nearest(x, fitted['vectors'], k)[0].mean(-1)
 
   return Detector(shapes, fit, score)

@@ -58,8 +58,8 @@ def nearest(
       # The last block begins earlier than the one before it ends.
       again = start + jnp.arange(block) < index * block
       squares = jnp.where(again[None], jnp.inf, squares)
-      best, places = _smallest(squares, k)
-      values, order = _smallest(jnp.concatenate([values, best], 1), k)
+      best, places = smallest(squares, k)
+      values, order = smallest(jnp.concatenate([values, best], 1), k)
       rows = jnp.concatenate([rows, start + places], 1)
       return (values, jnp.take_along_axis(rows, order, 1)), None
 
@@ -75,8 +75,16 @@ def nearest(
   return jnp.sqrt(squares), rows
 
 
-def _smallest(values: Array, k: int) -> tuple[Array, Array]:
-  """The k smallest values of each row, ascending, and their places."""
+def smallest(values: Array, k: int) -> tuple[Array, Array]:
+  """Finds the k smallest values of each row, ascending, and their places.
+
+  Args:
+    values: [m, n].
+    k: Number of values.
+
+  Returns:
+    Values [m, k] and their columns [m, k].
+  """
   if k == 1:
     return values.min(1, keepdims=True), values.argmin(1, keepdims=True)
   smallest, places = jax.lax.top_k(-values, k)
