@@ -1,7 +1,7 @@
 """Speed of the nearest-neighbour search of a bank of features.
 
   python -m benchmarks.bank_search [--vectors=1000000] [--length=128] [--queries=1024]
-  python -m benchmarks.bank_search --run=runs/benchmark/ixi/patchcore-0
+  python -m benchmarks.bank_search --run=RUN_FOLDER_OF_PATCHCORE
 
 It prints the queries a second of `detectors.families.neighbours.nearest`, of
 scikit-learn's search by all distances and, where it is installed, of PyTorch by blocks
@@ -59,27 +59,27 @@ def torch_search(x: np.ndarray, bank: np.ndarray) -> Callable[[], np.ndarray]:
   return search
 
 
-def search_in_cells(x: np.ndarray, bank: np.ndarray, probes: list[int]) -> None:
-  """Measures the search in cells, best of three rounds, and prints.
+def search_in_cells(
+  x: np.ndarray, bank: np.ndarray, smallest: np.ndarray, probes: list[int], rounds: int
+) -> None:
+  """Measures the search in cells, the best of some rounds, and prints.
 
   Args:
-    x: Queries; the first of `MANY` are searched among all vectors as well.
+    x: Queries.
     bank: Vectors.
+    smallest: Distances of the first queries to the nearest of all vectors.
     probes: Numbers of cells that are searched.
+    rounds: Number of rounds.
   """
   started = time.perf_counter()
-  cells, centres = map(jnp.asarray, split(bank))
-  print(f'{cells.shape[0]} cells in {time.perf_counter() - started:.0f} s')
-  some, placed = jnp.asarray(x[: len(x) // MANY]), jnp.asarray(x)
-  smallest = nearest(some, jnp.asarray(bank), 1)[0][:, 0]
+  placed = jax.block_until_ready([jnp.asarray(part) for part in (x, *split(bank))])
+  print(f'{len(placed[-1])} cells in {time.perf_counter() - started:.0f} s')
+  search = jax.jit(nearest_in_cells, static_argnums=(3, 4))
   for number in probes:
-    search = jax.jit(
-      lambda x, cells, centres, n=number: nearest_in_cells(x, cells, centres, 1, n)
-    )
-    reached = search(placed, cells, centres)[: len(some), 0]  # compiles
+    reached = np.asarray(search(*placed, 1, number))[: len(smallest), 0]  # compiles
     best = min(
-      seconds(lambda s=search: s(placed, cells, centres).block_until_ready())
-      for _ in range(3)
+      seconds(lambda n=number: search(*placed, 1, n).block_until_ready())
+      for _ in range(rounds)
     )
     equal = (reached <= smallest * (1 + 1e-4) + 1e-4).mean()
     print(
@@ -113,8 +113,9 @@ def main() -> None:
   theirs = NearestNeighbors(n_neighbors=1, algorithm='brute').fit(bank)
   placed = jax.block_until_ready((jnp.asarray(x), jnp.asarray(bank)))
   memory = search.lower(*placed).compile().memory_analysis().temp_size_in_bytes
-  expected = np.asarray(search(*placed))[:64]
-  np.testing.assert_allclose(expected, theirs.kneighbors(x[:64])[0], atol=1e-2)
+  expected = np.asarray(search(*placed))[:, 0]
+  others = theirs.kneighbors(x[:64])[0][:, 0]
+  np.testing.assert_allclose(expected[:64], others, atol=1e-2)
   ways = {
     'nearest': lambda: search(*placed).block_until_ready(),
     'scikit-learn': lambda: theirs.kneighbors(x),
@@ -125,7 +126,7 @@ def main() -> None:
   }
   if importlib.util.find_spec('torch') is not None:
     ways['PyTorch'] = torch_search(x, bank)
-    np.testing.assert_allclose(ways['PyTorch']()[:64], expected[:, 0], atol=1e-2)
+    np.testing.assert_allclose(ways['PyTorch'](), expected, atol=1e-2)
   times: dict[str, list[float]] = {name: [] for name in ways}
   for _ in range(options.rounds + 1):  # the first compiles
     for name, function in ways.items():
@@ -138,7 +139,8 @@ def main() -> None:
       f'{operations / best / 1e9:.0f} GFLOP/s'
     )
   print(f'memory of the search beside the vectors: {memory / 2**20:.0f} MiB')
-  search_in_cells(many, bank, [int(n) for n in options.probes.split(',')])
+  probes = [int(number) for number in options.probes.split(',')]
+  search_in_cells(many, bank, expected, probes, options.rounds)
 
 
 if __name__ == '__main__':

@@ -5,7 +5,7 @@ import numpy as np
 
 from uad_jax import experiment, trained_run
 from uad_jax.adapt.detector import averaged
-from uad_jax.detectors.families.feature_bank import on_grid
+from uad_jax.detectors.families.feature_bank import place_weight
 
 FACTORS = 8
 """Dimension of the surface that made vectors lie close to."""
@@ -22,7 +22,7 @@ def made(number: int, length: int, seed: int) -> np.ndarray:
   random = np.random.default_rng([1, seed])
   factors = random.standard_normal((number, FACTORS), np.float32)
   noise = random.standard_normal((number, length), np.float32)
-  return np.tanh(factors @ weights / np.sqrt(FACTORS)) + 0.02 * noise
+  return np.tanh(factors @ weights / np.float32(FACTORS**0.5)) + 0.02 * noise
 
 
 def of_run(folder: str, split: str, number: int) -> np.ndarray:
@@ -44,13 +44,13 @@ def of_run(folder: str, split: str, number: int) -> np.ndarray:
   @jax.jit
   def features(batch):
     maps = averaged(run.method.infer(params, stats, batch, key)['features'], 3)
-    return maps, on_grid(batch['mask'], maps.shape[1:-1])[..., 0] > 0.5
+    return maps, place_weight(batch, maps.shape[1:-1])[..., 0] > 0.5
 
   parts, total = [], 0
   for batch in experiment.batches(data, run.config.data[split]):
     arrays = {k: v for k, v in batch.items() if v.dtype.kind in 'fiub'}
     maps, inside = map(np.asarray, features(arrays))
-    parts.append(maps[inside & (batch['weight'] > 0)[:, None, None]])
+    parts.append(maps[inside])
     total += len(parts[-1])
     if total >= number:
       break

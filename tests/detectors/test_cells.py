@@ -5,21 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks.bank_vectors import made
 from uad_jax.detectors.catalogue import build
 from uad_jax.detectors.families.cells import FAR, cell_shape, nearest_in_cells, split
 from uad_jax.detectors.families.neighbours import nearest
 
 
-def near_a_surface(random, number, length=12):
-  """Vectors close to a surface of three dimensions, as those of images are."""
-  weights = np.random.default_rng(0).normal(size=(3, length))
-  noise = random.normal(size=(number, length))
-  return np.float32(np.tanh(random.normal(size=(number, 3)) @ weights) + 0.01 * noise)
-
-
 @pytest.mark.parametrize('number', [1, 2, 37, 1000])
 def test_each_vector_is_in_one_cell(number):
-  vectors = near_a_surface(np.random.default_rng(0), number)
+  vectors = made(number, 12, 0)
   cells, centres = split(vectors)
   assert cells.shape[:2] == cell_shape(number)
   real = (cells < FAR).all(-1)
@@ -33,8 +27,7 @@ def test_each_vector_is_in_one_cell(number):
 
 @pytest.mark.parametrize('k', [1, 3])
 def test_all_cells_together_give_the_search_of_all_vectors(k):
-  random = np.random.default_rng(1)
-  bank, x = near_a_surface(random, 1001), near_a_surface(random, 150)
+  bank, x = made(1001, 12, 0), made(150, 12, 1)
   cells, centres = split(bank)
   search = jax.jit(lambda x: nearest_in_cells(x, cells, centres, k, len(cells)))
   expected = nearest(jnp.asarray(x), jnp.asarray(bank), k)[0]
@@ -42,8 +35,7 @@ def test_all_cells_together_give_the_search_of_all_vectors(k):
 
 
 def test_more_cells_find_nearer_vectors_and_a_few_nearly_all():
-  random = np.random.default_rng(2)
-  bank, x = (jnp.asarray(near_a_surface(random, n)) for n in (5000, 300))
+  bank, x = jnp.asarray(made(5000, 12, 0)), jnp.asarray(made(300, 12, 1))
   cells, centres = split(bank)
   expected = nearest(x, bank, 1)[0]
   errors = [
@@ -55,8 +47,7 @@ def test_more_cells_find_nearer_vectors_and_a_few_nearly_all():
 
 
 def test_the_detector_searches_cells_if_it_is_asked_to():
-  random = np.random.default_rng(3)
-  vectors, x = near_a_surface(random, 900), near_a_surface(random, 64)
+  vectors, x = made(900, 12, 0), made(64, 12, 1)
   exact, few = (build('knn', {'k': 2, 'probes': p}, '') for p in (0, 8))
   fits = [detector.fit(vectors) for detector in (exact, few)]
   for detector, fit in zip((exact, few), fits, strict=True):

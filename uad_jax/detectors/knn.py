@@ -26,30 +26,52 @@ def make(k: int = 5, coreset: int = 0, probes: int = 0) -> Detector:
   check_whole('knn: k', k, 1)
   check_whole('knn: coreset', coreset, 0)
   check_whole('knn: probes', probes, 0)
+  search = in_cells(k, probes) if probes else among_all(k)
 
   def shapes(n, d):
     kept = coreset or n
     check_whole('knn: coreset', kept, 1, n)
-    if not probes:
-      check_whole('knn: k', k, 1, kept)
-      return {'vectors': (kept, d)}
-    cells, size = cell_shape(kept)
-    check_whole('knn: probes', probes, 0, cells)
-    check_whole('knn: k', k, 1, probes * (kept // cells))
-    return {'cells': (cells, size, d), 'centres': (cells, d)}
+    return search.shapes(kept, d)
 
   def fit(vectors: np.ndarray):
     if coreset:
       chosen = k_centre(vectors, coreset, np.zeros((0, vectors.shape[1]))).chosen
       vectors = vectors[np.resize(chosen, coreset)]  # fewer where vectors are equal
-    if probes:
-      return dict(zip(('cells', 'centres'), split(vectors), strict=True))
+    return search.fit(vectors)
+
+  return Detector(shapes, fit, search.score)
+
+
+def among_all(k: int) -> Detector:
+  """Builds the detector that searches all vectors."""
+
+  def shapes(n, d):
+    check_whole('knn: k', k, 1, n)
+    return {'vectors': (n, d)}
+
+  def fit(vectors: np.ndarray):
     return {'vectors': np.float32(vectors)}
 
   def score(fitted, x):
-    if probes:
-      cells, centres = fitted['cells'], fitted['centres']
-      return nearest_in_cells(x, cells, centres, k, probes).mean(-1)
     return nearest(x, fitted['vectors'], k)[0].mean(-1)
+
+  return Detector(shapes, fit, score)
+
+
+def in_cells(k: int, probes: int) -> Detector:
+  """Builds the detector that searches the `probes` cells with the nearest centres."""
+
+  def shapes(n, d):
+    cells, size = cell_shape(n)
+    check_whole('knn: probes', probes, 0, cells)
+    check_whole('knn: k', k, 1, probes * (n // cells))
+    return {'cells': (cells, size, d), 'centres': (cells, d)}
+
+  def fit(vectors: np.ndarray):
+    return dict(zip(('cells', 'centres'), split(vectors), strict=True))
+
+  def score(fitted, x):
+    cells, centres = fitted['cells'], fitted['centres']
+    return nearest_in_cells(x, cells, centres, k, probes).mean(-1)
 
   return Detector(shapes, fit, score)

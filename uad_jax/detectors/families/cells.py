@@ -54,9 +54,11 @@ def split(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   while len(parts) < number:
     parts = [half for rows in parts for half in _halves(vectors, rows)]
   cells = np.full((number, size, vectors.shape[1]), FAR, np.float32)
-  for cell, rows in zip(cells, parts, strict=True):
-    cell[: len(rows)] = vectors[rows]
-  return cells, np.stack([vectors[rows].mean(0) for rows in parts])
+  centres = np.empty((number, vectors.shape[1]), np.float32)
+  for index, rows in enumerate(parts):
+    cells[index, : len(rows)] = vectors[rows]
+    centres[index] = cells[index, : len(rows)].mean(0)
+  return cells, centres
 
 
 def _halves(vectors: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
@@ -74,7 +76,7 @@ def nearest_in_cells(
 
   No distance is below that of `neighbours.nearest`, and with all cells they are equal.
   The pairs of a vector and a cell are sorted by cell, and each product compares `TILE`
-  vectors with one cell.
+  vectors with one cell; the memory grows with m * probes, not with the set.
 
   Args:
     x: [m, d].
