@@ -10,7 +10,7 @@ As published by Defard et al. 2021, with one departure: the features are those o
 network that masked auto-encoding trains here on the healthy scans, or that the user has
 the weights of (configs/feature_network.py), as nothing is downloaded.
 
-Measured here (docs/results.md): AUPRC 0.053 on `demo` (1 seed, map `novelty`; atlas
+Measured here (docs/results.md): AUPRC 0.055 on `demo` (3 seeds, map `novelty`; atlas
 0.041), 0.094 on `ixi` (3 seeds, map `novelty`; atlas 0.342), 0.407 on `stroke_flair64`
 (3 seeds, map `novelty_median5`; atlas 0.640). Cost at 128 x 128 (docs/methods.json) on
 one core of an x86_64 machine: 2221, 239 ms for a training step of 16 slices in its

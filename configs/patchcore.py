@@ -12,7 +12,7 @@ auto-encoding trains here on the healthy scans, or that the user has the weights
 (configs/feature_network.py), as nothing is downloaded; and the distances are not
 reweighted by the density of the bank, which the paper does for the score of an image.
 
-Measured here (docs/results.md): AUPRC 0.117 on `demo` (2 seeds, map `novelty`; atlas
+Measured here (docs/results.md): AUPRC 0.107 on `demo` (3 seeds, map `novelty`; atlas
 0.041), 0.013 on `ixi` (3 seeds, map `novelty`; atlas 0.342), 0.433 on `stroke_flair64`
 (3 seeds, map `novelty` or `novelty_median5`; atlas 0.640). Cost at 128 x 128
 (docs/methods.json) on one core of an x86_64 machine: 2224, 188, 2666 ms for a training
