@@ -14,11 +14,11 @@ steps; without it:
 Published (Perera et al. 2019): mean AUROC .975 over the ten one-class tasks of MNIST
 and .657 of CIFAR-10, for whole images; a replication of the first is .893.
 
-Measured here (docs/results.md): AUPRC 0.066 on `demo` (2 seeds, map `ssim`; atlas
-0.041), 0.095 on `ixi` (3 seeds, map `residual`; atlas 0.342), 0.622 on `stroke_flair64`
-(3 seeds, map `residual_median5`; atlas 0.640). Cost at 128 x 128 (docs/methods.json) on
-one core of an x86_64 machine: 1477 ms for a training step of 16 slices, 919 MiB of
-memory at the peak.
+Measured here (docs/results.md): AUPRC 0.066 on `demo` (3 seeds, map `residual` or
+`ssim`; atlas 0.041), 0.095 on `ixi` (3 seeds, map `residual`; atlas 0.342), 0.622 on
+`stroke_flair64` (3 seeds, map `residual_median5`; atlas 0.640). Cost at 128 x 128
+(docs/methods.json) on one core of an x86_64 machine: 1477 ms for a training step of 16
+slices, 919 MiB of memory at the peak.
 """
 
 from uad_jax import base_config

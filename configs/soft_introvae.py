@@ -18,7 +18,7 @@ the authors' 256. Their weights, and their further embedding loss:
   --config.method.beta_rec=0.5 --config.method.beta_neg=128.0
   --config.method.embedding=0.005
 
-Measured here (docs/results.md): AUPRC 0.047 on `demo` (1 seed, map `residual`; atlas
+Measured here (docs/results.md): AUPRC 0.045 on `demo` (3 seeds, map `residual`; atlas
 0.041), 0.078 on `ixi` (3 seeds, map `residual`; atlas 0.342), 0.610 on `stroke_flair64`
 (3 seeds, map `residual_median5`; atlas 0.640). Cost at 128 x 128 (docs/methods.json) on
 one core of an x86_64 machine: 448, 2127 ms for a training step of 16 slices in its
