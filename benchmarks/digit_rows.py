@@ -28,6 +28,11 @@ class Trained(NamedTuple):
   score: Callable
   published: str
 
+  def longer(self, times: int) -> 'Trained':
+    """Returns the row with a training that is `times` as long."""
+    options = {k: v * times if k == 'after' else v for k, v in self.options.items()}
+    return self._replace(options=options, steps=tuple(times * n for n in self.steps))
+
 
 def residual(outputs, batch):
   return ((batch['image'] - outputs['reconstruction']) ** 2).mean((1, 2, 3))
@@ -94,7 +99,7 @@ METHODS = {
     dict(widths=(16, 16), latent=16, estimator=(16, 16), bins=20),
     (600,),
     1e-3,
-    lambda o, b: residual(o, b) * 64 - o['log_prob'],
+    lambda o, b: residual(o, b) * b['mask'][0].size - o['log_prob'],
     '.975 (Abati et al. 2019); replications .82 to .92',
   ),
   'glow': Trained(

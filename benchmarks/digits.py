@@ -16,6 +16,8 @@ log-density of the image.
 """
 
 import functools
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -30,6 +32,23 @@ from uad_jax.registry import named
 
 BATCH = 32
 
+ROWS = (*sorted(DETECTORS), *METHODS)
+"""Names of the rows."""
+
+
+class Split(NamedTuple):
+  """Images of a task.
+
+  Attributes:
+    train: Training images of one digit, [N, H, W, 1] in [0, 1].
+    test: Test images of all digits.
+    other: Whether a test image is another digit.
+  """
+
+  train: np.ndarray
+  test: np.ndarray
+  other: np.ndarray
+
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
   """Returns the images [1797, 8, 8, 1] in [0, 1] and their digits."""
@@ -37,15 +56,16 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
   return np.float32(data.images[..., None] / 16), data.target
 
 
-def split(digit: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Returns training images, test images, and whether a test image is another digit."""
+def halves(digit: int, seed: int) -> Split:
+  """Splits the images of a digit in halves, see the module docstring."""
   images, targets = digits()
   own = np.flatnonzero(targets == digit)
   own = np.random.default_rng(seed).permutation(own)
   train, rest = np.split(own, [len(own) // 2])
   others = np.flatnonzero(targets != digit)
   test = np.concatenate([rest, others])
-  return images[train], images[test], np.repeat([False, True], [len(rest), len(others)])
+  other = np.repeat([False, True], [len(rest), len(others)])
+  return Split(images[train], images[test], other)
 
 
 def by_detector(name: str, train: np.ndarray, test: np.ndarray, seed: int):
@@ -58,21 +78,21 @@ def by_detector(name: str, train: np.ndarray, test: np.ndarray, seed: int):
 
 
 @functools.cache
-def training(name: str) -> Training:
+def training(name: str, shape: tuple[int, int], times: int) -> Training:
   """Makes the functions of a row, which are compiled once for all digits."""
-  row = METHODS[name]
-  method = named('methods', name)(shape=(8, 8), channels=1, **row.options)
+  row = METHODS[name].longer(times)
+  method = named('methods', name)(shape=shape, channels=1, **row.options)
   return training_of(method, row.steps, row.rate)
 
 
-def by_method(name: str, train: np.ndarray, test: np.ndarray, seed: int):
+def by_method(name: str, train: np.ndarray, test: np.ndarray, seed: int, times: int):
   """Scores of a method that is trained on the training images."""
   random = np.random.default_rng(seed)
 
   def draw():
     return batch_of(train[random.integers(len(train), size=BATCH)])
 
-  outputs_of = training(name).run(draw, jax.random.key(seed))
+  outputs_of = training(name, train.shape[1:-1], times).run(draw, jax.random.key(seed))
   scores = []
   for start in range(0, len(test), 256):
     batch = batch_of(np.resize(test[start : start + 256], (256, *test.shape[1:])))
@@ -80,28 +100,47 @@ def by_method(name: str, train: np.ndarray, test: np.ndarray, seed: int):
   return np.concatenate(scores)[: len(test)]
 
 
-def measure(name: str, seed: int) -> list[float]:
-  """Computes the AUROC of a row on each of the ten digits."""
+def measure(
+  name: str,
+  seed: int,
+  split: Callable[[int, int], Split] = halves,
+  times: int = 1,
+) -> list[float]:
+  """Computes the AUROC of a row on each of the ten digits.
+
+  Args:
+    name: Name of the row.
+    seed: Seed of the split and of the training.
+    split: (digit, seed) -> images.
+    times: Factor of the number of training steps.
+  """
   values = []
   for digit in range(10):
     train, test, other = split(digit, seed)
-    way = by_method if name in METHODS else by_detector
-    scores = way(name, train, test, seed)
+    if name in METHODS:
+      scores = by_method(name, train, test, seed, times)
+    else:
+      scores = by_detector(name, train, test, seed)
     values.append(round(float(roc_auc_score(other, scores)), 4))
     print(f'{name} seed {seed} digit {digit}: AUROC {values[-1]:.3f}', flush=True)
   return values
 
 
-def page(kept: dict[str, dict[str, list[float]]]) -> str:
-  """Renders the page."""
+INTRODUCTION = """# One-class digits
+
+Written by `python -m benchmarks.digits --render` from docs/digits.json.
+scikit-learn's digits, each in turn the normal class; AUROC of the other digits, mean
+over digits and seeds, with the range of the ten digits. The published means are those
+of MNIST, another task (see the module); who has its files measures it by
+`python -m benchmarks.mnist --data=PATH`."""
+
+
+def page(
+  kept: dict[str, dict[str, list[float]]], introduction: str = INTRODUCTION
+) -> str:
+  """Renders the page: an introduction and a table."""
   lines = [
-    '# One-class digits',
-    '',
-    'Written by `python -m benchmarks.digits --render` from docs/digits.json. '
-    "scikit-learn's digits, each in turn",
-    'the normal class; AUROC of the other digits, mean over digits and seeds, with the '
-    'range of the ten digits. The',
-    'published means are those of MNIST, another task (see the module).',
+    introduction,
     '',
     '| row | AUROC | smallest | largest | seeds | published on MNIST |',
     '|---|---|---|---|---|---|',
@@ -119,4 +158,4 @@ def page(kept: dict[str, dict[str, list[float]]]) -> str:
 
 
 if __name__ == '__main__':
-  command('digits', [*sorted(DETECTORS), *METHODS], measure, page)
+  command('digits', ROWS, measure, page)

@@ -18,6 +18,7 @@ def command(
   rows: Sequence[str],
   measure: Callable[[str, int], object],
   page: Callable[[dict], str],
+  *parents: argparse.ArgumentParser,
 ) -> None:
   """Measures the rows that have no result yet, and writes the page.
 
@@ -26,9 +27,10 @@ def command(
     rows: Names of its rows.
     measure: (row, seed) -> result, for JSON.
     page: Results by row and seed -> Markdown.
+    *parents: Parsers of further arguments.
   """
   results, output = paths(name)
-  parser = argparse.ArgumentParser(prog=f'python -m benchmarks.{name}')
+  parser = argparse.ArgumentParser(f'python -m benchmarks.{name}', parents=parents)
   parser.add_argument('--rows', default=','.join(rows))
   parser.add_argument('--seeds', default='0')
   parser.add_argument('--render', action='store_true')

@@ -11,19 +11,19 @@ from uad_jax.detectors.catalogue import DETECTORS
 
 
 def test_the_normal_class_is_split_in_halves_and_others_are_only_tested():
-  train, test, other = digits.split(3, seed=0)
+  train, test, other = digits.halves(3, seed=0)
   images, targets = digits.digits()
   assert len(train) + (~other).sum() == (targets == 3).sum()
   assert other.sum() == (targets != 3).sum() and len(test) == len(other)
   assert abs(len(train) - (~other).sum()) <= 1
   flat = {image.tobytes() for image in train}
   assert not flat & {image.tobytes() for image in test[~other]}
-  again, changed = digits.split(3, seed=0)[0], digits.split(3, seed=1)[0]
+  again, changed = digits.halves(3, seed=0)[0], digits.halves(3, seed=1)[0]
   assert np.array_equal(train, again) and not np.array_equal(train, changed)
 
 
 def test_a_detector_tells_digits_apart():
-  train, test, other = digits.split(0, seed=0)
+  train, test, other = digits.halves(0, seed=0)
   scores = digits.by_detector('knn', train, test, 0)
   assert scores[other].mean() > 2 * scores[~other].mean()
 
