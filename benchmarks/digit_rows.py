@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
+
 OPTIONS = {
   'kernel_pca': dict(components=30),
   'pca': dict(components=15),
@@ -18,8 +20,10 @@ class Trained(NamedTuple):
     options: Its options.
     steps: Steps by stage.
     rate: Learning rate.
-    score: (outputs, batch) -> scores [B].
+    score: (outputs, batch) -> scores [B], or terms [B, K].
     published: Mean AUROC on one-class MNIST, or '–'; with its source.
+    terms: Whether the score is a sum of terms, each scaled to [0, 1] on the training
+      images.
   """
 
   options: dict[str, Any]
@@ -27,6 +31,7 @@ class Trained(NamedTuple):
   rate: float
   score: Callable
   published: str
+  terms: bool = False
 
   def longer(self, times: int) -> 'Trained':
     """Returns the row with a training that is `times` as long."""
@@ -99,8 +104,9 @@ METHODS = {
     dict(widths=(16, 16), latent=16, estimator=(16, 16), bins=20),
     (600,),
     1e-3,
-    lambda o, b: residual(o, b) * b['mask'][0].size - o['log_prob'],
+    lambda o, b: jnp.stack([residual(o, b), -o['log_prob']], -1),
     '.975 (Abati et al. 2019); replications .82 to .92',
+    terms=True,
   ),
   'glow': Trained(
     dict(levels=2, steps=4, hidden=32, noise=1 / 16),

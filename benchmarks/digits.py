@@ -93,11 +93,19 @@ def by_method(name: str, train: np.ndarray, test: np.ndarray, seed: int, times: 
     return batch_of(train[random.integers(len(train), size=BATCH)])
 
   outputs_of = training(name, train.shape[1:-1], times).run(draw, jax.random.key(seed))
-  scores = []
-  for start in range(0, len(test), 256):
-    batch = batch_of(np.resize(test[start : start + 256], (256, *test.shape[1:])))
-    scores.append(np.asarray(METHODS[name].score(outputs_of(batch), batch)))
-  return np.concatenate(scores)[: len(test)]
+
+  def scores_of(images):
+    scores = []
+    for start in range(0, len(images), 256):
+      batch = batch_of(np.resize(images[start : start + 256], (256, *images.shape[1:])))
+      scores.append(np.asarray(METHODS[name].score(outputs_of(batch), batch)))
+    return np.concatenate(scores)[: len(images)]
+
+  if not METHODS[name].terms:
+    return scores_of(test)
+  healthy = scores_of(train)
+  low, high = healthy.min(0), healthy.max(0)
+  return ((scores_of(test) - low) / (high - low)).sum(1)
 
 
 def measure(
