@@ -4,6 +4,7 @@ import importlib.metadata
 import itertools
 import os
 import pathlib
+import signal
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 flags = ['--xla_force_host_platform_device_count=4']
@@ -14,6 +15,9 @@ if known_jax:
   flags.append('--xla_cpu_parallel_codegen_split_count=1')
 os.environ['XLA_FLAGS'] = ' '.join([os.environ.get('XLA_FLAGS', ''), *flags])
 os.environ.setdefault('MPLBACKEND', 'Agg')
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+  # A job in the background ignores Ctrl-C; the commands that tests interrupt must not.
+  signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import uad_jax  # noqa: E402, F401, isort: skip  # before numpy, whose kernels it chooses
 
