@@ -94,3 +94,19 @@ def test_more_neighbours_than_vectors_are_refused():
   method = patch_detector.make(SHAPE, bank=4, options=dict(k=5))
   with pytest.raises(ValueError, match='knn: k is 5; allowed is'):
     method.init(jax.random.key(0), make_batch(SHAPE))
+
+
+def test_a_bank_that_memory_does_not_hold_is_refused(monkeypatch):
+  batch = make_batch(SHAPE)
+  sizes = r'12 numbers and their detector need [\d.]+ GiB of memory, and there are'
+  method = patch_detector.make(SHAPE, patch=3, bank=10**12)
+  with pytest.raises(ValueError, match=f'bank is 1000000000000; .* {sizes}'):
+    method.init(jax.random.key(0), batch)
+  # The bank, its copies while vectors are added, and the vectors of the detector.
+  needed = 4 * (3 * 50 * 13 + 50 * 12)
+  method = patch_detector.make(SHAPE, patch=3, bank=50)
+  monkeypatch.setattr(feature_bank, 'device_bytes', lambda: needed)
+  method.init(jax.random.key(0), batch)
+  monkeypatch.setattr(feature_bank, 'device_bytes', lambda: needed - 1)
+  with pytest.raises(ValueError, match='bank is 50; so many vectors'):
+    method.init(jax.random.key(0), batch)

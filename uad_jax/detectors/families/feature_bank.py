@@ -4,7 +4,8 @@ A stage of the training that trains nothing collects a uniform sample of the vec
 brain voxels; one more step fits the detector (`uad_jax.detectors`) on the host.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,7 @@ from uad_jax.method import (
   next_stage,
 )
 from uad_jax.ops.losses import per_example
+from uad_jax.ops.memory import device_bytes
 
 BLOCK = 4096
 """Vectors that are scored at once, which bounds the memory."""
@@ -120,7 +122,7 @@ def with_detector(
     The method with the further output, objectives and statistics.
 
   Raises:
-    ValueError: By `init`, if the detector cannot hold such a bank.
+    ValueError: By `init`, if the detector or the memory cannot hold such a bank.
   """
   first = next_stage(method)
 
@@ -131,7 +133,9 @@ def with_detector(
     params, stats = method.init(key, batch)
     maps = jax.eval_shape(features, params, stats, batch, key)
     length = maps.shape[-1]
-    zeros = {k: jnp.zeros(s) for k, s in detector.shapes(size, length).items()}
+    shapes = detector.shapes(size, length)
+    _check_memory(size, length, shapes.values(), where)
+    zeros = {k: jnp.zeros(s) for k, s in shapes.items()}
     scale = {'mean': jnp.zeros(length), 'deviation': jnp.ones(length)}
     fitted = {'scale': scale, 'fitted': zeros}
     return params, stats | {'bank': empty(size, length), 'detector': fitted}
@@ -182,6 +186,18 @@ def with_detector(
   }
   kinds = {**method.kinds, 'bank': 'bank', 'detector': 'bank'}
   return Method(init, objectives, infer, kinds)
+
+
+def _check_memory(size: int, length: int, shapes: Iterable[tuple], where: str) -> None:
+  """Checks that the memory holds a bank, its copies in `add`, and the fitted arrays."""
+  numbers = 3 * size * (length + 1) + sum(map(math.prod, shapes))
+  needed, present = 4 * numbers, device_bytes()
+  if needed > present:
+    raise ValueError(
+      f'{where}: bank is {size}; so many vectors of {length} numbers and their '
+      f'detector need {needed / 2**30:.1f} GiB of memory, and there are '
+      f'{present / 2**30:.1f}'
+    )
 
 
 def _fitted(detector: Detector, vectors: Array) -> dict[str, Array]:
