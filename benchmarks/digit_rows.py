@@ -20,10 +20,9 @@ class Trained(NamedTuple):
     options: Its options.
     steps: Steps by stage.
     rate: Learning rate.
-    score: (outputs, batch) -> scores [B], or terms [B, K].
+    score: (outputs, batch) -> scores [B]; or terms of a sum [B, K], each of which is
+      scaled to [0, 1] on the training images.
     published: Mean AUROC on one-class MNIST, or '–'; with its source.
-    terms: Whether the score is a sum of terms, each scaled to [0, 1] on the training
-      images.
   """
 
   options: dict[str, Any]
@@ -31,7 +30,6 @@ class Trained(NamedTuple):
   rate: float
   score: Callable
   published: str
-  terms: bool = False
 
   def longer(self, times: int) -> 'Trained':
     """Returns the row with a training that is `times` as long."""
@@ -106,7 +104,6 @@ METHODS = {
     1e-3,
     lambda o, b: jnp.stack([residual(o, b), -o['log_prob']], -1),
     '.975 (Abati et al. 2019); replications .82 to .92',
-    terms=True,
   ),
   'glow': Trained(
     dict(levels=2, steps=4, hidden=32, noise=1 / 16),

@@ -68,7 +68,7 @@ def halves(digit: int, seed: int) -> Split:
   return Split(images[train], images[test], other)
 
 
-def by_detector(name: str, train: np.ndarray, test: np.ndarray, seed: int):
+def by_detector(name: str, train: np.ndarray, test: np.ndarray):
   """Scores of a classic detector for the test images."""
   train, test = (x.reshape(len(x), -1) for x in (train, test))
   mean, deviation = train.mean(0), train.std(0) + 0.05
@@ -101,11 +101,12 @@ def by_method(name: str, train: np.ndarray, test: np.ndarray, seed: int, times: 
       scores.append(np.asarray(METHODS[name].score(outputs_of(batch), batch)))
     return np.concatenate(scores)[: len(images)]
 
-  if not METHODS[name].terms:
-    return scores_of(test)
+  scores = scores_of(test)
+  if scores.ndim == 1:
+    return scores
   healthy = scores_of(train)
   low, high = healthy.min(0), healthy.max(0)
-  return ((scores_of(test) - low) / (high - low)).sum(1)
+  return ((scores - low) / (high - low)).sum(1)
 
 
 def measure(
@@ -128,7 +129,7 @@ def measure(
     if name in METHODS:
       scores = by_method(name, train, test, seed, times)
     else:
-      scores = by_detector(name, train, test, seed)
+      scores = by_detector(name, train, test)
     values.append(round(float(roc_auc_score(other, scores)), 4))
     print(f'{name} seed {seed} digit {digit}: AUROC {values[-1]:.3f}', flush=True)
   return values

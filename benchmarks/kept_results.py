@@ -16,7 +16,7 @@ def paths(name: str) -> tuple[pathlib.Path, pathlib.Path]:
 def command(
   name: str,
   rows: Sequence[str],
-  measure: Callable[[str, int], object],
+  measure: Callable[..., object],
   page: Callable[[dict], str],
   *parents: argparse.ArgumentParser,
 ) -> None:
@@ -25,7 +25,7 @@ def command(
   Args:
     name: Name of the check, a module of this folder.
     rows: Names of its rows.
-    measure: (row, seed) -> result, for JSON.
+    measure: (row, seed, further arguments by name) -> result, for JSON.
     page: Results by row and seed -> Markdown.
     *parents: Parsers of further arguments.
   """
@@ -34,14 +34,15 @@ def command(
   parser.add_argument('--rows', default=','.join(rows))
   parser.add_argument('--seeds', default='0')
   parser.add_argument('--render', action='store_true')
-  options = parser.parse_args()
+  options = vars(parser.parse_args())
+  asked, seeds, render = (options.pop(name) for name in ('rows', 'seeds', 'render'))
   kept = json.loads(results.read_text()) if results.exists() else {}
-  for row in [] if options.render else options.rows.split(','):
+  for row in [] if render else asked.split(','):
     if row not in rows:
       raise SystemExit(f"{name}: unknown row '{row}'; there are {[*rows]}")
-    for seed in options.seeds.split(','):
+    for seed in seeds.split(','):
       if seed not in kept.setdefault(row, {}):
-        kept[row][seed] = measure(row, int(seed))
+        kept[row][seed] = measure(row, int(seed), **options)
         print(f'{row} seed {seed}: {kept[row][seed]}', flush=True)
         write_text(results, json.dumps(kept, indent=1, sort_keys=True) + '\n')
   write_text(output, page(kept))

@@ -102,7 +102,7 @@ def intensities(path: str) -> Mnist:
   """Reads MNIST with images [N, H, W, 1] in [0, 1]."""
   data = read(path)
   train, test = (
-    np.float32(x[..., None] / 255) for x in (data.train_images, data.test_images)
+    np.float32(x[..., None]) / 255 for x in (data.train_images, data.test_images)
   )
   return Mnist(train, data.train_digits, test, data.test_digits)
 
@@ -123,29 +123,23 @@ def split(path: str, most: int | None, digit: int, seed: int) -> digits.Split:
   return digits.Split(data.train_images[rows], data.test_images, other)
 
 
+def measure(name: str, seed: int, data: str | None) -> list[float]:
+  """Computes the AUROC of a row on each of the ten digits of the files `data`."""
+  if data is None:
+    raise SystemExit('mnist: --data is missing; it is mnist.npz or a folder of files')
+  try:
+    intensities(data)
+  except ValueError as error:
+    raise SystemExit(f'mnist: {error}') from None
+  images = functools.partial(split, data, MOST if name in DETECTORS else None)
+  return digits.measure(name, seed, images, TIMES)
+
+
 def main() -> None:
-  parser = argparse.ArgumentParser(add_help=False)
-  parser.add_argument('--data', help='mnist.npz, or a folder with the four files')
-  data = parser.parse_known_args()[0].data
-
-  def measure(name: str, seed: int) -> list[float]:
-    if data is None:
-      raise SystemExit('mnist: --data is missing; it is mnist.npz or a folder of files')
-    try:
-      intensities(data)
-    except ValueError as error:
-      raise SystemExit(f'mnist: {error}') from None
-    most = MOST if name in DETECTORS else None
-    images = functools.partial(split, data, most)
-    return digits.measure(name, seed, images, TIMES)
-
-  command(
-    'mnist',
-    digits.ROWS,
-    measure,
-    functools.partial(digits.page, introduction=INTRODUCTION),
-    parser,
-  )
+  options = argparse.ArgumentParser(add_help=False)
+  options.add_argument('--data', help='mnist.npz, or a folder with the four files')
+  page = functools.partial(digits.page, introduction=INTRODUCTION)
+  command('mnist', digits.ROWS, measure, page, options)
 
 
 if __name__ == '__main__':

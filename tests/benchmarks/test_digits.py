@@ -24,7 +24,7 @@ def test_the_normal_class_is_split_in_halves_and_others_are_only_tested():
 
 def test_a_detector_tells_digits_apart():
   train, test, other = digits.halves(0, seed=0)
-  scores = digits.by_detector('knn', train, test, 0)
+  scores = digits.by_detector('knn', train, test)
   assert scores[other].mean() > 2 * scores[~other].mean()
 
 

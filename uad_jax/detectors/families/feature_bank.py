@@ -143,8 +143,7 @@ def with_detector(
   def collect(params, stats, batch: Batch, key, step):
     key, draw = jax.random.split(key)
     maps = features(params, stats, batch, key)
-    inside = on_grid(batch['mask'], maps.shape[1:-1]) > 0.5
-    weight = inside * per_example(batch['weight'], batch['mask'])
+    weight = place_weight(batch, maps.shape[1:-1]) > 0.5
     vectors = maps.reshape(-1, maps.shape[-1])
     bank = add(stats['bank'], vectors, weight.ravel(), draw)
     return jnp.zeros(()), (stats | {'bank': bank}, {})
