@@ -74,19 +74,20 @@ def differences(
 ) -> list[str]:
   """Formats the AUPRC of a detector minus that of each of `RIVALS`, paired.
 
-  A rival that has no run with the same seed and test data gives an empty text.
+  A rival that has no run with this seed gives an empty text, and so does each if no
+  record of the table is of these test data. The records of a table are of the same data
+  up to the rounding of the machine (`comparison.results.check_data`).
 
   Args:
     kept: Records of the data set.
     seed: Seed of the detector's run.
     result: What `measure` returned.
   """
+  compared = result['test'] in {record.data['digest'] for record in kept}
   same = {
     record.name: record
     for record in kept
-    if not record.variant
-    and record.seeds == (seed,)
-    and record.data['digest'] == result['test']
+    if compared and not record.variant and record.seeds == (seed,)
   }
   texts = []
   for name in RIVALS:

@@ -140,8 +140,8 @@ INTRODUCTION = """# One-class digits
 Written by `python -m benchmarks.digits --render` from docs/digits.json.
 scikit-learn's digits, each in turn the normal class; AUROC of the other digits, mean
 over digits and seeds, with the range of the ten digits. The published means are those
-of MNIST, another task (see the module); who has its files measures it by
-`python -m benchmarks.mnist --data=PATH`."""
+of MNIST, a task with larger images and a hundred times as many: an order of magnitude,
+not a goal. `python -m benchmarks.mnist --data=PATH` measures MNIST from its files."""
 
 
 def page(

@@ -124,9 +124,11 @@ def page(kept: dict[str, dict[str, dict[str, float]]]) -> str:
   head = ['row', 'AUROC of pixels', 'AUROC of images']
   return (
     '# A texture and its defects\n\n'
-    'Written by `python -m benchmarks.textures --render` from docs/textures.json; what '
-    'the images are stands in the\nmodule. One number a seed. `intensity` is the '
-    'control: a detector that does not see the texture is at 0.5.\n\n'
+    'Written by `python -m benchmarks.textures --render` from docs/textures.json. The '
+    'images are noise in a band of\nfrequencies along one direction; a defect is a '
+    'blob with the same noise across that direction\n(`benchmarks/textures.py`). A '
+    'cell has one number for each seed. `intensity` is the control: a detector\nthat '
+    'does not see the texture is at 0.5.\n\n'
     f'{markdown(head, rows)}\n'
   )
 

@@ -36,20 +36,29 @@ PAGE = """# Estimators of uncertainty beside each other
 
 Written by `python -m benchmarks.uncertainty --render` from docs/uncertainty.json.
 Sources are those of configs/uncertainty.py on `ixi`: 24 test scans of 12 subjects, 12
-with inserted lesions; intervals are bootstrap intervals over the subjects. *None* is
-the plain residual. As a gate an uncertainty is worth its recall of lesion voxels at 1 %
-of healthy voxels. Chance of AUPRC is .008. What follows from it:
-[findings.md](findings.md#uncertainty).
+with inserted lesions; intervals are bootstrap intervals over the subjects. What follows
+from it: [findings.md](findings.md#uncertainty).
+
+The residual is divided by a deviation: *none*, the plain residual; *its own*, that of
+the source; *predicted*, that of the decoder (aleatoric); *augmented*, the deviation of
+inferences of the scan with random contrast and noise; *transformed*, of inferences of
+the moved scan, moved back. The source `heads` is the decoder of `dae_unc`. The column
+*AUPRC of the deviation* takes the deviation itself as the map, and *recall* is its
+recall of lesion voxels at 1 % of healthy voxels, which is what a gate is worth. Chance
+of AUPRC is .008.
 
 {maps}
 
 ## Against the true errors
 
 Errors are those to the lesion-free twin; of a displacement, the distance to that of the
-twin. *Rank* is the Spearman correlation of deviation and error; AUSE and AURG are areas
-of the sparsification curve (0 and large are ideal); ENCE is 0 for deviations of the
-size of the error, as they are, scaled by one factor, or by isotonic regression, both
-fitted on healthy validation scans (`evaluation.uncertainty_measures`).
+twin. *Rank* is the Spearman correlation of deviation and error. AUSE, the area under
+the sparsification error, is ideally 0; AURG, the area of the gain over random removal,
+is ideally large. ENCE, the expected normalised calibration error, is 0 for deviations
+of the size of the error: of the deviations as they are, scaled by one factor, and by
+isotonic regression, both fitted on healthy validation scans. *Coverage error,
+conformal* is the mean distance between the nominal and the true coverage of intervals
+that are calibrated on the same scans (`evaluation.uncertainty_measures`).
 
 {errors}
 """

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -242,3 +243,11 @@ def test_a_page_of_all_cohorts(tmp_path, capsys):
   widths = {line.count('|') for line in page.splitlines() if line.startswith('| [`')}
   assert len(widths) == 1
   assert np.all([f'`{name}`' in page for name in ('baur2021', 'heer2021', 'you2019')])
+
+
+def test_the_page_of_the_data_sets_is_the_rendered_one(tmp_path):
+  docs = pathlib.Path(__file__).parents[2] / 'docs'
+  shutil.copytree(docs, tmp_path / 'docs')
+  assert prepare.main(['table', f'--output={tmp_path}/docs/datasets.md']) == 0
+  rendered = (tmp_path / 'docs' / 'datasets.md').read_text()
+  assert rendered == (docs / 'datasets.md').read_text()

@@ -29,6 +29,10 @@ painter of training has); *AUPRC, source* the same on test scans of the training
 scanner, after the adaptation. Their intervals are over subjects, averaged over draws
 and seeds.
 
+Names: *METHOD, randomise* was trained on random contrasts. In [results.md](results.md)
+`dae_unc, randomise` is the row `dae_unc`, and `dae_unc` the row `dae_unc_plain`. The
+streams of `dae_unc` are of an earlier run on scans that were normalised by percentiles.
+
 ![A healthy head of each scanner](figures/scanners.png)
 
 `dae_unc`, before and after `voxel_moments:support` (5 and 3 heads): the healthy test

@@ -15,7 +15,7 @@ from uad_jax.data.cohorts import cohort_builder
 from uad_jax.data.cohorts.cohort import Cohort, listed
 from uad_jax.data.preprocessing import presets
 from uad_jax.evaluation.bootstrap import mean_of
-from uad_jax.report import own_folder
+from uad_jax.report import own_folder, table_scans
 from uad_jax.report.tables import markdown
 
 HEAD = """# Data sets
@@ -111,6 +111,7 @@ def page(cohorts: Sequence[Cohort], folder: pathlib.Path) -> str:
     cohort_table(cohorts),
     SPLITS,
     own_folder.SECTION,
+    table_scans.SECTION,
     PRESETS,
     preset_table(),
   ]

@@ -14,8 +14,10 @@ out, are printed before a scan is prepared.
 `participants.tsv` of a BIDS folder may name `age`, `sex`, `site`, `scanner`,
 `diagnosis`, `pathology`, `domain` and `split` of each `participant_id` (with or without
 `sub-`) and, optionally, `session_id`. Columns are separated by tabs; `n/a` is a missing
-value; ages may be such as 89+, 030Y or 20-25. Splits are named for all scans or none.
-A table that names no subject of the folder is an error.
+value; ages may be such as 89+, 030Y or 20-25. Splits are named for all scans or none;
+`Train` and `training` are read as `train`, and so are the other usual names. A table
+that names no subject of the folder is an error. In a flat folder a `participant_id` is
+the subject of a file, as below; or a column `filename` or `image` names the files.
 
 The subject of a file in a flat folder is its name up to the first dot or underscore
 (`P01_T1.nii.gz` is of P01), or its whole name, with its folders, where several images
