@@ -13,14 +13,17 @@ others need an accelerator. Time, memory and AUPRC were not measured.
 
 What is set, and from where (as the method cards quote papers and programs):
 
-  deep_svdd             Ruff et al. 2018: 32, 64, 128 filters, rate 1e-4, batch 200
+  deep_svdd             Ruff et al. 2018: 32, 64, 128 filters, rate 1e-4, batch 200,
+                        decay 1e-6
   glow                  Schirrmeister et al. 2020: 3 scales of 32 steps, 512 hidden
                         channels, Adamax with rate 5e-4, batch 64, weight of outliers
-                        6000 at temperature 1000
+                        6000 at temperature 1000; a step needs about 110 GiB of
+                        memory (counted from shapes), a batch of 8 about 14
   lsa                   Abati et al. 2019: a vector of 64 numbers, 100 bins, 5 masked
                         layers, rate 1e-4, batch 256
   soft_introvae         Bercea et al. 2023, reversed auto-encoder on brain MRI: filters
-                        64 to 512, rate 5e-5, batch 32, embedding loss 0.005
+                        64 to 512, rate 5e-5, batch 32, embedding loss 0.005,
+                        beta_rec 0.5, beta_neg 128
   gpnd                  Pidhorskyi et al. 2018: filters 128, 256, 512, code of 16,
                         rate 2e-3, batch 128, power 0.2
   ocgan                 Perera et al. 2019: filters 64 to 256, rate 2e-4, batch 512, 5
@@ -81,7 +84,7 @@ class Setting(NamedTuple):
 
 METHODS = {
   'deep_svdd': Setting(
-    dict(widths=(32, 64, 128)),
+    dict(widths=(32, 64, 128), decay=1e-6),
     200,
     (STEPS, None, STEPS),
     dict(name='adam', learning_rate=1e-4),
@@ -99,7 +102,9 @@ METHODS = {
     dict(name='adam', learning_rate=1e-4),
   ),
   'soft_introvae': Setting(
-    dict(widths=(64, 128, 256, 512, 512), embedding=0.005),
+    dict(
+      widths=(64, 128, 256, 512, 512), embedding=0.005, beta_rec=0.5, beta_neg=128.0
+    ),
     32,
     (1000, STEPS),
     dict(name='adam', learning_rate=5e-5),
@@ -134,7 +139,7 @@ METHODS = {
     dict(name='adam_half', learning_rate=5e-3),
   ),
   'feature_transformer': Setting(
-    dict(width=256),
+    dict(width=256, neighbours=7),
     64,
     (STEPS, None, STEPS),
     dict(name='adamw', learning_rate=4e-4),

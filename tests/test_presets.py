@@ -67,6 +67,21 @@ def test_the_papers_sizes_are_for_large_slices_alone(method):
   assert sizes[0] < sizes[1] or method in ('patchcore', 'padim')
 
 
+@pytest.mark.parametrize(
+  'method, options',
+  [
+    ('deep_svdd', dict(decay=1e-6)),
+    ('soft_introvae', dict(beta_rec=0.5, beta_neg=128.0, embedding=0.005)),
+    ('feature_transformer', dict(width=256, neighbours=7)),
+    ('gpnd', dict(latent=16, power=0.2)),
+    ('lsa', dict(latent=64, bins=100)),
+  ],
+)
+def test_a_novelty_detector_has_the_papers_constants(method, options):
+  config = read_config('novelty_papers', method)
+  assert {name: config.method[name] for name in options} == options
+
+
 def test_every_config_named_by_a_paper_is_a_preset():
   named = {name for name in FILES if name[-4:].isdigit()}
   assert named == set(PUBLISHED)

@@ -39,6 +39,16 @@ def test_the_novelty_is_that_of_the_methods_vectors(name, of, key):
   np.testing.assert_allclose(np.asarray(apart)[filled], 0, atol=1e-3)
 
 
+def test_a_vector_of_a_whole_image_enters_the_bank_however_small_the_brain(key):
+  method, batch = with_detector('gpnd', of='latent')
+  params, stats = method.init(key, batch)
+  mask = jnp.zeros_like(batch['mask']).at[:, :2, :2].set(1)
+  collect = jax.jit(method.objectives['bank'].loss)
+  _, (stats, _) = collect(params, stats, {**batch, 'mask': mask}, key, 0)
+  counted = int((np.asarray(batch['weight']) > 0).sum())
+  assert np.isfinite(np.asarray(stats['bank']['rank'])).sum() == counted
+
+
 def test_its_stages_follow_those_of_the_method():
   method, _ = with_detector('dae_unc', of='reconstruction')
   stages = {name: o.stage for name, o in method.objectives.items()}

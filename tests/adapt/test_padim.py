@@ -8,6 +8,7 @@ import pytest
 from tests.method_table import ROWS, make_batch, trained
 from uad_jax.adapt import padim
 from uad_jax.method import Method
+from uad_jax.ops import memory
 from uad_jax.registry import named
 
 
@@ -74,4 +75,14 @@ def test_outputs_without_a_grid_are_refused(name, of, sentence, key):
   options = options | ({'bottleneck': 'dense'} if of == 'latent' else {})
   method = padim.make(of=of)(named('methods', name)(shape=shape, channels=1, **options))
   with pytest.raises(ValueError, match=sentence):
+    method.init(key, make_batch(shape))
+
+
+def test_sums_that_the_memory_does_not_hold_are_refused(key, monkeypatch):
+  monkeypatch.setattr(memory, 'device_bytes', lambda: 2**10)
+  shape, options, _ = ROWS['ae']
+  method = padim.make(components=3)(
+    named('methods', 'ae')(shape=shape, channels=1, **options)
+  )
+  with pytest.raises(ValueError, match='padim: components is 3; their sums at .* need'):
     method.init(key, make_batch(shape))

@@ -48,9 +48,10 @@ def batch_of(values):
 def test_the_part_on_the_manifold_has_its_true_density(key):
   columns, _ = known_model()
   z = np.asarray(jax.random.normal(key, (5, 3)))
-  image = batch_of(z @ columns.T)['image']
-  encode = linear(columns).encode
-  volume = manifold_density.log_volume(lambda x: encode({}, x), image)
+  batch = batch_of(z @ columns.T)
+  volume = manifold_density.log_volume(
+    lambda x: linear(columns).encode({}, x), batch['image'], batch['mask']
+  )
   # Oracle: coordinates in an orthonormal basis of the manifold are N(0, S^2).
   basis = np.linalg.svd(columns, full_matrices=False)[0]
   coordinates = (z @ columns.T) @ basis
@@ -58,6 +59,18 @@ def test_the_part_on_the_manifold_has_its_true_density(key):
   expected = multivariate_normal(np.zeros(3), covariance).logpdf(coordinates)
   np.testing.assert_allclose(volume + norm.logpdf(z).sum(-1), expected, rtol=1e-3)
   np.testing.assert_allclose(volume, -np.log(STRETCH).sum(), rtol=1e-3)
+
+
+def test_the_volume_is_that_of_the_brain_alone(key):
+  columns, _ = known_model()
+  batch = batch_of(jax.random.normal(key, (2, SIZE)))
+  mask = batch['mask'].at[:, 2:].set(0)
+  volume = manifold_density.log_volume(
+    lambda x: linear(columns).encode({}, x), batch['image'], mask
+  )
+  jacobian = np.linalg.pinv(columns)[:, : SIZE // 2]
+  expected = 0.5 * np.linalg.slogdet(jacobian @ jacobian.T)[1]
+  np.testing.assert_allclose(volume, [expected] * 2, rtol=1e-3)
 
 
 def test_normal_noise_beside_the_manifold_has_its_true_density():

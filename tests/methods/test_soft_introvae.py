@@ -83,6 +83,37 @@ def test_the_embedding_loss_vanishes_for_equal_images_and_is_added(key):
   assert values[1] - values[0] == pytest.approx(float(expected), rel=1e-3)
 
 
+@pytest.mark.parametrize('objective', ['vae', 'encoder', 'generator'])
+def test_the_background_of_a_scan_tells_nothing(objective, key):
+  batch = make_batch(SHAPE)
+  grey = batch['image'] - 3.5 * (1 - batch['mask'])
+  method = soft_introvae.make(SHAPE, **TINY, **SETTINGS, embedding=1.0)
+  params, stats = jax.jit(method.init)(key, batch)
+  loss = jax.jit(jax.value_and_grad(method.objectives[objective].loss, has_aux=True))
+  black, shifted = (
+    loss(params, stats, {**batch, 'image': image}, key, 0)
+    for image in (batch['image'] * batch['mask'], grey)
+  )
+  assert float(black[0][0]) == pytest.approx(float(shifted[0][0]), rel=1e-5)
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves(black[1]))
+  outputs = [
+    method.infer(params, stats, {**batch, 'image': image}, key)['reconstruction']
+    for image in (batch['image'] * batch['mask'], grey)
+  ]
+  np.testing.assert_allclose(*outputs, atol=1e-6)
+
+
+def test_features_that_are_all_zero_have_finite_gradients(key):
+  batch = make_batch(SHAPE)
+  batch['image'] = jnp.zeros_like(batch['image'])
+  method = soft_introvae.make(SHAPE, **TINY, **SETTINGS, embedding=1.0)
+  params, stats = jax.jit(method.init)(key, batch)
+  for name in ('encoder', 'generator'):
+    loss = jax.grad(method.objectives[name].loss, has_aux=True)
+    gradient, _ = jax.jit(loss)(params, stats, batch, key, 0)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(gradient)), name
+
+
 @pytest.mark.parametrize('name', ['beta_rec', 'beta_kl', 'beta_neg'])
 def test_a_weight_that_is_not_positive_is_refused(name):
   with pytest.raises(ValueError, match=f'soft_introvae: {name} is 0.0; allowed is'):

@@ -1,12 +1,14 @@
 """Adaptation that fits a normal distribution of features at each place (PaDiM)."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from uad_jax.detectors.families.feature_bank import chosen_output, over_voxels
 from uad_jax.method import Adaptation, Array, Method, Objective, next_stage
-from uad_jax.ops import voxel_stats
+from uad_jax.ops import memory, voxel_stats
 from uad_jax.ops.choices import check_choice
 from uad_jax.ops.limits import check_number, check_whole
 from uad_jax.ops.output_names import OUTPUTS
@@ -39,7 +41,7 @@ def make(
 
   Raises:
     ValueError: An option is not allowed; or, by the adaptation, if the method does not
-      give the output, or gives it without a grid.
+      give the output, or gives it without a grid, or the memory cannot hold the sums.
   """
   check_choice('of', of, OUTPUTS, 'padim')
   check_whole('padim: components', components, 1)
@@ -63,8 +65,14 @@ def make(
         lambda: features(method.infer(params, stats, batch, key), batch)
       )
       *grid, width = maps.shape[1:]
+      numbers = width + width**2
+      # Sums before and after a step, and those of the batch that it adds.
+      memory.check(
+        (2 * bins + len(maps)) * math.prod(grid) * numbers,
+        f'padim: components is {components}; their sums at {math.prod(grid)} places',
+      )
       kept = {
-        'moments': voxel_stats.empty(bins, tuple(grid), width + width**2),
+        'moments': voxel_stats.empty(bins, tuple(grid), numbers, squares=False),
         'scale': jnp.zeros(width),
       }
       return params, stats | {'padim': kept}
@@ -92,7 +100,7 @@ def make(
       width = maps.shape[-1]
       scale = jnp.where(kept['scale'] > 0, kept['scale'], 1.0)
       f = maps / scale.reshape(*[1] * (maps.ndim - 1), -1)
-      both, _ = voxel_stats.look_up(kept['moments'], batch['position'], smooth)
+      both = voxel_stats.mean_of(kept['moments'], batch['position'], smooth)
       mean, products = jnp.split(both, [width], -1)
       products = products.reshape(*mean.shape, width)
       covariance = products - mean[..., None] * mean[..., None, :]

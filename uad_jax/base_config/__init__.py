@@ -27,6 +27,10 @@ PASS = {'demo': 60, 'volumes': 40, 'ixi3d': 20, 'stroke_flair': 12}
 def one_pass(arg: str) -> int:
   """Returns the batches of one pass, of 16 slices or 2 volumes.
 
+  A later stage reads on where the stage before it stopped in the shuffled stream. Where
+  that is within an epoch, a stage of so many batches sees some scans twice and misses
+  others: 22 % of those of `demo` after 400 steps.
+
   Args:
     arg: Name of the data set, a key of `DATA`.
   """

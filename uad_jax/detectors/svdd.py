@@ -1,6 +1,7 @@
 """Support vector data description: the smallest sphere around the healthy vectors."""
 
-from functools import partial
+import numpy as np
+from sklearn.metrics.pairwise import rbf_kernel
 
 from uad_jax.detectors import Detector
 from uad_jax.detectors.families import support_vectors
@@ -11,7 +12,7 @@ def make(nu: float = 0.1, gamma: float | None = None) -> Detector:
 
   The score is the squared distance |phi(x) - c|^2 from the centre c = sum_i a_i
   phi(x_i) of the smallest sphere that holds all but a share nu of the vectors, in the
-  feature space of a Gaussian kernel.
+  feature space of a Gaussian kernel. |c|^2 is computed once, by the fit.
 
   Args:
     nu: Largest share of the vectors outside of the sphere.
@@ -19,9 +20,20 @@ def make(nu: float = 0.1, gamma: float | None = None) -> Detector:
   """
   support_vectors.check('svdd', nu, gamma)
 
-  def score(fitted, x):
-    inner = support_vectors.similarity(fitted, fitted['vectors']) @ fitted['weight']
-    return 1 - 2 * support_vectors.similarity(fitted, x) + inner
+  def shapes(n, d):
+    return support_vectors.shapes(n, d) | {'inner': ()}
 
-  fit = partial(support_vectors.fit, nu=nu, gamma=gamma)
-  return Detector(support_vectors.shapes, fit, score)
+  def fit(vectors):
+    fitted = support_vectors.fit(vectors, nu, gamma)
+    support = fitted['weight'] > 0
+    x, weight = (fitted[name][support] for name in ('vectors', 'weight'))
+    inner = sum(
+      a * (rbf_kernel(row[None], x, float(fitted['gamma']))[0] @ weight)
+      for a, row in zip(weight, x, strict=True)
+    )
+    return fitted | {'inner': np.float32(inner)}
+
+  def score(fitted, x):
+    return 1 - 2 * support_vectors.similarity(fitted, x) + fitted['inner']
+
+  return Detector(shapes, fit, score)

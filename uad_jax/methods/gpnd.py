@@ -147,7 +147,9 @@ def make(
 
   def infer(params, stats, batch: Batch, key) -> Outputs:
     z, expected, size, residual = coded(params, batch)
-    volume = manifold_density.log_volume(lambda x: net.encode(params, x), brain(batch))
+    volume = manifold_density.log_volume(
+      lambda x: net.encode(params, x), brain(batch), batch['mask']
+    )
     on, beside = manifold_density.log_densities(
       stats['density'], z, residual, size, power
     )

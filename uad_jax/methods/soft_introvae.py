@@ -71,6 +71,10 @@ def make(
   def decoded(params: Params, z: Array, batch: Batch) -> Array:
     return nets.decode(params, z, batch['position'], None)[0] * batch['mask']
 
+  def brain(batch: Batch) -> Array:
+    """Scans whose background is 0, as that of generated images is."""
+    return batch['image'] * batch['mask']
+
   def coded(params: Params, image: Array, key: Key) -> tuple[Array, Array]:
     """A draw of the code of each image, and its KL divergence [B]."""
     mean, log_variance = nets.encode(params, image, None)
@@ -85,8 +89,8 @@ def make(
     if not embedding:
       return jnp.zeros(len(image))
     a, b = (nets.features(params, x) for x in (image, other))
-    norms = jnp.linalg.norm(a, axis=-1) * jnp.linalg.norm(b, axis=-1)
-    cosine = (a * b).sum(-1) / jnp.maximum(norms, 1e-8)
+    norms = jnp.sqrt((a**2).sum(-1) * (b**2).sum(-1) + 1e-12)
+    cosine = (a * b).sum(-1) / norms
     apart = 0.5 * ((a - b) ** 2).mean(-1) + 1 - cosine
     return embedding * apart.mean(range(1, apart.ndim))
 
@@ -94,7 +98,7 @@ def make(
     return nets.init(key, batch), {}
 
   def plain(params, stats, batch: Batch, key, step):
-    z, kl = coded(params, batch['image'], key)
+    z, kl = coded(params, brain(batch), key)
     rec = error(batch['image'], decoded(params, z, batch), batch)
     terms = {'rec': scale * rec, 'kl': scale * kl}
     terms = {k: losses.example_mean(v, batch['weight']) for k, v in terms.items()}
@@ -102,12 +106,12 @@ def make(
 
   def generated(params, batch: Batch, keys) -> tuple[Array, Array, Array]:
     """KL of the scans [B], their reconstructions, and images of random codes."""
-    z, kl = coded(params, batch['image'], keys[0])
+    z, kl = coded(params, brain(batch), keys[0])
     noise = jax.random.normal(keys[1], z.shape)
     return kl, decoded(params, z, batch), decoded(params, noise, batch)
 
   def train_encoder(params, stats, batch: Batch, key, step):
-    keys, image = jax.random.split(key, 4), batch['image']
+    keys, image = jax.random.split(key, 4), brain(batch)
     kl, rec, fake = generated(params, batch, keys)
     loss = scale * (beta_rec * error(image, rec, batch) + beta_kl * kl)
     loss += likeness(params, image, rec)
@@ -123,7 +127,7 @@ def make(
     return terms.pop('total'), (stats, terms)
 
   def train_decoder(params, stats, batch: Batch, key, step):
-    keys, image = jax.random.split(key, 4), batch['image']
+    keys, image = jax.random.split(key, 4), brain(batch)
     _, rec, fake = generated(params, batch, keys)
     loss = scale * beta_rec * error(image, rec, batch) + likeness(params, image, rec)
     for other, draw in ((rec, keys[2]), (fake, keys[3])):
@@ -141,5 +145,9 @@ def make(
     'encoder': Objective(train_encoder, ('encoder',), stage=1, bounds=bounds),
     'generator': Objective(train_decoder, ('decoder',), stage=1),
   }
-  infer = variational.inference(nets, variational.squared_error, bayesian=False)
+  of_masked = variational.inference(nets, variational.squared_error, bayesian=False)
+
+  def infer(params, stats, batch: Batch, key):
+    return of_masked(params, stats, {**batch, 'image': brain(batch)}, key)
+
   return Method(init, objectives, infer)

@@ -10,8 +10,8 @@ from uad_jax.ops.losses import per_example
 
 Array = jax.Array
 Moments = dict[str, Array]
-"""Sums at N slice heights: 'count' [N], the scans' weights, and 'sum' and 'square',
-weighted sums of the images x and of x^2, [N, *S, C]."""
+"""Sums at N slice heights: 'count' [N], the scans' weights, and 'sum' and, where the
+variance is wanted, 'square', weighted sums of the images x and of x^2, [N, *S, C]."""
 
 
 SMALLEST = 1e-3
@@ -42,16 +42,20 @@ def tent(position: Array, bins: int) -> Array:
   return jnp.maximum(1 - jnp.abs(position[:, None] - knots) * (bins - 1), 0.0)
 
 
-def empty(bins: int, shape: Sequence[int], channels: int) -> Moments:
+def empty(
+  bins: int, shape: Sequence[int], channels: int, squares: bool = True
+) -> Moments:
   """Creates zero sums, in which `observe` collects the statistics of each voxel.
 
   Args:
     bins: Number of slice heights; 1 for volumes.
     shape: Sizes of the images' spatial axes.
     channels: Number of channels.
+    squares: Collect the squares, which the variance needs, too.
   """
-  zeros = jnp.zeros((bins, *shape, channels))
-  return {'count': jnp.zeros((bins,)), 'sum': zeros, 'square': zeros.copy()}
+  names = ('sum', 'square') if squares else ('sum',)
+  zeros = {name: jnp.zeros((bins, *shape, channels)) for name in names}
+  return {'count': jnp.zeros((bins,)), **zeros}
 
 
 def observe(moments: Moments, value: Array, position: Array, weight: Array) -> Moments:
@@ -76,11 +80,12 @@ def observe(moments: Moments, value: Array, position: Array, weight: Array) -> M
     ([1.5, 0.5], [2.5, 1.5])
   """
   share = tent(position, len(moments['count'])) * weight[:, None]
-  return {
-    'count': moments['count'] + share.sum(0),
-    'sum': moments['sum'] + jnp.tensordot(share, value, ((0,), (0,))),
-    'square': moments['square'] + jnp.tensordot(share, value**2, ((0,), (0,))),
+  added = {
+    'count': lambda: share.sum(0),
+    'sum': lambda: jnp.tensordot(share, value, ((0,), (0,))),
+    'square': lambda: jnp.tensordot(share, value**2, ((0,), (0,))),
   }
+  return {name: sums + added[name]() for name, sums in moments.items()}
 
 
 def remove(moments: Moments, value: Array, position: Array, weight: Array) -> Moments:
@@ -122,20 +127,51 @@ def reweighted(moments: Moments, weight: Array) -> Moments:
   return {name: share * sums for name, sums in moments.items()}
 
 
+def mean_of(
+  moments: Moments, position: Array, smooth: float = 1.0, name: str = 'sum'
+) -> Array:
+  """Computes the mean of a sum at each voxel for slices of given heights, [B, *S, C].
+
+  It is interpolated between the slice heights of the sums. Slice heights at which no
+  scan was observed are left out of the interpolation; a slice beyond all that were
+  observed gets the mean of the nearest.
+
+  Args:
+    moments: Sums from `observe`.
+    position: Slice heights [B] in [0, 1].
+    smooth: Standard deviation in voxels of the Gaussian that smooths the mean, because
+      aligned brains still differ a little in place.
+    name: Key of the sum.
+
+  Examples:
+    >>> images = jnp.array([1.0, 3.0]).reshape(2, 1, 1, 1)
+    >>> kept = observe(empty(1, (1, 1), 1, False), images, jnp.zeros(2), jnp.ones(2))
+    >>> sorted(kept), mean_of(kept, jnp.zeros(1), smooth=0).ravel().tolist()
+    (['count', 'sum'], [2.0])
+  """
+  count, sums = moments['count'], moments[name]
+  per_count = 1 / per_example(jnp.maximum(count, 1e-6), sums)
+  weight = tent(position, len(count)) * (count > 0)[None]
+  total = weight.sum(1, keepdims=True)
+  distance = jnp.abs(position[:, None] - jnp.linspace(0.0, 1.0, len(count))[None])
+  nearest = jnp.argmin(jnp.where(count > 0, distance, jnp.inf), 1)
+  weight = jnp.where(
+    total > 0, weight / jnp.maximum(total, 1e-6), jax.nn.one_hot(nearest, len(count))
+  )
+  return jnp.tensordot(weight, gaussian_smooth(sums * per_count, smooth), 1)
+
+
 def look_up(
   moments: Moments, position: Array, smooth: float = 1.0
 ) -> tuple[Array, Array]:
   """Computes the mean and the variance of each voxel for slices of given heights.
 
-  They are interpolated between the slice heights of the sums. Slice heights at which no
-  scan was observed are left out of the interpolation; a slice beyond all that were
-  observed gets the moments of the nearest.
+  Both are from the means of x and of x^2, see `mean_of`.
 
   Args:
-    moments: Sums from `observe`.
+    moments: Sums from `observe`, with squares.
     position: Slice heights [B] in [0, 1].
-    smooth: Standard deviation in voxels of the Gaussian that smooths the means of x and
-      x^2, because aligned brains still differ a little in place.
+    smooth: Standard deviation in voxels of the Gaussian that smooths both means.
 
   Returns:
     Mean and variance, each [B, *S, C].
@@ -147,18 +183,5 @@ def look_up(
     >>> mean.ravel().tolist(), variance.ravel().tolist()
     ([2.0], [1.0])
   """
-  count = moments['count']
-  per_count = 1 / per_example(jnp.maximum(count, 1e-6), moments['sum'])
-  weight = tent(position, len(count)) * (count > 0)[None]
-  total = weight.sum(1, keepdims=True)
-  distance = jnp.abs(position[:, None] - jnp.linspace(0.0, 1.0, len(count))[None])
-  nearest = jnp.argmin(jnp.where(count > 0, distance, jnp.inf), 1)
-  weight = jnp.where(
-    total > 0, weight / jnp.maximum(total, 1e-6), jax.nn.one_hot(nearest, len(count))
-  )
-
-  def at(total: Array) -> Array:
-    return jnp.tensordot(weight, gaussian_smooth(total * per_count, smooth), 1)
-
-  mean = at(moments['sum'])
-  return mean, jnp.maximum(at(moments['square']) - mean**2, 0.0)
+  mean, square = (mean_of(moments, position, smooth, x) for x in ('sum', 'square'))
+  return mean, jnp.maximum(square - mean**2, 0.0)

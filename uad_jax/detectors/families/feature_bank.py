@@ -23,8 +23,8 @@ from uad_jax.method import (
   Tree,
   next_stage,
 )
+from uad_jax.ops import memory
 from uad_jax.ops.losses import per_example
-from uad_jax.ops.memory import device_bytes
 
 BLOCK = 4096
 """Vectors that are scored at once, which bounds the memory."""
@@ -107,9 +107,10 @@ def with_detector(
 ) -> Method:
   """Adds a bank and a detector to a method; the output 'novelty' is its score.
 
-  Two stages follow those of the method: 'bank' collects vectors from one pass over the
-  training scans, 'detector' fits in one step. Vectors are standardised by the mean and
-  deviation of the bank's components. Scores on a coarser grid are interpolated.
+  Two stages follow those of the method: 'bank' collects the vectors of places that are
+  mostly brain from one pass over the training scans, 'detector' fits in one step.
+  Vectors are standardised by the mean and deviation of the bank's components. Scores on
+  a coarser grid are interpolated.
 
   Args:
     method: Method whose outputs the features may use.
@@ -143,7 +144,10 @@ def with_detector(
   def collect(params, stats, batch: Batch, key, step):
     key, draw = jax.random.split(key)
     maps = features(params, stats, batch, key)
-    weight = place_weight(batch, maps.shape[1:-1]) > 0.5
+    grid = maps.shape[1:-1]
+    # The one place of an image without a grid stands for the whole brain of any size.
+    enough = 0.5 if math.prod(grid) > 1 else 0.0
+    weight = place_weight(batch, grid) > enough
     vectors = maps.reshape(-1, maps.shape[-1])
     bank = add(stats['bank'], vectors, weight.ravel(), draw)
     return jnp.zeros(()), (stats | {'bank': bank}, {})
@@ -189,14 +193,10 @@ def with_detector(
 
 def _check_memory(size: int, length: int, shapes: Iterable[tuple], where: str) -> None:
   """Checks that the memory holds a bank, its copies in `add`, and the fitted arrays."""
-  numbers = 3 * size * (length + 1) + sum(map(math.prod, shapes))
-  needed, present = 4 * numbers, device_bytes()
-  if needed > present:
-    raise ValueError(
-      f'{where}: bank is {size}; so many vectors of {length} numbers and their '
-      f'detector need {needed / 2**30:.1f} GiB of memory, and there are '
-      f'{present / 2**30:.1f}'
-    )
+  memory.check(
+    3 * size * (length + 1) + sum(map(math.prod, shapes)),
+    f'{where}: bank is {size}; so many vectors of {length} numbers and their detector',
+  )
 
 
 def _fitted(detector: Detector, vectors: Array) -> dict[str, Array]:

@@ -28,27 +28,29 @@ PSEUDO_COUNT = 0.5
 TINY = 1e-12
 
 
-def log_volume(encode: Callable[[Array], Array], image: Array) -> Array:
+def log_volume(encode: Callable[[Array], Array], image: Array, mask: Array) -> Array:
   """Computes the log of the product of the singular values of an encoder's Jacobian.
 
-  It is log sqrt(det J J'), J = dE / dx of shape (n, m), from the triangle of a QR
-  decomposition of J', one backward pass for each latent value.
+  It is log sqrt(det J J'), J = dE / dx of shape (n, m) with respect to the m values of
+  the brain, from the triangle of a QR decomposition of J', one backward pass for each
+  latent value.
 
   Args:
     encode: E, from images [B, *S, C] to vectors [B, n]; the vector of an image depends
       on no other image.
     image: [B, *S, C], of at least n values each.
+    mask: Brain mask, [B, *S, 1].
 
   Returns:
     [B].
 
   Examples:
     >>> image = jnp.ones((1, 2, 2, 1))
-    >>> volume = log_volume(lambda x: 3.0 * x[:, 0, :, 0], image)
+    >>> volume = log_volume(lambda x: 3.0 * x[:, 0, :, 0], image, image)
     >>> round(float(volume[0]), 4)  # 2 log 3
     2.1972
   """
-  jacobian = jax.vmap(jax.jacrev(lambda x: encode(x[None])[0]))(image)
+  jacobian = jax.vmap(jax.jacrev(lambda x: encode(x[None])[0]))(image) * mask[:, None]
   rows = jacobian.reshape(*jacobian.shape[:2], -1)
   triangle = jnp.linalg.qr(rows.transpose(0, 2, 1), mode='r')
   diagonal = jnp.abs(jnp.diagonal(triangle, axis1=1, axis2=2))
