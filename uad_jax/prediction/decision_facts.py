@@ -28,9 +28,10 @@ def note(rule: Decision, healthy: Healthy) -> str:
     return ''
   return (
     f'with {len(healthy.masses)} healthy scans the smallest p-value is {highest:.2g}, '
-    f'and components are marked up to it instead of alpha = {rule.alpha:g}; calibrate '
-    'on more by `uad_jax.adapt --config=configs/adapt/recalibration.py '
-    '--source=DIR_OF_HEALTHY_SCANS`'
+    f'and components are marked up to it instead of alpha = {rule.alpha:g}; '
+    '`python -m uad_jax.adapt --run=RUN --config=configs/adapt/recalibration.py '
+    '--source=DIR_OF_HEALTHY_SCANS --workdir=NEW_RUN` makes a run that is calibrated '
+    'on the scans of that folder instead'
   )
 
 
