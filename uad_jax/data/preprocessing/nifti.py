@@ -34,14 +34,14 @@ class Volume(NamedTuple):
     data: Values [X, Y, Z].
     affine: 4x4 from voxel to mm (RAS), also if the file states another unit.
     name: Path of the file, for messages.
-    header: NIfTI header of the file, for `nifti_header.image_like`; None for another
-      format.
+    header: Header of the file, for `nifti_header.image_like`, see
+      `nifti_header.of_scan`; None for a picture.
   """
 
   data: np.ndarray
   affine: np.ndarray
   name: str
-  header: nib.Nifti1Header | None = None
+  header: nib.analyze.AnalyzeHeader | None = None
 
 
 def read(
@@ -116,8 +116,8 @@ def _read(source, channel: int | None, values) -> Volume:
     raise BadScan(
       f'{name} ends before its last voxel or is damaged; allowed is a complete file'
     ) from error
-  nifti = isinstance(image, nib.Nifti1Pair) and not isinstance(image, Picture)
-  return Volume(data, affine, name, image.header.copy() if nifti else None)
+  header = None if isinstance(image, Picture) else nifti_header.of_scan(image)
+  return Volume(data, affine, name, header)
 
 
 def read_labels(source, scan: Volume) -> np.ndarray:
