@@ -40,7 +40,7 @@ def stem_of(path: str) -> str:
   >>> stem_of('P1/T1.nii.gz'), stem_of('sub.01.nii')
   ('P1/T1', 'sub.01')
   """
-  return os.path.splitext(path.removesuffix('.gz'))[0]
+  return os.path.splitext(path[:-3] if path.lower().endswith('.gz') else path)[0]
 
 
 def person_of(relative: str) -> Person:

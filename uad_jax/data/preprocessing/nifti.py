@@ -12,7 +12,8 @@ from uad_jax.data.preprocessing import nifti_header, nifti_size, nifti_voxels
 from uad_jax.data.preprocessing.bad_scan import BadScan
 
 SUFFIXES = ('.nii', '.nii.gz', '.img')
-"""Suffixes of readable files; .img is of an Analyze pair, with its .hdr beside it."""
+"""Suffixes of readable files, also in upper case; .img is of an Analyze pair, with its
+.hdr beside it."""
 
 
 class Picture(nib.Nifti1Image):
@@ -221,7 +222,7 @@ def _open(source) -> tuple[nib.spatialimages.SpatialImage, str]:
     raise BadScan(
       f'{name} is not a file; allowed is a NIfTI file ({", ".join(SUFFIXES)})'
     )
-  if not name.endswith(SUFFIXES):
+  if not name.lower().endswith(SUFFIXES):
     raise BadScan(
       f'{name} is not NIfTI; allowed are files ending in {" or ".join(SUFFIXES)}'
     )
@@ -232,7 +233,7 @@ def _open(source) -> tuple[nib.spatialimages.SpatialImage, str]:
     with np.errstate(all='ignore'):  # of places that are refused or not used
       return nib.load(name), name
   except nifti_size.UNREADABLE as error:
-    raise nifti_size.unreadable(name) from error
+    raise nifti_size.unreadable(name, error) from error
 
 
 def check_grid(volume: Volume, scan: Volume) -> None:
