@@ -129,20 +129,20 @@ def test_a_bad_scan_ends_prediction_or_is_listed_at_its_end(world, tmp_path, com
   names = {p.name.split('_')[0] for p in maps.iterdir()}
   assert names == {'b', 'scans.csv', 'lesions.csv', 'index.html'}
   (scans / 'a_bad.nii.gz').unlink()
-  status, lines = command(scans, maps, **labels)
-  assert status == 0 and lines[-1].endswith('1 of 1 were done already')
+  assert command(scans, maps, **labels)[1][-1].endswith('1 of 1 were done already')
 
 
 def test_results_beside_the_scans_are_told_and_left_out(world, tmp_path, command):
-  labels = {'labels': str(shutil.copy(labels_of(world[1]), tmp_path / 'l.nii.gz'))}
-  scans = tmp_path / 'scans'
+  labels, scans = {'labels_pattern': '{id}_dseg.nii.gz'}, tmp_path / 'scans'
   scans.mkdir()
+  shutil.copy(labels_of(world[1]), scans / 'a_dseg.nii.gz')
   shutil.copy(scan_of(world[1]), scans / 'a.nii.gz')
   assert command(scans, scans, **labels)[0] == 0
   before = sorted(scans.iterdir())
   status, lines = command(scans, scans, **labels)
   assert status == 0 and sorted(scans.iterdir()) == before
-  assert lines[0] == f'3 results of predict in {scans} are left out'
+  kinds = ('3 results of predict', '1 masks and labels of scans')
+  assert lines[:2] == [f'{kind} in {scans} are left out' for kind in kinds]
   assert lines[-1].endswith('1 of 1 were done already')
 
 

@@ -157,6 +157,8 @@ def main(_: list[str]) -> None:
       tasks = [tasks[0]._replace(**{kind: pathlib.Path(options[kind])})]
   if scans.results:
     print(f'{len(scans.results)} results of predict in {FLAGS.input} are left out')
+  if beside := len(scans.names) - len(tasks):
+    print(f'{beside} masks and labels of scans in {FLAGS.input} are left out')
   for place in scans.unreadable:
     print(f'{place} cannot be read and is left out')
   run = load(FLAGS.checkpoint, FLAGS.scorer or None)

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import math
+import os
 
 import numpy as np
 import pytest
@@ -61,6 +62,12 @@ def test_the_code_of_a_subject_is_the_prefix_of_its_sha256():
     digest = hashlib.sha256(subject.encode()).hexdigest()
     log = g.admit(g.no_votes(), subject, 0.5, g.Guards())
     assert log['subject'] == digest[:16] == f'{int(g.subject_code(subject)):016x}'
+
+
+def test_a_subject_that_is_not_utf_8_has_the_code_of_its_bytes():
+  subject = os.fsdecode(b'M\xfcller')
+  code = int(hashlib.sha256(b'M\xfcller').hexdigest()[:16], 16)
+  assert g.subject_code(subject) == code
 
 
 def test_an_update_that_loses_lesions_is_rolled_back():

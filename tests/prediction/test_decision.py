@@ -152,6 +152,19 @@ def test_more_stacks_than_were_calibrated_cost_their_ratio(tmp_path):
   assert decision.healthy_of(run, '1', [], 2).factor == 1
 
 
+@pytest.mark.parametrize('factor', [1, 3, 7])
+@pytest.mark.parametrize('count', [4, 9, 12, 19, 39, 40])
+def test_a_mass_above_all_healthy_ones_has_the_smallest_level(factor, count):
+  # 3 * (1 / 20) is above 3 / 20 in float64; nothing would be marked at that level.
+  healthy = Healthy(np.arange(float(count)), factor)
+  smallest, second = decision.p_values(healthy, np.array([1e6, count - 1.5]))
+  assert smallest == decision.level(healthy, 1e-6)
+  # Oracle: the fraction, rounded once.
+  assert second == min(1.0, 2 * factor / (count + 1))
+  decided = decision.decide(blobs()[0], Healthy(np.zeros(count), factor), 1e-6)
+  assert decided.detection.marked.any()
+
+
 def test_options_choose_one_decision():
   assert decision.choose() == decision.choose('') == Decision('1', 0.05)
   assert decision.choose('10') == Decision('10', None)

@@ -186,4 +186,33 @@ def test_masks_of_flat_folders_and_of_other_trees(tmp_path):
     planned(tmp_path / 'in', 'out', masks='m/{subject}.nii')
   masks = Companions(tmp_path / 'in', 'nowhere/{id}.nii', 'mask')
   with pytest.raises(BadScan, match='p1.nii.gz has 0 mask files'):
-    masks.of(person_of('p1.nii.gz'), 'p1.nii.gz')
+    masks.only(masks.of(person_of('p1.nii.gz')), 'p1.nii.gz')
+
+
+def test_masks_and_labels_beside_the_scans_are_no_scans(tmp_path):
+  kinds = ('', '_mask', '_dseg')
+  touch(tmp_path, *(f'{p}{kind}.nii.gz' for p in ('P1', 'P2') for kind in kinds))
+  patterns = {'masks': '{id}_mask.nii.gz', 'labels': '{id}_dseg.nii.gz'}
+  tasks = planned(tmp_path, 'out', **patterns)
+  assert [(t.name, t.mask.name, t.labels.name, t.problem) for t in tasks] == [
+    (f'{p}.nii.gz', f'{p}_mask.nii.gz', f'{p}_dseg.nii.gz', '') for p in ('P1', 'P2')
+  ]
+
+
+def test_a_mask_is_no_scan_whose_mask_it_is(tmp_path):
+  # sub-02 has a mask alone, and sub-03 two masks.
+  names = ('01_T1w', '01_mask', '02_mask', '03_T1w', '03_a_mask', '03_b_mask')
+  touch(tmp_path / 'in', *(f'sub-{name}.nii.gz' for name in names))
+  one, two, three = planned(tmp_path / 'in', 'out', masks='../*/{id}*_mask.nii.gz')
+  assert one.name == 'sub-01_T1w.nii.gz' and one.mask.name == 'sub-01_mask.nii.gz'
+  assert "sub-02_mask.nii.gz is its own mask by '../*/{id}*_mask" in two.problem
+  assert three.name == 'sub-03_T1w.nii.gz' and 'has 2 mask files' in three.problem
+
+
+def test_a_pattern_that_matches_scans_and_masks_is_told_of(tmp_path):
+  touch(tmp_path, 'P1.nii.gz', 'P1_mask.nii.gz')
+  (task,) = planned(tmp_path, 'out', masks='{id}*.nii.gz')
+  assert task.name == 'P1.nii.gz'
+  assert 'P1.nii.gz has 2 mask files by' in task.problem
+  tasks = planned(tmp_path, 'out', masks='*.nii.gz')  # each is the mask of the other
+  assert ['has 2 mask files by' in task.problem for task in tasks] == [True, True]

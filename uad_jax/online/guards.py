@@ -81,7 +81,8 @@ def subject_code(subject: str) -> np.uint64:
   >>> hex(subject_code('sub-01'))
   '0x41c1ca2f53f4dd0b'
   """
-  digest = hashlib.sha256(subject.encode()).digest()
+  # Names of files may hold bytes that are not UTF-8.
+  digest = hashlib.sha256(subject.encode(errors='surrogateescape')).digest()
   return np.uint64(int.from_bytes(digest[:8], 'big'))
 
 

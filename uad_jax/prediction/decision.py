@@ -147,8 +147,10 @@ def p_values(healthy: Healthy, masses: np.ndarray) -> np.ndarray:
   """
   if not len(healthy.masses) or not len(masses):
     return np.full(len(masses), np.nan)
-  values = conformal.p_values(healthy.masses, masses)
-  return np.minimum(healthy.factor * values, 1.0)
+  count = len(healthy.masses) + 1
+  # From the whole numbers, so that the fraction is rounded once, as in `level`.
+  ranks = np.rint(count * conformal.p_values(healthy.masses, masses))
+  return np.minimum(healthy.factor * ranks / count, 1.0)
 
 
 def level(healthy: Healthy, alpha: float) -> float:

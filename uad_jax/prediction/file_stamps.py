@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from uad_jax.data.preprocessing import picture
+from uad_jax.data.preprocessing import nifti_size, picture
 
 BESIDE = ('header', 'spacing_mm')
 """Keys of a stamp about what is read beside a file."""
@@ -47,8 +47,8 @@ def beside(path: str | os.PathLike) -> dict[str, Any]:
     BadScan: The JSON file states no usable pixel size.
   """
   name = os.fspath(path)
-  header = name.removesuffix('.img') + '.hdr'
-  if name.endswith('.img') and os.path.isfile(header):
+  header = nifti_size.header_path(name)
+  if header != name and os.path.isfile(header):
     return {'header': stamp(header)['sha256']}
   stated = picture.stated_spacing(name) if picture.is_picture(name) else None
   return {'spacing_mm': list(stated)} if stated else {}

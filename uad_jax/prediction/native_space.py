@@ -40,7 +40,7 @@ class Prediction(NamedTuple):
     threshold: Lowest anomaly score of a lesion voxel.
     chain: Package versions and preprocessing steps with their measurements.
     brain_ml: Volume of the examined part of the brain, in ml; NaN if unknown.
-    header: NIfTI header of the scan, for `save`; None for another format.
+    header: Header of the scan, for `save`; None for another format.
     components: Numbers of each lesion component, see `result_tables.COMPONENT`.
     facts: Entries about the decision and the training domain, see `decision_facts` and
       `domain.check`: 'p' is the smallest p-value of a component of the scan.
@@ -55,7 +55,7 @@ class Prediction(NamedTuple):
   threshold: float
   chain: list[dict[str, Any]]
   brain_ml: float = float('nan')
-  header: nibabel.Nifti1Header | None = None
+  header: nibabel.analyze.AnalyzeHeader | None = None
   components: Sequence[Sequence[float | None]] = ()
   facts: Mapping[str, Any] = MappingProxyType({})
 

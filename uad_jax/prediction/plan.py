@@ -3,6 +3,7 @@
 Unusable inputs and outputs are reported here, before any scan is preprocessed.
 """
 
+import itertools
 import os
 import pathlib
 import tempfile
@@ -121,8 +122,9 @@ def plan(
 ) -> list[Task]:
   """Assigns masks and result paths to scans, and checks the result paths.
 
-  The output has the same subfolders as the input. If a mask of a scan is missing or
-  ambiguous, this is stored in the `problem` of its task.
+  The output has the same subfolders as the input. Masks and labels of other scans are
+  left out. If a mask of a scan is missing or ambiguous, this is stored in the `problem`
+  of its task.
 
   Args:
     scans: Scans, from `search`.
@@ -138,18 +140,23 @@ def plan(
     for kind, pattern in (('mask', masks), ('labels', labels))
     if pattern
   }
-  tasks = []
+  tasks, beside = [], set()
   for name in scans.names:
     person = person_of(name)
+    matches = {kind: files.of(person) for kind, files in companions.items()}
     task = Task(
       scans.root / name, name, stem_of(name), person.participant, person.session
     )
+    paths = {os.path.abspath(p) for p in itertools.chain(*matches.values())}
+    beside |= paths - {os.path.abspath(task.scan)}
     try:
-      files = {kind: files.of(person, name) for kind, files in companions.items()}
+      files = {kind: companions[kind].only(matches[kind], name) for kind in companions}
       task = task._replace(**files)
     except nifti.BadScan as problem:
       task = task._replace(problem=str(problem))
     tasks.append(task)
+  # If all files are masks of others, the problems say which the pattern matches.
+  tasks = [t for t in tasks if os.path.abspath(t.scan) not in beside] or tasks
   check_outputs(tasks, output)
   return tasks
 

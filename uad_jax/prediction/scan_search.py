@@ -4,6 +4,7 @@ import functools
 import os
 import pathlib
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from uad_jax.data.cohorts import scan_files
@@ -40,7 +41,7 @@ def stem_of(path: str) -> str:
   >>> stem_of('P1/T1.nii.gz'), stem_of('sub.01.nii')
   ('P1/T1', 'sub.01')
   """
-  return os.path.splitext(path.removesuffix('.gz'))[0]
+  return os.path.splitext(path[:-3] if path.lower().endswith('.gz') else path)[0]
 
 
 def person_of(relative: str) -> Person:
@@ -153,7 +154,7 @@ class Companions:
   def __init__(self, root: pathlib.Path, pattern: str, kind: str):
     """Lists the files below the part of the pattern that has no wildcard."""
     fixed, self._rest = fixed_folder(pattern)
-    self._folder = root / fixed
+    self._root, self._folder = root, root / fixed
     self._pattern, self._kind = pattern, kind
     matcher(self._rest, **dict.fromkeys(Person._fields, ''))
     self._files = []
@@ -161,22 +162,36 @@ class Companions:
       paths = scan_files.scans(self._folder, '**')
       self._files = [path.relative_to(self._folder).as_posix() for path in paths]
 
-  def of(self, scan: Person, relative: str) -> pathlib.Path:
-    """Returns the path of the one mask or label image that belongs to a scan.
+  def of(self, scan: Person) -> list[pathlib.Path]:
+    """Returns the paths of all masks or label images that belong to a scan.
 
     Args:
       scan: Subject, session and file name of the scan.
-      relative: Path of the scan, for error messages.
-
-    Raises:
-      BadScan: No file or several files match.
     """
     regex = matcher(self._rest, **scan._asdict())
     matches = [p for p in self._files if regex.fullmatch(p) and fits(p, scan)]
+    return [self._folder / path for path in matches]
+
+  def only(self, matches: Sequence[pathlib.Path], relative: str) -> pathlib.Path:
+    """Returns the one mask or label image of a scan.
+
+    Args:
+      matches: The masks or label images of the scan, from `of`.
+      relative: Path of the scan below the root.
+
+    Raises:
+      BadScan: No file or several files match, or the scan itself does.
+    """
     if len(matches) != 1:
-      listed = ', '.join(matches[:4]) or f'below {self._folder}'
+      names = [path.relative_to(self._folder).as_posix() for path in matches[:4]]
+      listed = ', '.join(names) or f'below {self._folder}'
       raise nifti.BadScan(
         f"{relative} has {len(matches)} {self._kind} files by '{self._pattern}' "
         f'({listed}); allowed is one'
       )
-    return self._folder / matches[0]
+    if os.path.abspath(matches[0]) == os.path.abspath(self._root / relative):
+      raise nifti.BadScan(
+        f"{relative} is its own {self._kind} by '{self._pattern}'; allowed is another "
+        'file: name the scans by --pattern'
+      )
+    return matches[0]

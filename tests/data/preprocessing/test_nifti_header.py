@@ -148,6 +148,44 @@ def test_without_codes_the_axes_are_nibabels(tmp_path):
   assert prepared.chain[1]['from'] == 'LAS'
 
 
+def analyze(path, origin=None):
+  """An Analyze pair; with an origin, that of SPM, in voxels from 1."""
+  made = nib.Spm99AnalyzeImage(smooth_volume(), None)
+  made.header.set_zooms((2.0, 2.0, 3.0))
+  if origin:
+    made.header['origin'][:3] = origin
+  made.to_file_map(made.filespec_to_file_map(path))
+  path.with_suffix('.mat').unlink(missing_ok=True)
+  return path
+
+
+@pytest.mark.parametrize('origin, code', [(None, 0), ((2, 3, 4), 2)])
+def test_an_analyze_scan_is_doubted_as_a_scan_without_codes(tmp_path, origin, code):
+  path = analyze(tmp_path / 'scan.img', origin)
+  with pytest.warns(UserWarning, match='does not state its orientation .Analyze has'):
+    prepared = preprocess.prepare_scan(path, [('reorient', {})])
+  assert prepared.chain[1]['from'] == 'LAS'
+  native = nifti.read_image(path)
+  made = nifti_header.image_like(native.data, prepared.header, native.affine, 'x')
+  written = nib.load(save(made, tmp_path / 'map.nii.gz'))
+  np.testing.assert_array_equal(written.affine, nib.load(path).affine)
+  np.testing.assert_array_equal(written.header.get_zooms(), (2, 2, 3))
+  # An origin can be written in an sform alone.
+  assert (written.header['sform_code'], written.header['qform_code']) == (code, 0)
+  assert written.header['descrip'] == b'x'
+
+
+def test_an_analyze_scan_with_a_mat_file_of_spm_is_not_doubted(tmp_path):
+  path = save(nib.Spm99AnalyzeImage(smooth_volume(), RIGID), tmp_path / 'scan.img')
+  assert (tmp_path / 'scan.mat').exists()
+  native = nifti.read_image(path)
+  assert nifti_header.doubt(native.header, SHAPE, 'scan.img') == ''
+  made = nifti_header.image_like(native.data, native.header, native.affine)
+  written = nib.load(save(made, tmp_path / 'map.nii.gz'))
+  np.testing.assert_allclose(written.affine, RIGID, atol=1e-5)
+  assert written.header['sform_code'] > 0
+
+
 @pytest.mark.parametrize('placed', ['both', 'qform only', 'sform only', 'metre'])
 def test_a_scan_that_all_programs_place_alike_is_not_warned_of(placed):
   preprocess.prepare_scan(image(**PLACED[placed]), [('reorient', {})])

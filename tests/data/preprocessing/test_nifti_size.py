@@ -1,6 +1,7 @@
 """Headers that promise more than their files hold, and memory while reading."""
 
 import gzip
+import pathlib
 import tracemalloc
 
 import nibabel as nib
@@ -15,8 +16,11 @@ from tests.data.preprocessing.nifti_files import (
   smooth_volume,
   with_fields,
 )
+from uad_jax.data.cohorts import flat_names, sources
 from uad_jax.data.preprocessing import nifti
 from uad_jax.data.preprocessing.nifti import BadScan
+from uad_jax.prediction import file_stamps
+from uad_jax.prediction.scan_search import stem_of
 
 RAW = raw_bytes(image(affine=np.diag([2.0, 2, 2, 1])))
 
@@ -76,6 +80,8 @@ def test_a_header_that_promises_more_is_refused_unread(tmp_path, name, dim, says
     ({'vox_offset': np.nan}, 'cannot be read as NIfTI'),
     ({'datatype': 77}, 'cannot be read as NIfTI'),
     ({'scl_slope': 2.0, 'scl_inter': np.inf}, 'cannot be read as NIfTI'),
+    ({'scl_slope': 1.0, 'scl_inter': np.nan}, 'Valid slope but invalid intercept nan'),
+    ({'qform_code': 1, 'sform_code': 0, 'quatern_b': 3.0}, 'ValueError: w2 should be'),
   ],
 )
 def test_other_broken_fields_are_refused(tmp_path, fields, says):
@@ -106,6 +112,28 @@ def test_an_extension_of_a_false_size_is_refused(tmp_path, size):
   refused(tmp_path / 'scan.nii', data, f'extension of its header with {size} bytes')
   whole = save(made, tmp_path / 'whole.nii')
   np.testing.assert_array_equal(nifti.read_image(whole).data, smooth_volume())
+
+
+def test_a_pair_without_its_header_is_told_what_is_missing(tmp_path):
+  says = 'cannot be read as NIfTI .FileNotFoundError: .*scan.hdr'
+  refused(tmp_path / 'scan.img', RAW, says)
+
+
+@pytest.mark.parametrize('name', ['SCAN.NII', 'SCAN.NII.GZ', 'SCAN.IMG'])
+def test_suffixes_may_be_in_upper_case(tmp_path, name):
+  made, path = image(affine=np.diag([2.0, 2, 2, 1])), tmp_path / name
+  kind = nib.Nifti1Pair if name == 'SCAN.IMG' else nib.Nifti1Image
+  made = kind(made.dataobj, made.affine, made.header)
+  save(made, path)
+  np.testing.assert_array_equal(nifti.read_image(path).data, smooth_volume())
+  names = [pathlib.Path(p).name for p in sources.files_of(str(path))]
+  pair = name == 'SCAN.IMG'
+  assert names == ([name, 'SCAN.HDR'] if pair else [name])
+  assert ('header' in file_stamps.stamp(path)) == pair
+  assert stem_of(name) == flat_names.stem(name) == name.split('.')[0]
+  path.write_bytes(path.read_bytes()[:300])
+  with pytest.raises(BadScan, match='complete'):
+    nifti.read_image(path)
 
 
 @pytest.mark.parametrize('name', ['scan.nii', 'scan.nii.gz'])

@@ -98,7 +98,7 @@ def stem(path: str) -> str:
   'x/a.1'
   """
   for suffix in sorted(SUFFIXES, key=len, reverse=True):
-    if path.endswith(suffix):
+    if path.lower().endswith(suffix):
       return path[: -len(suffix)]
   return path
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from uad_jax.data.cohorts.entry import COMPANIONS, Entry
-from uad_jax.data.preprocessing import picture
+from uad_jax.data.preprocessing import nifti_size, picture
 from uad_jax.data.preprocessing.nifti import BadScan
 from uad_jax.progress import progress
 
@@ -51,9 +51,9 @@ def files_of(path: str | None) -> list[str]:
   """
   if path is None:
     return []
-  others = [path[:-4] + '.hdr'] if path.endswith('.img') else []
+  others = [nifti_size.header_path(path)]
   others += [picture.sidecar_of(path)] if picture.is_picture(path) else []
-  return [path, *(p for p in others if os.path.isfile(p))]
+  return [path, *(p for p in others if p != path and os.path.isfile(p))]
 
 
 def listing(entries: Iterable[Entry], source: str) -> list[dict[str, Any]]:

@@ -12,7 +12,8 @@ from uad_jax.data.preprocessing import nifti_header, nifti_size, nifti_voxels
 from uad_jax.data.preprocessing.bad_scan import BadScan
 
 SUFFIXES = ('.nii', '.nii.gz', '.img')
-"""Suffixes of readable files; .img is of an Analyze pair, with its .hdr beside it."""
+"""Suffixes of readable files, also in upper case; .img is of an Analyze pair, with its
+.hdr beside it."""
 
 
 class Picture(nib.Nifti1Image):
@@ -34,14 +35,14 @@ class Volume(NamedTuple):
     data: Values [X, Y, Z].
     affine: 4x4 from voxel to mm (RAS), also if the file states another unit.
     name: Path of the file, for messages.
-    header: NIfTI header of the file, for `nifti_header.image_like`; None for another
-      format.
+    header: Header of the file, for `nifti_header.image_like`, see
+      `nifti_header.of_scan`; None for a picture.
   """
 
   data: np.ndarray
   affine: np.ndarray
   name: str
-  header: nib.Nifti1Header | None = None
+  header: nib.analyze.AnalyzeHeader | None = None
 
 
 def read(
@@ -116,8 +117,8 @@ def _read(source, channel: int | None, values) -> Volume:
     raise BadScan(
       f'{name} ends before its last voxel or is damaged; allowed is a complete file'
     ) from error
-  nifti = isinstance(image, nib.Nifti1Pair) and not isinstance(image, Picture)
-  return Volume(data, affine, name, image.header.copy() if nifti else None)
+  header = None if isinstance(image, Picture) else nifti_header.of_scan(image)
+  return Volume(data, affine, name, header)
 
 
 def read_labels(source, scan: Volume) -> np.ndarray:
@@ -221,7 +222,7 @@ def _open(source) -> tuple[nib.spatialimages.SpatialImage, str]:
     raise BadScan(
       f'{name} is not a file; allowed is a NIfTI file ({", ".join(SUFFIXES)})'
     )
-  if not name.endswith(SUFFIXES):
+  if not name.lower().endswith(SUFFIXES):
     raise BadScan(
       f'{name} is not NIfTI; allowed are files ending in {" or ".join(SUFFIXES)}'
     )
@@ -232,7 +233,7 @@ def _open(source) -> tuple[nib.spatialimages.SpatialImage, str]:
     with np.errstate(all='ignore'):  # of places that are refused or not used
       return nib.load(name), name
   except nifti_size.UNREADABLE as error:
-    raise nifti_size.unreadable(name) from error
+    raise nifti_size.unreadable(name, error) from error
 
 
 def check_grid(volume: Volume, scan: Volume) -> None:

@@ -1,4 +1,4 @@
-"""Functions that read, check and copy the geometry of NIfTI headers."""
+"""Functions that read, check and copy the geometry of NIfTI and Analyze headers."""
 
 import nibabel as nib
 import numpy as np
@@ -85,15 +85,30 @@ def unit_of(header) -> tuple[str, float]:
   return UNITS.get(int(header['xyzt_units']) & 7, ('an unknown unit', 1.0))
 
 
-def doubt(header: nib.Nifti1Header | None, shape, name: str) -> str:
+def of_scan(image: nib.spatialimages.SpatialImage) -> nib.analyze.AnalyzeHeader | None:
+  """Returns a copy of the header of a NIfTI image, or of an Analyze image.
+
+  Returns None for another format, and for an Analyze image whose affine is not that of
+  its header but of a .mat file of SPM.
+  """
+  if not isinstance(image, nib.analyze.AnalyzeImage):
+    return None
+  if not isinstance(image, nib.Nifti1Pair) and image.affine is not None:
+    if not np.allclose(image.affine, image.header.get_best_affine()):
+      return None
+  return image.header.copy()
+
+
+def doubt(header: nib.analyze.AnalyzeHeader | None, shape, name: str) -> str:
   """Describes why programs may disagree on the position or orientation of a scan.
 
   A NIfTI header may place the voxels by an affine (sform), a rigid map with voxel sizes
   (qform), both or neither. nibabel and FSL use the sform if its code is above 0, else
-  the qform. ITK needs axes at right angles and may use the qform.
+  the qform. ITK needs axes at right angles and may use the qform. An Analyze header has
+  neither, so that left and right are a convention of the program.
 
   Args:
-    header: Header of the scan; None for other formats than NIfTI.
+    header: Header of the scan, see `of_scan`.
     shape: Shape [3] of the scan.
     name: Name of the scan, for the message.
 
@@ -102,14 +117,17 @@ def doubt(header: nib.Nifti1Header | None, shape, name: str) -> str:
   """
   if header is None:
     return ''
-  sform, qform = header.get_sform(), _qform(header)
-  codes = int(header['sform_code']), int(header['qform_code'])
+  nifti, codes = isinstance(header, nib.Nifti1Header), (0, 0)
+  if nifti:
+    codes = int(header['sform_code']), int(header['qform_code'])
   if codes == (0, 0):
+    reason = 'sform and qform have code 0' if nifti else 'Analyze has no field for it'
     return (
-      f'{name} does not state its orientation (sform and qform have code 0); its axes '
-      'are taken to run left, anterior and superior, as nibabel does, and may be '
-      'mirrored in other programs'
+      f'{name} does not state its orientation ({reason}); its axes are taken to run '
+      'left, anterior and superior, as nibabel does, and may be mirrored in other '
+      'programs'
     )
+  sform, qform = header.get_sform(), _qform(header)
   scale = unit_of(header)[1]
   limit = 0.5 * np.linalg.norm(header.get_best_affine()[:3, :3], axis=0).min()
   if codes[0] > 0:
@@ -148,7 +166,7 @@ def corners_apart(affine: np.ndarray, other: np.ndarray, shape) -> float:
 
 def image_like(
   volume: np.ndarray,
-  header: nib.Nifti1Header | None,
+  header: nib.analyze.AnalyzeHeader | None,
   affine: np.ndarray,
   description: str = '',
 ) -> nib.Nifti1Image:
@@ -157,16 +175,20 @@ def image_like(
   Codes, qform, sform, voxel size and units are those of the scan, so that every program
   places the volume where it places the scan. Type of the values, scaling, display range
   and all other fields are those of the volume; extensions of the header are left out.
+  Of an Analyze scan both codes are 0, unless its header has an origin, as of SPM, which
+  an sform alone can hold.
 
   Args:
     volume: [X, Y, Z] on the grid of the scan.
-    header: Header of the scan; None for a scan that was not NIfTI.
-    affine: 4x4 from voxel to mm, used without a header.
+    header: Header of the scan, see `of_scan`.
+    affine: 4x4 from voxel to mm, used without a NIfTI header.
     description: Text of up to 79 characters for the field 'descrip'.
   """
-  if header is None:
+  if not isinstance(header, nib.Nifti1Header):
     image = nib.Nifti1Image(volume, affine)
     image.header['descrip'] = description
+    if header is not None and np.allclose(affine, image.header.get_base_affine()):
+      image.header['sform_code'] = 0
     return image
   two = isinstance(header, nib.Nifti2Header)
   new = (nib.Nifti2Header if two else nib.Nifti1Header)()

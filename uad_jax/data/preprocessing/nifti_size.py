@@ -37,11 +37,12 @@ UNREADABLE = (
 """Errors of nibabel about files that it cannot read."""
 
 
-def unreadable(name: str) -> BadScan:
-  """Returns the error about a file that is damaged or not NIfTI."""
+def unreadable(name: str, error: Exception) -> BadScan:
+  """Returns the error about a file that is damaged or not NIfTI, with its cause."""
+  reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
   return BadScan(
-    f'{name} cannot be read as NIfTI, it is truncated or of another format; allowed '
-    'is a complete NIfTI file'
+    f'{name} cannot be read as NIfTI ({reason}): it is truncated, of another format or '
+    'has an invalid header; allowed is a complete NIfTI file'
   )
 
 
@@ -65,7 +66,7 @@ def check_file(name: str) -> None:
     voxel_bytes = header.get_data_dtype().itemsize
     offset = int(header['vox_offset'])
   except UNREADABLE as error:
-    raise unreadable(name) from error
+    raise unreadable(name, error) from error
   if not 1 <= axes <= 7 or min(shape) < 1 or offset < 0:
     raise BadScan(
       f'{name} has a header with {axes} axes, shape {shape} and voxels from byte '
@@ -93,10 +94,21 @@ def check_voxels(shape: tuple[int, ...], name: str) -> None:
     )
 
 
+def header_path(name: str) -> str:
+  """Returns the path of the file that holds the header of an image file.
+
+  >>> header_path('a.img'), header_path('A.IMG'), header_path('a.nii')
+  ('a.hdr', 'A.HDR', 'a.nii')
+  """
+  if not name.lower().endswith('.img'):
+    return name
+  return name[: -len('.img')] + ('.HDR' if name.endswith('.IMG') else '.hdr')
+
+
 def _header_file(name: str) -> IO[bytes]:
   """Opens the file that holds the header of an image file."""
-  path = name[: -len('.img')] + '.hdr' if name.endswith('.img') else name
-  return gzip.open(path) if path.endswith('.gz') else open(path, 'rb')
+  path = header_path(name)
+  return gzip.open(path) if path.lower().endswith('.gz') else open(path, 'rb')
 
 
 def read_header(name: str) -> nib.Nifti1Header:
@@ -119,7 +131,7 @@ def _check_extensions(name: str, header: nib.Nifti1Header, end: int) -> None:
 
   nibabel would allocate the size that an extension states.
   """
-  if name.endswith('.img'):
+  if header_path(name) != name:
     return
   place = header.sizeof_hdr + 4
   if end < place:
@@ -150,7 +162,7 @@ def _check_length(name: str, promised: int) -> None:
     f'{name} has {size:,} bytes and its header promises {promised:,}; it ends before '
     'its last voxel or its header is damaged; allowed is a complete file'
   )
-  if not name.endswith('.gz'):
+  if not name.lower().endswith('.gz'):
     if promised > size:
       raise BadScan(message)
     return

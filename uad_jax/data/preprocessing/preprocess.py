@@ -58,7 +58,7 @@ class Prepared(NamedTuple):
     slices: Indices of the chosen slices along z; all slices if none were chosen.
     chain: Record of the preprocessing: package versions, then for each step its name,
       parameters and measured values; can be written as JSON.
-    header: NIfTI header of the scan, for `nifti_header.image_like`; None for another
+    header: Header of the scan, for `nifti_header.image_like`; None for another
       format, and for a scan that was stored and read again.
   """
 
@@ -73,7 +73,7 @@ class Prepared(NamedTuple):
   native_affine: np.ndarray
   slices: tuple[int, ...]
   chain: list[dict[str, Any]]
-  header: nibabel.Nifti1Header | None = None
+  header: nibabel.analyze.AnalyzeHeader | None = None
 
 
 def job(
