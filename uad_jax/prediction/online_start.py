@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from uad_jax import registry
 from uad_jax.data import workers
 from uad_jax.data.cohorts.entry import Entry
+from uad_jax.evaluation import healthy_ranges
 from uad_jax.few_shot.adapted_config import scores_of
 from uad_jax.online.healthy_reference import LEAST_SCANS
 from uad_jax.online.scan_maps import Maps
@@ -25,7 +26,7 @@ from uad_jax.report.atomic_files import read_json
 from uad_jax.trained_run import TrainedRun
 
 MOST = 200
-"""Largest number of healthy scans; their maps are in memory together."""
+"""Largest number of healthy subjects; their maps are in memory together."""
 
 
 def model_of(run: TrainedRun, masks: bool) -> str:
@@ -58,6 +59,9 @@ def model_of(run: TrainedRun, masks: bool) -> str:
 def healthy_scans(run: TrainedRun, masks: bool) -> list[Entry]:
   """Lists the healthy validation scans on which a stream of a run can begin.
 
+  As in the offline calibration, the first scan of each subject stands for the subject
+  (`healthy_ranges.first_scans`).
+
   Args:
     run: Trained run.
     masks: Whether brain masks come from files; without, they are estimated as in the
@@ -77,22 +81,24 @@ def healthy_scans(run: TrainedRun, masks: bool) -> list[Entry]:
     entries = [entry for entry in entries if entry.mask or entry.labels]
   else:
     entries = [entry._replace(mask=None, labels=None) for entry in entries]
+  first = healthy_ranges.first_scans((entry.subject, entry.image) for entry in entries)
+  entries = [entry for entry in entries if first[entry.subject] == entry.image]
   check_number_of(len(entries), run, masks)
   return entries[:MOST]
 
 
-def check_number_of(scans: int, run: TrainedRun, masks: bool) -> None:
-  """Checks that there are enough healthy scans for a stream.
+def check_number_of(subjects: int, run: TrainedRun, masks: bool) -> None:
+  """Checks that there are enough healthy subjects for a stream.
 
   Raises:
     ValueError: There are too few; the message says how to get more.
   """
   fewest = LEAST_SCANS + Settings().shadow_scans
-  if scans < fewest:
+  if subjects < fewest:
     kind = ' with files of brain masks' if masks else ''
     raise ValueError(
-      f'run {run.folder} has {scans} healthy validation scans{kind} whose files can be '
-      f'used; --online begins on {fewest} or more: `uad_jax.adapt '
+      f'run {run.folder} has {subjects} healthy validation subjects{kind} whose files '
+      f'can be used; --online begins on {fewest} or more: `uad_jax.adapt '
       '--config=configs/adapt/recalibration.py --source=DIR_OF_HEALTHY_SCANS` makes a '
       'run that has those of DIR'
     )
@@ -107,7 +113,7 @@ def healthy_maps(run: TrainedRun, masks: bool, processes: int) -> list[Maps]:
     processes: Number of processes that prepare scans.
 
   Returns:
-    Maps of each scan that could be prepared.
+    Maps of each scan that could be prepared, one a subject.
 
   Raises:
     ValueError: There are too few.
