@@ -7,11 +7,14 @@ from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
-from uad_jax import registry
+from uad_jax import experiment, registry
 from uad_jax.data import workers
 from uad_jax.data.cohorts.entry import Entry
-from uad_jax.evaluation import healthy_ranges
+from uad_jax.evaluation import healthy_ranges, left_out
+from uad_jax.evaluation.scans import text
 from uad_jax.few_shot.adapted_config import scores_of
+from uad_jax.inference import placed
+from uad_jax.method import Stats
 from uad_jax.online.healthy_reference import LEAST_SCANS
 from uad_jax.online.scan_maps import Maps
 from uad_jax.online.stream_settings import Settings
@@ -23,7 +26,7 @@ from uad_jax.prediction.detection import detect
 from uad_jax.prediction.online_maps import maps_of
 from uad_jax.progress import progress
 from uad_jax.report.atomic_files import read_json
-from uad_jax.trained_run import TrainedRun
+from uad_jax.trained_run import TrainedRun, open_run
 
 MOST = 200
 """Largest number of healthy subjects; their maps are in memory together."""
@@ -104,8 +107,35 @@ def check_number_of(subjects: int, run: TrainedRun, masks: bool) -> None:
     )
 
 
+def stats_without(run: TrainedRun) -> dict[str, Stats]:
+  """Removes the records of each subject that a run was adapted to from its statistics.
+
+  Its scans are then judged as a new one would be, as in the evaluation
+  (`evaluation.left_out`).
+
+  Args:
+    run: Trained run.
+
+  Returns:
+    Statistics by subject, on the devices; {} if the adaptation added no scan to sums
+    (`Method.without`).
+  """
+  opened = open_run(run.folder)
+  if opened.method.without is None:
+    return {}
+  built = experiment.build(opened.config, opened.card.get('data', ''))
+  without = functools.partial(opened.method.without, opened.state.params)
+  parts = left_out.by_subject(experiment.validation(built), without, opened.state.stats)
+  return {
+    text(batches[0]['subject'][0]): placed(opened.state.params, stats)[1]
+    for batches, stats in parts
+  }
+
+
 def healthy_maps(run: TrainedRun, masks: bool, processes: int) -> list[Maps]:
   """Prepares and infers the healthy validation scans of a run, as `predict` does.
+
+  A scan that was added to the statistics of the run is inferred without itself.
 
   Args:
     run: Trained run.
@@ -118,14 +148,15 @@ def healthy_maps(run: TrainedRun, masks: bool, processes: int) -> list[Maps]:
   Raises:
     ValueError: There are too few.
   """
-  entries = healthy_scans(run, masks)
+  entries, reduced = healthy_scans(run, masks), stats_without(run)
   work = functools.partial(calibration.prepare, steps=run.steps)
   outcomes = workers.mapped(work, entries, processes, main_module=False)
   maps = []
-  for prepared, _ in zip(outcomes, progress(entries, 'healthy scans'), strict=True):
+  for prepared, entry in zip(outcomes, progress(entries, 'healthy scans'), strict=True):
     if prepared is not None:
       threshold = calibration.thresholds(run, prepared.chain)[BASE]
-      maps.append(maps_of(prepared, detect(prepared, run, threshold)))
+      judge = run._replace(stats=reduced.get(entry.subject, run.stats))
+      maps.append(maps_of(prepared, detect(prepared, judge, threshold)))
   check_number_of(len(maps), run, masks)
   return maps
 
