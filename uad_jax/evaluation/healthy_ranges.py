@@ -141,11 +141,25 @@ def stack_of(scan: Scan) -> Stack:
   )
 
 
+def first_scans(scans: Iterable[tuple[str, str]]) -> dict[str, str]:
+  """Returns the first scan of each subject.
+
+  It stands for the subject: scans of one subject are not exchangeable with those of
+  others.
+
+  Args:
+    scans: Subject and name of each scan.
+  """
+  first: dict[str, str] = {}
+  for subject, scan in scans:
+    first.setdefault(subject, scan)
+  return first
+
+
 def describe_subjects(stacks: Sequence[Stack]) -> dict[str, Any]:
   """Collects statistics and largest component masses of one scan a subject.
 
-  Scans of one subject are not exchangeable with those of others, so that its first scan
-  stands for the subject. The mass of a scan is the largest of its stacks, and its
+  It is that of `first_scans`. The mass of a scan is the largest of its stacks, and its
   statistics are those of the first one.
 
   Args:
@@ -154,9 +168,7 @@ def describe_subjects(stacks: Sequence[Stack]) -> dict[str, Any]:
   Returns:
     The entries 'stacks', 'statistics' and 'masses', see the module docstring.
   """
-  first = {}
-  for stack in stacks:
-    first.setdefault(stack.subject, stack.scan)
+  first = first_scans((stack.subject, stack.scan) for stack in stacks)
   scans: dict[str, list[Stack]] = {}
   for stack in stacks:
     if first[stack.subject] == stack.scan:

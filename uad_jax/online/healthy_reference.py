@@ -60,7 +60,8 @@ def measure(healthy: Sequence[Maps], settings: Settings) -> Start:
   would else favour the first state.
 
   Args:
-    healthy: Maps of healthy validation scans that were not trained on, on one grid.
+    healthy: Maps of healthy validation scans that were not trained on, on one grid; one
+      a subject, as leaving a scan out would else keep its subject.
     settings: Settings of the stream.
 
   Returns:

@@ -7,6 +7,13 @@ from uad_jax.prediction.decision import FALLBACK, Decided, Decision, Healthy, le
 COMPONENTS, VOXELS = 'components', 'voxels'
 """Names of the two decisions in sidecars and tables."""
 
+MORE = (
+  '`python -m uad_jax.adapt --run=RUN --config=configs/adapt/recalibration.py '
+  '--source=DIR_OF_HEALTHY_SCANS --workdir=NEW_RUN` makes a run that is calibrated on '
+  'the scans of that folder instead'
+)
+"""Advice where there are too few healthy scans."""
+
 
 def note(rule: Decision, healthy: Healthy) -> str:
   """Returns a sentence about missing healthy scans, or too few for alpha; '' for none.
@@ -28,10 +35,7 @@ def note(rule: Decision, healthy: Healthy) -> str:
     return ''
   return (
     f'with {len(healthy.masses)} healthy scans the smallest p-value is {highest:.2g}, '
-    f'and components are marked up to it instead of alpha = {rule.alpha:g}; '
-    '`python -m uad_jax.adapt --run=RUN --config=configs/adapt/recalibration.py '
-    '--source=DIR_OF_HEALTHY_SCANS --workdir=NEW_RUN` makes a run that is calibrated '
-    'on the scans of that folder instead'
+    f'and components are marked up to it instead of alpha = {rule.alpha:g}; {MORE}'
   )
 
 

@@ -7,8 +7,11 @@ import numpy as np
 from uad_jax.data.preprocessing.preprocess import Prepared
 from uad_jax.evaluation.component_masses import Components
 from uad_jax.online.guards import Log
+from uad_jax.online.scan_decision import Calibration
 from uad_jax.online.scan_maps import Maps
 from uad_jax.online.stream_state import Decision, Stream
+from uad_jax.prediction.decision import Healthy, level
+from uad_jax.prediction.decision_facts import MORE
 from uad_jax.prediction.detection import Detection, by_mass
 
 STREAM = 'stream'
@@ -55,6 +58,23 @@ def detection_of(
   return changed, decision.component_p[order]
 
 
+def note(calibration: Calibration, alpha: float) -> str:
+  """Returns a sentence about too few healthy subjects for alpha; '' for none.
+
+  Args:
+    calibration: Calibration of a stream, with one scan a subject.
+    alpha: Share of healthy scans that may be flagged.
+  """
+  smallest = level(Healthy(calibration.scores), alpha)
+  if smallest <= alpha:
+    return ''
+  return (
+    f'with {len(calibration.scores)} healthy subjects no conformal p-value of the '
+    f'stream is below {smallest:.2g}; smaller ones come from a tail fitted to so few '
+    f'scans, and more than alpha = {alpha:g} of healthy scans may be flagged; {MORE}'
+  )
+
+
 def facts_of(stream: Stream, decision: Decision, line: Log) -> dict[str, Any]:
   """Returns the entries of the sidecar about a decision of a stream.
 
@@ -67,6 +87,7 @@ def facts_of(stream: Stream, decision: Decision, line: Log) -> dict[str, Any]:
   settings, healthy = stream.settings, stream.calibration.healthy
   pairs = zip(decision.component_p, decision.marks.masses, strict=True)
   parts = [{'p': float(p), 'mass': float(mass)} for p, mass in pairs]
+  few = note(stream.calibration, settings.alpha)
   return {
     'percent': f'{100 * settings.share:g}',
     'decision': STREAM,
@@ -75,9 +96,10 @@ def facts_of(stream: Stream, decision: Decision, line: Log) -> dict[str, Any]:
     'decision_means': (
       f'components of the filtered map with p <= {settings.alpha:g}, or the level to '
       'which answers of readers moved it, are marked, family-wise over a scan'
+      f'{" as far as a fitted tail holds" if few else ""}'
     ),
     'healthy_scans': healthy,
     'threshold_set_on': f'the filtered maps of {healthy} healthy scans',
-    'note': '',
+    'note': few,
     'online': {**line, 'components': parts},
   }

@@ -16,7 +16,8 @@ from tests.prediction.stream.online_run import (
   saved,
 )
 from uad_jax.data.preprocessing import nifti, preprocess
-from uad_jax.online import state_file, stream
+from uad_jax.online import scan_decision, state_file, stream
+from uad_jax.online.stream_settings import Settings
 from uad_jax.online.stream_state import Scan
 from uad_jax.prediction import (
   calibration,
@@ -54,7 +55,8 @@ def test_each_scan_is_observed_once_and_then_skipped(
   assert summary[:3] == (3, 0, [])
   log = saved(run, state).log
   assert [line['step'] for line in log] == [0, 1, 2]
-  assert summary.notes[0].startswith('of 3 scans the stream flags')
+  few, flagged = summary.notes
+  assert few.startswith('with 9') and flagged.startswith('of 3 scans the stream flags')
   before = contents(tmp_path)
   monkeypatch.setattr(stream, 'observe', lambda *_: 1 / 0)
   again = predicted(run, source, out, state)
@@ -82,6 +84,8 @@ def test_results_hold_the_decision_of_the_stream(run, source, state, tmp_path):
     limit = now.reference.threshold
     assert (content['threshold'], content['p']) == (limit, decision.p_value)
     assert (content['decision'], content['percent']) == ('stream', '2')
+    assert content['note'].startswith('with 9 healthy subjects no conformal p-value')
+    assert 'as far as a fitted tail holds' in content['decision_means']
     lesion = nibabel.load(out / f'{stem}_lesion.nii.gz').get_fdata() > 0
     assert (native[lesion] >= limit).all() and lesion.any() == decision.marked.any()
     # The components in the tables are the marked ones, their mass in score times ml.
@@ -98,6 +102,17 @@ def test_results_hold_the_decision_of_the_stream(run, source, state, tmp_path):
   with open(out / 'scans.csv', newline='') as file:
     assert {row['decision'] for row in csv.DictReader(file)} == {'stream'}
   assert leaves(saved(run, state).stream) == leaves(now)
+
+
+def test_fewer_subjects_than_the_level_needs_are_noted():
+  # By hand: the smallest conformal p-value of n scans is 1 / (n + 1).
+  for number, smallest in ((10, '0.091'), (18, '0.053')):
+    few = scan_decision.calibrated(np.arange(float(number)), Settings())
+    note = online_maps.note(few, 0.05)
+    assert f'with {number} healthy subjects no conformal p-value' in note
+    assert f'is below {smallest}' in note and 'recalibration.py' in note
+  enough = scan_decision.calibrated(np.arange(19.0), Settings())
+  assert online_maps.note(enough, 0.05) == ''
 
 
 def test_options_of_another_decision_exclude_a_stream():

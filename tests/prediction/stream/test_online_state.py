@@ -104,9 +104,20 @@ def test_states_that_do_not_fit_are_refused_before_anything_is_written(
     predicted(run, source, out, state)
   few = calibration.validation_scans(None, '')[:8]
   monkeypatch.setattr(calibration, 'validation_scans', lambda config, kept: few)
-  with pytest.raises(ValueError, match='has 8 healthy .* begins on 9 .*recalibration'):
+  with pytest.raises(ValueError, match='has 8 healthy .*begins on 9 .*recalibration'):
     predicted(run, source, out, tmp_path / 'new.npz')
   assert sorted(path.name for path in tmp_path.iterdir()) == ['state.npz']
+
+
+def test_a_stream_begins_on_one_scan_a_subject(run, entries, monkeypatch):
+  again = [one._replace(session='2', image=f'{one.image}.2') for one in entries]
+  sessions = [scan for pair in zip(entries, again, strict=True) for scan in pair]
+  monkeypatch.setattr(calibration, 'validation_scans', lambda config, kept: sessions)
+  assert online_start.healthy_scans(run, True) == entries
+  few = sessions[:16]
+  monkeypatch.setattr(calibration, 'validation_scans', lambda config, kept: few)
+  with pytest.raises(ValueError, match='has 8 healthy validation subjects .*begins'):
+    online_start.healthy_scans(run, True)
 
 
 def test_a_state_outlives_another_evaluation_but_no_other_parameters(run, tmp_path):
