@@ -13,7 +13,7 @@ in the benchmark of Frotscher et al. 2025 the best of eight methods on T1 scans 
 tumours (Dice 0.437), with features of photographs at higher resolution.
 
 Measured here (docs/results.md): AUPRC 0.037 on `demo` (1 seed, map `novelty`; atlas
-0.041), 0.031 on `ixi` (1 seed, map `novelty`; atlas 0.342), 0.136 on `stroke_flair64`
+0.041), 0.033 on `ixi` (1 seed, map `novelty`; atlas 0.342), 0.136 on `stroke_flair64`
 (3 seeds, map `novelty` or `novelty_median5`; atlas 0.640). Cost at 128 x 128
 (docs/methods.json) on one core of an x86_64 machine: 2198, 206, 4167 ms for a training
 step of 16 slices in its stages, 2143 MiB of memory at the peak.

@@ -10,7 +10,7 @@ Published (You et al. 2022): mean AUROC 0.965 of images and 0.968 of pixels on M
 one model for fifteen classes.
 
 Measured here (docs/results.md): AUPRC 0.037 on `demo` (3 seeds, map `novelty`; atlas
-0.041), 0.009 on `ixi` (1 seed, map `novelty`; atlas 0.342), 0.462 on `stroke_flair64`
+0.041), 0.009 on `ixi` (3 seeds, map `novelty`; atlas 0.342), 0.462 on `stroke_flair64`
 (3 seeds, map `novelty`; atlas 0.640). Cost at 128 x 128 (docs/methods.json) on one core
 of an x86_64 machine: 2324, 92, 2498 ms for a training step of 16 slices in its stages,
 2520 MiB of memory at the peak.

@@ -10,7 +10,7 @@ Published (Deng and Li 2022): mean AUROC 0.985 of images on MVTec AD, with a wid
 ResNet-50 of photographs.
 
 Measured here (docs/results.md): AUPRC 0.087 on `demo` (3 seeds, map `novelty`; atlas
-0.041), 0.040 on `ixi` (1 seed, map `novelty`; atlas 0.342), 0.060 on `stroke_flair64`
+0.041), 0.037 on `ixi` (3 seeds, map `novelty`; atlas 0.342), 0.060 on `stroke_flair64`
 (3 seeds, map `novelty_median5`; atlas 0.640). Cost at 128 x 128 (docs/methods.json) on
 one core of an x86_64 machine: 2178, 88, 1457 ms for a training step of 16 slices in its
 stages, 1221 MiB of memory at the peak.
