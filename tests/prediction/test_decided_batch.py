@@ -16,6 +16,7 @@ from uad_jax.prediction.decision import Decision
 
 LABELS = 'derivatives/dlmuse/{id}/**/*_dseg.nii.gz'
 STEM = 'sub-04/anat/sub-04_T1w'
+FAR = {'brightness': [9 + 0.01 * i for i in range(12)]}
 
 
 @pytest.fixture(autouse=True)
@@ -145,8 +146,7 @@ def test_few_or_no_healthy_scans_are_told_once(changed, heads, tmp_path):
 def test_a_scan_outside_of_the_domain_is_warned_of_or_refused(
   changed, heads, tmp_path, monkeypatch
 ):
-  far = {'brightness': [9 + 0.01 * i for i in range(12)]}
-  run, out = changed(statistics=far), tmp_path / 'out'
+  run, out = changed(statistics=FAR), tmp_path / 'out'
   summary = predicted(run, heads, out)
   for warned in summary.warnings.values():
     (sentence,) = [text for text in warned if 'training domain' in text]
@@ -162,3 +162,73 @@ def test_a_scan_outside_of_the_domain_is_warned_of_or_refused(
   assert [row['status'] for row in table(out)] == ['failed', 'failed']
   with pytest.raises(ValueError, match='outside of the training domain'):
     predicted(run, heads, out, refuse=True, keep_going=False)
+
+
+def statuses(out):
+  return {row['participant']: (row['status'], row['run']) for row in table(out)}
+
+
+def failing(monkeypatch, name):
+  """The decision on a scan fails."""
+  whole = batch.files_of
+
+  def files_of(prediction, scan):
+    if name in str(scan):
+      raise ValueError('no map')
+    return whole(prediction, scan)
+
+  monkeypatch.setattr(batch, 'files_of', files_of)
+
+
+@pytest.mark.parametrize('keep_going', [True, False])
+def test_a_failure_under_another_decision_stays_one_in_later_commands(
+  changed, heads, tmp_path, monkeypatch, keep_going
+):
+  run, out, others = changed(), tmp_path / 'out', tmp_path / 'others'
+  predicted(run, heads, out, Decision('5', None))
+  before = {p: p.read_bytes() for p in out.rglob('sub-04*') if p.is_file()}
+  with monkeypatch.context() as patch:
+    failing(patch, 'sub-04')
+    if keep_going:
+      predicted(run, heads, out, Decision('1', None))
+    else:
+      with pytest.raises(ValueError, match='no map'):
+        predicted(run, heads, out, Decision('1', None), keep_going=False)
+  shutil.copytree(heads, others, ignore=lambda *_: ['sub-04'])
+  summary = predicted(run, others, out, Decision('1', None))
+  assert statuses(out) == {'sub-04': ('failed', ''), 'sub-05': ('done', 'run')}
+  assert 'no map' in table(out)[0]['warnings'] and summary.predicted == 1
+  assert 'no map' in (out / 'index.html').read_text()
+  assert {row['participant'] for row in table(out, 'lesions')} == {'sub-05'}
+  # The earlier result is still there, and is that of the earlier decision.
+  assert {p for p in before if p.exists()} == {*before}
+  assert predicted(run, heads, out, Decision('5', None)).earlier == 1
+  assert statuses(out)['sub-04'] == ('done', 'run')
+  assert {p: p.read_bytes() for p in before} == before
+
+
+def test_a_mask_that_is_missing_is_a_failure_in_later_commands(
+  changed, heads, tmp_path
+):
+  run, out, others = changed(), tmp_path / 'out', tmp_path / 'others'
+  predicted(run, heads, out)
+  tasks = plan.plan(plan.search(str(heads)), out, labels='nowhere/{id}.nii')
+  batch.Batch(run, out, Decision(), True).predict(tasks, 1)
+  shutil.copytree(heads, others, ignore=lambda *_: ['sub-04'])
+  predicted(run, others, out)
+  assert statuses(out) == {'sub-04': ('failed', ''), 'sub-05': ('done', 'run')}
+  assert '0 labels files' in table(out)[0]['warnings']
+
+
+def test_a_refusal_stays_one_until_a_command_takes_the_scan(changed, heads, tmp_path):
+  run, out, others = changed(statistics=FAR), tmp_path / 'out', tmp_path / 'others'
+  predicted(run, heads, out)
+  before = (out / f'{STEM}.json').read_bytes()
+  predicted(run, heads, out, refuse=True)
+  shutil.copytree(heads, others, ignore=lambda *_: ['sub-04'])
+  assert predicted(run, others, out).earlier == 1
+  assert statuses(out) == {'sub-04': ('failed', ''), 'sub-05': ('done', 'run')}
+  assert '--refuse is set' in table(out)[0]['warnings']
+  assert predicted(run, heads, out).earlier == 2
+  assert statuses(out)['sub-04'] == ('done', 'run')
+  assert (out / f'{STEM}.json').read_bytes() == before

@@ -211,6 +211,8 @@ class Batch:
     earlier = self._results.earlier.get(task.stem, {}).get('made_from', {})
     if outcome and not file_stamps.agrees(earlier.get('scan'), task.scan):
       sidecar.remove(self._folder / task.stem)  # made from an earlier file of this name
+    else:
+      sidecar.write_failure(self._folder / task.stem, problem)
     if not self._keep_going:
       raise nifti.BadScan(problem)
     failure = facts_of(task) | {'warnings': [problem], 'status': FAILED}

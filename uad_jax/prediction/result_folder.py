@@ -6,11 +6,29 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from uad_jax.prediction import index_page, sidecar
-from uad_jax.prediction.result_tables import DONE, lesions_csv, scans_csv
+from uad_jax.prediction.result_tables import DONE, FAILED, lesions_csv, scans_csv
 from uad_jax.report.atomic_files import write_text
+
+FACTS = ('participant', 'session', 'scan', 'input')
+"""Entries of a sidecar that a failed scan has too, see `scan_preparation.facts_of`."""
 
 PAUSE = 10.0
 """Seconds between two versions of lesions.csv and index.html during the work."""
+
+
+def record_of(content: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns the record of a stored prediction, which says whether it is done.
+
+  If a later command could not predict the scan anew, the record is that of a failed
+  scan, without numbers of the earlier prediction.
+
+  Args:
+    content: Content of its sidecar.
+  """
+  if problem := content.get(sidecar.FAILURE):
+    facts = {name: content.get(name, '') for name in FACTS}
+    return facts | {'warnings': [problem], 'status': FAILED}
+  return {**content, 'status': DONE}
 
 
 class ResultFolder:
@@ -32,7 +50,7 @@ class ResultFolder:
     self.earlier = sidecar.all_below(folder)
     self._folder = folder
     self._records: dict[str, Mapping[str, Any]] = {
-      stem: content | {'status': DONE} for stem, content in self.earlier.items()
+      stem: record_of(content) for stem, content in self.earlier.items()
     }
     self._dropped: set[str] = set()
     self._next = 0.0
@@ -45,11 +63,15 @@ class ResultFolder:
   def keep(self, stem: str, facts: Mapping[str, Any]) -> None:
     """Keeps an earlier prediction in the tables and updates entries of its record.
 
+    It is done, also if a command in between failed with other settings.
+
     Args:
       stem: Path of its results below the folder, without suffix.
       facts: Entries that replace the earlier ones, such as the path of the scan.
     """
-    self._records[stem] = {**self._records[stem], **facts}
+    sidecar.write_failure(self._folder / stem, '')
+    content = {k: v for k, v in self.earlier[stem].items() if k != sidecar.FAILURE}
+    self._records[stem] = {**record_of(content), **facts}
 
   def add(self, stem: str, record: Mapping[str, Any]) -> None:
     """Adds a scan to the tables and writes scans.csv.
@@ -78,7 +100,7 @@ class ResultFolder:
     """
     for stem, content in sidecar.all_below(self._folder).items():
       if stem not in self._dropped:
-        self._records.setdefault(stem, content | {'status': DONE})
+        self._records.setdefault(stem, record_of(content))
     if not self._records:
       return
     try:

@@ -21,7 +21,7 @@ from uad_jax.data.cohorts import scan_files
 from uad_jax.data.preprocessing import nifti_size, picture
 from uad_jax.evaluation.decisions import BARE
 from uad_jax.prediction import file_stamps
-from uad_jax.report.atomic_files import read_json
+from uad_jax.report.atomic_files import read_json, write_text
 from uad_jax.trained_run import TrainedRun
 
 OURS = 'marked_share_of_brain'
@@ -43,6 +43,10 @@ MARK_KEY, TIFF_DESCRIPTION = 'Description', 270
 
 LESIONS = 'components'
 """Key of the list of lesion components, which is written one a line."""
+
+FAILURE = 'later_failure'
+"""Key of the reason why a later command, such as with another run or mask, could not
+predict the scan anew; the prediction is then not listed as done."""
 
 
 def read(path: pathlib.Path) -> dict[str, Any]:
@@ -80,6 +84,19 @@ def remove(target: pathlib.Path) -> None:
     described.unlink()
     for name in content.get('files', ()):
       target.with_name(name).unlink(missing_ok=True)
+
+
+def write_failure(target: pathlib.Path, problem: str) -> None:
+  """Writes the entry `FAILURE` into the sidecar of a prediction, if there is one.
+
+  Args:
+    target: Path of the anomaly map without '_anomaly.nii.gz'.
+    problem: Reason why the scan could not be predicted anew; '' removes the entry.
+  """
+  described = target.with_name(f'{target.name}.json')
+  content = read(described)
+  if content and content.pop(FAILURE, '') != problem:
+    write_text(described, render(content | ({FAILURE: problem} if problem else {})))
 
 
 def is_result(path: pathlib.Path) -> bool:
