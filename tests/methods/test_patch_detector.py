@@ -8,6 +8,7 @@ import pytest
 from tests.method_table import make_batch
 from uad_jax.detectors.families import feature_bank
 from uad_jax.methods import patch_detector
+from uad_jax.ops import memory
 from uad_jax.update import init_state, make_update
 
 SHAPE = (16, 16)
@@ -105,8 +106,8 @@ def test_a_bank_that_memory_does_not_hold_is_refused(monkeypatch):
   # The bank, its copies while vectors are added, and the vectors of the detector.
   needed = 4 * (3 * 50 * 13 + 50 * 12)
   method = patch_detector.make(SHAPE, patch=3, bank=50)
-  monkeypatch.setattr(feature_bank, 'device_bytes', lambda: needed)
+  monkeypatch.setattr(memory, 'device_bytes', lambda: needed)
   method.init(jax.random.key(0), batch)
-  monkeypatch.setattr(feature_bank, 'device_bytes', lambda: needed - 1)
+  monkeypatch.setattr(memory, 'device_bytes', lambda: needed - 1)
   with pytest.raises(ValueError, match='bank is 50; so many vectors'):
     method.init(jax.random.key(0), batch)
