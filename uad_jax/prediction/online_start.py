@@ -99,11 +99,12 @@ def check_number_of(subjects: int, run: TrainedRun, masks: bool) -> None:
   fewest = LEAST_SCANS + Settings().shadow_scans
   if subjects < fewest:
     kind = ' with files of brain masks' if masks else ''
+    files = ''' --data_options="patterns={'labels': GLOB}"''' if masks else ''
     raise ValueError(
       f'run {run.folder} has {subjects} healthy validation subjects{kind} whose files '
       f'can be used; --online begins on {fewest} or more: `uad_jax.adapt '
-      '--config=configs/adapt/recalibration.py --source=DIR_OF_HEALTHY_SCANS` makes a '
-      'run that has those of DIR'
+      f'--config=configs/adapt/recalibration.py --source=DIR_OF_HEALTHY_SCANS{files}` '
+      'makes a run that has those of DIR'
     )
 
 
