@@ -228,7 +228,7 @@ def report(
     experiments.evaluation_key(config),
     postprocess=config.postprocess,
     selection=None if variant else chosen_on(experiment),
-    decisions=source_run.decisions(config.get('start')),
+    decisions=source_run.decisions(config.get('start'), config.data),
     ask=experiment.variants.get(variant),
     infer=infer,
     without=experiment.method.without,

@@ -11,8 +11,10 @@ needed, unless the adaptation sees source scans too (`sees_source` in its config
 `--source` is a folder of NIfTI files, or a data set (NAME or NAME/SPLIT). Where its
 table of subjects names splits, those of the split 'few_shot' serve for the adaptation
 and those of 'test' are evaluated; without such a table all subjects serve for the
-adaptation, and the report shows these scans. Their brain masks are estimated, as
-`predict` does. Lesions in the target scans are refused.
+adaptation, and the report shows these scans. Brain masks of a folder are estimated, as
+`predict` does; where `--data_options="patterns={'labels': GLOB}"` (or 'mask') names
+their files, the thresholds are those of scans with such masks. Lesions in the target
+scans are refused.
 """
 
 from absl import flags

@@ -1,5 +1,6 @@
 """Functions that adapt runs to target scans in many ways; each trial is done once."""
 
+import functools
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,9 @@ from uad_jax.comparison.few_shot_record import BARE, Target, Trial, record_of
 from uad_jax.comparison.record_lines import append, name_of, read
 from uad_jax.few_shot.adapt import adapt
 from uad_jax.few_shot.adapted_config import read_adaptation
+from uad_jax.few_shot.target_scans import with_estimated_masks
 from uad_jax.other_cohort import evaluated
+from uad_jax.registry import plain
 from uad_jax.report.atomic_files import read_json
 from uad_jax.trained_run import open_run
 
@@ -41,6 +44,8 @@ def attempt(
 ) -> dict[str, Any]:
   """Does one trial and returns its record.
 
+  All brain masks are estimated, those of the trial without adaptation as well.
+
   Args:
     run: Folder of the source run.
     target: Target scans.
@@ -48,9 +53,11 @@ def attempt(
     workdir: Folder of the adapted run.
   """
   started = time.monotonic()
+  data = plain(open_run(run).config.data)
+  test_of = functools.partial(with_estimated_masks, data, changes={'split': 'test'})
   scorer = read_json(run / 'results.json')['default']
   if trial.adaptation == BARE:
-    place, adapted = evaluated(run, target.source, {'split': 'test'}), run
+    place, adapted = evaluated(run, target.source, test_of(target.source)), run
   else:
     adapt(
       str(run),
@@ -62,7 +69,7 @@ def attempt(
       scorers=(scorer,),
     )
     place = adapted = workdir
-  home = evaluated(adapted, target.home, {'split': 'test'})
+  home = evaluated(adapted, target.home, test_of(target.home))
   seconds = round(time.monotonic() - started, 1)
   return record_of(run, target, trial, place, home, seconds)
 

@@ -59,7 +59,7 @@ def evaluation_data(
     options = {'source': where, 'fractions': EVERY, 'steps': steps}
     options |= shared(training, name, 'layout', 'patterns')
     if options.get('layout') == INSERTED:
-      options |= _inserted(pathlib.Path(where))
+      options |= _inserted(pathlib.Path(where), options.get('patterns', {}))
   elif name not in catalogue.names():
     raise ValueError(
       f"--evaluate: '{where}' is neither a folder nor a data set; there are "
@@ -77,10 +77,11 @@ def evaluation_data(
   return EvaluationData(label, split, options)
 
 
-def _inserted(folder: pathlib.Path) -> dict[str, Any]:
+def _inserted(folder: pathlib.Path, patterns: Mapping[str, Any]) -> dict[str, Any]:
   """Layout of a folder that may have been written by `prepare lesions`."""
   if not (folder / TWINS).is_dir():
-    return {'layout': 'bids'}
+    others = {name: value for name, value in patterns.items() if name != 'labelled'}
+    return {'layout': 'bids'} | ({'patterns': others} if patterns else {})
   labelled = (folder / 'derivatives/labels').is_dir()
   return {} if labelled else {'patterns': {'labelled': False}}
 

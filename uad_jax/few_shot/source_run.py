@@ -10,6 +10,7 @@ thresholds and default anomaly map are used:
 
 import pathlib
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ from uad_jax.trained_run import open_run, require_json
 
 THRESHOLDS = ('source', 'target')
 """Scans that may set the thresholds of an adapted run."""
+
+MASKS = ('mask', 'labels')
+"""File patterns of a data set that name its brain masks."""
 
 
 def started(state: State, start: Mapping[str, Any]) -> State:
@@ -75,15 +79,19 @@ def merged(new: Any, old: Any, path: str) -> Any:
   return old
 
 
-def decisions(start: Mapping[str, Any] | None) -> Decisions | None:
+def decisions(
+  start: Mapping[str, Any] | None, data: Mapping[str, Any] = MappingProxyType({})
+) -> Decisions | None:
   """Reads the thresholds and the default anomaly map of a source run.
 
-  The target scans come without masks, so that the thresholds for estimated brain masks
-  are used where the source run has them. With `start.thresholds` = 'target' they are
-  left out (None), to be set on the target scans.
+  The brain masks of target scans are estimated, so that the thresholds for such scans
+  are used where the source run has them, unless the target data name files of masks.
+  With `start.thresholds` = 'target' they are left out (None), to be set on the target
+  scans.
 
   Args:
     start: `config.start`; None for a run that has no source run.
+    data: `config.data` of the adapted run.
 
   Raises:
     FileNotFoundError: The source run has no results.
@@ -94,5 +102,7 @@ def decisions(start: Mapping[str, Any] | None) -> Decisions | None:
   check_choice('thresholds', start['thresholds'], THRESHOLDS, 'config.start')
   folder = pathlib.Path(start['run'])
   results = require_json(folder / 'results.json', 'the thresholds')
-  stored = stored_decisions(results, read_json(folder / BARE))
+  patterns = data.get('patterns') or {}
+  from_files = any(patterns.get(name) for name in MASKS)
+  stored = stored_decisions(results, {} if from_files else read_json(folder / BARE))
   return stored._replace(thresholds=None) if start['thresholds'] == 'target' else stored

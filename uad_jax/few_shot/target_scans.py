@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from uad_jax.data import reading
-from uad_jax.datasets.evaluation_data import EvaluationData
+from uad_jax.datasets.evaluation_data import INSERTED, TWINS, EvaluationData
+from uad_jax.few_shot.source_run import MASKS
 from uad_jax.method import TARGET
 from uad_jax.other_cohort import open_other
+from uad_jax.registry import plain, without
 from uad_jax.trained_run import OpenRun, require_json
 
 
@@ -33,10 +35,37 @@ def matched_steps(opened: OpenRun) -> list:
   return [*opened.card['steps'], ['intensity', match]]
 
 
+def with_estimated_masks(
+  data: Mapping[str, Any], where: str, changes: Mapping[str, Any]
+) -> dict[str, Any]:
+  """Leaves out the files of brain masks in options of a folder, unless they are named.
+
+  A folder would else be searched by the file patterns of the run, those of brain masks
+  and labels included.
+
+  Args:
+    data: `config.data` of the run, as a plain mapping.
+    where: Data set or folder.
+    changes: Options of the data set, see `evaluation_data`.
+
+  Returns:
+    The options, with 'patterns' if the run has some.
+  """
+  layout = changes.get('layout', data.get('layout'))
+  inserted = layout == INSERTED and (pathlib.Path(where) / TWINS).is_dir()
+  known, labelled = data.get('patterns') or {}, {'labelled': False} if inserted else {}
+  if not pathlib.Path(where).is_dir() or not (known or labelled):
+    return dict(changes)
+  return {'patterns': without(known, *MASKS, 'labelled') | labelled, **changes}
+
+
 def target_data(
   opened: OpenRun, where: str, changes: Mapping[str, Any], match: bool
 ) -> tuple[EvaluationData, Any]:
   """Returns the target data set with its options and TFDS builder, not yet prepared.
+
+  The brain masks of a folder are estimated, as `predict` does, unless `changes` names
+  patterns of their files.
 
   Args:
     opened: Source run.
@@ -48,6 +77,7 @@ def target_data(
     ValueError: There is no such data set, or its images have another shape.
   """
   steps = matched_steps(opened) if match else None
+  changes = with_estimated_masks(plain(opened.config.data), where, changes)
   target, builder = open_other(opened, where, changes, '--source', steps)
   named = 'split' in changes or ('/' in where and not pathlib.Path(where).is_dir())
   if not named and not is_unsplit(builder.planned_splits()):

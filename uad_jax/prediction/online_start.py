@@ -100,9 +100,12 @@ def check_number_of(subjects: int, run: TrainedRun, masks: bool) -> None:
   fewest = LEAST_SCANS + Settings().shadow_scans
   if subjects < fewest:
     kind = ' with files of brain masks' if masks else ''
+    files = ''
+    if masks:
+      files = """; --data_options="patterns={'labels': GLOB}" names files of masks"""
     raise ValueError(
       f'run {run.folder} has {subjects} healthy validation subjects{kind} whose files '
-      f'can be used; --online begins on {fewest} or more; {MORE}'
+      f'can be used; --online begins on {fewest} or more; {MORE}{files}'
     )
 
 
